@@ -1,0 +1,8 @@
+//! Link tables for network nodes and connection servers: one writer, wait-free readers, every index in one
+//! version.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod clock;
+mod sync;
+
+pub use clock::{Clock, ManualClock, MonotonicClock};

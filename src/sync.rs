@@ -1,0 +1,327 @@
+//! The facade over `std`, loom and shuttle: the only file that names them.
+//!
+//! Everything in the crate that synchronizes goes through here, so that one build (`--cfg switchboard_loom` or
+//! `--cfg switchboard_shuttle`) puts the real protocols under a model checker. The cfgs belong to this crate:
+//! a plain `--cfg loom` reaches every dependency and breaks some of them.
+//!
+//! Differences between the three, all of them deliberate:
+//!
+//! * [`Mutex`] does not poison. Beside each guarded struct one sentence says why its state is valid after a
+//!   panic. It carries a rank from [`lock_order`], checked in debug builds.
+//! * [`Condvar::wait_until`] under the checkers models a deadline that passes at once: it lets the other
+//!   threads run and reports the time-out. A wait that must be *woken* uses [`Condvar::wait`].
+//! * [`Arc`] is loom's under loom, so that the release and acquire edges of its counter are explored.
+//!   [`StdArc`] is always the standard one: for immutable trait objects and for the pages of the map, whose
+//!   visibility to readers is established by the cell that publishes them.
+//! * [`Backoff`] yields at once under the checkers: spinning has no meaning there.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use std::ops::{Deref, DerefMut};
+use std::time::Instant;
+
+pub(crate) mod lock_order;
+#[cfg(test)]
+pub(crate) mod model;
+
+use lock_order::{Held, Lock};
+
+#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+mod imp {
+    pub(crate) use crossbeam_utils::Backoff;
+    pub(crate) use std::sync::atomic;
+    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+    pub(crate) use std::thread_local;
+
+    pub(crate) mod thread {
+        pub(crate) use std::thread::{Builder, JoinHandle};
+    }
+}
+
+#[cfg(switchboard_loom)]
+mod imp {
+    pub(crate) use loom::sync::atomic;
+    pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
+    pub(crate) use loom::thread_local;
+
+    pub(crate) mod thread {
+        pub(crate) use loom::thread::{Builder, JoinHandle, yield_now};
+    }
+}
+
+#[cfg(switchboard_shuttle)]
+mod imp {
+    pub(crate) use shuttle::sync::atomic;
+    pub(crate) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
+    pub(crate) use shuttle::thread_local;
+
+    pub(crate) mod thread {
+        pub(crate) use shuttle::thread::{Builder, JoinHandle, yield_now};
+    }
+}
+
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+mod backoff {
+    /// Stand-in for `crossbeam_utils::Backoff`: every step yields to the scheduler of the checker.
+    #[derive(Debug)]
+    pub(crate) struct Backoff {
+        steps: std::cell::Cell<u32>,
+    }
+
+    impl Backoff {
+        pub(crate) fn new() -> Self {
+            Self { steps: std::cell::Cell::new(0) }
+        }
+
+        pub(crate) fn snooze(&self) {
+            self.steps.set(self.steps.get().saturating_add(1));
+            super::imp::thread::yield_now();
+        }
+
+        pub(crate) fn is_completed(&self) -> bool {
+            self.steps.get() >= 1
+        }
+    }
+}
+
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+pub(crate) use backoff::Backoff;
+#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+pub(crate) use imp::Backoff;
+
+pub(crate) use imp::{Arc, atomic, thread, thread_local};
+pub(crate) use std::sync::Arc as StdArc;
+
+/// A mutual exclusion lock with a rank, without poisoning.
+///
+/// Created from an entry of the [`lock_order`] table; a debug build panics when a thread acquires it while it
+/// holds a lock of the same or a higher rank.
+pub(crate) struct Mutex<T> {
+    lock: &'static Lock,
+    inner: imp::Mutex<T>,
+}
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(lock: &'static Lock, value: T) -> Self {
+        Self { lock, inner: imp::Mutex::new(value) }
+    }
+
+    /// Blocks until the lock is free. A panic of an earlier holder is ignored.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        // The rank is checked before the wait, so that an inversion panics in place of deadlocking.
+        let held = lock_order::acquire(self.lock);
+        let inner = match self.inner.lock() {
+            Ok(guard) => guard,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        MutexGuard { mutex: self, inner: Some(inner), held: Some(held) }
+    }
+}
+
+impl<T> std::fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mutex").field("lock", &self.lock.name()).finish_non_exhaustive()
+    }
+}
+
+/// Access to the value of a [`Mutex`]; releases it when dropped.
+pub(crate) struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    // `None` only while a `Condvar` has it, and in `drop`.
+    inner: Option<imp::MutexGuard<'a, T>>,
+    held: Option<Held>,
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.inner {
+            Some(guard) => guard,
+            None => unreachable!("a guard outside `Condvar::wait` holds its lock"),
+        }
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        match &mut self.inner {
+            Some(guard) => guard,
+            None => unreachable!("a guard outside `Condvar::wait` holds its lock"),
+        }
+    }
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        // The lock goes before its rank, so that the table never claims less than what is held.
+        self.inner = None;
+        self.held = None;
+    }
+}
+
+/// A condition variable for [`Mutex`].
+#[derive(Debug)]
+pub(crate) struct Condvar {
+    inner: imp::Condvar,
+}
+
+impl Condvar {
+    pub(crate) fn new() -> Self {
+        Self { inner: imp::Condvar::new() }
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.inner.notify_one();
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.inner.notify_all();
+    }
+
+    /// Releases the lock, waits for a notification, takes the lock again. May wake spuriously.
+    pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        let mutex = guard.mutex;
+        let Some(inner) = guard.inner.take() else { return guard };
+        drop(guard);
+        let inner = match self.inner.wait(inner) {
+            Ok(inner) => inner,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        MutexGuard { mutex, inner: Some(inner), held: Some(lock_order::acquire(mutex.lock)) }
+    }
+
+    /// As [`wait`](Self::wait), until `deadline` at the latest. The flag says whether the deadline passed.
+    #[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+    pub(crate) fn wait_until<'a, T>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        deadline: Instant,
+    ) -> (MutexGuard<'a, T>, bool) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return (guard, true);
+        }
+        let mutex = guard.mutex;
+        let Some(inner) = guard.inner.take() else { return (guard, true) };
+        drop(guard);
+        let (inner, result) = match self.inner.wait_timeout(inner, left) {
+            Ok(woken) => woken,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        let held = Some(lock_order::acquire(mutex.lock));
+        (MutexGuard { mutex, inner: Some(inner), held }, result.timed_out())
+    }
+
+    /// The deadline passes at once: the other threads run, then the time-out is reported.
+    #[cfg(any(switchboard_loom, switchboard_shuttle))]
+    pub(crate) fn wait_until<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        _deadline: Instant,
+    ) -> (MutexGuard<'a, T>, bool) {
+        let mutex = guard.mutex;
+        drop(guard);
+        thread::yield_now();
+        (mutex.lock(), true)
+    }
+}
+
+/// The instant `timeout` from now on the real clock, for bounded waits; `None` when it cannot be represented,
+/// which callers treat as no bound.
+pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
+}
+
+/// Starts a named thread.
+///
+/// # Errors
+/// The error of the operating system when it cannot create one.
+pub(crate) fn spawn<F, T>(name: String, body: F) -> std::io::Result<thread::JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    thread::Builder::new().name(name).spawn(body)
+}
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_under_the_lock_does_not_poison_it() {
+        let mutex = Mutex::new(&lock_order::TEST_AUXILIARY, 1);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut guard = mutex.lock();
+            *guard = 2;
+            panic!("while holding the lock");
+        }));
+        assert!(result.is_err());
+        assert_eq!(*mutex.lock(), 2);
+    }
+
+    #[test]
+    fn a_timed_wait_ends_at_its_deadline() {
+        let mutex = Mutex::new(&lock_order::TEST_AUXILIARY, ());
+        let condvar = Condvar::new();
+        let deadline = Instant::now() + std::time::Duration::from_millis(5);
+        let mut guard = mutex.lock();
+        loop {
+            let (again, timed_out) = condvar.wait_until(guard, deadline);
+            guard = again;
+            if timed_out {
+                break;
+            }
+        }
+        assert!(Instant::now() >= deadline);
+        drop(guard);
+        drop(mutex.lock());
+    }
+}
+
+#[cfg(test)]
+mod models {
+    use super::atomic::{AtomicUsize, Ordering};
+    use super::model::{model, spawn};
+    use super::*;
+
+    /// The mutex and the condition variable of the facade work the same under each backend.
+    #[test]
+    fn a_notified_waiter_sees_what_was_written_under_the_lock() {
+        model(|| {
+            let shared = Arc::new((Mutex::new(&lock_order::TEST_AUXILIARY, false), Condvar::new()));
+            let other = shared.clone();
+            let thread = spawn(move || {
+                *other.0.lock() = true;
+                other.1.notify_one();
+            });
+            let mut ready = shared.0.lock();
+            while !*ready {
+                ready = shared.1.wait(ready);
+            }
+            drop(ready);
+            assert!(thread.join().is_ok());
+        });
+    }
+
+    /// A control: the checkers are really running, and a release store is what makes this pass.
+    #[test]
+    fn a_release_store_publishes_what_came_before_it() {
+        model(|| {
+            let shared = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+            let other = shared.clone();
+            let thread = spawn(move || {
+                // Relaxed: ordered by the release store below.
+                other.0.store(7, Ordering::Relaxed);
+                // Release: pairs with the acquire load of the model body.
+                other.1.store(1, Ordering::Release);
+            });
+            // Acquire: pairs with the release store of the thread.
+            if shared.1.load(Ordering::Acquire) == 1 {
+                // Relaxed: ordered by the acquire load above.
+                assert_eq!(shared.0.load(Ordering::Relaxed), 7);
+            }
+            assert!(thread.join().is_ok());
+        });
+    }
+}

@@ -1,0 +1,164 @@
+//! The lock order, as a table. The only place where a lock may be declared.
+//!
+//! | rank | locks | guards |
+//! |---|---|---|
+//! | 1 writer | [`RETIRED`] | the retired versions of one cell; taken by its one writer only |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`] | parking, and hand-over of one result or effect |
+//! | 3 metrics | none yet | the metrics report |
+//!
+//! A thread acquires locks in strictly rising rank: while it holds one of rank 2 it may take only one of rank 3.
+//! Two locks of one rank are never held together, so every auxiliary lock is a leaf among its kind.
+//! Under a lock there is no user code (wakers, callbacks, `Drop` of user values), no allocation that the
+//! protocol does not need, no I/O and no wait other than the condition variable of that lock.
+//!
+//! Debug builds check the order on every acquisition and panic on an inversion; release builds do not look.
+
+#[cfg(debug_assertions)]
+use std::cell::RefCell;
+
+/// The order in which a thread may acquire locks: strictly upwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    Writer = 1,
+    Auxiliary = 2,
+    #[allow(dead_code)]
+    Metrics = 3,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    rank: Rank,
+    name: &'static str,
+}
+
+impl Lock {
+    const fn new(rank: Rank, name: &'static str) -> Self {
+        Self { rank, name }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// The retired version headers of a cell.
+pub(crate) static RETIRED: Lock = Lock::new(Rank::Writer, "table: retired versions");
+/// The parked receiver of a mailbox.
+pub(crate) static MAILBOX_RECEIVER: Lock = Lock::new(Rank::Auxiliary, "mailbox: parked receiver");
+/// The senders that wait for room in a lane.
+pub(crate) static MAILBOX_SENDERS: Lock = Lock::new(Rank::Auxiliary, "mailbox: parked senders");
+/// The one result that a ticket waits for.
+pub(crate) static TICKET: Lock = Lock::new(Rank::Auxiliary, "ticket: result");
+/// The threads that wait for a version to be published.
+pub(crate) static VERSION_WAITERS: Lock = Lock::new(Rank::Auxiliary, "table: threads waiting for a version");
+/// The effects that wait for the transport.
+pub(crate) static OUTBOX: Lock = Lock::new(Rank::Auxiliary, "manager: outbox");
+
+#[cfg(test)]
+pub(crate) static TEST_AUXILIARY: Lock = Lock::new(Rank::Auxiliary, "test: auxiliary");
+#[cfg(test)]
+static TEST_METRICS: Lock = Lock::new(Rank::Metrics, "test: metrics");
+
+#[cfg(debug_assertions)]
+super::thread_local! {
+    #[allow(clippy::missing_const_for_thread_local)] // The checkers' macro has no const form.
+    static HELD: RefCell<Vec<&'static Lock>> = RefCell::new(Vec::new());
+}
+
+/// Evidence that the current thread is on record as a holder; withdraws the record when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    #[cfg(debug_assertions)]
+    lock: &'static Lock,
+}
+
+/// Puts `lock` on the record of the current thread.
+///
+/// # Panics
+/// In debug builds, when the thread already holds a lock of the same or a higher rank.
+#[cfg_attr(not(debug_assertions), allow(unused_variables))]
+pub(crate) fn acquire(lock: &'static Lock) -> Held {
+    #[cfg(debug_assertions)]
+    {
+        // A thread that is being torn down has no record any more: then nothing is checked.
+        let conflict = HELD
+            .try_with(|held| {
+                let mut held = held.borrow_mut();
+                let conflict = held.iter().find(|other| other.rank >= lock.rank).copied();
+                if conflict.is_none() {
+                    held.push(lock);
+                }
+                conflict
+            })
+            .unwrap_or(None);
+        if let Some(other) = conflict {
+            panic!(
+                "lock order inversion: `{}` ({:?}) acquired while `{}` ({:?}) is held; see sync/lock_order.rs",
+                lock.name, lock.rank, other.name, other.rank
+            );
+        }
+        Held { lock }
+    }
+    #[cfg(not(debug_assertions))]
+    Held {}
+}
+
+#[cfg(debug_assertions)]
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = HELD.try_with(|held| {
+            let mut held = held.borrow_mut();
+            if let Some(index) = held.iter().rposition(|other| std::ptr::eq(*other, self.lock)) {
+                held.remove(index);
+            }
+        });
+    }
+}
+
+#[cfg(all(test, debug_assertions, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::sync::Mutex;
+
+    fn panics(body: impl FnOnce()) -> bool {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err()
+    }
+
+    #[test]
+    fn rising_ranks_are_accepted() {
+        let (writer, auxiliary, metrics) =
+            (Mutex::new(&RETIRED, ()), Mutex::new(&TEST_AUXILIARY, ()), Mutex::new(&TEST_METRICS, ()));
+        let guards = (writer.lock(), auxiliary.lock(), metrics.lock());
+        drop(guards);
+        drop(metrics.lock());
+        drop(writer.lock());
+    }
+
+    #[test]
+    fn an_inversion_panics_and_leaves_the_record_intact() {
+        let (auxiliary, metrics) = (Mutex::new(&TEST_AUXILIARY, ()), Mutex::new(&TEST_METRICS, ()));
+        let held = metrics.lock();
+        assert!(panics(|| drop(auxiliary.lock())));
+        drop(held);
+        drop(auxiliary.lock());
+    }
+
+    #[test]
+    fn two_locks_of_one_rank_panic() {
+        let (one, two) = (Mutex::new(&TEST_AUXILIARY, ()), Mutex::new(&TICKET, ()));
+        let held = one.lock();
+        assert!(panics(|| drop(two.lock())));
+        drop(held);
+    }
+
+    #[test]
+    fn guards_may_go_in_any_order() {
+        let (auxiliary, metrics) = (Mutex::new(&TEST_AUXILIARY, ()), Mutex::new(&TEST_METRICS, ()));
+        let first = auxiliary.lock();
+        let second = metrics.lock();
+        drop(first);
+        drop(second);
+        drop(auxiliary.lock());
+    }
+}

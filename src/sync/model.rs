@@ -1,0 +1,59 @@
+//! The harness of the models: one body for loom, shuttle and plain threads.
+//!
+//! A model lives in a `models` module beside the code it checks and is run by all three:
+//!
+//! ```text
+//! cargo test --lib models
+//! RUSTFLAGS="--cfg switchboard_loom"    CARGO_TARGET_DIR=target/loom    cargo test --profile model --lib models
+//! RUSTFLAGS="--cfg switchboard_shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --profile model --lib models
+//! ```
+//!
+//! loom explores the weak memory orders of small models, up to `LOOM_MAX_PREEMPTIONS` preemptions (3 unless
+//! set). shuttle explores interleavings of larger ones under sequential consistency, `SWITCHBOARD_ITERATIONS`
+//! random schedules (500 unless set) and as many by priorities. Plain threads run the body that often too.
+#![allow(clippy::unwrap_used)]
+
+#[cfg(not(switchboard_loom))]
+fn iterations() -> usize {
+    std::env::var("SWITCHBOARD_ITERATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(500)
+}
+
+/// Explores the interleavings of `body`.
+#[cfg(switchboard_loom)]
+pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    if builder.preemption_bound.is_none() {
+        builder.preemption_bound = Some(3);
+    }
+    builder.max_branches = builder.max_branches.max(20_000);
+    builder.check(body);
+}
+
+/// Explores the interleavings of `body`.
+#[cfg(switchboard_shuttle)]
+pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
+    use shuttle::scheduler::{PctScheduler, RandomScheduler};
+
+    let body = std::sync::Arc::new(body);
+    let mut config = shuttle::Config::new();
+    config.stack_size = 256 * 1024;
+    config.silence_warnings = true;
+    let random = body.clone();
+    shuttle::Runner::new(RandomScheduler::new(iterations()), config.clone()).run(move || random());
+    shuttle::Runner::new(PctScheduler::new(3, iterations()), config).run(move || body());
+}
+
+/// Runs `body` on real threads.
+#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
+    for _ in 0..iterations() {
+        body();
+    }
+}
+
+/// Starts a thread of the model.
+pub(crate) fn spawn<T: Send + 'static>(
+    body: impl FnOnce() -> T + Send + 'static,
+) -> super::thread::JoinHandle<T> {
+    super::spawn(String::from("model"), body).unwrap()
+}
