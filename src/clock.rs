@@ -8,11 +8,11 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A source of monotonic time.
 ///
-/// The state machines of this crate take `now` as an argument; whoever drives them asks a `Clock` once per turn.
-/// Implementations must never go backwards, and must be cheap: no lock, no I/O.
+/// The state machines of this crate take `now` as an argument; whoever drives them asks a `Clock` once per
+/// turn. Implementations must never go backwards, and must be cheap: no lock, no I/O.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The current instant. Never smaller than one that an earlier call on any thread returned before this call
-    /// started.
+    /// The current instant. Never smaller than one that an earlier call on any thread returned before this
+    /// call started.
     fn now(&self) -> Instant;
 }
 
@@ -71,9 +71,9 @@ impl ManualClock {
     pub fn advance(&self, step: Duration) {
         let step = u64::try_from(step.as_nanos()).unwrap_or(u64::MAX);
         // Relaxed: a plain counter; read-modify-write operations on one location never go backwards.
-        let _ = self.elapsed_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |elapsed| {
-            Some(elapsed.saturating_add(step))
-        });
+        let _ = self
+            .elapsed_ns
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |elapsed| Some(elapsed.saturating_add(step)));
     }
 
     /// How far the clock has been moved since it was made.

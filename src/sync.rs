@@ -1,8 +1,8 @@
 //! The facade over `std`, loom and shuttle: the only file that names them.
 //!
-//! Everything in the crate that synchronizes goes through here, so that one build (`--cfg switchboard_loom` or
-//! `--cfg switchboard_shuttle`) puts the real protocols under a model checker. The cfgs belong to this crate:
-//! a plain `--cfg loom` reaches every dependency and breaks some of them.
+//! Everything in the crate that synchronizes goes through here, so that one build (`--cfg switchboard_loom`
+//! or `--cfg switchboard_shuttle`) puts the real protocols under a model checker. The cfgs belong to this
+//! crate: a plain `--cfg loom` reaches every dependency and breaks some of them.
 //!
 //! Differences between the three, all of them deliberate:
 //!
@@ -22,6 +22,9 @@ use std::time::Instant;
 pub(crate) mod lock_order;
 #[cfg(test)]
 pub(crate) mod model;
+pub(crate) mod ring;
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+pub(crate) mod twin;
 
 use lock_order::{Held, Lock};
 
@@ -32,6 +35,7 @@ mod imp {
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
     pub(crate) use std::thread_local;
 
+    #[cfg(any(feature = "manager", test))] // The table and the mailbox start no thread.
     pub(crate) mod thread {
         pub(crate) use std::thread::{Builder, JoinHandle};
     }
@@ -88,8 +92,48 @@ pub(crate) use backoff::Backoff;
 #[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
 pub(crate) use imp::Backoff;
 
-pub(crate) use imp::{Arc, atomic, thread, thread_local};
+#[cfg(any(feature = "manager", test, switchboard_loom, switchboard_shuttle))]
+pub(crate) use imp::thread;
+pub(crate) use imp::{Arc, atomic, thread_local};
 pub(crate) use std::sync::Arc as StdArc;
+
+/// A place for one value that the checkers do not see: no scheduling point, no edge between threads.
+///
+/// For the twins of structures whose own protocol says who may touch a slot. A breach of that protocol
+/// panics.
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[derive(Debug)]
+pub(crate) struct Unseen<T> {
+    value: std::sync::Mutex<Option<T>>,
+}
+
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+impl<T> Unseen<T> {
+    pub(crate) fn empty() -> Self {
+        Self { value: std::sync::Mutex::new(None) }
+    }
+
+    /// # Panics
+    /// When there is a value in it already, or another thread is inside.
+    pub(crate) fn put(&self, value: T) {
+        let old = match self.value.try_lock() {
+            Ok(mut place) => place.replace(value),
+            Err(error) => panic!("two threads in one slot: {error}"),
+        };
+        assert!(old.is_none(), "a value was overwritten");
+    }
+
+    /// # Panics
+    /// When there is no value in it, or another thread is inside.
+    pub(crate) fn take(&self) -> T {
+        let value = match self.value.try_lock() {
+            Ok(mut place) => place.take(),
+            Err(error) => panic!("two threads in one slot: {error}"),
+        };
+        let Some(value) = value else { panic!("an empty slot was read") };
+        value
+    }
+}
 
 /// A mutual exclusion lock with a rank, without poisoning.
 ///
@@ -232,10 +276,17 @@ pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
 }
 
+/// How long it is until `deadline` on the real clock; zero once it has passed.
+#[cfg(feature = "manager")]
+pub(crate) fn time_left(deadline: Instant) -> std::time::Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
 /// Starts a named thread.
 ///
 /// # Errors
 /// The error of the operating system when it cannot create one.
+#[cfg(any(feature = "manager", test))]
 pub(crate) fn spawn<F, T>(name: String, body: F) -> std::io::Result<thread::JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,

@@ -6,8 +6,8 @@
 //! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`] | parking, and hand-over of one result or effect |
 //! | 3 metrics | none yet | the metrics report |
 //!
-//! A thread acquires locks in strictly rising rank: while it holds one of rank 2 it may take only one of rank 3.
-//! Two locks of one rank are never held together, so every auxiliary lock is a leaf among its kind.
+//! A thread acquires locks in strictly rising rank: while it holds one of rank 2 it may take only one of rank
+//! 3. Two locks of one rank are never held together, so every auxiliary lock is a leaf among its kind.
 //! Under a lock there is no user code (wakers, callbacks, `Drop` of user values), no allocation that the
 //! protocol does not need, no I/O and no wait other than the condition variable of that lock.
 //!
@@ -53,7 +53,12 @@ pub(crate) static TICKET: Lock = Lock::new(Rank::Auxiliary, "ticket: result");
 /// The threads that wait for a version to be published.
 pub(crate) static VERSION_WAITERS: Lock = Lock::new(Rank::Auxiliary, "table: threads waiting for a version");
 /// The effects that wait for the transport.
+#[cfg(feature = "manager")]
 pub(crate) static OUTBOX: Lock = Lock::new(Rank::Auxiliary, "manager: outbox");
+
+/// The stand-in for the atomic pointer of a cell, under the checkers only; a leaf below [`RETIRED`].
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+pub(crate) static TWIN: Lock = Lock::new(Rank::Auxiliary, "checkers: stand-in for the cell");
 
 #[cfg(test)]
 pub(crate) static TEST_AUXILIARY: Lock = Lock::new(Rank::Auxiliary, "test: auxiliary");

@@ -51,6 +51,24 @@ pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
     }
 }
 
+/// As [`model`], once with each stand-in for the cell; see [`twin`](super::twin).
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+pub(crate) fn model_each(body: impl Fn() + Send + Sync + Clone + 'static) {
+    use super::twin::{Twin, choose};
+
+    for twin in [Twin::Locked, Twin::Weak] {
+        choose(twin);
+        model(body.clone());
+    }
+    choose(Twin::Locked);
+}
+
+/// As [`model`], on the real cell.
+#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+pub(crate) fn model_each(body: impl Fn() + Send + Sync + Clone + 'static) {
+    model(body);
+}
+
 /// Starts a thread of the model.
 pub(crate) fn spawn<T: Send + 'static>(
     body: impl FnOnce() -> T + Send + 'static,

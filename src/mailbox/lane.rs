@@ -1,0 +1,185 @@
+//! One lane: its rooms, its ring, and the senders that wait for a room.
+
+use std::time::Instant;
+
+use crossbeam_utils::CachePadded;
+
+use super::rooms::{Refused, Rooms};
+use super::{Capacities, Priority};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::ring::Ring;
+use crate::sync::{Backoff, Condvar, Mutex, lock_order};
+
+/// Whether waits spin before they park. Not under the checkers: loom runs a thread that yielded after all
+/// others, which would hide the races of parking.
+pub(super) const SPINS: bool = !cfg!(any(switchboard_loom, switchboard_shuttle));
+
+/// A command in a ring.
+pub(super) struct Entry<T> {
+    pub(super) value: T,
+    /// The lane whose room it occupies: not its own when it took over the room of a shed command.
+    pub(super) home: Priority,
+}
+
+/// When a wait ends by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    Endless,
+    Until(Instant),
+}
+
+impl Patience {
+    /// A deadline beyond what the clock can show is none.
+    pub(super) fn of(timeout: std::time::Duration) -> Self {
+        crate::sync::deadline_after(timeout).map_or(Self::Endless, Self::Until)
+    }
+}
+
+/// Why a wait for a room ended without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stopped {
+    Timeout,
+    Closed,
+}
+
+pub(super) struct Lane<T> {
+    /// Written by every sender and by the receiver; padded so that it shares no line with another lane.
+    pub(super) rooms: CachePadded<Rooms>,
+    pub(super) ring: Ring<Entry<T>>,
+    /// How many senders are registered below.
+    waiting: AtomicUsize,
+    /// Guards nothing: a sender holds it from its registration to its wait, so that whoever took it in
+    /// between knows that the sender is inside the wait.
+    door: Mutex<()>,
+    room_freed: Condvar,
+    pub(super) counters: Counters,
+}
+
+/// Statistics of one lane; written only on the slow paths.
+#[derive(Debug)]
+pub(super) struct Counters {
+    pub(super) refused: Counter,
+    pub(super) shed: Counter,
+    pub(super) timed_out: Counter,
+}
+
+/// A number of events.
+#[derive(Debug)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add_one(&self) {
+        // Relaxed: a statistic.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl<T> Lane<T> {
+    pub(super) fn new(priority: Priority, capacities: &Capacities) -> Self {
+        let zero = || Counter(AtomicU64::new(0));
+        Self {
+            rooms: CachePadded::new(Rooms::new(capacities.capacity(priority))),
+            ring: Ring::new(capacities.slots(priority)),
+            waiting: AtomicUsize::new(0),
+            door: Mutex::new(&lock_order::MAILBOX_SENDERS, ()),
+            room_freed: Condvar::new(),
+            counters: Counters { refused: zero(), shed: zero(), timed_out: zero() },
+        }
+    }
+
+    /// Takes a room, waiting for one if need be: tries, backs off, parks.
+    ///
+    /// It is woken by whoever gives a room back ([`wake_waiting`](Self::wake_waiting)) and by
+    /// [`close`](Self::close), which the receiver calls also when it is dropped, thus when its thread dies.
+    pub(super) fn take_room(&self, patience: Patience) -> Result<(), Stopped> {
+        let backoff = Backoff::new();
+        loop {
+            if let Some(outcome) = self.try_take_room() {
+                return outcome;
+            }
+            if !SPINS || backoff.is_completed() {
+                return self.take_room_parked(patience);
+            }
+            backoff.snooze();
+        }
+    }
+
+    fn take_room_parked(&self, patience: Patience) -> Result<(), Stopped> {
+        let mut door = self.door.lock();
+        // Relaxed: ordered by the fence.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // SeqCst: pairs with the fences in `give_back` and `close`. Of the two threads {register; fence; look for a
+        // room} and {give a room back; fence; look for registrations}, the one whose fence is second sees
+        // what the other did. Either this one finds the room, or the other one finds it registered, waits for
+        // the door, which is open only once this one is inside the wait, and notifies.
+        fence(Ordering::SeqCst);
+        let outcome = loop {
+            if let Some(outcome) = self.try_take_room() {
+                break outcome;
+            }
+            let timed_out;
+            (door, timed_out) = match patience {
+                Patience::Endless => (self.room_freed.wait(door), false),
+                Patience::Until(deadline) => self.room_freed.wait_until(door, deadline),
+            };
+            if timed_out {
+                // The last notification may have been for this thread, and nobody else would hear of that
+                // room.
+                break self.try_take_room().unwrap_or(Err(Stopped::Timeout));
+            }
+        };
+        // Relaxed: a room that is freed from here on is none of this thread's business.
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        drop(door);
+        outcome
+    }
+
+    fn try_take_room(&self) -> Option<Result<(), Stopped>> {
+        match self.rooms.take() {
+            Ok(()) => Some(Ok(())),
+            Err(Refused::Closed) => Some(Err(Stopped::Closed)),
+            Err(Refused::Full) => None,
+        }
+    }
+
+    /// Gives rooms back and wakes as many senders. True when that drained a closed lane.
+    pub(super) fn give_back(&self, rooms: usize) -> bool {
+        let drained = self.rooms.give_back(rooms);
+        // SeqCst: pairs with the fence in `take_room_parked`, see there.
+        fence(Ordering::SeqCst);
+        self.wake_waiting(rooms);
+        drained
+    }
+
+    /// Refuses new commands, and wakes all senders that wait for a room so that they see it.
+    pub(super) fn close(&self) {
+        self.rooms.close();
+        // SeqCst: pairs with the fence in `take_room_parked`; closing counts as giving a room to everybody.
+        fence(Ordering::SeqCst);
+        self.wake_waiting(usize::MAX);
+    }
+
+    /// After a `fence(SeqCst)` that follows what the senders wait for.
+    ///
+    /// One notification per room is enough. A notified sender takes the room or sees that another one took
+    /// it, whose giving it back notifies again. One that times out while it is being notified tries once
+    /// more.
+    fn wake_waiting(&self, rooms: usize) {
+        // Relaxed: ordered by the fence before.
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        if waiting == 0 {
+            return;
+        }
+        drop(self.door.lock());
+        if rooms < waiting {
+            (0..rooms).for_each(|_| self.room_freed.notify_one());
+        } else {
+            self.room_freed.notify_all();
+        }
+    }
+}

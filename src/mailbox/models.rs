@@ -1,0 +1,244 @@
+//! Models of the protocols between the ends. In each, a sender outlives the threads, so that the close by the
+//! last one does not stand in for a wake-up that was forgotten.
+#![allow(clippy::unwrap_used)] // A panic is how these fail.
+
+use super::*;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::model::{model, spawn};
+
+fn sized(capacity: usize) -> Capacities {
+    Capacities::try_from([capacity; 4]).unwrap()
+}
+
+fn blocking() -> Capacities {
+    sized(1).backpressure(Backpressure::Block)
+}
+
+/// Counts its drops.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // AcqRel: pairs with `dropped`.
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+fn dropped(drops: &AtomicUsize) -> usize {
+    // Acquire: pairs with the drop of `Counted`.
+    drops.load(Ordering::Acquire)
+}
+
+#[test]
+fn a_send_wakes_the_receiver() {
+    model(|| {
+        let (sender, mut receiver) = mailbox(sized(1));
+        let other = sender.clone();
+        let thread = spawn(move || other.try_send(Priority::Low, 1));
+        assert_eq!(receiver.recv(), Ok((Priority::Low, 1)));
+        assert_eq!(thread.join().unwrap(), Ok(()));
+        drop(sender);
+    });
+}
+
+#[test]
+fn the_last_sender_wakes_the_receiver() {
+    model(|| {
+        let (sender, mut receiver) = mailbox::<u32>(sized(1));
+        let thread = spawn(move || drop(sender));
+        assert_eq!(receiver.recv(), Err(RecvError::Closed));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn two_blocked_senders_get_the_one_room_in_turn() {
+    model(|| {
+        let (sender, mut receiver) = mailbox(blocking());
+        let threads = [1, 2].map(|value| {
+            let sender = sender.clone();
+            spawn(move || sender.send(Priority::Normal, value))
+        });
+        let mut received = [receiver.recv().unwrap().1, receiver.recv().unwrap().1];
+        received.sort_unstable();
+        assert_eq!(received, [1, 2]);
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), Ok(Sent::Queued));
+        }
+        drop(sender);
+    });
+}
+
+/// The slot that a take emptied is seen empty by the sender that takes the room.
+#[test]
+fn a_room_comes_with_a_slot() {
+    model(|| {
+        let (sender, mut receiver) = mailbox(sized(1));
+        sender.try_send(Priority::High, 0).unwrap();
+        let other = sender.clone();
+        let thread = spawn(move || other.try_send(Priority::High, 1).is_ok());
+        assert_eq!(receiver.try_recv(), Ok((Priority::High, 0)));
+        let accepted = thread.join().unwrap();
+        assert_eq!(receiver.try_recv().ok(), accepted.then_some((Priority::High, 1)));
+        drop(sender);
+    });
+}
+
+#[test]
+fn what_was_accepted_is_received_before_closed() {
+    model(|| {
+        let (sender, mut receiver) = mailbox(sized(1));
+        let other = sender.clone();
+        let thread = spawn(move || other.try_send(Priority::Critical, 1).is_ok());
+        receiver.close();
+        let received = receiver.recv().is_ok();
+        assert_eq!(receiver.recv(), Err(RecvError::Closed));
+        assert_eq!(thread.join().unwrap(), received);
+        drop(sender);
+    });
+}
+
+#[test]
+fn a_dropped_permit_wakes_a_blocked_sender() {
+    model(|| {
+        let (sender, mut receiver) = mailbox(blocking());
+        let permit = sender.reserve(Priority::Low).unwrap();
+        let other = sender.clone();
+        let thread = spawn(move || other.send(Priority::Low, 1));
+        drop(permit);
+        assert_eq!(thread.join().unwrap(), Ok(Sent::Queued));
+        assert_eq!(receiver.try_recv(), Ok((Priority::Low, 1)));
+        drop(sender);
+    });
+}
+
+/// Two wait for one room, one of them with a deadline that may pass at any time.
+#[test]
+fn a_sender_that_gives_up_leaves_the_room_to_the_other() {
+    model(|| {
+        let (sender, mut receiver) = mailbox(blocking());
+        let room = sender.reserve(Priority::Low).unwrap();
+        let (patient, hasty) = (sender.clone(), sender.clone());
+        let patient = spawn(move || patient.send(Priority::Low, 1));
+        let hasty =
+            spawn(move || drop(hasty.reserve_timeout(Priority::Low, std::time::Duration::from_secs(60))));
+        drop(room);
+        assert_eq!(patient.join().unwrap(), Ok(Sent::Queued));
+        // Before the other join: outside the checkers the deadline is far away.
+        assert_eq!(receiver.try_recv(), Ok((Priority::Low, 1)));
+        hasty.join().unwrap();
+        assert_eq!(sender.try_send(Priority::Low, 2), Ok(()), "a room was lost");
+    });
+}
+
+#[test]
+fn closing_wakes_a_blocked_sender() {
+    model(|| {
+        let (sender, receiver) = mailbox(blocking());
+        sender.try_send(Priority::Low, 0).unwrap();
+        let other = sender.clone();
+        let thread = spawn(move || other.send(Priority::Low, 1));
+        receiver.close();
+        assert_eq!(thread.join().unwrap(), Err(SendError::Closed(1)));
+        drop(receiver);
+        drop(sender);
+    });
+}
+
+#[test]
+fn the_last_permit_wakes_the_receiver_of_a_closed_mailbox() {
+    model(|| {
+        let (sender, mut receiver) = mailbox::<u32>(sized(1));
+        let permit = sender.try_reserve(Priority::High).unwrap().into_owned();
+        let thread = spawn(move || drop(permit));
+        receiver.close();
+        assert_eq!(receiver.recv(), Err(RecvError::Closed));
+        thread.join().unwrap();
+        drop(sender);
+    });
+}
+
+/// Nothing stays in a queue that nobody reads.
+#[test]
+fn a_command_that_meets_the_dropped_receiver_is_dropped_or_comes_back() {
+    model(|| {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let (sender, receiver) = mailbox(sized(1));
+        let permit = sender.try_reserve(Priority::Low).unwrap().into_owned();
+        let value = Counted(drops.clone());
+        let thread = spawn(move || permit.send(value).err().map(SendError::into_inner));
+        drop(receiver);
+        let back = thread.join().unwrap();
+        assert_eq!(dropped(&drops), usize::from(back.is_none()));
+        drop(back);
+        drop(sender);
+        assert_eq!(dropped(&drops), 1);
+    });
+}
+
+#[test]
+fn shedding_against_the_receiver_loses_and_repeats_nothing() {
+    model(|| {
+        let (sender, mut receiver) = mailbox(sized(1).backpressure(Backpressure::ShedLowest));
+        sender.try_send(Priority::Low, 0).unwrap();
+        sender.try_send(Priority::Normal, 1).unwrap();
+        let other = sender.clone();
+        let thread = spawn(move || match other.send(Priority::Normal, 2) {
+            Ok(sent) => sent.into_victim().map(|victim| victim.value),
+            Err(error) => Some(error.into_inner()),
+        });
+        let mut seen: Vec<u32> = receiver.try_recv().ok().map(|(_, value)| value).into_iter().collect();
+        seen.extend(thread.join().unwrap());
+        seen.extend(std::iter::from_fn(|| Some(receiver.try_recv().ok()?.1)));
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2]);
+        for priority in Priority::ALL {
+            assert_eq!(sender.try_send(priority, 9), Ok(()), "{priority}: a room was lost");
+        }
+        receiver.close();
+    });
+}
+
+/// Between the pop of the victim and the push, the room keeps the mailbox from being drained.
+#[test]
+fn shedding_against_the_close_is_drained() {
+    model(|| {
+        let (sender, mut receiver) = mailbox(sized(1).backpressure(Backpressure::ShedLowest));
+        sender.try_send(Priority::Low, 0).unwrap();
+        sender.try_send(Priority::Normal, 1).unwrap();
+        let other = sender.clone();
+        let thread = spawn(move || other.send(Priority::Normal, 2).is_ok());
+        receiver.close();
+        let mut received = Vec::new();
+        while let Ok((_, value)) = receiver.recv() {
+            received.push(value);
+        }
+        assert_eq!(received.contains(&2), thread.join().unwrap());
+        drop(sender);
+    });
+}
+
+#[test]
+fn a_wake_carries_what_came_before_it() {
+    model(|| {
+        let (sender, mut receiver) = mailbox::<u32>(sized(1));
+        let written = Arc::new(AtomicUsize::new(0));
+        let (other, theirs) = (sender.clone(), written.clone());
+        let thread = spawn(move || {
+            // Relaxed: ordered by the wake.
+            theirs.store(1, Ordering::Relaxed);
+            other.wake();
+        });
+        let outcome = receiver.recv_timeout(std::time::Duration::from_secs(60));
+        match outcome {
+            // Relaxed: ordered by the wake.
+            Err(RecvTimeoutError::Woken) => assert_eq!(written.load(Ordering::Relaxed), 1),
+            // Only under the checkers, where a deadline passes at once.
+            Err(RecvTimeoutError::Timeout) => {}
+            other => panic!("{other:?}"),
+        }
+        thread.join().unwrap();
+        drop(sender);
+    });
+}

@@ -1,0 +1,127 @@
+//! A reserved room.
+
+use std::fmt;
+
+use super::{Priority, SendError, Sender};
+
+/// Room for one command, reserved: [`send`](Self::send) does not wait and does not fail for want of room.
+///
+/// Dropping it gives the room back and wakes a sender that waits for it. A permit that was handed out before
+/// the mailbox was closed stays valid: the receiver waits for it.
+///
+/// # Examples
+/// ```
+/// use switchboard::mailbox::{Capacities, Priority, mailbox};
+///
+/// let (sender, mut receiver) = mailbox(Capacities::new());
+/// let permit = sender.try_reserve(Priority::High).unwrap();
+/// receiver.close();
+/// assert!(receiver.try_recv().is_err_and(|error| error.is_empty()));
+/// permit.send("last words").unwrap();
+/// assert_eq!(receiver.try_recv(), Ok((Priority::High, "last words")));
+/// assert!(receiver.try_recv().is_err_and(|error| error.is_closed()));
+/// ```
+#[must_use = "dropping a permit gives its room back"]
+pub struct Permit<'a, T> {
+    sender: &'a Sender<T>,
+    priority: Priority,
+}
+
+/// A [`Permit`] that holds a [`Sender`] of its own, to be kept or moved to another thread.
+///
+/// # Examples
+/// ```
+/// use switchboard::mailbox::{Capacities, Priority, mailbox};
+///
+/// let (sender, mut receiver) = mailbox(Capacities::new());
+/// let permit = sender.try_reserve(Priority::High).unwrap().into_owned();
+/// drop(sender);
+/// let thread = std::thread::spawn(move || permit.send("from afar"));
+/// assert_eq!(receiver.recv(), Ok((Priority::High, "from afar")));
+/// assert!(receiver.recv().is_err_and(|error| error.is_closed()));
+/// # assert!(thread.join().is_ok_and(|sent| sent.is_ok()));
+/// ```
+#[must_use = "dropping a permit gives its room back"]
+pub struct OwnedPermit<T> {
+    sender: Sender<T>,
+    priority: Priority,
+    /// Whether the room is still this permit's.
+    held: bool,
+}
+
+impl<'a, T> Permit<'a, T> {
+    pub(super) fn new(sender: &'a Sender<T>, priority: Priority) -> Self {
+        Self { sender, priority }
+    }
+
+    /// The lane that the room is in.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Queues a command in the reserved room.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], with the command, when the receiver was dropped. A command that meets the
+    /// receiver while it is being dropped may be accepted and dropped with it, like all that was still
+    /// queued.
+    pub fn send(self, value: T) -> Result<(), SendError<T>> {
+        self.sender.send_reserved(self.priority, value)?;
+        // The room is the command's now.
+        std::mem::forget(self);
+        Ok(())
+    }
+
+    /// The same room, with a sender of its own.
+    pub fn into_owned(self) -> OwnedPermit<T> {
+        let owned = OwnedPermit { sender: self.sender.clone(), priority: self.priority, held: true };
+        // The room is the other permit's now.
+        std::mem::forget(self);
+        owned
+    }
+}
+
+impl<T> OwnedPermit<T> {
+    /// The lane that the room is in.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Queues a command in the reserved room.
+    ///
+    /// # Errors
+    /// As [`Permit::send`].
+    pub fn send(mut self, value: T) -> Result<(), SendError<T>> {
+        self.sender.send_reserved(self.priority, value)?;
+        self.held = false;
+        Ok(())
+    }
+}
+
+impl<T> Drop for Permit<'_, T> {
+    fn drop(&mut self) {
+        self.sender.give_back(self.priority);
+    }
+}
+
+impl<T> Drop for OwnedPermit<T> {
+    fn drop(&mut self) {
+        if self.held {
+            self.sender.give_back(self.priority);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Permit<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("priority", &self.priority).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for OwnedPermit<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedPermit").field("priority", &self.priority).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,286 @@
+//! The receiving end.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::error::{RecvError, RecvTimeoutError, TryRecvError};
+use super::lane::{Entry, Patience, SPINS};
+use super::shared::Shared;
+use super::turns::{LaneSet, Turns};
+use super::{Capacities, Priority, Stats};
+use crate::sync::{Arc, Backoff};
+
+/// The receiving end of a mailbox: the only one.
+///
+/// Commands come first lane first, in the order in which they were sent within a lane, with the exception
+/// that [the rule against starvation](super#order-and-starvation) makes.
+///
+/// Dropping it closes the mailbox and drops what is queued, on the dropping thread; senders get their
+/// commands back from then on.
+///
+/// # Examples
+/// ```
+/// use switchboard::mailbox::{Capacities, Priority, RecvError, mailbox};
+///
+/// let (sender, mut receiver) = mailbox(Capacities::new());
+/// let thread = std::thread::spawn(move || sender.try_send(Priority::Normal, 7));
+/// assert_eq!(receiver.recv(), Ok((Priority::Normal, 7)));
+/// assert_eq!(receiver.recv(), Err(RecvError::Closed));
+/// # assert!(thread.join().is_ok_and(|sent| sent.is_ok()));
+/// ```
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    turns: Turns,
+    /// The lanes that are taken from.
+    open: LaneSet,
+}
+
+/// Rooms whose commands were taken, to be given back together, also when the buffer cannot grow.
+struct Freed<'a, T> {
+    shared: &'a Shared<T>,
+    rooms: [usize; 4],
+}
+
+impl<T> Drop for Freed<'_, T> {
+    fn drop(&mut self) {
+        for (priority, rooms) in Priority::ALL.into_iter().zip(self.rooms) {
+            if rooms > 0 {
+                self.shared.give_back(priority, rooms);
+            }
+        }
+    }
+}
+
+impl<T> Receiver<T> {
+    pub(super) fn new(shared: Arc<Shared<T>>, capacities: &Capacities) -> Self {
+        Self { shared, turns: Turns::new(capacities.limit()), open: LaneSet::down_to(Priority::Low) }
+    }
+
+    /// Takes the next command if there is one.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`], also when only permits are outstanding; [`TryRecvError::Closed`] when the
+    /// mailbox is closed and drained.
+    pub fn try_recv(&mut self) -> Result<(Priority, T), TryRecvError> {
+        if let Some((priority, entry)) = take(&self.shared, &mut self.turns, self.open) {
+            self.shared.give_back(entry.home, 1);
+            return Ok((priority, entry.value));
+        }
+        Err(self.nothing())
+    }
+
+    /// Appends up to `limit` commands to `buffer`, without waiting, and returns how many.
+    ///
+    /// The same as that many calls of [`try_recv`](Self::try_recv), but their rooms are given back together
+    /// at the end: one exchange per lane in place of one per command.
+    ///
+    /// # Errors
+    /// When there is no command, as [`try_recv`](Self::try_recv). A `limit` of zero is not an error.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::mailbox::{Capacities, Priority, TryRecvError, mailbox};
+    ///
+    /// let (sender, mut receiver) = mailbox(Capacities::new());
+    /// for number in 0..5 {
+    ///     sender.try_send(Priority::Normal, number).unwrap();
+    /// }
+    /// let mut batch = Vec::with_capacity(4);
+    /// assert_eq!(receiver.try_recv_batch(&mut batch, 4), Ok(4));
+    /// assert_eq!(batch[3], (Priority::Normal, 3));
+    /// assert_eq!(receiver.try_recv_batch(&mut batch, 4), Ok(1));
+    /// assert_eq!(receiver.try_recv_batch(&mut batch, 4), Err(TryRecvError::Empty));
+    /// ```
+    pub fn try_recv_batch(
+        &mut self,
+        buffer: &mut Vec<(Priority, T)>,
+        limit: usize,
+    ) -> Result<usize, TryRecvError> {
+        let before = buffer.len();
+        let mut freed = Freed { shared: &self.shared, rooms: [0; 4] };
+        while buffer.len() - before < limit {
+            let Some((priority, entry)) = take(&self.shared, &mut self.turns, self.open) else { break };
+            freed.rooms[entry.home.index()] += 1;
+            buffer.push((priority, entry.value));
+        }
+        drop(freed);
+        match buffer.len() - before {
+            0 if limit > 0 => Err(self.nothing()),
+            taken => Ok(taken),
+        }
+    }
+
+    /// Takes the next command, waiting for it without a bound.
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] when the mailbox is closed and drained.
+    pub fn recv(&mut self) -> Result<(Priority, T), RecvError> {
+        loop {
+            match self.wait(Patience::Endless, false) {
+                Ok(received) => return Ok(received),
+                Err(RecvTimeoutError::Closed) => return Err(RecvError::Closed),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Woken) => {}
+            }
+        }
+    }
+
+    /// Takes the next command, waiting for it up to `timeout`.
+    ///
+    /// # Errors
+    /// [`RecvTimeoutError::Timeout`]; [`RecvTimeoutError::Woken`] when there is no command and
+    /// [`Sender::wake`](super::Sender::wake) was called since it was last answered;
+    /// [`RecvTimeoutError::Closed`] when the mailbox is closed and drained.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::mailbox::{Capacities, Priority, RecvTimeoutError, mailbox};
+    ///
+    /// let (sender, mut receiver) = mailbox::<u32>(Capacities::new());
+    /// assert_eq!(receiver.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
+    /// sender.wake();
+    /// assert_eq!(receiver.recv_timeout(Duration::from_secs(60)), Err(RecvTimeoutError::Woken));
+    /// drop(sender);
+    /// assert_eq!(receiver.recv_timeout(Duration::from_secs(60)), Err(RecvTimeoutError::Closed));
+    /// ```
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<(Priority, T), RecvTimeoutError> {
+        // The clock is not read when there is something to return.
+        match self.look(true) {
+            Some(outcome) => outcome,
+            None => self.wait(Patience::of(timeout), true),
+        }
+    }
+
+    /// Closes the mailbox: new sends are refused, and senders that wait for room give up. What was accepted
+    /// can still be received, and permits that are out stay valid.
+    ///
+    /// The lanes are closed one after the other. When this returns all are.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Whether every send is refused from now on. Stays true.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    /// How many commands are queued at `priority`. A statistic: it may be outdated at once.
+    #[must_use]
+    pub fn len(&self, priority: Priority) -> usize {
+        self.shared.lane(priority).ring.len()
+    }
+
+    /// How many commands are queued in all lanes together, each read at its own instant.
+    #[must_use]
+    pub fn len_total(&self) -> usize {
+        Priority::ALL.into_iter().map(|priority| self.len(priority)).sum()
+    }
+
+    /// Whether no command is queued in the lanes that are [listened to](Self::listen_down_to). Permits may be out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.shared.waiting().and(self.open).is_empty()
+    }
+
+    /// From now on takes from the lanes down to `lowest` only, as if the lanes below were empty: backpressure for
+    /// the less urgent, while the urgent still get through. All lanes at first.
+    ///
+    /// Commands stay queued in the lanes that are left out, and fill them; a mailbox that is closed is not drained
+    /// before they are taken.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::mailbox::{Capacities, Priority, TryRecvError, mailbox};
+    ///
+    /// let (sender, mut receiver) = mailbox(Capacities::new());
+    /// sender.try_send(Priority::Normal, 1).unwrap();
+    /// receiver.listen_down_to(Priority::High);
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// receiver.listen_down_to(Priority::Low);
+    /// assert_eq!(receiver.try_recv(), Ok((Priority::Normal, 1)));
+    /// ```
+    pub fn listen_down_to(&mut self, lowest: Priority) {
+        self.open = LaneSet::down_to(lowest);
+    }
+
+    /// How many rooms the lane of `priority` has.
+    #[must_use]
+    pub fn capacity(&self, priority: Priority) -> usize {
+        self.shared.lane(priority).rooms.capacity()
+    }
+
+    /// The figures of the lanes.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    fn nothing(&self) -> TryRecvError {
+        // In this order: a command that came after the look holds a room, so the mailbox is not drained.
+        if self.shared.is_drained() { TryRecvError::Closed } else { TryRecvError::Empty }
+    }
+
+    /// Looks around once: a command, the end, or a request to wake.
+    fn look(&mut self, heeds_wake: bool) -> Option<Result<(Priority, T), RecvTimeoutError>> {
+        match self.try_recv() {
+            Ok(received) => Some(Ok(received)),
+            Err(TryRecvError::Closed) => Some(Err(RecvTimeoutError::Closed)),
+            Err(TryRecvError::Empty) if heeds_wake && self.shared.parking.take_wake() => {
+                Some(Err(RecvTimeoutError::Woken))
+            }
+            Err(TryRecvError::Empty) => None,
+        }
+    }
+
+    /// Waits in three steps: tries, backs off, parks. Who wakes it is said in `parking`.
+    fn wait(&mut self, patience: Patience, heeds_wake: bool) -> Result<(Priority, T), RecvTimeoutError> {
+        let backoff = Backoff::new();
+        loop {
+            if let Some(outcome) = self.look(heeds_wake) {
+                return outcome;
+            }
+            if !SPINS || backoff.is_completed() {
+                break;
+            }
+            backoff.snooze();
+        }
+        loop {
+            self.shared.parking.prepare();
+            if let Some(outcome) = self.look(heeds_wake) {
+                self.shared.parking.cancel();
+                return outcome;
+            }
+            if !self.shared.parking.park(patience) {
+                self.shared.parking.cancel();
+                return self.look(heeds_wake).unwrap_or(Err(RecvTimeoutError::Timeout));
+            }
+        }
+    }
+}
+
+/// Takes from the lane whose turn it is. The room stays taken.
+fn take<T>(shared: &Shared<T>, turns: &mut Turns, open: LaneSet) -> Option<(Priority, Entry<T>)> {
+    let mut waiting = shared.waiting().and(open);
+    while let Some(priority) = turns.choose(waiting) {
+        if let Some(entry) = shared.pop(priority) {
+            turns.took(priority, waiting);
+            return Some((priority, entry));
+        }
+        // A sender shed its last command just now. At most once per lane.
+        waiting.remove(priority);
+    }
+    None
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.shared.leave();
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("closed", &self.is_closed()).field("stats", &self.stats()).finish()
+    }
+}

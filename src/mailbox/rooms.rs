@@ -1,0 +1,192 @@
+//! The accounting of one lane: how many of its rooms are taken, and whether it is closed, in one word.
+//!
+//! A room is taken *before* the push and given back *after* the pop, so a ring that has a slot per room is
+//! never full for somebody who has a room. Rooms that are taken and hold no command yet are permits.
+
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// The word: the number of taken rooms, times two, plus one when the lane is closed.
+///
+/// Capacities end at 2^20, so the count cannot reach the top on any platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word(usize);
+
+/// Why there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Full,
+    Closed,
+}
+
+impl Word {
+    const OPEN: Self = Self(0);
+    const CLOSED: usize = 1;
+    const ROOM: usize = 2;
+
+    fn taken(self) -> usize {
+        self.0 / Self::ROOM
+    }
+
+    fn is_closed(self) -> bool {
+        self.0 & Self::CLOSED != 0
+    }
+
+    fn is_drained(self) -> bool {
+        self.0 == Self::CLOSED
+    }
+
+    fn take(self, capacity: usize) -> Result<Self, Refused> {
+        if self.is_closed() {
+            Err(Refused::Closed)
+        } else if self.taken() >= capacity {
+            Err(Refused::Full)
+        } else {
+            Ok(Self(self.0 + Self::ROOM))
+        }
+    }
+}
+
+/// The rooms of one lane.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    word: AtomicUsize,
+    peak: AtomicUsize,
+    capacity: usize,
+}
+
+impl Rooms {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { word: AtomicUsize::new(Word::OPEN.0), peak: AtomicUsize::new(0), capacity }
+    }
+
+    /// Takes one room. The loop is lock-free: an exchange fails only when somebody else's succeeded.
+    pub(super) fn take(&self) -> Result<(), Refused> {
+        // Relaxed: a guess that the exchange confirms. That a refusal is not stale when it matters is due to
+        // the fence in `Lane::take_waiting`.
+        let mut word = Word(self.word.load(Ordering::Relaxed));
+        loop {
+            let next = word.take(self.capacity)?;
+            // Acquire: pairs with the release of `give_back`, so that the push that follows sees the slot
+            // empty. The word is only changed by read-modify-writes, so every earlier `give_back` is in the
+            // release sequence that this reads from. Relaxed on failure: a guess again.
+            match self.word.compare_exchange_weak(word.0, next.0, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => {
+                    self.note_peak(next.taken());
+                    return Ok(());
+                }
+                Err(newer) => word = Word(newer),
+            }
+        }
+    }
+
+    /// Gives `rooms` taken ones back. True when that drained a closed lane.
+    pub(super) fn give_back(&self, rooms: usize) -> bool {
+        // Release: the pop that emptied the slot happens before the push of the next taker; pairs with
+        // `take`.
+        let before = Word(self.word.fetch_sub(rooms * Word::ROOM, Ordering::Release));
+        debug_assert!(before.taken() >= rooms, "more rooms given back than were taken");
+        Word(before.0 - rooms * Word::ROOM).is_drained()
+    }
+
+    pub(super) fn close(&self) {
+        // Release: what the closer did before is visible to whoever is refused or sees the lane drained;
+        // pairs with `is_closed` and `is_drained`.
+        self.word.fetch_or(Word::CLOSED, Ordering::Release);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        // Acquire: pairs with `close`.
+        Word(self.word.load(Ordering::Acquire)).is_closed()
+    }
+
+    /// Closed, and no room is taken. Stays true.
+    pub(super) fn is_drained(&self) -> bool {
+        // Acquire: pairs with `close` and `give_back`.
+        Word(self.word.load(Ordering::Acquire)).is_drained()
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The most rooms that were ever taken at once.
+    pub(super) fn peak(&self) -> usize {
+        // Relaxed: a statistic.
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn note_peak(&self, taken: usize) {
+        // Relaxed: a statistic. It shares the cache line of the word, and is written only when it grows.
+        if taken > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(taken, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_rooms_are_taken_than_there_are() {
+        for capacity in [1, 2, 64] {
+            let rooms = Rooms::new(capacity);
+            for _ in 0..capacity {
+                assert_eq!(rooms.take(), Ok(()));
+            }
+            assert_eq!(rooms.take(), Err(Refused::Full));
+            assert!(!rooms.give_back(1));
+            assert_eq!(rooms.take(), Ok(()));
+            assert_eq!(rooms.peak(), capacity);
+        }
+    }
+
+    #[test]
+    fn a_closed_lane_is_drained_when_the_last_room_comes_back() {
+        let rooms = Rooms::new(2);
+        assert_eq!((rooms.take(), rooms.take()), (Ok(()), Ok(())));
+        rooms.close();
+        assert!(rooms.is_closed() && !rooms.is_drained());
+        assert_eq!(rooms.take(), Err(Refused::Closed));
+        assert!(!rooms.give_back(1));
+        assert!(rooms.give_back(1));
+        assert!(rooms.is_drained());
+    }
+
+    #[test]
+    fn closed_wins_over_full() {
+        let rooms = Rooms::new(1);
+        assert_eq!(rooms.take(), Ok(()));
+        rooms.close();
+        assert_eq!(rooms.take(), Err(Refused::Closed));
+    }
+}
+
+#[cfg(test)]
+mod models {
+    use super::*;
+    use crate::sync::Arc;
+    use crate::sync::model::{model, spawn};
+    use crate::sync::ring::Ring;
+
+    /// Without the fences of the lane around it, which hide a room that is given back too weakly.
+    #[test]
+    fn a_room_comes_with_an_empty_slot() {
+        model(|| {
+            let lane = Arc::new((Rooms::new(1), Ring::new(1)));
+            assert_eq!((lane.0.take(), lane.1.push(0)), (Ok(()), Ok(())));
+            let sender = lane.clone();
+            let thread = spawn(move || {
+                let taken = sender.0.take().is_ok();
+                if taken {
+                    assert_eq!(sender.1.push(1), Ok(()), "a room without a slot");
+                }
+                taken
+            });
+            assert_eq!(lane.1.pop(), Some(0));
+            assert!(!lane.0.give_back(1));
+            let sent = thread.join().unwrap();
+            assert_eq!(lane.1.pop(), sent.then_some(1));
+        });
+    }
+}

@@ -1,0 +1,307 @@
+//! The sending end.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::error::{
+    ReserveError, ReserveTimeoutError, SendError, SendTimeoutError, TryReserveError, TrySendError,
+};
+use super::lane::{Patience, Stopped};
+use super::rooms::Refused;
+use super::shared::Shared;
+use super::{Backpressure, Permit, Priority, Stats};
+use crate::sync::Arc;
+
+/// The sending end of a mailbox: `Clone`, `Send` and `Sync`.
+///
+/// Clones send into the same lanes. When the last one is dropped the mailbox closes: the receiver drains what
+/// is queued and is then told that it is closed.
+///
+/// A send without waiting is two exchanges and a fence; see [progress](super#progress). Dropping takes no
+/// lock unless the receiver sleeps.
+///
+/// # Examples
+/// ```
+/// use switchboard::mailbox::{Capacities, Priority, mailbox};
+///
+/// let (sender, mut receiver) = mailbox(Capacities::new());
+/// let other = sender.clone();
+/// other.try_send(Priority::Low, "count")?;
+/// sender.try_send(Priority::Critical, "stop")?;
+/// assert_eq!(receiver.try_recv(), Ok((Priority::Critical, "stop")));
+/// assert_eq!(receiver.try_recv(), Ok((Priority::Low, "count")));
+/// # Ok::<(), switchboard::mailbox::TrySendError<&str>>(())
+/// ```
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// What became of a command that was accepted.
+///
+/// # Examples
+/// ```
+/// use switchboard::mailbox::{Backpressure, Capacities, Priority, Sent, mailbox};
+///
+/// let capacities = Capacities::try_from([1, 1, 1, 1]).unwrap().backpressure(Backpressure::ShedLowest);
+/// let (sender, mut receiver) = mailbox(capacities);
+/// assert_eq!(sender.send(Priority::Low, "count"), Ok(Sent::Queued));
+/// assert_eq!(sender.send(Priority::High, "close 1"), Ok(Sent::Queued));
+///
+/// let Ok(Sent::Shed(victim)) = sender.send(Priority::High, "close 2") else { unreachable!() };
+/// assert_eq!((victim.priority, victim.value), (Priority::Low, "count"));
+/// assert_eq!(receiver.try_recv(), Ok((Priority::High, "close 1")));
+/// assert_eq!(receiver.try_recv(), Ok((Priority::High, "close 2")));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use = "a shed command comes back to the sender, who has to answer for it"]
+pub enum Sent<T> {
+    /// It is in its lane.
+    Queued,
+    /// It is in its lane and has the room of another command, which will not be received.
+    Shed(Victim<T>),
+}
+
+impl<T> Sent<T> {
+    /// The command that was shed, if any.
+    #[must_use]
+    pub fn into_victim(self) -> Option<Victim<T>> {
+        match self {
+            Self::Queued => None,
+            Self::Shed(victim) => Some(victim),
+        }
+    }
+}
+
+/// A command that gave its room to a more important one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Victim<T> {
+    /// The lane that it was queued in.
+    pub priority: Priority,
+    /// The command.
+    pub value: T,
+}
+
+impl<T> Sender<T> {
+    pub(super) fn new(shared: Arc<Shared<T>>) -> Self {
+        Self { shared }
+    }
+
+    /// Queues a command if there is room, without waiting or shedding, whatever the policy.
+    ///
+    /// # Errors
+    /// [`TrySendError::Full`] and [`TrySendError::Closed`], with the command.
+    pub fn try_send(&self, priority: Priority, value: T) -> Result<(), TrySendError<T>> {
+        match self.shared.lane(priority).rooms.take() {
+            Ok(()) => {
+                self.shared.push(priority, priority, value);
+                Ok(())
+            }
+            Err(Refused::Full) => {
+                self.count_refused(priority);
+                Err(TrySendError::Full(value))
+            }
+            Err(Refused::Closed) => Err(TrySendError::Closed(value)),
+        }
+    }
+
+    /// Queues a command; when its lane is full, does what the [`Backpressure`] of the mailbox says.
+    ///
+    /// Under [`Backpressure::Block`] it waits without a bound, and must not be called by the thread that
+    /// receives. Senders that wait for room have no order among themselves, and a sender that finds room does
+    /// not queue behind them.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], with the command. [`SendError::Full`] under [`Backpressure::Reject`], and under
+    /// [`Backpressure::ShedLowest`] when no command is queued in a lower lane.
+    pub fn send(&self, priority: Priority, value: T) -> Result<Sent<T>, SendError<T>> {
+        match self.shared.policy {
+            Backpressure::Reject => {
+                self.try_send(priority, value)?;
+                Ok(Sent::Queued)
+            }
+            Backpressure::Block => match self.take_room(priority, Patience::Endless) {
+                Ok(()) => {
+                    self.shared.push(priority, priority, value);
+                    Ok(Sent::Queued)
+                }
+                Err(_) => Err(SendError::Closed(value)),
+            },
+            Backpressure::ShedLowest => self.send_shedding(priority, value),
+        }
+    }
+
+    /// Queues a command, waiting up to `timeout` for room, whatever the policy. Sheds nothing.
+    ///
+    /// # Errors
+    /// [`SendTimeoutError::Timeout`] and [`SendTimeoutError::Closed`], with the command.
+    pub fn send_timeout(
+        &self,
+        priority: Priority,
+        value: T,
+        timeout: Duration,
+    ) -> Result<(), SendTimeoutError<T>> {
+        match self.take_room_within(priority, timeout) {
+            Ok(()) => {
+                self.shared.push(priority, priority, value);
+                Ok(())
+            }
+            Err(Stopped::Timeout) => Err(SendTimeoutError::Timeout(value)),
+            Err(Stopped::Closed) => Err(SendTimeoutError::Closed(value)),
+        }
+    }
+
+    /// Reserves room for one command, without waiting.
+    ///
+    /// # Errors
+    /// [`TryReserveError::Full`] and [`TryReserveError::Closed`].
+    pub fn try_reserve(&self, priority: Priority) -> Result<Permit<'_, T>, TryReserveError> {
+        match self.shared.lane(priority).rooms.take() {
+            Ok(()) => Ok(Permit::new(self, priority)),
+            Err(Refused::Full) => {
+                self.count_refused(priority);
+                Err(TryReserveError::Full)
+            }
+            Err(Refused::Closed) => Err(TryReserveError::Closed),
+        }
+    }
+
+    /// Reserves room for one command, waiting for it without a bound, whatever the policy. Sheds nothing.
+    ///
+    /// Must not be called by the thread that receives.
+    ///
+    /// # Errors
+    /// [`ReserveError::Closed`].
+    pub fn reserve(&self, priority: Priority) -> Result<Permit<'_, T>, ReserveError> {
+        match self.take_room(priority, Patience::Endless) {
+            Ok(()) => Ok(Permit::new(self, priority)),
+            Err(_) => Err(ReserveError::Closed),
+        }
+    }
+
+    /// Reserves room for one command, waiting for it up to `timeout`.
+    ///
+    /// # Errors
+    /// [`ReserveTimeoutError::Timeout`] and [`ReserveTimeoutError::Closed`].
+    pub fn reserve_timeout(
+        &self,
+        priority: Priority,
+        timeout: Duration,
+    ) -> Result<Permit<'_, T>, ReserveTimeoutError> {
+        match self.take_room_within(priority, timeout) {
+            Ok(()) => Ok(Permit::new(self, priority)),
+            Err(Stopped::Timeout) => Err(ReserveTimeoutError::Timeout),
+            Err(Stopped::Closed) => Err(ReserveTimeoutError::Closed),
+        }
+    }
+
+    /// Makes the receiver return from [`recv_timeout`](super::Receiver::recv_timeout) without a command: the
+    /// call that is waiting, or else the next one that finds no command.
+    ///
+    /// Requests are merged until one is answered. What happened before this call is visible to the receiver
+    /// when it is answered. [`recv`](super::Receiver::recv), which has no way to say that it was woken, waits
+    /// on and leaves the request pending.
+    pub fn wake(&self) {
+        self.shared.parking.ask_to_wake();
+    }
+
+    /// How many commands are queued at `priority`. A statistic: it may be outdated at once.
+    #[must_use]
+    pub fn len(&self, priority: Priority) -> usize {
+        self.shared.lane(priority).ring.len()
+    }
+
+    /// How many rooms the lane of `priority` has.
+    #[must_use]
+    pub fn capacity(&self, priority: Priority) -> usize {
+        self.shared.lane(priority).rooms.capacity()
+    }
+
+    /// Whether every send is refused from now on. Stays true.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    /// The figures of the lanes.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// Queues a command for which the caller holds a room.
+    pub(super) fn send_reserved(&self, priority: Priority, value: T) -> Result<(), SendError<T>> {
+        if self.shared.parking.is_gone() {
+            return Err(SendError::Closed(value));
+        }
+        self.shared.push(priority, priority, value);
+        Ok(())
+    }
+
+    /// Gives back a room that is not used after all.
+    pub(super) fn give_back(&self, priority: Priority) {
+        self.shared.give_back(priority, 1);
+    }
+
+    fn send_shedding(&self, priority: Priority, value: T) -> Result<Sent<T>, SendError<T>> {
+        match self.shared.lane(priority).rooms.take() {
+            Ok(()) => {
+                self.shared.push(priority, priority, value);
+                return Ok(Sent::Queued);
+            }
+            Err(Refused::Closed) => return Err(SendError::Closed(value)),
+            Err(Refused::Full) => {}
+        }
+        let Some((victim, home)) = self.shared.shed_below(priority) else {
+            self.count_refused(priority);
+            return Err(SendError::Full(value));
+        };
+        // The room changes hands and is never free in between, so no count changes, and a mailbox that is
+        // closed meanwhile is not drained before this command is received.
+        self.shared.push(priority, home, value);
+        Ok(Sent::Shed(victim))
+    }
+
+    fn take_room_within(&self, priority: Priority, timeout: Duration) -> Result<(), Stopped> {
+        // The clock is not read when there is room.
+        match self.shared.lane(priority).rooms.take() {
+            Ok(()) => Ok(()),
+            Err(Refused::Closed) => Err(Stopped::Closed),
+            Err(Refused::Full) => self.take_room(priority, Patience::of(timeout)),
+        }
+    }
+
+    fn take_room(&self, priority: Priority, patience: Patience) -> Result<(), Stopped> {
+        let lane = self.shared.lane(priority);
+        let outcome = lane.take_room(patience);
+        if outcome == Err(Stopped::Timeout) {
+            lane.counters.timed_out.add_one();
+        }
+        outcome
+    }
+
+    fn count_refused(&self, priority: Priority) {
+        self.shared.lane(priority).counters.refused.add_one();
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        let shared = self.shared.clone();
+        shared.add_sender();
+        Self { shared }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.shared.remove_sender();
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("closed", &self.is_closed()).field("stats", &self.stats()).finish()
+    }
+}

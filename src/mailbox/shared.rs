@@ -1,0 +1,145 @@
+//! What the two ends share.
+
+use crossbeam_utils::CachePadded;
+
+use super::lane::{Entry, Lane};
+use super::parking::{Announced, Parking};
+use super::stats::{LaneStats, Stats};
+use super::turns::LaneSet;
+use super::{Backpressure, Capacities, Priority, Victim};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+pub(super) struct Shared<T> {
+    lanes: [Lane<T>; 4],
+    /// Read by every send, written when the receiver parks: on a line of its own, which stays with the
+    /// readers.
+    pub(super) parking: CachePadded<Parking>,
+    senders: AtomicUsize,
+    pub(super) policy: Backpressure,
+}
+
+impl<T> Shared<T> {
+    /// With one sender.
+    pub(super) fn new(capacities: &Capacities) -> Self {
+        Self {
+            lanes: Priority::ALL.map(|priority| Lane::new(priority, capacities)),
+            parking: CachePadded::new(Parking::new()),
+            senders: AtomicUsize::new(1),
+            policy: capacities.policy(),
+        }
+    }
+
+    pub(super) fn lane(&self, priority: Priority) -> &Lane<T> {
+        &self.lanes[priority.index()]
+    }
+
+    /// Queues a command for which a room of `home` was taken.
+    pub(super) fn push(&self, priority: Priority, home: Priority, value: T) {
+        if self.lane(priority).ring.push(Entry { value, home }).is_err() {
+            unreachable!("a ring has a slot for every room that can be taken");
+        }
+        self.announce();
+    }
+
+    /// Takes the oldest command of a lane; its room stays taken.
+    pub(super) fn pop(&self, priority: Priority) -> Option<Entry<T>> {
+        self.lane(priority).ring.pop()
+    }
+
+    /// Gives a room back that was taken for nothing, or whose command was taken.
+    pub(super) fn give_back(&self, home: Priority, rooms: usize) {
+        if self.lane(home).give_back(rooms) {
+            // The receiver may be asleep because of this very room.
+            self.announce();
+        }
+    }
+
+    /// The oldest command of the lowest non-empty lane below `priority`. Its room is still taken.
+    pub(super) fn shed_below(&self, priority: Priority) -> Option<(Victim<T>, Priority)> {
+        let below = &Priority::ALL[priority.index() + 1..];
+        let (lane, entry) = below.iter().rev().find_map(|&lane| Some((lane, self.pop(lane)?)))?;
+        self.lane(lane).counters.shed.add_one();
+        Some((Victim { priority: lane, value: entry.value }, entry.home))
+    }
+
+    pub(super) fn waiting(&self) -> LaneSet {
+        let mut waiting = LaneSet::default();
+        for priority in Priority::ALL {
+            if !self.lane(priority).ring.is_empty() {
+                waiting.insert(priority);
+            }
+        }
+        waiting
+    }
+
+    /// Closes the lanes, first to last; the receiver learns of it.
+    pub(super) fn close(&self) {
+        self.lanes.iter().for_each(Lane::close);
+        self.announce();
+    }
+
+    /// Whether `close` has closed every lane.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lane(Priority::Low).rooms.is_closed()
+    }
+
+    /// Closed, no command queued, none on its way, no permit. Stays true, because the count of a closed lane
+    /// only falls.
+    pub(super) fn is_drained(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.rooms.is_drained())
+    }
+
+    /// The receiver goes: nothing is accepted, what is queued is dropped, by this thread or by the sender
+    /// whose push comes too late.
+    pub(super) fn leave(&self) {
+        self.close();
+        self.parking.leave();
+        self.empty();
+    }
+
+    pub(super) fn add_sender(&self) {
+        // Relaxed: the caller has a sender, so the count is not zero and nothing depends on it.
+        self.senders.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove_sender(&self) {
+        // AcqRel: what each sender did before it went happens before the last one closes; pairs with itself.
+        if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close();
+        }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        Stats { lanes: Priority::ALL.map(|priority| self.lane_stats(priority)) }
+    }
+
+    fn lane_stats(&self, priority: Priority) -> LaneStats {
+        let lane = self.lane(priority);
+        LaneStats {
+            len: lane.ring.len(),
+            capacity: lane.rooms.capacity(),
+            rooms_peak: lane.rooms.peak(),
+            refused: lane.counters.refused.get(),
+            shed: lane.counters.shed.get(),
+            timed_out: lane.counters.timed_out.get(),
+        }
+    }
+
+    fn announce(&self) {
+        if self.parking.announce() == Announced::Gone {
+            self.empty();
+        }
+    }
+
+    /// Takes and drops everything, holding no lock. The lanes are closed, so only permits can add to it.
+    #[cold]
+    fn empty(&self) {
+        for priority in Priority::ALL {
+            while let Some(entry) = self.pop(priority) {
+                // Not `give_back` of this type, which would come back here.
+                self.lane(entry.home).give_back(1);
+                drop(entry.value);
+            }
+        }
+    }
+}

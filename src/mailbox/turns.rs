@@ -1,0 +1,172 @@
+//! Whose turn it is: the rule against starvation, as a pure state machine.
+//!
+//! Each take adds one to the count of every lane that waits and is not taken from; a lane that is taken from,
+//! or that is empty, is back at zero. A lane whose count reached the limit is *overdue*. The turn goes to the
+//! overdue lane with the largest count, to the higher lane among equals, and to the highest waiting lane when
+//! none is overdue.
+//!
+//! Bound: of any `limit + 3` takes in a row during which a lane waits, one is from that lane. Take lane X,
+//! passed over `limit` times since it began to wait or was last taken from. The lane that took the last of
+//! these turns is back at zero, so at most two others are ahead of X, that is, overdue with a count not below
+//! that of X. Counts of waiting lanes grow together and a lane that has its turn falls back to zero, below X,
+//! so nobody else gets ahead and nobody ahead has two turns. X is served at the latest after `limit` and two
+//! more: the take of number `limit + 3`.
+
+use std::num::NonZeroU32;
+
+use super::Priority;
+
+/// A set of lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LaneSet(u8);
+
+impl LaneSet {
+    /// The lanes from the first to `lowest`.
+    pub(super) fn down_to(lowest: Priority) -> Self {
+        Self((1 << (lowest.index() + 1)) - 1)
+    }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(super) fn insert(&mut self, priority: Priority) {
+        self.0 |= 1 << priority.index();
+    }
+
+    pub(super) fn remove(&mut self, priority: Priority) {
+        self.0 &= !(1 << priority.index());
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(super) fn contains(self, priority: Priority) -> bool {
+        self.0 & (1 << priority.index()) != 0
+    }
+}
+
+/// The counts of the lanes.
+#[derive(Debug)]
+pub(super) struct Turns {
+    limit: u32,
+    passed: [u32; 4],
+}
+
+impl Turns {
+    pub(super) fn new(limit: NonZeroU32) -> Self {
+        Self { limit: limit.get(), passed: [0; 4] }
+    }
+
+    /// The lane whose turn it is among those that wait.
+    pub(super) fn choose(&self, waiting: LaneSet) -> Option<Priority> {
+        let mut chosen: Option<Priority> = None;
+        for priority in Priority::ALL.into_iter().filter(|priority| waiting.contains(*priority)) {
+            let ahead = match chosen {
+                None => true,
+                Some(other) => self.urgency(priority) > self.urgency(other),
+            };
+            if ahead {
+                chosen = Some(priority);
+            }
+        }
+        chosen
+    }
+
+    /// Records a take from `taken`, while `waiting` waited (with or without `taken`).
+    pub(super) fn took(&mut self, taken: Priority, waiting: LaneSet) {
+        for priority in Priority::ALL {
+            let passed = &mut self.passed[priority.index()];
+            let passed_over = priority != taken && waiting.contains(priority);
+            *passed = if passed_over { passed.saturating_add(1) } else { 0 };
+        }
+    }
+
+    /// Zero until the lane is overdue.
+    fn urgency(&self, priority: Priority) -> u32 {
+        let passed = self.passed[priority.index()];
+        if passed >= self.limit { passed } else { 0 }
+    }
+}
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests {
+    use super::*;
+
+    const ALL: LaneSet = LaneSet(0b1111);
+
+    fn limits() -> impl Iterator<Item = NonZeroU32> {
+        [1, 2, 3, 4, 5, 32].into_iter().filter_map(NonZeroU32::new)
+    }
+
+    #[test]
+    fn without_starvation_the_highest_lane_is_taken() {
+        let turns = Turns::new(NonZeroU32::MAX);
+        assert_eq!(turns.choose(LaneSet(0)), None);
+        assert_eq!(turns.choose(ALL), Some(Priority::Critical));
+        assert_eq!(turns.choose(LaneSet(0b1100)), Some(Priority::Normal));
+    }
+
+    #[test]
+    fn full_lanes_share_as_stated() {
+        let mut turns = Turns::new(NonZeroU32::new(4).unwrap());
+        let mut taken = Vec::new();
+        for _ in 0..12 {
+            let priority = turns.choose(ALL).unwrap();
+            turns.took(priority, ALL);
+            taken.push(priority.index());
+        }
+        assert_eq!(taken, [0, 0, 0, 0, 1, 2, 3, 0, 0, 1, 2, 3]);
+    }
+
+    /// Whatever the other lanes do, a lane that waits is taken from once in `limit + 3` takes.
+    #[test]
+    fn no_waiting_lane_is_passed_over_more_than_the_bound() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for limit in limits() {
+            let mut turns = Turns::new(limit);
+            let mut since = [0u32; 4];
+            for step in 0..40_000 {
+                // Long stretches of one set of lanes, and noise.
+                let noise = if step % 400 < 200 { 0 } else { random.u8(0..16) };
+                let waiting = LaneSet(((step / 400) % 16) as u8 | noise);
+                let Some(taken) = turns.choose(waiting) else { continue };
+                assert!(waiting.contains(taken));
+                turns.took(taken, waiting);
+                for lane in Priority::ALL {
+                    let since = &mut since[lane.index()];
+                    *since = if lane == taken || !waiting.contains(lane) { 0 } else { *since + 1 };
+                    assert!(*since < limit.get() + 3, "{lane} passed over {since} times, limit {limit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_bound_is_tight() {
+        for limit in limits() {
+            let mut turns = Turns::new(limit);
+            let mut takes = 1;
+            while let Some(taken) = turns.choose(ALL).filter(|taken| *taken != Priority::Low) {
+                turns.took(taken, ALL);
+                takes += 1;
+            }
+            assert_eq!(takes, limit.get() + 3);
+        }
+    }
+
+    #[test]
+    fn critical_waits_for_three_takes_at_most() {
+        for limit in limits().filter(|limit| limit.get() >= 3) {
+            let mut turns = Turns::new(limit);
+            let mut since = 0;
+            for _ in 0..1_000 {
+                let taken = turns.choose(ALL).unwrap();
+                turns.took(taken, ALL);
+                since = if taken == Priority::Critical { 0 } else { since + 1 };
+                assert!(since <= 3);
+            }
+        }
+    }
+}

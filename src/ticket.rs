@@ -1,0 +1,133 @@
+//! One result, from the thread that makes it to whoever asked for it.
+//!
+//! [`ticket`] makes the two ends. The [`Completion`] goes to the worker, who completes it exactly once; the
+//! [`Ticket`] stays with the client, who waits for the result, polls it as a future, leaves a callback, or
+//! drops it and forgets.
+//!
+//! ```
+//! use switchboard::ticket::{Closed, ticket};
+//!
+//! let (completion, ticket) = ticket();
+//! let worker = std::thread::spawn(move || completion.complete(6 * 7));
+//! assert_eq!(ticket.wait(), Ok(42));
+//! # drop(worker.join());
+//!
+//! let (completion, ticket) = switchboard::ticket::ticket::<u32>();
+//! drop(completion);
+//! assert_eq!(ticket.wait(), Err(Closed));
+//! ```
+//!
+//! # The ends
+//!
+//! * The completion is dropped without a result: the ticket gets `Err(E::from(Closed))`. So a worker that
+//!   dies leaves nobody waiting, as long as its completions are dropped; one that is leaked
+//!   (`std::mem::forget`) leaves its ticket waiting for ever.
+//! * The ticket is dropped: the completion is *abandoned*. The result comes back to the completer, in
+//!   [`Delivery::Abandoned`], and is dropped there if nobody looks.
+//!
+//! # Whose code runs where
+//!
+//! Wakers and callbacks run on the completing thread, after the result is in place and with no lock held, so
+//! they may use any part of this crate. A panic in one of them does not unwind into the completer: it comes
+//! back as [`Delivery::Panicked`]. A callback that is left after the completion runs at once on the thread
+//! that leaves it, and its panic unwinds there.
+//!
+//! # Progress
+//!
+//! Both ends share one lock, held for a few moves and never during foreign code. Completing wakes a thread
+//! only when one waits. Waiting tries, backs off for a bounded time, and parks.
+
+mod completion;
+mod pool;
+mod slot;
+mod wait;
+
+#[cfg(test)]
+mod models;
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests;
+
+use std::fmt;
+
+use slot::Slot;
+
+pub use completion::{Completion, Delivery};
+pub use pool::Pool;
+pub use wait::{Ticket, WaitTimeout};
+
+use crate::sync::Arc;
+
+/// The completion was dropped without a result.
+///
+/// # Examples
+/// ```
+/// use switchboard::ticket::{Closed, ticket};
+///
+/// let (completion, ticket) = ticket::<()>();
+/// drop(completion);
+/// assert_eq!(ticket.wait(), Err(Closed));
+/// assert_eq!(Closed.to_string(), "the completion was dropped without a result");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the completion was dropped without a result")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Makes a ticket whose only error is [`Closed`]. Allocates once.
+///
+/// # Examples
+/// ```
+/// use switchboard::ticket::ticket;
+///
+/// let (completion, mut ticket) = ticket();
+/// assert_eq!(ticket.try_take(), None);
+/// completion.complete("done");
+/// assert_eq!(ticket.try_take(), Some(Ok("done")));
+/// ```
+pub fn ticket<T>() -> (Completion<T>, Ticket<T>)
+where
+    T: Send + 'static,
+{
+    ticket_with()
+}
+
+/// Makes a ticket with an error type of its own. Allocates once.
+///
+/// # Examples
+/// ```
+/// use switchboard::ticket::{Closed, ticket_with};
+///
+/// #[derive(Debug, PartialEq)]
+/// enum Error {
+///     NoSuchLink,
+///     Closed,
+/// }
+///
+/// impl From<Closed> for Error {
+///     fn from(_: Closed) -> Self {
+///         Self::Closed
+///     }
+/// }
+///
+/// let (completion, ticket) = ticket_with::<u32, Error>();
+/// completion.fail(Error::NoSuchLink);
+/// assert_eq!(ticket.wait(), Err(Error::NoSuchLink));
+/// ```
+pub fn ticket_with<T, E>() -> (Completion<T, E>, Ticket<T, E>)
+where
+    T: Send + 'static,
+    E: From<Closed> + Send + 'static,
+{
+    ends(Arc::new(Slot::new()))
+}
+
+/// The two ends of a slot that is pending and that nobody else uses.
+fn ends<T, E: From<Closed>>(slot: Arc<Slot<T, E>>) -> (Completion<T, E>, Ticket<T, E>) {
+    (Completion::new(slot.clone()), Ticket::new(slot))
+}

@@ -1,0 +1,164 @@
+//! The worker's end.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Closed;
+use super::slot::{Finished, Slot, State};
+use crate::sync::Arc;
+
+/// The end that gives the result: exactly once, by [`complete`](Self::complete), [`fail`](Self::fail),
+/// [`finish`](Self::finish), or by being dropped, which gives `Err(E::from(Closed))`.
+///
+/// Completing holds the lock of the ticket for a few moves, and then runs the waker or the callback that the
+/// ticket left, if any, on this thread. It never waits for the client.
+///
+/// The conversion from [`Closed`] runs where the completion is dropped, and must not panic.
+///
+/// # Examples
+/// ```
+/// use switchboard::ticket::{Delivery, ticket};
+///
+/// let (completion, ticket) = ticket();
+/// drop(ticket);
+/// assert!(completion.is_abandoned());
+/// let Delivery::Abandoned(answer) = completion.complete(42) else { unreachable!() };
+/// assert_eq!(answer, 42);
+/// ```
+#[must_use = "dropping a completion gives its ticket the error `Closed`"]
+pub struct Completion<T, E = Closed> {
+    // `None` once it has completed.
+    slot: Option<Arc<Slot<T, E>>>,
+    closed: fn() -> E,
+}
+
+/// What became of a result. Nothing need be done about it.
+///
+/// `R` is what was given: the value, the error, or the `Result`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Delivery<R> {
+    /// It is in the ticket, or the callback has had it.
+    Delivered,
+    /// The ticket was dropped: nobody can ever take the result, here it is back.
+    Abandoned(R),
+    /// The ticket's callback or waker panicked, with this payload. The result is in the ticket, or the
+    /// callback has had it. The panic hook has reported it already.
+    Panicked(Box<dyn Any + Send>),
+}
+
+impl<R> Delivery<R> {
+    /// Whether this is [`Delivery::Delivered`].
+    #[must_use]
+    pub fn is_delivered(&self) -> bool {
+        matches!(self, Self::Delivered)
+    }
+
+    /// Whether this is [`Delivery::Abandoned`].
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        matches!(self, Self::Abandoned(_))
+    }
+
+    /// Whether this is [`Delivery::Panicked`].
+    #[must_use]
+    pub fn is_panicked(&self) -> bool {
+        matches!(self, Self::Panicked(_))
+    }
+
+    /// The result that nobody can ever take, if that is what happened.
+    #[must_use]
+    pub fn into_abandoned(self) -> Option<R> {
+        match self {
+            Self::Abandoned(result) => Some(result),
+            Self::Delivered | Self::Panicked(_) => None,
+        }
+    }
+
+    fn map<S>(self, back: impl FnOnce(R) -> S) -> Delivery<S> {
+        match self {
+            Self::Delivered => Delivery::Delivered,
+            Self::Abandoned(result) => Delivery::Abandoned(back(result)),
+            Self::Panicked(payload) => Delivery::Panicked(payload),
+        }
+    }
+}
+
+impl<T, E> Completion<T, E> {
+    pub(super) fn new(slot: Arc<Slot<T, E>>) -> Self
+    where
+        E: From<Closed>,
+    {
+        Self { slot: Some(slot), closed: || E::from(Closed) }
+    }
+
+    /// Gives `Ok(value)`.
+    pub fn complete(self, value: T) -> Delivery<T> {
+        self.finish(Ok(value)).map(|result| match result {
+            Ok(value) => value,
+            Err(_) => unreachable!("the result comes back as it was given"),
+        })
+    }
+
+    /// Gives `Err(error)`.
+    pub fn fail(self, error: E) -> Delivery<E> {
+        self.finish(Err(error)).map(|result| match result {
+            Err(error) => error,
+            Ok(_) => unreachable!("the result comes back as it was given"),
+        })
+    }
+
+    /// Gives `result`.
+    ///
+    /// # Examples
+    /// ```
+    /// let (completion, ticket) = switchboard::ticket::ticket_with();
+    /// assert!(completion.finish("7".parse::<u32>().map_err(|_|
+    /// switchboard::ticket::Closed)).is_delivered()); assert_eq!(ticket.wait(), Ok(7));
+    /// ```
+    pub fn finish(mut self, result: Result<T, E>) -> Delivery<Result<T, E>> {
+        match self.slot.take() {
+            Some(slot) => deliver(&slot, result),
+            None => unreachable!("only `finish` and `drop` take the slot"),
+        }
+    }
+
+    /// Whether the ticket was dropped without leaving a callback, so that the result is not worth making.
+    /// Stays true.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| matches!(*slot.lock(), State::Abandoned))
+    }
+}
+
+/// Completes, then runs what the ticket left, without the lock.
+fn deliver<T, E>(slot: &Slot<T, E>, result: Result<T, E>) -> Delivery<Result<T, E>> {
+    // Unwind safety: the slot is done with before the foreign code starts, and the foreign code is consumed
+    // by it.
+    let outcome = match slot.finish(result) {
+        Finished::Abandoned(result) => return Delivery::Abandoned(result),
+        Finished::Delivered(None) => Ok(()),
+        Finished::Delivered(Some(waker)) => catch_unwind(AssertUnwindSafe(|| waker.wake())),
+        Finished::Call(callback, result) => catch_unwind(AssertUnwindSafe(|| callback(result))),
+    };
+    match outcome {
+        Ok(()) => Delivery::Delivered,
+        Err(payload) => Delivery::Panicked(payload),
+    }
+}
+
+impl<T, E> Drop for Completion<T, E> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            // Nobody is there to look at a panic of the callback, which the panic hook has reported.
+            drop(deliver(&slot, Err((self.closed)())));
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for Completion<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completion").field("abandoned", &self.is_abandoned()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,249 @@
+//! The client's end.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::Closed;
+use super::slot::{Slot, State, Waiter};
+use crate::sync::{Arc, deadline_after};
+
+/// The end that gets the result: by [`wait`](Self::wait), by [`try_take`](Self::try_take), as a `Future`, or
+/// by [`on_complete`](Self::on_complete).
+///
+/// Dropping it says that nobody wants the result.
+///
+/// # As a future
+/// It is `Unpin`, may be polled by changing tasks (the last waker counts), and needs no runtime. Polling
+/// after the result was returned panics.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use switchboard::ticket::ticket;
+///
+/// let (completion, ticket) = ticket();
+/// let Err(timeout) = ticket.wait_timeout(Duration::from_millis(1)) else { unreachable!() };
+/// let ticket = timeout.into_ticket();
+/// completion.complete(42);
+/// assert_eq!(ticket.wait(), Ok(42));
+/// ```
+pub struct Ticket<T, E = Closed> {
+    slot: Arc<Slot<T, E>>,
+    /// The result was taken, or a callback was left in the place of this ticket: nothing to do when it is
+    /// dropped.
+    released: bool,
+}
+
+/// The time was over before the ticket was completed. Hands the ticket back.
+#[must_use = "it carries the ticket, which can be waited for again"]
+pub struct WaitTimeout<T, E = Closed>(Ticket<T, E>);
+
+impl<T, E> WaitTimeout<T, E> {
+    /// The ticket, to wait again or to drop.
+    #[must_use]
+    pub fn into_ticket(self) -> Ticket<T, E> {
+        self.0
+    }
+}
+
+impl<T, E> fmt::Debug for WaitTimeout<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WaitTimeout").field(&self.0).finish()
+    }
+}
+
+impl<T, E> fmt::Display for WaitTimeout<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("timed out waiting for the result")
+    }
+}
+
+impl<T, E> std::error::Error for WaitTimeout<T, E> {}
+
+impl<T, E> Ticket<T, E> {
+    pub(super) fn new(slot: Arc<Slot<T, E>>) -> Self {
+        Self { slot, released: false }
+    }
+
+    /// Waits for the result, without a bound. The completer wakes it, also by being dropped.
+    ///
+    /// Must not be called by the thread that completes.
+    ///
+    /// # Errors
+    /// The error that the ticket was completed with, or `E::from(Closed)`.
+    ///
+    /// # Panics
+    /// When [`try_take`](Self::try_take) or a poll has returned the result already.
+    pub fn wait(mut self) -> Result<T, E> {
+        match self.wait_until(None) {
+            Some(result) => result,
+            None => unreachable!("an endless wait ends with a result"),
+        }
+    }
+
+    /// Waits for the result, up to `timeout`.
+    ///
+    /// # Errors
+    /// [`WaitTimeout`], with the ticket. The result itself may be an error too, see [`wait`](Self::wait).
+    ///
+    /// # Panics
+    /// When [`try_take`](Self::try_take) or a poll has returned the result already.
+    pub fn wait_timeout(mut self, timeout: Duration) -> Result<Result<T, E>, WaitTimeout<T, E>> {
+        if let Some(result) = self.try_take() {
+            return Ok(result);
+        }
+        // A deadline beyond what the clock can show is none.
+        self.wait_until(deadline_after(timeout)).ok_or(WaitTimeout(self))
+    }
+
+    /// The result if it is there: once, then `None` for ever.
+    pub fn try_take(&mut self) -> Option<Result<T, E>> {
+        if self.released || !self.slot.is_done() {
+            return None;
+        }
+        let result = self.slot.lock().take_result();
+        self.released = result.is_some();
+        result
+    }
+
+    /// Whether the completion has happened. Stays true, also when the result was taken.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.slot.is_done()
+    }
+
+    /// Has `callback` called with the result, exactly once: at once on this thread when it is there already,
+    /// else on the completing thread, in either case with no lock held.
+    ///
+    /// On the completing thread it delays everybody who waits for that thread: it should be short and must
+    /// not block. A panic there does not unwind into the completer, which gets it as
+    /// [`Delivery::Panicked`](super::Delivery::Panicked).
+    ///
+    /// # Panics
+    /// When [`try_take`](Self::try_take) or a poll has returned the result already. A panic of `callback` on
+    /// this thread unwinds.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::mpsc;
+    /// use switchboard::ticket::ticket;
+    ///
+    /// let (completion, ticket) = ticket();
+    /// let (sender, results) = mpsc::channel();
+    /// ticket.on_complete(move |result| sender.send(result).unwrap());
+    /// completion.complete(42);
+    /// assert_eq!(results.recv(), Ok(Ok(42)));
+    /// ```
+    pub fn on_complete<F>(mut self, callback: F)
+    where
+        F: FnOnce(Result<T, E>) + Send + 'static,
+    {
+        self.check_not_released();
+        if let Some(result) = self.try_take() {
+            return callback(result);
+        }
+        // Before the lock: an allocation.
+        let callback = Waiter::Callback(Box::new(callback));
+        let mut state = self.slot.lock();
+        let result = state.take_result();
+        // With a result there, this gives the callback back.
+        let waiter = state.set_waiter(callback);
+        drop(state);
+        self.released = true;
+        match (result, waiter) {
+            (Some(result), Waiter::Callback(callback)) => callback(result),
+            // The waiter that the callback replaced.
+            (_, waiter) => drop(waiter),
+        }
+    }
+
+    fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Result<T, E>> {
+        self.check_not_released();
+        self.slot.spin();
+        // What is replaced may be a waker, and is dropped after the lock is released.
+        let mut replaced = Waiter::Nobody;
+        let mut state = self.slot.lock();
+        let mut timed_out = false;
+        let result = loop {
+            if let Some(result) = state.take_result() {
+                break Some(result);
+            }
+            if timed_out {
+                let _thread = state.set_waiter(Waiter::Nobody);
+                break None;
+            }
+            match state.set_waiter(Waiter::Thread) {
+                Waiter::Thread => {}
+                other => replaced = other,
+            }
+            (state, timed_out) = match deadline {
+                None => (self.slot.completed().wait(state), false),
+                Some(deadline) => self.slot.completed().wait_until(state, deadline),
+            };
+        };
+        drop(state);
+        drop(replaced);
+        self.released = result.is_some();
+        result
+    }
+
+    /// A result is taken once, and asking again would wait for ever.
+    fn check_not_released(&self) {
+        assert!(!self.released, "the result of this ticket was taken already");
+    }
+}
+
+impl<T, E> Future for Ticket<T, E> {
+    type Output = Result<T, E>;
+
+    /// # Panics
+    /// When the result was returned already.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
+        self.check_not_released();
+        let mut waker: Option<Waker> = None;
+        // At most twice: cloning a waker is foreign code, so it is done between two looks.
+        loop {
+            let mut state = self.slot.lock();
+            if let Some(result) = state.take_result() {
+                drop(state);
+                self.released = true;
+                return Poll::Ready(result);
+            }
+            if let State::Pending(Waiter::Task(known)) = &*state
+                && known.will_wake(context.waker())
+            {
+                return Poll::Pending;
+            }
+            if let Some(waker) = waker.take() {
+                // Registered under the lock that the completer takes: it finds this waker, or has completed
+                // before.
+                let replaced = state.set_waiter(Waiter::Task(waker));
+                drop(state);
+                drop(replaced);
+                return Poll::Pending;
+            }
+            drop(state);
+            waker = Some(context.waker().clone());
+        }
+    }
+}
+
+impl<T, E> Drop for Ticket<T, E> {
+    fn drop(&mut self) {
+        if self.released {
+            return;
+        }
+        // A result or a waker is dropped after the lock is released.
+        let old = std::mem::replace(&mut *self.slot.lock(), State::Abandoned);
+        drop(old);
+    }
+}
+
+impl<T, E> fmt::Debug for Ticket<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("complete", &self.is_complete()).finish_non_exhaustive()
+    }
+}
