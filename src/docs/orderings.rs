@@ -1,0 +1,71 @@
+//! Every pair of atomic operations that one thread relies on another for.
+//!
+//! Plain counters are not listed. Counting references is `std::sync::Arc`'s business.
+//!
+//! # Table
+//!
+//! | # | written by | read by | what it carries |
+//! |---|---|---|---|
+//! | T1 | `Publisher::publish`: swap of the current version (`arc_swap`, sequentially consistent) | `SnapshotCell::load` | the contents of the version |
+//! | T2 | `Publisher::publish`: the version counter, `Release`, after T1 | `SnapshotCell::version`, `Acquire` | T1: whoever sees the number loads that version or a newer one |
+//! | T3 | `SnapshotCell::load`: the version counter, `fetch_max`, `Release`, after it has read T1 | `SnapshotCell::version`, `Acquire` | T1, handed on; and that no reader is behind what another thread has loaded |
+//! | T4 | `Arc` drop by a reader, `Release` | `Arc::get_mut` by the writer, `Acquire` | all reads of a version come before its header or its state is changed |
+//! | T5 | `Waiters::wait`: the target, then `fence(SeqCst)`, then reads the version | `Publisher::publish`: the version, then `fence(SeqCst)`, then reads the target | one of the two sees the other: no lost wake-up |
+//! | T6 | `Waiters::close`: the flag, `Release` | `Waiters::is_closed`, `Acquire` | the last version: "closed" is said only of versions that never came |
+//!
+//! A feed adds no edge: the history of a version is part of its contents (T1), it asks for newer versions by T2,
+//! waits by T5, and learns of the end by T6, where it reads the flag before the version.
+//!
+//! The relaxed accesses, and what orders them:
+//!
+//! | access | ordered by |
+//! |---|---|
+//! | `SnapshotCell::load` reads the counter | nothing: too small a value costs one needless `fetch_max`; and a value that is large enough stays so for whoever learns of it, by coherence |
+//! | the number of followers | nothing: a publish that misses a new one makes a version without a history, which the follower finds out from the version; one that misses the end of the last records a batch for nobody |
+//! | the target of the waiters | writes by their lock, reads by the fences of T5 |
+//!
+//! # T5 in both orders
+//!
+//! ```text
+//! waiter, under the lock                writer
+//! W1  target.store(wanted, Relaxed)     P1  version.store(v, Release)
+//! W2  fence(SeqCst)                     P2  fence(SeqCst)
+//! W3  version.load(Acquire)             P3  target.load(Relaxed)
+//! ```
+//!
+//! If W2 comes before P2, then P3 reads the target of W1 or a later one. A later one is a smaller target, or
+//! the reset that the writer made itself when it woke everybody. With the target in hand the writer takes the
+//! lock, which the waiter has until it is asleep, and then notifies. If P2 comes before W2, then W3 reads the
+//! version of P1 or a later one, and the waiter does not sleep.
+//!
+//! # Mailbox
+//!
+//! | # | written by | read by | what it carries |
+//! |---|---|---|---|
+//! | M1 | `Ring::push` (`crossbeam_queue`) | `Ring::pop` | the command and what the sender did before |
+//! | M2 | `Rooms::give_back`: the word, `Release` | `Rooms::take`, `Acquire` | the slot is empty before the next push into it |
+//! | M3 | `Rooms::close`: the word, `Release` | `Rooms::is_closed`, `Rooms::is_drained`, `Acquire` | what the closer did before |
+//! | M4 | `Shared::remove_sender`, `AcqRel` | itself | what each sender did comes before the close by the last one |
+//! | M5 | `Parking::prepare`: PARKED, then `fence(SeqCst)`, then looks around | `Parking::announce`: after a push, `fence(SeqCst)`, then reads the state | one of the two sees the other: no sleep with a command and without a notice |
+//! | M6 | `Lane::take_room_parked`: registers, then `fence(SeqCst)`, then looks for a room | `Lane::give_back` and `Lane::close`: the word, then `fence(SeqCst)`, then reads the registrations | no sender sleeps beside a free room |
+//! | M7 | `Parking::leave`: GONE, then `fence(SeqCst)`, then empties the rings | `Parking::announce`, as M5 | a push that comes too late is dropped by one of the two |
+//! | M8 | `Parking::ask_to_wake`, `Release` | `Parking::take_wake`, `Acquire` | what the caller of `wake` did before |
+//!
+//! M5 in both orders is in the head comment of `mailbox/parking.rs`; M6 and M7 have the same shape.
+//!
+//! # Ticket
+//!
+//! | # | written by | read by | what it carries |
+//! |---|---|---|---|
+//! | K1 | `Slot::finish`: the flag, `Release`, under the lock | `Slot::is_done`, `Acquire` | what the completer did before, without the lock |
+//!
+//! Everything else of a ticket is under its lock. The writer of a manager publishes before it completes, so whoever
+//! sees K1 or takes the result finds the version by T1 and T2.
+//!
+//! # Manager
+//!
+//! | access | ordered by |
+//! |---|---|
+//! | `SharedOutbox::panics`, relaxed | nothing: a plain counter |
+//!
+//! The outbox is under its lock; a clock that is moved by hand is a counter of its own.

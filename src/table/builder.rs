@@ -1,0 +1,141 @@
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::marker::PhantomData;
+
+use super::history::Limits;
+use super::index::Index;
+use super::state::State;
+use super::{DefaultHashBuilder, Table, Writer};
+
+/// How a table is to be made; see [`Table::builder`].
+///
+/// # Examples
+/// ```
+/// let (mut writer, table) = switchboard::Table::<String, u32>::builder()
+///     .hasher(std::hash::RandomState::new())
+///     .expected_len(10_000)
+///     .build();
+/// writer.insert(String::from("answer"), 42);
+/// writer.publish();
+/// assert_eq!(table.snapshot().get("answer"), Some(&42));
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct TableBuilder<K, V, I = (), S = DefaultHashBuilder> {
+    index: I,
+    hasher: S,
+    expected_len: usize,
+    recycles: bool,
+    history: Limits,
+    entry: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> TableBuilder<K, V> {
+    pub(super) fn new() -> Self {
+        Self {
+            index: (),
+            hasher: DefaultHashBuilder::default(),
+            expected_len: 0,
+            recycles: true,
+            history: Limits::default(),
+            entry: PhantomData,
+        }
+    }
+}
+
+impl<K, V, I, S> TableBuilder<K, V, I, S> {
+    /// An index that is kept over the entries and published with them. A tuple keeps several.
+    ///
+    /// It must be the index of no entries.
+    pub fn index<J>(self, index: J) -> TableBuilder<K, V, J, S> {
+        let Self { hasher, expected_len, recycles, history, entry, .. } = self;
+        TableBuilder { index, hasher, expected_len, recycles, history, entry }
+    }
+
+    /// What hashes the keys. Default: [`DefaultHashBuilder`], seeded at random.
+    pub fn hasher<T>(self, hasher: T) -> TableBuilder<K, V, I, T> {
+        let Self { index, expected_len, recycles, history, entry, .. } = self;
+        TableBuilder { index, hasher, expected_len, recycles, history, entry }
+    }
+
+    /// About how many entries there will be. A hint: the table grows and shrinks in small steps anyway.
+    pub fn expected_len(mut self, expected_len: usize) -> Self {
+        self.expected_len = expected_len;
+        self
+    }
+
+    /// Whether retired versions are brought up to date and used again, in place of copying the pages that a
+    /// batch touches. Default: yes.
+    ///
+    /// With recycling, updates are several times faster, and the table takes the memory of two copies (three,
+    /// while readers are so busy that there is always one on the version before the last). It needs no
+    /// waiting and no help from readers: a version that somebody holds is left alone, and pages are copied
+    /// until there is another. Without, it takes the memory of one, and of what has changed since the oldest
+    /// version that is held.
+    ///
+    /// A batch of more than 1024 operations or an eighth of the entries, whichever is more, is not repeated:
+    /// see [`Writer`](Writer#memory).
+    pub fn recycle(mut self, recycles: bool) -> Self {
+        self.recycles = recycles;
+        self
+    }
+
+    /// How many versions a [`Feed`](crate::Feed) may be behind and still get each of them, and how many
+    /// operations these may have together. Default: 128 versions, 4096 operations.
+    ///
+    /// The history is kept only while there is a feed, and takes at most twice as much: that many keys and
+    /// values. A batch of more operations is not kept, and with `0` versions nothing is: then feeds get
+    /// [`FeedEvent::Lagged`](crate::FeedEvent::Lagged).
+    pub fn history(mut self, versions: usize, operations: usize) -> Self {
+        self.history = Limits { versions, operations };
+        self
+    }
+}
+
+impl<K, V, I, S> TableBuilder<K, V, I, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    I: Index<K, V>,
+    S: BuildHasher + Clone + Send + Sync + 'static,
+{
+    /// An empty table at version zero, with its one writer.
+    #[allow(clippy::type_complexity)] // The two ends belong together.
+    pub fn build(self) -> (Writer<K, V, I, S>, Table<K, V, I, S>) {
+        self.build_with([])
+    }
+
+    /// A table that has `entries` at version zero, with its one writer. Of several entries for one key the
+    /// last counts.
+    ///
+    /// Costs an insertion for each entry, and no memory beside that of the table: nothing is recorded or
+    /// published in between. When the iterator or other foreign code panics, there is no table.
+    ///
+    /// # Examples
+    /// ```
+    /// let (_writer, table) = switchboard::Table::builder().build_with([(1, "one"), (2, "two")]);
+    /// assert_eq!(table.version(), switchboard::Version::ZERO);
+    /// assert_eq!(table.snapshot()[&2], "two");
+    /// ```
+    #[allow(clippy::type_complexity)] // The two ends belong together.
+    pub fn build_with(
+        self,
+        entries: impl IntoIterator<Item = (K, V)>,
+    ) -> (Writer<K, V, I, S>, Table<K, V, I, S>) {
+        let mut state = State::new(self.index.clone(), self.hasher, self.expected_len);
+        for (key, value) in entries {
+            state.insert(state.hash(&key), key, value);
+        }
+        let writer = Writer::new(state, self.index, self.recycles, self.history);
+        let table = Table::new_handle(writer.publisher().cell().clone());
+        (writer, table)
+    }
+}
+
+impl<K, V, I: fmt::Debug, S> fmt::Debug for TableBuilder<K, V, I, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableBuilder")
+            .field("index", &self.index)
+            .field("expected_len", &self.expected_len)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,428 @@
+//! `SnapshotCell`: one writer publishes versions, any number of readers load them. The only file that names
+//! `arc_swap`.
+//!
+//! # Why the headers are type-stable
+//!
+//! arc-swap's readers announce what they are about to use by writing the *address* of the `Arc` into a slot
+//! (a debt) of a process-wide list; a writer that takes an `Arc` out of a cell walks that list and counts the
+//! `Arc` up once for every debt on its address. Nothing in a debt says which cell it was made for. So a
+//! reader of one cell can be paid by the writer of another one, if the address was freed and allocated again
+//! in between, and then returns the other cell's object (arc-swap issue 210; `tests/adversary.rs` shows it
+//! happening).
+//!
+//! This file keeps a discipline that takes the address out of circulation:
+//!
+//! * **D1.** Every [`Header`] that a cell ever publishes is held by the cell (by `current`, or by one of the
+//!   lists in [`Retired`]) from its first publication until the cell itself is dropped.
+//! * **D2.** A header is changed only through `Arc::get_mut`, only by the writer, only while it is in
+//!   [`Retired`].
+//! * **D3.** A header is published again only by the cell that published it before.
+//! * **D4.** Readers use `load_full` only, and never get at the `Arc` other than as a counted reference.
+//!
+//! # The argument
+//!
+//! Let a reader be inside `load_full` of cell C. It holds C, so C is not dropped.
+//!
+//! 1. *An address that the reader took from C belongs to a header of C until `load_full` returns.* The
+//!    address was in `current`, so by D1 its header is not freed before C is. Distinct live `Arc`s of a type
+//!    that is not zero-sized have distinct addresses, so no other cell of the process, ours or not, can hold
+//!    that address. (Relies on: D1, and on the allocator.)
+//! 2. *A debt that the reader makes is paid, if at all, by the writer of C, on a header of C.*
+//!    `Debt::pay_all` is called with an address that has just been taken out of a cell, by `swap` or by the
+//!    drop of the cell; by 1 that cell is C. (Relies on: 1, and on arc-swap calling `pay_all` nowhere else.)
+//! 3. *What the reader returns was current during the call.* Fast path, confirmed: the address was in
+//!    `current` when it was read again. Fast path, paid: the payment followed a `swap` that took this header
+//!    out after the debt was made; the version it carried then was current at the first read or was published
+//!    after it. Slow path: either the candidate is confirmed under a generation that no writer interfered
+//!    with, or it is replaced by what the writer of C loaded during the call. In every case it is a header of
+//!    C by 1 and 2. (Relies on: arc-swap's own argument for one cell, which reuse of an address by *the same*
+//!    cell does not break: the counter that is counted up is the counter of the object that is returned.)
+//! 4. *`get_mut` tells the truth.* When `swap` has returned, each reader that will return the header from
+//!    that publication has been counted: by itself, before it withdrew its debt, or by `pay_all`. A reader
+//!    whose debt `pay_all` did not see made it after the swap, in the total order of the sequentially
+//!    consistent operations; its second read then sees the swap, and it withdraws the debt and looks again.
+//!    So a count of one means that only [`Retired`] has the header, and nobody can come to have it before the
+//!    next publication. The acquire load in `get_mut` reads the last decrement and thereby pairs with the
+//!    release of every one before it: all that readers did with the header happens before the writer changes
+//!    it. (Relies on: D4, and on the orderings of arc-swap and of `Arc`.)
+//! 5. *A stale debt on a retired header is harmless.* The reader that made it has not dereferenced anything.
+//!    It confirms (the header was published again: it gets the new version), withdraws the debt, or has been
+//!    paid for a later publication of the same header (3).
+//! 6. *A reader never drops the last reference.* By D1 the cell has one as long as it lives.
+//!
+//! What this does not cure: a plain `ArcSwap` elsewhere in the process is as exposed as before, and could
+//! even return a header of ours under its own type. It cannot do so because of anything a table does.
+//!
+//! # The version counter
+//!
+//! A [`Reader`](super::Reader) must not pay for `load_full` when nothing has changed, so the cell has a
+//! counter beside the pointer. The writer stores it *after* the swap: whoever sees the count finds that
+//! version, or a newer one, in `current`. The price is a moment in which the pointer is ahead of the counter.
+//! A thread that loads in that moment and tells another thread about it must not be contradicted by the other
+//! thread's `Reader`, so whoever loads a version that is ahead of the counter **moves the counter itself**,
+//! before it returns.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+
+use super::Version;
+use super::waiters::{WaitError, Waiters};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, lock_order};
+
+#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+type Current<T> = arc_swap::ArcSwap<Header<T>>;
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+type Current<T> = crate::sync::twin::ArcCell<Header<T>>;
+
+/// Retired versions that one publish looks at, to see whether the last holder has let go.
+///
+/// Each publish retires one version, so any number above one lets the list shrink.
+#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+const SWEEP: usize = 4;
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+const SWEEP: usize = 2;
+
+/// Retired versions that are kept for recycling.
+///
+/// With one, a version can be recycled only if every reader has left it by the time the next batch begins;
+/// the second one gives them a whole batch more.
+const RECENT: usize = 2;
+
+/// How often in a row the second one must have been of no use before its memory is given back.
+#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+const NEEDLESS: u32 = 64;
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+const NEEDLESS: u32 = 2;
+
+/// What a cell publishes: a state and its version. Never freed while its cell lives.
+pub(crate) struct Header<T> {
+    version: Version,
+    // `None` only in a header that nobody but the cell holds.
+    state: Option<T>,
+}
+
+impl<T> Header<T> {
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    #[inline]
+    pub(crate) fn state(&self) -> &T {
+        match &self.state {
+            Some(state) => state,
+            None => unreachable!("a header that somebody holds has a state"),
+        }
+    }
+}
+
+/// The headers that are not current.
+///
+/// Valid after a panic: no code that can panic runs between two statements that move a header.
+struct Retired<T> {
+    /// The versions whose states may be recycled, oldest first. Somebody may hold them.
+    recent: VecDeque<Arc<Header<T>>>,
+    /// The versions that only wait for their last holder, in no order.
+    held: VecDeque<Arc<Header<T>>>,
+    /// Headers without a state, ready to be published. Nobody else has them.
+    spare: Vec<Arc<Header<T>>>,
+    /// How many headers this cell has, the current one included.
+    headers: usize,
+    /// How often in a row the newest recent version would have done.
+    needless: u32,
+}
+
+impl<T> Retired<T> {
+    /// A header with this version and state that nobody else has.
+    fn take_spare(&mut self, version: Version, state: T) -> Arc<Header<T>> {
+        while let Some(mut header) = self.spare.pop() {
+            if let Some(unshared) = Arc::get_mut(&mut header) {
+                *unshared = Header { version, state: Some(state) };
+                return header;
+            }
+            // Step 4 of the argument says that this cannot be. Were it wrong, the header would only be late.
+            self.held.push_back(header);
+        }
+        self.headers += 1;
+        // So that no later publish has to grow a list.
+        self.recent.reserve(self.headers - self.recent.len());
+        self.held.reserve(self.headers - self.held.len());
+        self.spare.reserve(self.headers - self.spare.len());
+        Arc::new(Header { version, state: Some(state) })
+    }
+
+    /// Retires `header`. Of the recent versions, those that are older than `replayable` or too many are not
+    /// kept for recycling.
+    fn retire(&mut self, header: Arc<Header<T>>, replayable: Version) {
+        self.recent.push_back(header);
+        while self.recent.len() > RECENT
+            || self.recent.front().is_some_and(|oldest| oldest.version < replayable)
+        {
+            self.held.extend(self.recent.pop_front());
+        }
+    }
+
+    /// Empties up to `limit` retired headers that nobody holds any more; their states go to `garbage`.
+    fn sweep(&mut self, limit: usize, garbage: &mut Vec<T>) {
+        for _ in 0..limit.min(self.held.len()) {
+            let Some(mut header) = self.held.pop_front() else { return };
+            match Arc::get_mut(&mut header) {
+                Some(unshared) => {
+                    garbage.extend(unshared.state.take());
+                    self.spare.push(header);
+                }
+                None => self.held.push_back(header),
+            }
+        }
+    }
+
+    /// The oldest recent version that nobody holds.
+    fn recycle(&mut self) -> Option<Recycled<T>> {
+        let free = self.recent.iter_mut().map(|header| Arc::get_mut(header).is_some());
+        let is_needless = free.filter(|is_free| *is_free).count() == RECENT;
+        self.needless = if is_needless { self.needless + 1 } else { 0 };
+        if self.needless >= NEEDLESS {
+            self.needless = 0;
+            self.held.extend(self.recent.pop_front());
+        }
+        for index in 0..self.recent.len() {
+            let unshared = self.recent.get_mut(index).and_then(Arc::get_mut);
+            if let Some(Header { version, state }) = unshared {
+                let recycled = state.take().map(|state| (*version, state));
+                self.spare.extend(self.recent.remove(index));
+                return recycled.map(|(version, state)| Recycled { version, state });
+            }
+        }
+        None
+    }
+}
+
+/// A state that nobody reads, to be changed in place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Recycled<T> {
+    /// The version that it is.
+    pub(crate) version: Version,
+    pub(crate) state: T,
+}
+
+/// The two words that readers look at, and that every publish writes.
+struct Hot<T> {
+    current: Current<T>,
+    /// Never ahead of `current`.
+    version: AtomicU64,
+}
+
+/// A place where one writer publishes versions of a `T`.
+///
+/// Shared by the writer and all readers; see the head of this file for how it works.
+pub(crate) struct SnapshotCell<T> {
+    // Padded: the counter of the `Arc` around the cell and the waiters' word change at other times than
+    // these.
+    hot: CachePadded<Hot<T>>,
+    // Here and not in the `Publisher`: dropping the writer must not free a header while readers live (D1).
+    retired: Mutex<Retired<T>>,
+    waiters: Waiters,
+    /// Those who want to know each version. Beside the waiters: both change seldom.
+    followers: AtomicUsize,
+}
+
+impl<T> SnapshotCell<T> {
+    /// The newest version. Wait-free as `arc_swap` words it; never drops a state.
+    pub(crate) fn load(&self) -> Arc<Header<T>> {
+        let header = self.hot.current.load_full();
+        let version = header.version.as_u64();
+        // Relaxed: a value that is too small costs a needless `fetch_max`; one that is large enough stays
+        // large enough for everybody who learns of `header` from this thread, by coherence.
+        if self.hot.version.load(Ordering::Relaxed) < version {
+            // Release: pairs with the acquire load in `version`; hands on the edge from the swap, which the
+            // load above acquired.
+            self.hot.version.fetch_max(version, Ordering::Release);
+        }
+        header
+    }
+
+    /// The number of the newest version: one atomic load. A later `load` returns this version or a newer one.
+    #[inline]
+    pub(crate) fn version(&self) -> Version {
+        // Acquire: pairs with the release store in `Publisher::publish` and the release in `load`.
+        Version::from_u64(self.hot.version.load(Ordering::Acquire))
+    }
+
+    /// Blocks until `version` is published, the writer is gone, or the time is over.
+    pub(crate) fn wait_for(&self, version: Version, timeout: Duration) -> Result<Version, WaitError> {
+        self.waiters.wait(version, timeout, || self.version())
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.waiters.is_closed()
+    }
+
+    pub(crate) fn followers(&self) -> usize {
+        // Relaxed: a count and nothing else. A publish that misses the newest follower makes a version
+        // without a history, which the follower finds out from the version itself.
+        self.followers.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_followed(&self) -> bool {
+        self.followers() > 0
+    }
+
+    pub(crate) fn follow(&self) {
+        // Relaxed: as in `followers`.
+        self.followers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unfollow(&self) {
+        // Relaxed: as in `followers`.
+        self.followers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<T> fmt::Debug for SnapshotCell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotCell")
+            .field("version", &self.version())
+            .field("is_closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The right to publish in one cell: there is one, and it cannot be cloned.
+pub(crate) struct Publisher<T> {
+    cell: Arc<SnapshotCell<T>>,
+    /// The newest version.
+    version: Version,
+    /// States that nobody needs, until they are dropped outside of the lock.
+    garbage: Vec<T>,
+}
+
+impl<T> Publisher<T> {
+    /// A cell whose version zero is `first`.
+    pub(crate) fn new(first: T) -> Self {
+        let version = Version::ZERO;
+        let header = Arc::new(Header { version, state: Some(first) });
+        let retired = Retired {
+            recent: VecDeque::new(),
+            held: VecDeque::new(),
+            spare: Vec::new(),
+            headers: 1,
+            needless: 0,
+        };
+        let cell = SnapshotCell {
+            hot: CachePadded::new(Hot {
+                current: Current::new(header),
+                version: AtomicU64::new(version.as_u64()),
+            }),
+            retired: Mutex::new(&lock_order::RETIRED, retired),
+            waiters: Waiters::new(),
+            followers: AtomicUsize::new(0),
+        };
+        Self { cell: Arc::new(cell), version, garbage: Vec::with_capacity(SWEEP) }
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<SnapshotCell<T>> {
+        &self.cell
+    }
+
+    /// Makes `state` the newest version, and returns it.
+    ///
+    /// Retires the version before it. Versions older than `replayable` are not given out by
+    /// [`recycle`](Self::recycle) any more. No user code runs in here; call [`tidy`](Self::tidy) afterwards.
+    pub(crate) fn publish(&mut self, state: T, replayable: Version) -> Arc<Header<T>> {
+        let version = self.version.next();
+        // One critical section, and nothing in it that can panic: between the lists and `current` a header is
+        // in no place that keeps it (D1).
+        let mut retired = self.cell.retired.lock();
+        let header = retired.take_spare(version, state);
+        let published = header.clone();
+        let old = self.cell.hot.current.swap(header);
+        // Release: pairs with the acquire load in `SnapshotCell::version`. After the swap, so that whoever
+        // sees the number finds the version.
+        self.cell.hot.version.store(version.as_u64(), Ordering::Release);
+        retired.retire(old, replayable);
+        retired.sweep(SWEEP, &mut self.garbage);
+        drop(retired);
+        self.version = version;
+        self.cell.waiters.notify(version);
+        published
+    }
+
+    /// The state of a recent version that nobody holds, oldest first, and the oldest version that is left.
+    pub(crate) fn recycle(&mut self) -> (Option<Recycled<T>>, Option<Version>) {
+        let mut retired = self.cell.retired.lock();
+        let recycled = retired.recycle();
+        (recycled, retired.recent.front().map(|oldest| oldest.version))
+    }
+
+    /// Drops the states that [`publish`](Self::publish) found to be no longer needed: user code, outside of
+    /// any lock. `dismantle` is to take one of them apart, and says whether it has; if not, the rest is for
+    /// later.
+    pub(crate) fn tidy(&mut self, mut dismantle: impl FnMut(&mut T) -> bool) {
+        while self.garbage.last_mut().is_some_and(&mut dismantle) {
+            drop(self.garbage.pop());
+        }
+    }
+
+    /// Leaves a state that was never published to [`tidy`](Self::tidy).
+    pub(crate) fn discard(&mut self, state: T) {
+        self.garbage.push(state);
+    }
+
+    /// Looks at every retired version once, in place of the bounded number that a publish looks at, and gives
+    /// up what was kept for recycling. Returns how many are still held.
+    pub(crate) fn sweep_all(&mut self) -> usize {
+        let mut retired = self.cell.retired.lock();
+        let Retired { recent, held, .. } = &mut *retired;
+        held.extend(recent.drain(..));
+        let retired_len = retired.held.len();
+        self.garbage.reserve(retired_len);
+        retired.sweep(retired_len, &mut self.garbage);
+        let held_len = retired.held.len();
+        drop(retired);
+        self.tidy(|_| true);
+        held_len
+    }
+
+    /// Shows every retired version, and whether somebody holds it.
+    pub(crate) fn each_retired(&self, mut look: impl FnMut(&Arc<Header<T>>, bool)) {
+        let mut retired = self.cell.retired.lock();
+        let Retired { recent, held, .. } = &mut *retired;
+        for header in recent.iter_mut().chain(held) {
+            let is_held = Arc::get_mut(header).is_none();
+            look(header, is_held);
+        }
+    }
+
+    /// The states that wait for [`tidy`](Self::tidy).
+    pub(crate) fn garbage(&self) -> impl Iterator<Item = &T> {
+        self.garbage.iter()
+    }
+
+    /// How many headers the cell has: those in use, and those that wait to be used again.
+    #[cfg(test)]
+    pub(crate) fn headers(&self) -> usize {
+        self.cell.retired.lock().headers
+    }
+}
+
+impl<T> Drop for Publisher<T> {
+    fn drop(&mut self) {
+        self.cell.waiters.close();
+    }
+}
+
+impl<T> fmt::Debug for Publisher<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher").field("cell", &self.cell).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod adversary;
+#[cfg(test)]
+mod models;
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests;

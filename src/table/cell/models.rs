@@ -1,0 +1,254 @@
+//! The protocol of the cell under loom and shuttle, with both twins of `ArcSwap`.
+
+use super::*;
+use crate::sync::model::{model_each, spawn};
+
+/// A state that says which version it belongs to, twice.
+#[derive(Debug, PartialEq, Eq)]
+struct Tagged(u64, u64);
+
+impl Tagged {
+    fn new(number: u64) -> Self {
+        Self(number, number)
+    }
+}
+
+fn publish(publisher: &mut Publisher<Tagged>) -> Version {
+    let next = publisher.version.next();
+    let published = publisher.publish(Tagged::new(next.as_u64()), next);
+    publisher.tidy(|_| true);
+    published.version()
+}
+
+/// What was loaded belongs together, now and whenever it is looked at again.
+fn check(header: &Header<Tagged>) -> u64 {
+    let number = header.version().as_u64();
+    assert_eq!(header.state(), &Tagged::new(number));
+    number
+}
+
+#[test]
+fn two_readers_never_go_backwards() {
+    model_each(|| {
+        let mut publisher = Publisher::new(Tagged::new(0));
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let cell = publisher.cell().clone();
+                spawn(move || {
+                    let first = check(&cell.load());
+                    let second = check(&cell.load());
+                    assert!(first <= second);
+                })
+            })
+            .collect();
+        publish(&mut publisher);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+}
+
+/// With a reused header, a version that somebody holds would change under their eyes.
+#[test]
+fn a_header_that_a_reader_can_reach_is_never_reused() {
+    model_each(|| {
+        let mut publisher = Publisher::new(Tagged::new(0));
+        let cell = publisher.cell().clone();
+        let reader = spawn(move || {
+            let first = cell.load();
+            let number = check(&first);
+            let second = cell.load();
+            assert_eq!(check(&first), number);
+            drop(first);
+            let third = cell.load();
+            assert!(check(&second) <= check(&third));
+        });
+        for number in 1..=4 {
+            assert_eq!(publish(&mut publisher).as_u64(), number);
+        }
+        assert!(publisher.headers() <= 5);
+        reader.join().unwrap();
+    });
+}
+
+/// A state that is given back for a change in place is one that nobody reads.
+#[test]
+fn a_state_that_a_reader_can_reach_is_never_recycled() {
+    model_each(|| {
+        let mut publisher = Publisher::new(Tagged::new(0));
+        let cell = publisher.cell().clone();
+        let reader = spawn(move || {
+            let held = cell.load();
+            let number = check(&held);
+            drop(cell.load());
+            assert_eq!(check(&held), number);
+        });
+        for number in 1..=3 {
+            let state = match publisher.recycle().0 {
+                Some(Recycled { version, mut state }) => {
+                    assert!(version.as_u64() < number);
+                    assert_eq!(state, Tagged::new(version.as_u64()));
+                    state.0 = number;
+                    state.1 = number;
+                    state
+                }
+                None => Tagged::new(number),
+            };
+            drop(publisher.publish(state, Version::ZERO));
+            publisher.tidy(|_| true);
+        }
+        reader.join().unwrap();
+    });
+}
+
+/// Publish, then complete: whoever sees the completion finds the change in every version loaded from then on,
+/// and in the counter.
+#[test]
+fn a_completion_follows_its_version() {
+    model_each(|| {
+        let mut publisher = Publisher::new(Tagged::new(0));
+        let cell = publisher.cell().clone();
+        let completed = Arc::new(AtomicU64::new(0));
+        let seen = completed.clone();
+        let reader = spawn(move || {
+            // Acquire: pairs with the release store after each publish.
+            let completed = seen.load(Ordering::Acquire);
+            assert!(cell.version().as_u64() >= completed);
+            assert!(check(&cell.load()) >= completed);
+        });
+        for _ in 0..2 {
+            let version = publish(&mut publisher);
+            // Release: pairs with the acquire load of the reader.
+            completed.store(version.as_u64(), Ordering::Release);
+        }
+        reader.join().unwrap();
+    });
+}
+
+/// The counter is never ahead of the pointer.
+#[test]
+fn whoever_sees_the_number_finds_the_version() {
+    model_each(|| {
+        let mut publisher = Publisher::new(Tagged::new(0));
+        let cell = publisher.cell().clone();
+        let reader = spawn(move || {
+            let number = cell.version().as_u64();
+            assert!(check(&cell.load()) >= number);
+            assert!(cell.version().as_u64() >= number);
+        });
+        publish(&mut publisher);
+        publish(&mut publisher);
+        reader.join().unwrap();
+    });
+}
+
+/// The same where it is a reader that has moved the counter, before the writer came to it.
+#[test]
+fn whoever_sees_the_number_that_a_reader_moved_finds_the_version() {
+    model_each(|| {
+        let mut publisher = Publisher::new(Tagged::new(0));
+        let cell = publisher.cell().clone();
+        let first = spawn(move || {
+            check(&cell.load());
+        });
+        let cell = publisher.cell().clone();
+        let second = spawn(move || {
+            let number = cell.version().as_u64();
+            assert!(check(&cell.load()) >= number);
+        });
+        publish(&mut publisher);
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+/// The pointer may be ahead of the counter, but nobody can tell: a thread that has loaded a version tells
+/// another one, which asks the counter.
+#[test]
+fn whoever_is_told_of_a_version_sees_its_number() {
+    model_each(|| {
+        let mut publisher = Publisher::new(Tagged::new(0));
+        let told = Arc::new(AtomicU64::new(0));
+        let (cell, tell) = (publisher.cell().clone(), told.clone());
+        let first = spawn(move || {
+            let version = check(&cell.load());
+            // Release: pairs with the acquire load of the second reader.
+            tell.store(version, Ordering::Release);
+        });
+        let cell = publisher.cell().clone();
+        let second = spawn(move || {
+            // Acquire: pairs with the release store of the first reader.
+            let told = told.load(Ordering::Acquire);
+            assert!(cell.version().as_u64() >= told);
+            assert!(check(&cell.load()) >= told);
+        });
+        publish(&mut publisher);
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+/// No lost wake-up: the wait has no bound, so a lost one is a deadlock.
+#[test]
+fn a_waiter_is_woken_by_the_version_it_waits_for() {
+    model_each(|| {
+        let mut publisher = Publisher::new(Tagged::new(0));
+        let cell = publisher.cell().clone();
+        let waiter = spawn(move || {
+            let wanted = Version::from_u64(2);
+            let version = cell.wait_for(wanted, Duration::MAX).unwrap();
+            assert!(version >= wanted);
+            assert!(check(&cell.load()) >= 2);
+        });
+        publish(&mut publisher);
+        publish(&mut publisher);
+        waiter.join().unwrap();
+    });
+}
+
+/// Two waiters with different versions share one target.
+#[test]
+fn a_waiter_for_a_later_version_survives_an_earlier_wake_up() {
+    model_each(|| {
+        let mut publisher = Publisher::new(Tagged::new(0));
+        let waiters: Vec<_> = (1..=2)
+            .map(|wanted| {
+                let cell = publisher.cell().clone();
+                spawn(move || {
+                    let version = cell.wait_for(Version::from_u64(wanted), Duration::MAX).unwrap();
+                    assert!(version.as_u64() >= wanted);
+                })
+            })
+            .collect();
+        publish(&mut publisher);
+        publish(&mut publisher);
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+    });
+}
+
+/// The end of the writer wakes everybody, and nobody is told that it is over while the version was published.
+#[test]
+fn a_waiter_is_woken_by_the_end_of_the_writer() {
+    model_each(|| {
+        let mut publisher = Publisher::new(Tagged::new(0));
+        let waiters: Vec<_> = (1..=2)
+            .map(|wanted| {
+                let cell = publisher.cell().clone();
+                spawn(move || {
+                    let result = cell.wait_for(Version::from_u64(wanted), Duration::MAX);
+                    match wanted {
+                        1 => assert_eq!(result, Ok(Version::from_u64(1))),
+                        _ => assert_eq!(result, Err(WaitError::WriterClosed)),
+                    }
+                })
+            })
+            .collect();
+        publish(&mut publisher);
+        drop(publisher);
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+    });
+}

@@ -1,0 +1,168 @@
+//! What changed between two versions of a map.
+
+use std::iter::FusedIterator;
+use std::slice;
+
+use hashbrown::{HashTable, hash_table};
+
+use super::page_map::PageMap;
+use super::page_map::pages::{LEVELS, Pages, Slot};
+
+/// One difference between an old and a new state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'a, K, V> {
+    /// The key is only in the new state.
+    Inserted {
+        /// The key.
+        key: &'a K,
+        /// Its value in the new state.
+        new: &'a V,
+    },
+    /// The key is in both states, with different values.
+    Updated {
+        /// The key.
+        key: &'a K,
+        /// Its value in the old state.
+        old: &'a V,
+        /// Its value in the new state.
+        new: &'a V,
+    },
+    /// The key is only in the old state.
+    Removed {
+        /// The key.
+        key: &'a K,
+        /// Its value in the old state.
+        old: &'a V,
+    },
+}
+
+/// What changed from `old` to `new`, in an arbitrary order, each key at most once.
+///
+/// Skips what both versions share, by comparing pointers, and of what they do not share the pages that have
+/// one [stamp](super::page_map::pages::Stamp): O(pages that they do not share + entries of those that differ),
+/// each entry looked up once in the other version. `hasher` is the one that both maps were filled with, and
+/// they must be versions of one table. Does not allocate.
+pub(crate) fn diff<'a, K, V, H>(
+    old: &'a PageMap<K, V>,
+    new: &'a PageMap<K, V>,
+    hasher: H,
+) -> Diff<'a, K, V, H>
+where
+    K: Eq,
+    V: PartialEq,
+    H: Fn(&K) -> u64,
+{
+    Diff {
+        old,
+        new,
+        hasher,
+        left: Walk::new(old.pages(), new.pages()),
+        left_page: hash_table::Iter::default(),
+        joined: Walk::new(new.pages(), old.pages()),
+        joined_page: hash_table::Iter::default(),
+    }
+}
+
+/// The iterator of [`diff`].
+pub(crate) struct Diff<'a, K, V, H> {
+    old: &'a PageMap<K, V>,
+    new: &'a PageMap<K, V>,
+    hasher: H,
+    /// The pages of `old` that `new` does not have: what was removed or updated.
+    left: Walk<'a, (K, V)>,
+    left_page: hash_table::Iter<'a, (K, V)>,
+    /// The pages of `new` that `old` does not have: what was inserted.
+    joined: Walk<'a, (K, V)>,
+    joined_page: hash_table::Iter<'a, (K, V)>,
+}
+
+impl<'a, K, V, H> Iterator for Diff<'a, K, V, H>
+where
+    K: Eq,
+    V: PartialEq,
+    H: Fn(&K) -> u64,
+{
+    type Item = Change<'a, K, V>;
+
+    fn next(&mut self) -> Option<Change<'a, K, V>> {
+        loop {
+            for (key, old) in self.left_page.by_ref() {
+                match self.new.get((self.hasher)(key), key) {
+                    None => return Some(Change::Removed { key, old }),
+                    Some(new) if new != old => return Some(Change::Updated { key, old, new }),
+                    Some(_) => {}
+                }
+            }
+            let Some(page) = self.left.next() else { break };
+            self.left_page = page.iter();
+        }
+        loop {
+            for (key, new) in self.joined_page.by_ref() {
+                if self.old.get((self.hasher)(key), key).is_none() {
+                    return Some(Change::Inserted { key, new });
+                }
+            }
+            self.joined_page = self.joined.next()?.iter();
+        }
+    }
+}
+
+impl<K, V, H> FusedIterator for Diff<'_, K, V, H>
+where
+    K: Eq,
+    V: PartialEq,
+    H: Fn(&K) -> u64,
+{
+}
+
+/// The pages of one version that another version does not have at the same place.
+struct Walk<'a, T> {
+    stack: [Frame<'a, T>; LEVELS + 1],
+    level: usize,
+}
+
+/// A directory that is visited, and what the other version has in its place: a directory or one slot.
+struct Frame<'a, T> {
+    slots: &'a [Slot<T>],
+    others: &'a [Slot<T>],
+    index: usize,
+    /// The slots of both are for the same hashes, one by one.
+    is_aligned: bool,
+}
+
+impl<'a, T> Walk<'a, T> {
+    fn new(version: &'a Pages<T>, other: &'a Pages<T>) -> Self {
+        let mut stack = [const { Frame { slots: &[], others: &[], index: 0, is_aligned: true } }; LEVELS + 1];
+        stack[0].slots = slice::from_ref(version.root());
+        stack[0].others = slice::from_ref(other.root());
+        Self { stack, level: 0 }
+    }
+}
+
+impl<'a, T> Iterator for Walk<'a, T> {
+    type Item = &'a HashTable<T>;
+
+    fn next(&mut self) -> Option<&'a HashTable<T>> {
+        loop {
+            let frame = &mut self.stack[self.level];
+            let Some(slot) = frame.slots.get(frame.index) else {
+                self.level = self.level.checked_sub(1)?;
+                continue;
+            };
+            let other = &frame.others[frame.index % frame.others.len()];
+            frame.index += 1;
+            let is_aligned = frame.is_aligned;
+            if slot.is_same(other) || (is_aligned && slot.is_like(other)) {
+                continue;
+            }
+            if let Slot::Page(page) = slot {
+                return Some(page);
+            }
+            let Some(slots) = slot.slots() else { continue };
+            let others = other.slots().unwrap_or(slice::from_ref(other));
+            self.level += 1;
+            let is_aligned = is_aligned && slots.len() == others.len();
+            self.stack[self.level] = Frame { slots, others, index: 0, is_aligned };
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Feeds against publishes and the end of the writer, under loom and shuttle.
+
+use crate::sync::model::{model_each, spawn};
+use crate::table::{Change, Feed, FeedEvent, Snapshot, Table, Version, Writer};
+
+/// The entry that every batch changes. Each batch adds one of its own too.
+const NEWEST: u64 = 0;
+
+fn publish(writer: &mut Writer<u64, u64>) -> Version {
+    let next = writer.version().as_u64() + 1;
+    writer.insert(NEWEST, next);
+    writer.insert(next, next);
+    writer.publish()
+}
+
+fn check(snapshot: &Snapshot<u64, u64>) -> u64 {
+    let version = snapshot.version().as_u64();
+    assert_eq!(snapshot.get(&NEWEST), (version > 0).then_some(&version));
+    assert!((1..=version).all(|batch| snapshot.get(&batch) == Some(&batch)));
+    version
+}
+
+/// The event belongs to the next version, or goes on from an exact one. Returns where the subscriber is then.
+fn follow(position: u64, event: &FeedEvent<u64, u64>) -> u64 {
+    match event {
+        FeedEvent::Changes(set) => {
+            let version = set.version().as_u64();
+            assert_eq!(version, position + 1, "lost or delivered twice");
+            let mut changes: Vec<_> = set.iter().collect();
+            changes
+                .sort_unstable_by_key(|change| matches!(change, Change::Inserted { key, .. } if **key > 0));
+            let newest = match position {
+                0 => Change::Inserted { key: &NEWEST, new: &1 },
+                _ => Change::Updated { key: &NEWEST, old: &position, new: &version },
+            };
+            let own = Change::Inserted { key: &version, new: &version };
+            if position == 0 {
+                assert!(changes == [newest, own] || changes == [own, newest]);
+            } else {
+                assert_eq!(changes, [newest, own]);
+            }
+            assert!(check(set.newest()) >= version);
+            version
+        }
+        FeedEvent::Lagged { from, resync } => {
+            assert_eq!(check(from), position);
+            assert!(check(resync) > position);
+            resync.version().as_u64()
+        }
+    }
+}
+
+/// What the feed has: everything that can be had without waiting.
+fn drain(feed: &mut Feed<u64, u64>, mut position: u64) -> u64 {
+    while let Some(event) = feed.try_next() {
+        position = follow(position, &event);
+        assert_eq!(feed.version().as_u64(), position);
+    }
+    position
+}
+
+#[test]
+fn versions_are_contiguous_or_the_feed_has_lagged() {
+    model_each(|| {
+        let (mut writer, table) = Table::new();
+        publish(&mut writer);
+        let subscriber = table.clone();
+        let thread = spawn(move || {
+            let mut feed = subscriber.subscribe();
+            let start = check(feed.snapshot());
+            let position = drain(&mut feed, start);
+            (feed, position)
+        });
+        for _ in 0..2 {
+            publish(&mut writer);
+        }
+        let (mut feed, position) = thread.join().unwrap();
+        // One more, because loom lets a store and an earlier `fetch_max` of another thread change places, and
+        // then the counter of the cell is behind.
+        publish(&mut writer);
+        assert_eq!(drain(&mut feed, position), 4);
+        assert!(!feed.is_closed());
+    });
+}
+
+/// Who subscribed before the batches began, and is not slow, sees each; the writer lives on, so that each
+/// publish has to wake whoever waits for it.
+#[test]
+fn a_feed_within_the_bounds_does_not_lag() {
+    model_each(|| {
+        let (mut writer, table) = Table::new();
+        let mut feed = table.subscribe();
+        let thread = spawn(move || {
+            for position in 0..2 {
+                let event = feed.next().unwrap();
+                assert!(matches!(event, FeedEvent::Changes(_)));
+                follow(position, &event);
+            }
+            feed
+        });
+        for _ in 0..2 {
+            publish(&mut writer);
+        }
+        let mut feed = thread.join().unwrap();
+        drop(writer);
+        assert!(feed.next().is_none());
+    });
+}
+
+/// A subscriber that waits is woken by the end, and has everything by then.
+#[test]
+fn a_feed_ends_with_its_writer_after_the_last_version() {
+    model_each(|| {
+        let (mut writer, table) = Table::new();
+        let thread = spawn(move || {
+            let mut feed = table.subscribe();
+            let mut position = check(feed.snapshot());
+            for event in &mut feed {
+                position = follow(position, &event);
+            }
+            assert!(feed.is_closed());
+            assert_eq!(position, 1);
+        });
+        publish(&mut writer);
+        drop(writer);
+        thread.join().unwrap();
+    });
+}

@@ -1,0 +1,234 @@
+//! A persistent vector of chunks.
+
+use std::iter::FusedIterator;
+use std::{mem, slice};
+
+use crate::sync::StdArc;
+
+/// Children of a branch.
+const FANOUT_LOG2: u32 = 6;
+const FANOUT: usize = 1 << FANOUT_LOG2;
+
+/// Items of a full chunk: long enough to list fast, short enough to copy. 8192 items have one level of
+/// branches.
+pub(super) const CHUNK: usize = 128;
+
+/// A vector in chunks, at the leaves of a tree of fixed fan-out.
+///
+/// A clone is O(1) and shares everything. A write copies, of what is shared, one chunk ([`CHUNK`] items) and
+/// one branch (64 pointers) per level. All chunks but the last are full, and only an empty vector has an
+/// empty chunk.
+#[derive(Debug)]
+pub(super) struct ChunkVec<T> {
+    root: Node<T>,
+    /// Levels of branches above the chunks.
+    height: u32,
+    len: usize,
+}
+
+#[derive(Debug)]
+enum Node<T> {
+    Chunk(StdArc<Vec<T>>),
+    Branch(StdArc<Vec<Node<T>>>),
+}
+
+impl<T> Clone for Node<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Chunk(chunk) => Self::Chunk(StdArc::clone(chunk)),
+            Self::Branch(children) => Self::Branch(StdArc::clone(children)),
+        }
+    }
+}
+
+impl<T> Clone for ChunkVec<T> {
+    fn clone(&self) -> Self {
+        Self { root: self.root.clone(), height: self.height, len: self.len }
+    }
+}
+
+impl<T> ChunkVec<T> {
+    pub(super) fn from_one(item: T) -> Self {
+        Self { root: Node::Chunk(StdArc::new(vec![item])), height: 0, len: 1 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&T> {
+        self.chunk(index / CHUNK)?.get(index % CHUNK)
+    }
+
+    fn chunk(&self, number: usize) -> Option<&[T]> {
+        let mut node = &self.root;
+        let mut level = self.height;
+        loop {
+            match node {
+                Node::Chunk(chunk) => return Some(chunk),
+                Node::Branch(children) => {
+                    level -= 1;
+                    node = children.get(child_index(number, level))?;
+                }
+            }
+        }
+    }
+}
+
+impl<T: Clone> ChunkVec<T> {
+    /// Makes a following write of this item free of copies. The only method that clones items.
+    pub(super) fn unshare(&mut self, index: usize) {
+        self.chunk_mut(index / CHUNK);
+    }
+
+    /// Appends. If the last item is unshared, or its chunk full, no item is cloned.
+    pub(super) fn push(&mut self, item: T) {
+        let number = self.len / CHUNK;
+        if number == FANOUT.pow(self.height) {
+            self.root = Node::Branch(StdArc::new(vec![self.root.clone()]));
+            self.height += 1;
+        }
+        if self.len.is_multiple_of(CHUNK) {
+            append(&mut self.root, number, self.height, StdArc::new(vec![item]));
+        } else {
+            self.chunk_mut(number).push(item);
+        }
+        self.len += 1;
+    }
+
+    /// Takes the item out and puts the last one in its place. If both are unshared, no item is cloned.
+    pub(super) fn swap_remove(&mut self, index: usize) -> Option<T> {
+        let last = self.len.checked_sub(1)?;
+        let item = self.chunk_mut(last / CHUNK).pop()?;
+        self.len = last;
+        if last.is_multiple_of(CHUNK) && last > 0 {
+            remove_last_chunk(&mut self.root);
+            self.lower();
+        }
+        if index == last {
+            return Some(item);
+        }
+        Some(mem::replace(&mut self.chunk_mut(index / CHUNK)[index % CHUNK], item))
+    }
+
+    /// Removes roots with one child.
+    fn lower(&mut self) {
+        while let Node::Branch(children) = &self.root
+            && let [only] = &children[..]
+        {
+            self.root = only.clone();
+            self.height -= 1;
+        }
+    }
+
+    fn chunk_mut(&mut self, number: usize) -> &mut Vec<T> {
+        let mut node = &mut self.root;
+        let mut level = self.height;
+        loop {
+            match node {
+                Node::Chunk(chunk) => return StdArc::make_mut(chunk),
+                Node::Branch(children) => {
+                    level -= 1;
+                    node = &mut StdArc::make_mut(children)[child_index(number, level)];
+                }
+            }
+        }
+    }
+}
+
+fn child_index(number: usize, level: u32) -> usize {
+    number >> (FANOUT_LOG2 * level) & (FANOUT - 1)
+}
+
+/// Adds a chunk behind the last one of a tree that has room for it.
+fn append<T>(node: &mut Node<T>, number: usize, height: u32, chunk: StdArc<Vec<T>>) {
+    let Node::Branch(children) = node else { unreachable!("a full chunk has a branch above it") };
+    let children = StdArc::make_mut(children);
+    let level = height - 1;
+    if child_index(number, level) < children.len() {
+        return append(&mut children[child_index(number, level)], number, level, chunk);
+    }
+    let mut child = Node::Chunk(chunk);
+    for _ in 0..level {
+        child = Node::Branch(StdArc::new(vec![child]));
+    }
+    children.push(child);
+}
+
+/// Removes the last chunk, which is empty, and the branches that it leaves empty. Some other chunk remains.
+fn remove_last_chunk<T>(node: &mut Node<T>) {
+    let Node::Branch(children) = node else { return };
+    let children = StdArc::make_mut(children);
+    if let Some(last) = children.last_mut() {
+        remove_last_chunk(last);
+        if last.is_empty() {
+            children.pop();
+        }
+    }
+}
+
+impl<T> Node<T> {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Chunk(chunk) => chunk.is_empty(),
+            Self::Branch(children) => children.is_empty(),
+        }
+    }
+}
+
+/// The chunks of a vector in order, none of them empty; nothing without a vector.
+pub(super) struct Chunks<'a, T> {
+    items: Option<&'a ChunkVec<T>>,
+    next: usize,
+}
+
+impl<'a, T> Chunks<'a, T> {
+    pub(super) fn new(items: Option<&'a ChunkVec<T>>) -> Self {
+        Self { items: items.filter(|items| items.len > 0), next: 0 }
+    }
+}
+
+impl<'a, T> Iterator for Chunks<'a, T> {
+    type Item = &'a [T];
+
+    fn next(&mut self) -> Option<&'a [T]> {
+        let items = self.items.filter(|items| self.next < items.len.div_ceil(CHUNK))?;
+        self.next += 1;
+        items.chunk(self.next - 1)
+    }
+}
+
+impl<T> FusedIterator for Chunks<'_, T> {}
+
+/// The items of a vector in order; nothing without a vector.
+pub(super) struct Items<'a, T> {
+    chunks: Chunks<'a, T>,
+    chunk: slice::Iter<'a, T>,
+    left: usize,
+}
+
+impl<'a, T> Items<'a, T> {
+    pub(super) fn new(items: Option<&'a ChunkVec<T>>) -> Self {
+        Self { chunks: Chunks::new(items), chunk: [].iter(), left: items.map_or(0, ChunkVec::len) }
+    }
+}
+
+impl<'a, T> Iterator for Items<'a, T> {
+    type Item = &'a T;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a T> {
+        if self.chunk.len() == 0 {
+            self.chunk = self.chunks.next()?.iter();
+        }
+        self.left -= 1;
+        self.chunk.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<T> ExactSizeIterator for Items<'_, T> {}
+impl<T> FusedIterator for Items<'_, T> {}

@@ -1,0 +1,255 @@
+//! The persistent paged map: what a version of the table is made of.
+//!
+//! A clone is O(1) and shares everything; a write copies the page it touches and the directories above it, if
+//! and only if they are shared. The structure is explained in [`pages`].
+
+mod iter;
+pub(crate) mod pages;
+mod reshape;
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests;
+
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::iter::FusedIterator;
+use std::mem;
+
+use pages::{Entry, Pages};
+
+/// A persistent hash map. The caller hashes.
+///
+/// Every operation on a key takes the hash of that key, and those that may move entries a hasher that must
+/// agree with it. A panic of `K`'s or `V`'s code in the middle of an operation leaves the map as it was
+/// before.
+///
+/// # Bounds
+///
+/// A page has up to `P` entries ([`Pages::FULL`]: 448, fewer for entries of more than 64 bytes), a directory
+/// up to 64 slots, and a path one directory up to about 28 thousand entries, two up to 1.8 million, and so
+/// on; eleven with a hasher that makes all bits alike but the last ones.
+///
+/// * `get`: one array access per directory, then one probe of a `hashbrown::HashTable`.
+/// * `get_mut`, and `insert` of a key that is there: the same; of what is shared it copies one page (`P`
+///   entries) and 64 pointers per directory, and nothing else.
+/// * `insert` of a new key: in addition it moves the entries of one page when its table grows, and of up to
+///   eight pages (`8 * P` entries, copied first if shared) when they become sixty-four. With a good hasher
+///   this happens once in `8 * P` insertions, one directory at a time: O(1) amortized.
+/// * `remove`: in addition it moves up to `4 * P` entries when pages merge, with the same amortization, and
+///   reads the sizes of up to 64 pages once in eight removals from a page.
+/// * `clone`: one reference count. `iter`: O(1) to start, no allocation. `clear`, and dropping a map: as many
+///   pages as no other version shares.
+///
+/// Entries whose 64-bit hashes are all equal cannot be told apart: they share one page of unbounded size.
+pub(crate) struct PageMap<K, V> {
+    pages: Pages<(K, V)>,
+}
+
+impl<K, V> Clone for PageMap<K, V> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self { pages: self.pages.clone() }
+    }
+}
+
+impl<K, V> PageMap<K, V> {
+    /// An empty map. Does not allocate.
+    pub(crate) fn new() -> Self {
+        Self { pages: Pages::new() }
+    }
+
+    /// An empty map. The capacity is a hint.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self { pages: Pages::with_capacity(capacity) }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.pages.len()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Drops up to `budget` pages that no other version shares; `true` when nothing is left. For versions that nobody
+    /// needs any more: in between, what is left is not a map.
+    pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
+        self.pages.dismantle(budget)
+    }
+
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    /// Drops this version's references. The entries that no other version shares are dropped with them.
+    #[cfg(test)]
+    pub(crate) fn clear(&mut self) {
+        self.pages = Pages::new();
+    }
+
+    /// What is changed from here on makes the version of this number; see [`pages::Stamp`].
+    pub(crate) fn set_stamp(&mut self, stamp: pages::Stamp) {
+        self.pages.set_stamp(stamp);
+    }
+
+    /// The entries, in an arbitrary order.
+    pub(crate) fn iter(&self) -> Iter<'_, K, V> {
+        Iter { entries: self.pages.iter() }
+    }
+
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    /// Counts pages and bytes. O(pages).
+    #[cfg(test)]
+    pub(crate) fn stats(&self) -> Stats {
+        self.pages.stats()
+    }
+
+    /// Heap memory of what is not in `seen`, which is a set of addresses, and adds it. O(pages).
+    pub(crate) fn bytes_unseen(&self, seen: &mut HashSet<usize>) -> usize {
+        self.pages.bytes_unseen(seen)
+    }
+
+    pub(super) fn pages(&self) -> &Pages<(K, V)> {
+        &self.pages
+    }
+}
+
+impl<K: Eq, V> PageMap<K, V> {
+    #[inline]
+    pub(crate) fn get<Q>(&self, hash: u64, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.pages.find(hash, |(k, _)| k.borrow() == key).map(|(_, value)| value)
+    }
+
+    #[inline]
+    pub(crate) fn get_key_value<Q>(&self, hash: u64, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.pages.find(hash, |(k, _)| k.borrow() == key).map(|(key, value)| (key, value))
+    }
+}
+
+impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
+    /// The value, writable. Copies no page if the key is absent.
+    #[inline]
+    pub(crate) fn get_mut<Q>(&mut self, hash: u64, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.get_key_value_mut(hash, key).map(|(_, value)| value)
+    }
+
+    /// The key and the value, writable. Copies no page if the key is absent.
+    #[inline]
+    pub(crate) fn get_key_value_mut<Q>(&mut self, hash: u64, key: &Q) -> Option<(&K, &mut V)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.pages.find_mut(hash, |(k, _)| k.borrow() == key).map(|(key, value)| (&*key, value))
+    }
+
+    /// Inserts or replaces; a replaced value is returned, and the key in the map stays.
+    #[inline]
+    pub(crate) fn insert(&mut self, hash: u64, key: K, value: V, hasher: &impl Fn(&K) -> u64) -> Option<V> {
+        self.insert_with(hash, key, value, hasher, |_, _, _| ()).map(|(_, old)| old)
+    }
+
+    /// [`insert`](Self::insert), with a word before. Returns the key that is not needed, too: its destructor is
+    /// foreign code.
+    ///
+    /// `before` sees the key, the old value and the new one when nothing else can panic any more: if it does,
+    /// the map is as it was.
+    #[inline]
+    pub(crate) fn insert_with(
+        &mut self,
+        hash: u64,
+        key: K,
+        value: V,
+        hasher: &impl Fn(&K) -> u64,
+        before: impl FnOnce(&K, Option<&V>, &V),
+    ) -> Option<(K, V)> {
+        match self.pages.entry(hash, |(k, _)| *k == key, |(k, _)| hasher(k)) {
+            Entry::Occupied((stored, old)) => {
+                before(stored, Some(old), &value);
+                Some((key, mem::replace(old, value)))
+            }
+            Entry::Vacant(place) => {
+                before(&key, None, &value);
+                place.insert((key, value));
+                None
+            }
+        }
+    }
+
+    /// Takes the entry out. Copies no page if the key is absent.
+    #[inline]
+    pub(crate) fn remove<Q>(&mut self, hash: u64, key: &Q, hasher: &impl Fn(&K) -> u64) -> Option<(K, V)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.remove_with(hash, key, hasher, |_, _| ())
+    }
+
+    /// [`remove`](Self::remove), with a word before. `before`: as with
+    /// [`insert_with`](Self::insert_with).
+    #[inline]
+    pub(crate) fn remove_with<Q>(
+        &mut self,
+        hash: u64,
+        key: &Q,
+        hasher: &impl Fn(&K) -> u64,
+        before: impl FnOnce(&K, &V),
+    ) -> Option<(K, V)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let before = |(key, value): &(K, V)| before(key, value);
+        self.pages.remove_with(hash, |(k, _)| k.borrow() == key, |(k, _)| hasher(k), before)
+    }
+}
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+/// What a map is made of. Pages shared with other versions count in full.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stats {
+    pub(crate) entries: usize,
+    pub(crate) pages: usize,
+    pub(crate) directories: usize,
+    /// Heap memory, without what keys and values own.
+    pub(crate) bytes: usize,
+}
+
+/// The entries of a [`PageMap`], in an arbitrary order. Does not allocate.
+pub(crate) struct Iter<'a, K, V> {
+    entries: iter::Iter<'a, (K, V)>,
+}
+
+impl<K, V> Clone for Iter<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self { entries: self.entries.clone() }
+    }
+}
+
+impl<'a, K, V> Iterator for Iter<'a, K, V> {
+    type Item = (&'a K, &'a V);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.entries.next().map(|(key, value)| (key, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.entries.size_hint()
+    }
+}
+
+impl<K, V> ExactSizeIterator for Iter<'_, K, V> {}
+impl<K, V> FusedIterator for Iter<'_, K, V> {}

@@ -1,0 +1,243 @@
+//! Splitting, merging and resizing of pages.
+//!
+//! Each function leaves the contents of the tree as they are, and calls the caller's code (`Clone`, the
+//! hasher) before it moves anything.
+
+use std::{array, mem};
+
+use hashbrown::HashTable;
+
+use crate::sync::StdArc;
+
+use super::pages::{LEVEL_BITS, NARROW, Page, Pages, Slot, Stamp, WIDE, Width, insert_reserved, route};
+
+/// The page for the entry, unshared together with its path; if there is no such entry, it has room for it.
+///
+/// Unless all its entries have one hash, no page gets more than [`Pages::FULL`] entries.
+#[inline]
+pub(super) fn page_with_room<'a, T: Clone>(
+    mut slot: &'a mut Slot<T>,
+    hash: u64,
+    eq: &impl Fn(&T) -> bool,
+    hasher: &impl Fn(&T) -> u64,
+    stamp: Stamp,
+) -> &'a mut HashTable<T> {
+    let mut route_left = route(hash);
+    let mut bits_used = 0;
+    loop {
+        let leaf = match &*slot {
+            Slot::Dir(Width::Narrow, slots) => &slots[Width::Narrow.index(route_left)],
+            other => other,
+        };
+        // The bits run out before two different hashes do: this only stops what a hasher that contradicts
+        // itself would go on with.
+        if let Slot::Page(page) = leaf
+            && is_full(page)
+            && bits_used < u64::BITS
+            && must_split(page, hash, eq, hasher)
+        {
+            split(slot, bits_used, hasher, stamp);
+            continue;
+        }
+        slot = match slot {
+            Slot::Dir(width, slots) => &mut StdArc::make_mut(slots)[width.index(route_left)],
+            Slot::Vacant | Slot::Page(_) => break,
+        };
+        route_left >>= LEVEL_BITS;
+        bits_used += LEVEL_BITS;
+    }
+    if let Slot::Vacant = slot {
+        *slot = Slot::Page(new_page(0, stamp));
+    }
+    let Slot::Page(page) = slot else { unreachable!("the walk ends at a page") };
+    if page.len() == page.capacity() && page.find(hash, eq).is_none() {
+        resize(page, page.len() + page.len() / 4 + 1, hasher, stamp);
+    }
+    unshare(page, stamp)
+}
+
+#[inline]
+fn is_full<T>(page: &HashTable<T>) -> bool {
+    page.len() >= page.capacity().min(Pages::<T>::FULL)
+}
+
+/// Whether a full page has to be split for a new entry of this hash, and can be.
+#[cold]
+fn must_split<T>(
+    page: &HashTable<T>,
+    hash: u64,
+    eq: &impl Fn(&T) -> bool,
+    hasher: &impl Fn(&T) -> u64,
+) -> bool {
+    if page.len() < Pages::<T>::SPLIT_MIN || page.find(hash, eq).is_some() {
+        return false;
+    }
+    // A page beyond the bound has entries of one hash only: it is enough to look at one of them.
+    let looked_at = if page.len() > Pages::<T>::FULL { 1 } else { page.len() };
+    page.iter().take(looked_at).any(|entry| hasher(entry) != hash)
+}
+
+/// Makes a page eight pages, or eight pages sixty-four. `bits_used` is the start of the slot's level in the
+/// route.
+fn split<T: Clone>(slot: &mut Slot<T>, bits_used: u32, hasher: &impl Fn(&T) -> u64, stamp: Stamp) {
+    match slot {
+        Slot::Page(page) => {
+            let hashes = hashes(unshare(page, stamp), hasher);
+            let mut slots = [const { Slot::Vacant }; WIDE];
+            for (slot, part) in slots.iter_mut().zip(scatter(page, &hashes, bits_used, stamp)) {
+                *slot = part;
+            }
+            *slot = Slot::Dir(Width::Narrow, StdArc::new(slots));
+        }
+        Slot::Dir(width @ Width::Narrow, slots) => {
+            let slots = StdArc::make_mut(slots);
+            let hashes: [_; NARROW] = array::from_fn(|low| unshare_and_hash(&mut slots[low], hasher, stamp));
+            for (low, hashes) in hashes.iter().enumerate() {
+                let Slot::Page(page) = &mut slots[low] else { continue };
+                let parts = scatter(page, hashes, bits_used + NARROW.ilog2(), stamp);
+                for (high, part) in parts.into_iter().enumerate() {
+                    slots[low + high * NARROW] = part;
+                }
+            }
+            *width = Width::Wide;
+        }
+        Slot::Vacant | Slot::Dir(Width::Wide, _) => {}
+    }
+}
+
+/// Moves the entries of an unshared page to eight pages, by the three bits of the route from `shift` on.
+fn scatter<T: Clone>(
+    page: &mut StdArc<Page<T>>,
+    hashes: &[u64],
+    shift: u32,
+    stamp: Stamp,
+) -> [Slot<T>; NARROW] {
+    let part_of = |hash| (route(hash) >> shift) as usize % NARROW;
+    let mut counts = [0; NARROW];
+    hashes.iter().for_each(|&hash| counts[part_of(hash)] += 1);
+    let mut parts = counts.map(|count| new_page(count, stamp));
+    let tables = parts.each_mut().map(|part| unshare(part, stamp));
+    for (entry, &hash) in unshare(page, stamp).drain().zip(hashes) {
+        insert_reserved(tables[part_of(hash)], hash, entry);
+    }
+    parts.map(|part| if part.is_empty() { Slot::Vacant } else { Slot::Page(part) })
+}
+
+/// Merges what has become sparse along the route, from the bottom up, and gives memory of the page back.
+#[cold]
+pub(super) fn tidy<T: Clone>(slot: &mut Slot<T>, route: u64, hasher: &impl Fn(&T) -> u64, stamp: Stamp) {
+    if let Slot::Dir(width @ Width::Wide, slots) = slot {
+        let child = &mut StdArc::make_mut(slots)[width.index(route)];
+        tidy(child, route >> LEVEL_BITS, hasher, stamp);
+    }
+    while merge(slot, hasher, stamp) {}
+    if let Slot::Page(page) = slot
+        && page.len() * 8 <= page.num_buckets()
+        && page.num_buckets() > 16
+    {
+        resize(page, page.len() * 2, hasher, stamp);
+    }
+}
+
+/// Makes sixty-four pages eight, or eight pages one, if none of the new ones gets more than
+/// [`Pages::MERGED_MAX`] entries.
+fn merge<T: Clone>(slot: &mut Slot<T>, hasher: &impl Fn(&T) -> u64, stamp: Stamp) -> bool {
+    let Slot::Dir(width, slots) = slot else { return false };
+    let parts = if *width == Width::Wide { NARROW } else { 1 };
+    if !is_sparse(&slots[..], parts) {
+        return false;
+    }
+    let slots = StdArc::make_mut(slots);
+    let hashes: Vec<_> = slots.iter_mut().map(|slot| unshare_and_hash(slot, hasher, stamp)).collect();
+    (0..parts).for_each(|part| gather(slots, &hashes, part, parts, stamp));
+    if *width == Width::Wide {
+        *width = Width::Narrow;
+    } else {
+        *slot = mem::replace(&mut slots[0], Slot::Vacant);
+    }
+    true
+}
+
+/// Whether of the slots of a directory, those of each part together make a page that is not too large.
+fn is_sparse<T>(slots: &[Slot<T>], parts: usize) -> bool {
+    (0..parts).all(|part| {
+        let mut sum = 0;
+        slots[part..].iter().step_by(parts).all(|slot| {
+            sum += match slot {
+                Slot::Vacant => 0,
+                Slot::Page(page) => page.len(),
+                Slot::Dir(..) => return false,
+            };
+            sum <= Pages::<T>::MERGED_MAX
+        })
+    })
+}
+
+/// Moves the entries of a part, slots `part`, `part + parts` and so on, to a page in the first of them.
+fn gather<T: Clone>(
+    slots: &mut [Slot<T>; WIDE],
+    hashes: &[Vec<u64>],
+    part: usize,
+    parts: usize,
+    stamp: Stamp,
+) {
+    let count = hashes[part..].iter().step_by(parts).map(Vec::len).sum();
+    let mut merged = new_page(count, stamp);
+    let table = unshare(&mut merged, stamp);
+    for index in (part..WIDE).step_by(parts) {
+        if let Slot::Page(mut page) = mem::replace(&mut slots[index], Slot::Vacant) {
+            for (entry, &hash) in unshare(&mut page, stamp).drain().zip(&hashes[index]) {
+                insert_reserved(table, hash, entry);
+            }
+        }
+    }
+    if count > 0 {
+        slots[part] = Slot::Page(merged);
+    }
+}
+
+/// Makes a page ready to be moved from: after this, taking its entries calls no code of the caller.
+fn unshare_and_hash<T: Clone>(slot: &mut Slot<T>, hasher: &impl Fn(&T) -> u64, stamp: Stamp) -> Vec<u64> {
+    match slot {
+        Slot::Page(page) => hashes(unshare(page, stamp), hasher),
+        _ => Vec::new(),
+    }
+}
+
+/// The hashes of the entries, in the order of `iter` and of `drain`, which is that of the buckets.
+fn hashes<T>(page: &HashTable<T>, hasher: &impl Fn(&T) -> u64) -> Vec<u64> {
+    page.iter().map(hasher).collect()
+}
+
+/// Moves the entries to a page of the given capacity.
+///
+/// In place of `HashTable::reserve`, which loses entries when the hasher panics during a rehash in place.
+#[cold]
+fn resize<T: Clone>(page: &mut StdArc<Page<T>>, capacity: usize, hasher: &impl Fn(&T) -> u64, stamp: Stamp) {
+    let hashes = hashes(unshare(page, stamp), hasher);
+    let mut resized = new_page(capacity, stamp);
+    let table = unshare(&mut resized, stamp);
+    for (entry, hash) in unshare(page, stamp).drain().zip(hashes) {
+        insert_reserved(table, hash, entry);
+    }
+    *page = resized;
+}
+
+/// An empty page. The header follows its table at once, so that an allocator may place it behind the control
+/// bytes, which a lookup reads next. No effect of this has been shown.
+fn new_page<T>(capacity: usize, stamp: Stamp) -> StdArc<Page<T>> {
+    let table = HashTable::with_capacity(capacity);
+    StdArc::new(Page::new(table, stamp))
+}
+
+/// The table of a page, copied if shared, and stamped because it will be changed: `Arc::make_mut`, except that
+/// the header follows the table.
+#[inline]
+pub(super) fn unshare<T: Clone>(page: &mut StdArc<Page<T>>, stamp: Stamp) -> &mut HashTable<T> {
+    if StdArc::strong_count(page) > 1 {
+        let copy = Page::clone(page);
+        *page = StdArc::new(copy);
+    }
+    // No reference can have come up since: this one was the only one, and pages have no weak ones.
+    StdArc::make_mut(page).table_mut(stamp)
+}

@@ -1,0 +1,108 @@
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+
+use super::cell::SnapshotCell;
+use super::state::State;
+use super::{DefaultHashBuilder, Snapshot, Version};
+use crate::sync::Arc;
+
+/// A reader for hot loops: keeps a snapshot, and asks with one atomic load whether it is still the newest.
+///
+/// One per thread: it is `Send`, and its methods take `&mut self`. What it returns is never older than what
+/// it has returned before, nor than anything that another thread has read from the table and told this one
+/// about.
+///
+/// Between two calls it holds the version that it saw last. A reader that is not used for long keeps that
+/// version alive (the pages that have changed since); drop it, or call [`snapshot`](Self::snapshot) now and
+/// then.
+///
+/// # Progress
+///
+/// Wait-free while nothing is published: one atomic load, and no write to shared memory. After a publish, as
+/// [`Table::snapshot`](super::Table::snapshot), once.
+///
+/// # Examples
+/// ```
+/// let (mut writer, table) = switchboard::Table::<u64, &str>::new();
+/// let mut reader = table.reader();
+/// assert_eq!(reader.get(&7), None);
+/// writer.insert(7, "seven");
+/// assert_eq!(reader.get(&7), None);
+/// writer.publish();
+/// assert_eq!(reader.get(&7), Some(&"seven"));
+/// ```
+pub struct Reader<K, V, I = (), S = DefaultHashBuilder> {
+    cell: Arc<SnapshotCell<State<K, V, I, S>>>,
+    snapshot: Snapshot<K, V, I, S>,
+}
+
+impl<K, V, I, S> Reader<K, V, I, S> {
+    pub(super) fn new(cell: Arc<SnapshotCell<State<K, V, I, S>>>) -> Self {
+        let snapshot = Snapshot::new(cell.load());
+        Self { cell, snapshot }
+    }
+
+    /// The newest version.
+    #[inline]
+    pub fn snapshot(&mut self) -> &Snapshot<K, V, I, S> {
+        // Not `!=`: the snapshot may be ahead of the counter, if it was loaded while the writer stood between
+        // the two. Then it stays.
+        if self.cell.version() > self.snapshot.version() {
+            self.refresh();
+        }
+        &self.snapshot
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refresh(&mut self) {
+        self.snapshot = Snapshot::new(self.cell.load());
+    }
+
+    /// The newest version's number.
+    pub fn version(&mut self) -> Version {
+        self.snapshot().version()
+    }
+}
+
+impl<K: Hash + Eq, V, I, S: BuildHasher> Reader<K, V, I, S> {
+    /// The value of `key` in the newest version. O(1).
+    ///
+    /// Two calls may answer from two versions. For several answers from one, use
+    /// [`snapshot`](Self::snapshot).
+    #[inline]
+    pub fn get<Q>(&mut self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.snapshot().get(key)
+    }
+
+    /// Whether the newest version has an entry for `key`. O(1).
+    #[inline]
+    pub fn contains_key<Q>(&mut self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get(key).is_some()
+    }
+}
+
+impl<K, V, I, S> Clone for Reader<K, V, I, S> {
+    /// Another reader of the same table, for another thread.
+    fn clone(&self) -> Self {
+        Self { cell: self.cell.clone(), snapshot: self.snapshot.clone() }
+    }
+}
+
+impl<K, V, I, S> fmt::Debug for Reader<K, V, I, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("version", &self.snapshot.version())
+            .field("len", &self.snapshot.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+mod traits;
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::iter::FusedIterator;
+
+use super::cell::Header;
+use super::diff::{self, Change};
+use super::page_map;
+use super::state::State;
+use super::{DefaultHashBuilder, Version};
+use crate::sync::Arc;
+
+/// One version of a table: immutable, owned, valid for ever.
+///
+/// Cloning counts up, dropping counts down, and neither does anything else while the table, a reader or the
+/// writer is alive: the table keeps every version until nobody holds it, so **a thread that drops a snapshot
+/// never runs the destructor of a key or value**. A snapshot that outlives all of them is the last owner of
+/// its version, and frees it when it is dropped.
+///
+/// A snapshot that is held keeps alive what has changed since it was taken: the pages (a few hundred entries
+/// each) that the writer has touched, and not a copy of the table; with
+/// [recycling](crate::TableBuilder::recycle) the one or two copies that the writer works with come on top,
+/// for all snapshots together.
+///
+/// # Progress
+///
+/// Reading is wait-free: no lock, no atomic operation, no reference count.
+#[must_use = "a snapshot does nothing unless it is read"]
+pub struct Snapshot<K, V, I = (), S = DefaultHashBuilder> {
+    header: Arc<Header<State<K, V, I, S>>>,
+}
+
+impl<K, V, I, S> Snapshot<K, V, I, S> {
+    pub(super) fn new(header: Arc<Header<State<K, V, I, S>>>) -> Self {
+        Self { header }
+    }
+
+    #[inline]
+    pub(super) fn state(&self) -> &State<K, V, I, S> {
+        self.header.state()
+    }
+
+    /// The version that this is a snapshot of.
+    #[inline]
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.header.version()
+    }
+
+    /// How many entries there are. O(1).
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.state().map.len()
+    }
+
+    /// Whether there is no entry. O(1).
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state().map.is_empty()
+    }
+
+    /// The index, as it was when this version was published.
+    #[must_use]
+    pub fn index(&self) -> &I {
+        &self.state().index
+    }
+
+    /// All entries, in no particular order.
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter { inner: self.state().map.iter() }
+    }
+}
+
+impl<K: Hash + Eq, V, I, S: BuildHasher> Snapshot<K, V, I, S> {
+    /// The value of `key`. O(1).
+    #[inline]
+    #[must_use]
+    pub fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.state().get(key)
+    }
+
+    /// The stored key that equals `key`, with its value. O(1).
+    #[must_use]
+    pub fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.state().get_key_value(key)
+    }
+
+    /// Whether there is an entry for `key`. O(1).
+    #[must_use]
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get(key).is_some()
+    }
+}
+
+impl<K: Hash + Eq, V: PartialEq, I, S: BuildHasher> Snapshot<K, V, I, S> {
+    /// What has to change to get from `older` to this snapshot, in no particular order.
+    ///
+    /// # Complexity
+    ///
+    /// O(pages that were written in between, and their entries), a few hundred entries for each change at
+    /// most: pages that both versions share, and directories of them, are skipped by their address. With
+    /// [recycling](crate::TableBuilder::recycle) two versions may be copies that share nothing; then each page
+    /// is asked for the version in which it was written last, and those of one answer are skipped: one step
+    /// more for each page of the table, about len / 250 of them, and no entry more. An entry that is looked at is
+    /// looked up once in the other version. Does not allocate.
+    ///
+    /// Who wants every change of every version, in O(changes), [subscribes](crate::Table::subscribe).
+    ///
+    /// `older` may be the newer one of the two; then the changes lead back.
+    ///
+    /// # Panics
+    /// When `older` is a snapshot of another table.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::{Change, Table};
+    ///
+    /// let (mut writer, table) = Table::<&str, u32>::new();
+    /// writer.insert("kept", 1);
+    /// writer.insert("changed", 1);
+    /// writer.publish();
+    /// let older = table.snapshot();
+    /// writer.insert("changed", 2);
+    /// writer.publish();
+    ///
+    /// let newer = table.snapshot();
+    /// let changes: Vec<_> = newer.diff(&older).collect();
+    /// assert_eq!(changes, [Change::Updated { key: &"changed", old: &1, new: &2 }]);
+    /// ```
+    #[must_use = "iterators are lazy"]
+    pub fn diff<'a>(
+        &'a self,
+        older: &'a Self,
+    ) -> impl FusedIterator<Item = Change<'a, K, V>> + use<'a, K, V, I, S> {
+        let (older, newer) = (older.state(), self.state());
+        assert!(newer.is_related_to(older), "`diff` compares two versions of one table");
+        diff::diff(&older.map, &newer.map, |key: &K| newer.hash(key))
+    }
+}
+
+impl<K, V, I, S> Clone for Snapshot<K, V, I, S> {
+    fn clone(&self) -> Self {
+        Self { header: self.header.clone() }
+    }
+}
+
+impl<K, V> ExactSizeIterator for Iter<'_, K, V> {}
+impl<K, V> FusedIterator for Iter<'_, K, V> {}
+
+impl<K, V> Clone for Iter<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+/// The entries of a [`Snapshot`], or the staged ones of a [`Writer`](super::Writer).
+#[must_use = "iterators are lazy"]
+pub struct Iter<'a, K, V> {
+    pub(super) inner: page_map::Iter<'a, K, V>,
+}
+
+impl<'a, K, V> Iterator for Iter<'a, K, V> {
+    type Item = (&'a K, &'a V);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.inner.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.inner.size_hint()
+    }
+}
+
+impl<K, V> fmt::Debug for Iter<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").finish_non_exhaustive()
+    }
+}

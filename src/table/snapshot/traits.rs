@@ -1,0 +1,109 @@
+//! What a snapshot has in common with the maps of the standard library.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::iter::FusedIterator;
+use std::ops;
+
+use super::{Iter, Snapshot};
+use crate::table::TableBuilder;
+use crate::table::index::Index;
+
+impl<K, V, I, S> Snapshot<K, V, I, S> {
+    /// All keys, in the order of [`iter`](Self::iter).
+    ///
+    /// # Examples
+    /// ```
+    /// let snapshot: switchboard::Snapshot<u64, &str> = [(1, "one"), (2, "two")].into_iter().collect();
+    /// assert_eq!(snapshot.keys().sum::<u64>(), 3);
+    /// ```
+    #[must_use = "iterators are lazy"]
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &K> + FusedIterator + Clone + use<'_, K, V, I, S> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// All values, in the order of [`iter`](Self::iter).
+    ///
+    /// # Examples
+    /// ```
+    /// let snapshot: switchboard::Snapshot<&str, u64> = [("one", 1), ("two", 2)].into_iter().collect();
+    /// assert_eq!(snapshot.values().max(), Some(&2));
+    /// ```
+    #[must_use = "iterators are lazy"]
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &V> + FusedIterator + Clone + use<'_, K, V, I, S> {
+        self.iter().map(|(_, value)| value)
+    }
+}
+
+impl<'a, K, V, I, S> IntoIterator for &'a Snapshot<K, V, I, S> {
+    type Item = (&'a K, &'a V);
+    type IntoIter = Iter<'a, K, V>;
+
+    fn into_iter(self) -> Iter<'a, K, V> {
+        self.iter()
+    }
+}
+
+impl<K, V, I, S, Q> ops::Index<&Q> for Snapshot<K, V, I, S>
+where
+    K: Hash + Eq + Borrow<Q>,
+    S: BuildHasher,
+    Q: Hash + Eq + ?Sized,
+{
+    type Output = V;
+
+    /// The value of `key`. O(1).
+    ///
+    /// # Panics
+    /// When there is no such entry; [`get`](Snapshot::get) does not.
+    fn index(&self, key: &Q) -> &V {
+        match self.get(key) {
+            Some(value) => value,
+            None => panic!("no entry for this key in version {}", self.version()),
+        }
+    }
+}
+
+impl<K, V, I, S> PartialEq for Snapshot<K, V, I, S>
+where
+    K: Hash + Eq,
+    V: PartialEq,
+    S: BuildHasher,
+{
+    /// Whether both have the same entries: of one table or of two, whatever their versions and indexes.
+    /// O(len).
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().all(|(key, value)| other.get(key) == Some(value))
+    }
+}
+
+impl<K, V, I, S> Eq for Snapshot<K, V, I, S>
+where
+    K: Hash + Eq,
+    V: Eq,
+    S: BuildHasher,
+{
+}
+
+impl<K: fmt::Debug, V: fmt::Debug, I, S> fmt::Debug for Snapshot<K, V, I, S> {
+    /// The entries, as a map.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
+    }
+}
+
+impl<K, V, I, S> FromIterator<(K, V)> for Snapshot<K, V, I, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    I: Index<K, V> + Default,
+    S: BuildHasher + Clone + Default + Send + Sync + 'static,
+{
+    /// Version zero of a table of its own, which has no writer. For a table that has one, see
+    /// [`TableBuilder::build_with`].
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
+        let builder = TableBuilder::new().index(I::default()).hasher(S::default()).recycle(false);
+        builder.build_with(entries).0.published()
+    }
+}

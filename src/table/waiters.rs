@@ -1,0 +1,179 @@
+//! Threads that wait for a version: an event count in front of a condition variable.
+//!
+//! A publish must not take a lock when nobody waits, and must not miss somebody who has just begun to. Both
+//! sides write, fence, and read what the other one writes:
+//!
+//! ```text
+//! waiter (holds the lock)               writer
+//! target.store(wanted)                  version.store(v)
+//! fence(SeqCst)                         fence(SeqCst)
+//! version.load() >= wanted? done        target.load() <= v? lock, reset the target, unlock, notify all
+//! wait (releases the lock)
+//! ```
+//!
+//! The two fences are in some order. If the waiter's is first, the writer reads the target and goes for the
+//! lock; it gets it only once the waiter is inside `wait`, so the notification reaches it. If the writer's is
+//! first, the waiter reads the version and does not wait.
+//!
+//! The target is the smallest version that anybody waits for: a publish below it wakes nobody. Waiters only
+//! lower it, the writer only resets it, both under the lock. After a reset everybody is woken, and whoever
+//! waits for a later version sets the target again before it looks at the version.
+//!
+//! Who wakes a waiter: `notify` after each publish, `close` when the writer is dropped, and its own deadline.
+//! If the writer's thread dies, the drop of the writer is its last act.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Version;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::sync::{Backoff, Condvar, Mutex, deadline_after, lock_order};
+
+/// Nobody waits.
+const NOBODY: u64 = u64::MAX;
+
+/// Why [`Table::wait_for`](super::Table::wait_for) gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The time was over before the version was published.
+    Timeout,
+    /// The writer has been dropped, and never published the version.
+    WriterClosed,
+}
+
+impl WaitError {
+    /// The time was over; the version may still come.
+    #[must_use]
+    pub fn is_timeout(self) -> bool {
+        self == Self::Timeout
+    }
+
+    /// The writer is gone; the version will never come.
+    #[must_use]
+    pub fn is_closed(self) -> bool {
+        self == Self::WriterClosed
+    }
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "timed out before the version was published",
+            Self::WriterClosed => "the writer was dropped before it published the version",
+        })
+    }
+}
+
+impl std::error::Error for WaitError {}
+
+#[derive(Debug)]
+pub(super) struct Waiters {
+    /// The smallest version that somebody waits for. Written under the lock only.
+    target: AtomicU64,
+    closed: AtomicBool,
+    // Guards the target. Valid after a panic: a target that is too small costs one needless wake-up.
+    lock: Mutex<()>,
+    condvar: Condvar,
+}
+
+impl Waiters {
+    pub(super) fn new() -> Self {
+        Self {
+            target: AtomicU64::new(NOBODY),
+            closed: AtomicBool::new(false),
+            lock: Mutex::new(&lock_order::VERSION_WAITERS, ()),
+            condvar: Condvar::new(),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        // Acquire: pairs with the release store in `close`; the last version is visible to whoever sees the
+        // flag.
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Tries, backs off, parks.
+    pub(super) fn wait(
+        &self,
+        wanted: Version,
+        timeout: Duration,
+        version: impl Fn() -> Version,
+    ) -> Result<Version, WaitError> {
+        let poll = || {
+            // The flag before the version: a version that was published before the end is never missed.
+            let closed = self.is_closed();
+            let version = version();
+            if version >= wanted { Some(Ok(version)) } else { closed.then_some(Err(WaitError::WriterClosed)) }
+        };
+        if let Some(result) = poll() {
+            return result;
+        }
+        if timeout.is_zero() {
+            return Err(WaitError::Timeout);
+        }
+        let deadline = deadline_after(timeout);
+        // Models park at once: a yield would let the writer finish before anybody parks.
+        let backoff = Backoff::new();
+        while !cfg!(any(switchboard_loom, switchboard_shuttle)) && !backoff.is_completed() {
+            backoff.snooze();
+            if let Some(result) = poll() {
+                return result;
+            }
+        }
+        let mut guard = self.lock.lock();
+        loop {
+            self.lower_target(wanted);
+            // SeqCst: pairs with the fence in `notify`; see the head of this file.
+            fence(Ordering::SeqCst);
+            if let Some(result) = poll() {
+                return result;
+            }
+            let Some(deadline) = deadline else {
+                guard = self.condvar.wait(guard);
+                continue;
+            };
+            let (again, timed_out) = self.condvar.wait_until(guard, deadline);
+            guard = again;
+            if timed_out {
+                return poll().unwrap_or(Err(WaitError::Timeout));
+            }
+        }
+    }
+
+    /// Under the lock.
+    fn lower_target(&self, wanted: Version) {
+        // Relaxed, both: all writers hold the lock, and the fences order the target against the version.
+        if self.target.load(Ordering::Relaxed) > wanted.as_u64() {
+            self.target.store(wanted.as_u64(), Ordering::Relaxed);
+        }
+    }
+
+    /// After the store that published `version`: wakes the waiters if one of them waits for it.
+    pub(super) fn notify(&self, version: Version) {
+        // SeqCst: pairs with the fence in `wait`; see the head of this file.
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fence.
+        if self.target.load(Ordering::Relaxed) <= version.as_u64() {
+            self.wake();
+        }
+    }
+
+    /// After the last version: nobody waits any longer.
+    pub(super) fn close(&self) {
+        // Release: pairs with the acquire load in `is_closed`. (The fence of the last `notify` would do as
+        // well; that is not relied upon.)
+        self.closed.store(true, Ordering::Release);
+        // No fence: the lock is taken in any case. A waiter that had it before is in `wait`, and one that
+        // takes it later sees the flag.
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let guard = self.lock.lock();
+        // Relaxed: as in `lower_target`.
+        self.target.store(NOBODY, Ordering::Relaxed);
+        drop(guard);
+        self.condvar.notify_all();
+    }
+}

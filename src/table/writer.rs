@@ -1,0 +1,430 @@
+mod bulk;
+
+use std::any::Any;
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::cell::{Header, Publisher, Recycled};
+use super::history::{History, Limits};
+use super::index::Index;
+use super::log::Log;
+use super::state::State;
+use super::{DefaultHashBuilder, Iter, Snapshot, Version};
+use crate::sync::Arc;
+
+/// Pages of old versions that a publish or a discard drops, beyond those for its operations.
+const PAGES_DROPPED: usize = 16;
+
+/// Pages of old versions that it drops for each of its operations: more than an operation makes, which
+/// copies a page or splits one.
+const PAGES_DROPPED_PER_OP: usize = 3;
+
+/// The one writer of a table.
+///
+/// What it does is *staged*: visible to the writer at once, to nobody else until [`publish`](Self::publish),
+/// and then all of it at once. The writer is `Send` and not `Clone`, and its methods take `&mut self`: that
+/// there is one writer is a fact that the compiler keeps.
+///
+/// Dropping the writer, also when its thread panics, gives up what is staged and closes the table: it stays
+/// readable for ever at the version that was published last, and
+/// [`Table::wait_for`](super::Table::wait_for) fails for versions that can no longer come.
+/// [`into_table`](Self::into_table) says so.
+///
+/// # Panics in user code
+///
+/// Hashing, comparing, cloning, the index and all closures are user code. A panic in any of it goes on to the
+/// caller, and **the staged state is what it was before the entry that was being changed**: nothing that was
+/// staged earlier is lost, in this batch or in the same call ([`extend`](Extend::extend) keeps the entries
+/// before). Readers see nothing of it.
+///
+/// When it was the index that panicked, it may be half changed. Then it is made anew before the panic goes
+/// on: from the published one by repeating the batch, or, when [the batch is not recorded](#memory), from an
+/// empty one and all entries; and [`Index::refresh`] takes over what is not derived from entries. If the
+/// index panics in there once more, the entries still stay. Until it can be made, which each call that needs
+/// it tries again, [`index`](Self::index) is the published one, and such a call panics with what the index
+/// panicked with; [`discard`](Self::discard) always works.
+///
+/// # Memory
+///
+/// With [recycling](super::TableBuilder::recycle), the operations of a batch are recorded, each with a clone
+/// of key and value, up to 1024 or an eighth of the entries, whichever is more. A batch beyond that is
+/// recorded no longer, and what was recorded is dropped: after it, older versions cannot be recycled, and the
+/// next batches copy the pages that they touch until there is a new version to recycle.
+///
+/// # Progress
+///
+/// Staging never waits for readers and takes no lock that they take. Old versions that nobody holds any more
+/// are reclaimed here: keys and values are dropped on the thread that owns the writer (or, when everything is
+/// dropped, on the one that lets go last).
+pub struct Writer<K, V, I = (), S = DefaultHashBuilder> {
+    publisher: Publisher<State<K, V, I, S>>,
+    published: Arc<Header<State<K, V, I, S>>>,
+    staged: Option<State<K, V, I, S>>,
+    /// What the last batches did; `None` when nothing is to be recycled and nobody follows.
+    log: Option<Log<K, V>>,
+    /// The index of a table without entries.
+    blank: I,
+    recycles: bool,
+    limits: Limits,
+    /// Operations in the staged batch.
+    ops: usize,
+    /// The staged state differs from the published one.
+    dirty: bool,
+    /// The index of the staged state is half changed. The entries never are.
+    torn: bool,
+}
+
+impl<K, V, I, S> Writer<K, V, I, S> {
+    fn view(&self) -> &State<K, V, I, S> {
+        self.staged.as_ref().unwrap_or_else(|| self.published.state())
+    }
+
+    /// How many entries the staged state has. O(1).
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.view().map.len()
+    }
+
+    /// Whether the staged state has no entry. O(1).
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.view().map.is_empty()
+    }
+
+    /// All entries of the staged state, in no particular order.
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter { inner: self.view().map.iter() }
+    }
+
+    /// The index over the staged state.
+    #[must_use]
+    pub fn index(&self) -> &I {
+        if self.torn { &self.published.state().index } else { &self.view().index }
+    }
+
+    /// The version that was published last.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.published.version()
+    }
+
+    /// The version that was published last, as readers see it.
+    pub fn published(&self) -> Snapshot<K, V, I, S> {
+        Snapshot::new(self.published.clone())
+    }
+
+    /// Whether the next [`publish`](Self::publish) makes a new version.
+    #[must_use]
+    pub fn has_staged(&self) -> bool {
+        self.dirty
+    }
+
+    /// Gives up everything that was staged since the last publish. The staged state is the published one
+    /// again.
+    pub fn discard(&mut self) {
+        self.dirty = false;
+        self.torn = false;
+        if let Some(log) = &mut self.log {
+            log.discard();
+        }
+        if let Some(staged) = self.staged.take() {
+            self.publisher.discard(staged);
+        }
+        self.drop_old_pages();
+    }
+
+    pub(super) fn publisher(&self) -> &Publisher<State<K, V, I, S>> {
+        &self.publisher
+    }
+
+    /// The states that no reader can reach and that wait to be published or dropped.
+    pub(super) fn unpublished(&self) -> impl Iterator<Item = &State<K, V, I, S>> {
+        self.staged.iter().chain(self.publisher.garbage())
+    }
+
+    /// Drops as many pages that nobody needs any more as this batch can have made, and some.
+    fn drop_old_pages(&mut self) {
+        let mut budget = PAGES_DROPPED + PAGES_DROPPED_PER_OP * mem::take(&mut self.ops);
+        self.publisher.tidy(|state| state.dismantle(&mut budget));
+    }
+
+    /// Looks for old versions that nobody holds any more and frees what only they had; returns how many are
+    /// still held by somebody.
+    ///
+    /// Each publish does a bounded part of this. Call it when the table will rest for long. O(versions that
+    /// are held or have just been let go).
+    pub fn reclaim(&mut self) -> usize {
+        self.publisher.sweep_all()
+    }
+}
+
+impl<K: Hash + Eq, V, I, S: BuildHasher> Writer<K, V, I, S> {
+    /// The value of `key` in the staged state. O(1).
+    #[must_use]
+    pub fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.view().get(key)
+    }
+
+    /// Whether the staged state has an entry for `key`. O(1).
+    #[must_use]
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get(key).is_some()
+    }
+}
+
+impl<K, V, I, S> Writer<K, V, I, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    I: Index<K, V>,
+    S: BuildHasher + Clone + Send + Sync + 'static,
+{
+    /// `blank` is the index of no entries.
+    pub(super) fn new(state: State<K, V, I, S>, blank: I, recycles: bool, limits: Limits) -> Self {
+        let publisher = Publisher::new(state);
+        let published = publisher.cell().load();
+        let log = recycles.then(|| Log::new(recycles, limits));
+        Self {
+            publisher,
+            published,
+            staged: None,
+            log,
+            blank,
+            recycles,
+            limits,
+            ops: 0,
+            dirty: false,
+            torn: false,
+        }
+    }
+
+    /// Stages an entry. Returns the value that it replaces.
+    ///
+    /// The key that is already there stays when there is one, as in the maps of the standard library.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        let hash = self.view().hash(&key);
+        self.insert_hashed(hash, key, value)
+    }
+
+    fn insert_hashed(&mut self, hash: u64, key: K, value: V) -> Option<V> {
+        self.begin();
+        let record = self.is_recording().then(|| (key.clone(), value.clone()));
+        let replaced = self.stage(|state| state.insert(hash, key, value));
+        // Before anything is dropped: destructors are foreign code, too.
+        self.record(hash, record);
+        replaced.map(|(_, old)| old)
+    }
+
+    /// Stages a change of the value of `key`; `false` when there is no such entry, and then `change` is not
+    /// called.
+    ///
+    /// `change` works on a clone of the value.
+    pub fn update<Q>(&mut self, key: &Q, change: impl FnOnce(&mut V)) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.begin();
+        let view = self.view();
+        let hash = view.hash(key);
+        let Some((stored, value)) = view.map.get_key_value(hash, key) else { return false };
+        let stored = self.is_recording().then(|| stored.clone());
+        let mut value = value.clone();
+        change(&mut value);
+        let record = stored.map(|stored| (stored, value.clone()));
+        let old = self.stage(|state| state.replace(hash, key, value));
+        self.record(hash, record);
+        old.is_some()
+    }
+
+    /// Stages the removal of `key`. Returns its value.
+    pub fn remove<Q>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.remove_hashed(self.view().hash(key), key)
+    }
+
+    fn remove_hashed<Q>(&mut self, hash: u64, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        // A removal of nothing stages nothing.
+        self.view().map.get(hash, key)?;
+        let (key, value) = self.stage(|state| state.remove(hash, key))?;
+        let len = self.len();
+        if let Some(log) = &mut self.log {
+            log.push(len, hash, key, None);
+        }
+        Some(value)
+    }
+
+    /// The index over the staged state, for what it holds beyond the entries. Counts as a change.
+    pub fn index_mut(&mut self) -> &mut I {
+        self.open();
+        self.dirty = true;
+        match &mut self.staged {
+            Some(staged) => &mut staged.index,
+            None => unreachable!("`open` makes a staged state"),
+        }
+    }
+
+    /// Makes everything that is staged visible, all at once, and returns the new version.
+    ///
+    /// When nothing is staged, nothing is published, and the current version is returned: versions count
+    /// changes, not calls. An insertion or an update counts as a change even if the value is equal to what it
+    /// replaces.
+    ///
+    /// Once this has returned, every snapshot that is taken on any thread is of this version or a newer one.
+    ///
+    /// # Progress
+    ///
+    /// Lock-free: does not wait for readers, however long they hold their snapshots. Once the table has had
+    /// as many versions held at the same time as it will have, a publish allocates nothing; while there is a
+    /// [feed](super::Feed), it allocates what it keeps of the batch. A lock is taken only if somebody waits in
+    /// [`Table::wait_for`](super::Table::wait_for) or a feed for this version.
+    pub fn publish(&mut self) -> Version {
+        if !self.dirty {
+            return self.version();
+        }
+        if self.torn {
+            self.mend();
+        }
+        let Some(mut state) = self.staged.take() else { return self.version() };
+        self.dirty = false;
+        let version = self.version().next();
+        let (replayable, history) = self.seal(version, state.map.len());
+        // Dropped at the end: what nobody can follow any more.
+        let _past = mem::replace(&mut state.history, history);
+        self.published = self.publisher.publish(state, replayable);
+        debug_assert_eq!(self.version(), version, "one writer, one version at a time");
+        self.drop_old_pages();
+        version
+    }
+
+    /// Makes sure that there is a staged state.
+    fn open(&mut self) {
+        if self.torn {
+            self.mend();
+        }
+        if self.staged.is_none() {
+            self.begin();
+            let mut staged = self.recycle().unwrap_or_else(|| self.published.state().clone());
+            staged.map.set_stamp(self.version().next().as_u64());
+            self.staged = Some(staged);
+        }
+    }
+
+    /// Before the first operation of a batch is recorded: makes sure that there is a log if the batch has to be
+    /// known later. In the middle of a batch it does nothing: a log would not be complete.
+    fn begin(&mut self) {
+        if self.staged.is_some() {
+            return;
+        }
+        let is_followed = self.publisher.cell().is_followed();
+        if !self.recycles && is_followed != self.log.is_some() {
+            self.log = is_followed.then(|| Log::new(false, self.limits));
+        }
+        if let Some(log) = &mut self.log {
+            log.begin(is_followed);
+        }
+    }
+
+    /// The staged batch becomes `version`: the oldest version that can be brought up to it, and its history.
+    fn seal(&mut self, version: Version, len: usize) -> (Version, History<K, V>) {
+        let Some(log) = &mut self.log else { return (version, History::default()) };
+        let is_followed = self.publisher.cell().is_followed();
+        log.seal(version, len, is_followed.then(|| self.published.state().history.clone()))
+    }
+
+    /// A recent version that nobody holds, brought up to the last one: to be changed in place, nothing is
+    /// copied.
+    fn recycle(&mut self) -> Option<State<K, V, I, S>> {
+        let log = self.log.as_mut()?;
+        let (recycled, oldest) = self.publisher.recycle();
+        let Some(Recycled { version, mut state }) = recycled else {
+            log.trim(oldest);
+            return None;
+        };
+        log.replay(version, &mut state, oldest);
+        state.index.refresh(&self.published.state().index);
+        Some(state)
+    }
+
+    /// Applies `change` to one entry of the staged state. If it panics, that is as it was before.
+    fn stage<R>(&mut self, change: impl FnOnce(&mut State<K, V, I, S>) -> R) -> R {
+        self.open();
+        let Some(staged) = &mut self.staged else { unreachable!("`open` makes a staged state") };
+        let result = if State::<K, V, I, S>::is_indexed() {
+            // Unwind safety: the entries are as before `change`, and the index is not used until it is
+            // mended.
+            match catch_unwind(AssertUnwindSafe(|| change(staged))) {
+                Ok(result) => result,
+                Err(panic) => self.mend_after(panic),
+            }
+        } else {
+            change(staged)
+        };
+        self.dirty = true;
+        self.ops += 1;
+        result
+    }
+
+    #[cold]
+    fn mend_after(&mut self, panic: Box<dyn Any + Send>) -> ! {
+        self.torn = true;
+        // Unwind safety: `mend` replaces the index when it has made another one. If it cannot, the caller
+        // learns of the panic that came first.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.mend()));
+        resume_unwind(panic)
+    }
+
+    /// Makes the index of the staged state anew. If that panics, it is still to be done.
+    fn mend(&mut self) {
+        let Some(staged) = &mut self.staged else { unreachable!("only a staged index is torn") };
+        let mut again = self.published.state().clone();
+        let is_done = !self.dirty || self.log.as_ref().is_some_and(|log| log.replay_staged(&mut again));
+        if !is_done {
+            again.index = self.blank.clone();
+            staged.map.iter().for_each(|(key, value)| again.index.insert(key, value));
+        }
+        again.index.refresh(&staged.index);
+        staged.index = again.index;
+        self.torn = false;
+    }
+
+    fn is_recording(&self) -> bool {
+        self.log.as_ref().is_some_and(Log::is_recording)
+    }
+
+    /// Notes what has been staged for a key.
+    fn record(&mut self, hash: u64, record: Option<(K, V)>) {
+        let len = self.len();
+        if let (Some(log), Some((key, value))) = (&mut self.log, record) {
+            log.push(len, hash, key, Some(value));
+        }
+    }
+}
+
+impl<K, V, I, S> fmt::Debug for Writer<K, V, I, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("version", &self.version())
+            .field("len", &self.len())
+            .field("has_staged", &self.has_staged())
+            .finish_non_exhaustive()
+    }
+}
