@@ -2,8 +2,14 @@
 //!
 //! The pages of the types say what to call. The pages here say what holds across them.
 //!
+//! * [`design`](mod@design): how the crate is built, and why so.
 //! * [`guarantees`]: consistency, progress and memory of the table, and the argument for each.
 //! * [`orderings`]: every pair of atomic operations that one thread relies on another for.
+//! * [`shutdown`](mod@shutdown): how things end, step by step, and the races on the way.
 
+#[cfg(feature = "manager")]
+pub mod design;
 pub mod guarantees;
 pub mod orderings;
+#[cfg(feature = "manager")]
+pub mod shutdown;

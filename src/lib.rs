@@ -1,14 +1,69 @@
-//! Link tables for network nodes and connection servers: one writer, wait-free readers, every index in one version.
+//! Link tables for network nodes and connection servers: one writer, wait-free readers, every index in one
+//! version.
+//!
+//! * [`Table`] is a map that one [`Writer`] publishes in versions and everybody reads: a [`Snapshot`] is a
+//!   whole version, to be held as long as you like; a [`Reader`] looks keys up in the newest one with one
+//!   atomic load more than a map. [Indexes](Index) are published in the same version. It stands alone,
+//!   without default features too.
+//! * [`LinkManager`] (feature `manager`, on by default) is built on it: nets, links, streams, dialling and
+//!   retrying, with one writer that takes commands through a [`Handle`] and everybody else reading [`Links`].
+//!   It speaks no wire protocol: what is to be done comes out as [`Effect`]s.
+//! * [`mailbox`] and [`ticket`] are the parts in between: bounded priority lanes, and one result each.
+//!
+//! # Examples
+//! ```
+//! use switchboard::Table;
+//!
+//! let (mut writer, table) = Table::<u64, &str>::new();
+//! writer.insert(7, "seven");
+//! assert!(table.snapshot().is_empty());
+//!
+//! let version = writer.publish();
+//! let snapshot = table.snapshot();
+//! assert_eq!((snapshot.version(), snapshot.get(&7)), (version, Some(&"seven")));
+//! ```
+//!
+//! # Guarantees
+//! * A version is published as a whole: entries, indexes and counts of a snapshot belong together.
+//! * Versions never go backwards in any reader, and no reader ever waits for the writer or makes it wait.
+//! * While a table or its writer lives, dropping a snapshot is a counter: destructors run on the writer.
+//! * No publish is O(n).
+//! * A ticket completes after the version that contains its change is published, and carries that version.
+//! * Nothing is held while user code runs: wakers, callbacks, transports and destructors may use every
+//!   handle.
+//!
+//! # Trade-offs
+//! * One writer: changes are serialized. What many threads write all the time is better served by a
+//!   concurrent map.
+//! * Two versions leapfrog, so that a retired one is reused without copying: memory for up to two maps.
+//! * A version that somebody holds stays, and costs what changed since.
+//!
+//! [`docs`] is the manual: design, guarantees with their arguments, orderings.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
 pub mod docs;
+#[cfg(feature = "manager")]
+mod link;
 pub mod mailbox;
+#[cfg(feature = "manager")]
+mod manager;
 mod sync;
 mod table;
 pub mod ticket;
 
 pub use clock::{Clock, ManualClock, MonotonicClock};
+#[cfg(feature = "manager")]
+pub use link::{
+    Addr, AddressPolicy, DialId, Direction, EndpointError, Link, LinkState, NetConfig, NetId, NetStatus,
+    NodeAddr, ParseAddrError, RetryPolicy, Stream, StreamId,
+};
+#[cfg(feature = "manager")]
+pub use manager::{
+    Applied, Builder, Command, CommandError, Config, ConfigError, DrainReport, Driver, Effect, Filter,
+    Handle, LinkCause, LinkManager, Links, LinksReader, LinksSnapshot, ManagerStats, Outcome, SendError,
+    SendErrorKind, ShutdownReport, SpawnError, Timing, Transport,
+};
 pub use table::{
     Change, ChangeSet, Changes, DefaultHashBuilder, DefaultHasher, Feed, FeedEvent, GroupIndex, Index, Iter,
     Reader, Snapshot, Table, TableBuilder, TableMemory, TableStats, Version, WaitError, Writer,

@@ -1,0 +1,49 @@
+//! How things end, step by step, and the races on the way.
+//!
+//! # `LinkManager::shutdown`
+//!
+//! 1. The order travels through the critical lane of the mailbox. If the lane is full, `shutdown` waits for room.
+//! 2. The writer finishes the turn in which it took the order.
+//! 3. It closes the mailbox: every send from now on is refused, and senders that wait for room give up.
+//! 4. It drains: what was accepted is applied and published, turn by turn, until the mailbox is closed *and* no room
+//!    is taken. A send that was accepted before the close and has not pushed yet holds a room, so it is waited for.
+//!    At the deadline what is left ends with `Closed`.
+//! 5. Every link is closed and every net removed; the empty table is published; the effects that close the
+//!    connections join the outbox.
+//! 6. The outbox is marked as ended. The writer drops the mailbox and the table's writer, completes the report, and
+//!    its thread ends; `shutdown` joins it.
+//! 7. The transport's thread delivers what is left until the outbox is empty or the deadline has passed, and ends;
+//!    `shutdown` joins it if it does so in time.
+//!
+//! # Who wakes whom
+//!
+//! | who waits | for what | who wakes it | if that party dies |
+//! |---|---|---|---|
+//! | the writer | a command | every send; `shutdown`; the courier when a congested outbox drains | nobody is left to serve; the next tick passes |
+//! | a blocked sender | room | the writer, for each command it takes; the close | the receiver's drop closes the mailbox |
+//! | a ticket | its result | the writer; the drop of the completion | the completion is dropped with the mailbox |
+//! | the transport's thread | an effect | the writer; `end` | the driver's drop calls `end`, also when the writer panics |
+//! | `wait_for` | a version | each publish; the writer's drop | as before |
+//!
+//! # Races
+//!
+//! * *Send against close.* A send is accepted by taking a room, and the close forbids taking. Whoever took a room
+//!   before will push, and step 4 waits for it. (The model `a_shutdown_applies_exactly_what_was_accepted` found the
+//!   version of this code that did not.)
+//! * *Push against the receiver's drop.* After its push a sender looks whether the receiver is gone, and the receiver
+//!   says so before it empties the lanes: one of the two sees the other and drops the command, whose ticket ends.
+//! * *Shutdown against drop.* Dropping the manager sends the order and does not wait. A second order finds the mailbox
+//!   closed.
+//! * *A callback that never returns.* The writer does not wait for the transport. `shutdown` leaves the thread behind
+//!   and says so in its report.
+//!
+//! # `Drop`
+//!
+//! | what | does |
+//! |---|---|
+//! | `LinkManager` | asks the writer to end; waits at most a second for room in the critical lane |
+//! | `Driver` | closes the mailbox; tickets that wait end with `Closed`; ends the outbox |
+//! | `Writer` | marks the table as closed; its last version stays readable |
+//! | `Receiver` | closes the mailbox and drops what is queued |
+//! | `Completion` | gives its ticket `Closed` |
+//! | `Ticket` | the result is dropped by whoever completes |

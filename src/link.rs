@@ -1,0 +1,276 @@
+//! What the link manager keeps: links, nets, addresses and the policies about them.
+//!
+//! Values of this module are plain data. A [`Link`] read from a snapshot never changes; the next version
+//! holds a new one.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+mod addr;
+mod net;
+mod retry;
+#[cfg(feature = "serde")]
+mod serialize;
+
+pub use addr::{Addr, AddressPolicy, EndpointError, NodeAddr, ParseAddrError};
+pub use net::{NetConfig, NetId, NetStatus};
+pub use retry::RetryPolicy;
+pub(crate) use retry::later;
+
+/// Which side opened a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Direction {
+    /// This node dialled.
+    Uplink,
+    /// The peer dialled.
+    Downlink,
+}
+
+/// How far the dialer of a link has come. Describes the dialling side only: a link that consists of a
+/// downlink alone stays [`Disconnected`](LinkState::Disconnected).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LinkState {
+    /// No dial is under way.
+    Disconnected,
+    /// A dial is under way, or the dialer is repairing a connection that broke.
+    Connecting,
+    /// The dialer has a working connection.
+    Established,
+}
+
+/// The identity of one stream (one connection, one socket). Chosen by the transport, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+/// The identity of one dial: from the effect that starts it to the failure or cancellation that ends it.
+/// Chosen by the manager, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DialId(pub u64);
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stream {}", self.0)
+    }
+}
+
+impl fmt::Display for DialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dial {}", self.0)
+    }
+}
+
+/// A live stream of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// The identity that the transport gave it.
+    pub id: StreamId,
+    /// Which side opened it.
+    pub direction: Direction,
+}
+
+/// A dial that is under way or holds a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dial {
+    pub(crate) id: DialId,
+    /// When the present attempt to connect began, or ended: bounds how long its answers may take.
+    pub(crate) since: Instant,
+}
+
+/// Everything known about one remote node.
+///
+/// A record exists as long as there is a reason for it: a net that wants the link, a membership, or a live
+/// stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link<A> {
+    pub(crate) addr: A,
+    pub(crate) direction: Direction,
+    pub(crate) state: LinkState,
+    pub(crate) dialable: bool,
+    pub(crate) endpoint: Option<SocketAddr>,
+    /// The endpoint was supplied since the last failure, so that it need not be asked for again.
+    pub(crate) endpoint_fresh: bool,
+    pub(crate) nets: Vec<NetId>,
+    pub(crate) members: Vec<NetId>,
+    /// The first one is the primary stream.
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) dial: Option<Dial>,
+    pub(crate) resolving: Option<Instant>,
+    pub(crate) attempts: u32,
+    pub(crate) not_before: Option<Instant>,
+    pub(crate) announce_not_before: Option<Instant>,
+    /// The dialer has had a connection since the record was made.
+    pub(crate) proven: bool,
+}
+
+impl<A> Link<A> {
+    pub(crate) fn new(addr: A) -> Self {
+        Self {
+            addr,
+            direction: Direction::Downlink,
+            state: LinkState::Disconnected,
+            dialable: false,
+            endpoint: None,
+            endpoint_fresh: false,
+            nets: Vec::new(),
+            members: Vec::new(),
+            streams: Vec::new(),
+            dial: None,
+            resolving: None,
+            attempts: 0,
+            not_before: None,
+            announce_not_before: None,
+            proven: false,
+        }
+    }
+
+    /// The address of the remote node.
+    #[must_use]
+    pub fn addr(&self) -> &A {
+        &self.addr
+    }
+
+    /// Which side opened the primary stream; [`Direction::Downlink`] while there is none.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// How far the dialer has come.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        self.state
+    }
+
+    /// Whether the manager may dial this node: some net asked for it. `false` for a pure downlink.
+    #[must_use]
+    pub fn is_dialable(&self) -> bool {
+        self.dialable
+    }
+
+    /// Where the node was last known to listen.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        self.endpoint
+    }
+
+    /// The nets that want this link, in the order in which they asked.
+    #[must_use]
+    pub fn nets(&self) -> &[NetId] {
+        &self.nets
+    }
+
+    /// The nets in whose main cluster the node is a member.
+    #[must_use]
+    pub fn memberships(&self) -> &[NetId] {
+        &self.members
+    }
+
+    /// Whether the node is a member of the main cluster of `net`.
+    #[must_use]
+    pub fn is_member(&self, net: NetId) -> bool {
+        self.members.contains(&net)
+    }
+
+    /// The live streams, the primary one first.
+    #[must_use]
+    pub fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
+    /// The stream that announcements and messages use.
+    #[must_use]
+    pub fn primary(&self) -> Option<Stream> {
+        self.streams.first().copied()
+    }
+
+    /// The dial that is under way or holds the connection.
+    #[must_use]
+    pub fn dial_id(&self) -> Option<DialId> {
+        self.dial.map(|dial| dial.id)
+    }
+
+    /// Whether the manager waits for the host to say where this node listens.
+    #[must_use]
+    pub fn is_resolving(&self) -> bool {
+        self.resolving.is_some()
+    }
+
+    /// Dial cycles that failed in a row.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// No dial starts before this instant. `None`: whenever there is a reason to.
+    #[must_use]
+    pub fn not_before(&self) -> Option<Instant> {
+        self.not_before
+    }
+
+    pub(crate) fn stream(&self, id: StreamId) -> Option<Stream> {
+        self.streams.iter().copied().find(|stream| stream.id == id)
+    }
+
+    /// Joins the main cluster of `net`; `false` when it is a member already.
+    pub(crate) fn join(&mut self, net: NetId) -> bool {
+        let absent = !self.is_member(net);
+        if absent {
+            self.members.push(net);
+        }
+        absent
+    }
+
+    /// Leaves the main cluster of `net`; `false` when it was no member.
+    pub(crate) fn leave(&mut self, net: NetId) -> bool {
+        let before = self.members.len();
+        self.members.retain(|member| *member != net);
+        self.members.len() != before
+    }
+
+    /// The net no longer wants this link; `false` when it did not.
+    pub(crate) fn dissociate(&mut self, net: NetId) -> bool {
+        let before = self.nets.len();
+        self.nets.retain(|wanted| *wanted != net);
+        self.nets.len() != before
+    }
+
+    /// Puts the first of the remaining streams in the place of the primary one.
+    pub(crate) fn follow_primary(&mut self) {
+        self.direction = self.primary().map_or(Direction::Downlink, |stream| stream.direction);
+    }
+
+    /// Nobody asks to dial the node any more: what is left is the streams that it opened.
+    pub(crate) fn demote(&mut self) {
+        self.dialable = false;
+        self.state = LinkState::Disconnected;
+        self.dial = None;
+        self.resolving = None;
+        self.attempts = 0;
+        self.streams.retain(|stream| stream.direction == Direction::Downlink);
+        self.follow_primary();
+    }
+
+    /// The dialer has a connection. Its stream may still have to come.
+    pub(crate) fn establish(&mut self, now: Instant) {
+        self.state = LinkState::Established;
+        self.attempts = 0;
+        if let Some(dial) = &mut self.dial {
+            dial.since = now;
+        }
+    }
+
+    /// The connection of the dialer is gone; the dialer itself goes on.
+    pub(crate) fn break_connection(&mut self, now: Instant) {
+        self.state = LinkState::Connecting;
+        if let Some(dial) = &mut self.dial {
+            dial.since = now;
+        }
+    }
+
+    /// Whether anything keeps the record: a net that wants it, a membership, or, for a pure downlink, a
+    /// stream.
+    pub(crate) fn has_reason(&self) -> bool {
+        !self.nets.is_empty() || !self.members.is_empty() || (!self.dialable && !self.streams.is_empty())
+    }
+}

@@ -1,0 +1,196 @@
+//! Managed nets.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Instant;
+
+use crate::sync::StdArc;
+
+/// The identity of a managed net. 0 and `u64::MAX` name no net.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NetId(pub u64);
+
+impl NetId {
+    /// Whether this can name a net.
+    #[must_use]
+    pub const fn is_valid(self) -> bool {
+        self.0 != 0 && self.0 != u64::MAX
+    }
+}
+
+impl fmt::Display for NetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "net {:#018x}", self.0)
+    }
+}
+
+/// What a managed net asks of the manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct NetConfig {
+    pub(crate) min_links: u32,
+    pub(crate) count_downlinks: bool,
+}
+
+impl NetConfig {
+    /// A minimum of 3 links (the reference's `links_required`), to which downlinks count.
+    pub fn new() -> Self {
+        Self { min_links: 3, count_downlinks: true }
+    }
+
+    /// While the net is active and has fewer links than this, the manager asks the host for candidates.
+    pub fn min_links(mut self, links: u32) -> Self {
+        self.min_links = links;
+        self
+    }
+
+    /// Whether links that the peer opened count towards the minimum. With `false`, a well-known node goes on
+    /// dialling even when many peers dial it.
+    pub fn count_downlinks(mut self, count: bool) -> Self {
+        self.count_downlinks = count;
+        self
+    }
+}
+
+impl Default for NetConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An address that was tried recently: candidates for the net leave it out until it expires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HotEntry<A> {
+    pub(crate) addr: A,
+    /// Still hot at this instant, expired after it.
+    pub(crate) until: Instant,
+}
+
+/// A managed net as one version shows it.
+#[derive(Clone, Debug)]
+pub struct NetStatus<A> {
+    pub(crate) id: NetId,
+    pub(crate) config: NetConfig,
+    pub(crate) active: bool,
+    /// Links counted by the last request phase (kept for the reference timings).
+    pub(crate) counted: usize,
+    /// No further request goes out before this instant.
+    pub(crate) request_not_before: Option<Instant>,
+    /// In order of expiry; bounded by the configuration.
+    pub(crate) hot: StdArc<VecDeque<HotEntry<A>>>,
+}
+
+impl<A> NetStatus<A> {
+    pub(crate) fn new(id: NetId, config: NetConfig) -> Self {
+        Self {
+            id,
+            config,
+            active: false,
+            counted: 0,
+            request_not_before: None,
+            hot: StdArc::new(VecDeque::new()),
+        }
+    }
+
+    /// The identity of the net.
+    #[must_use]
+    pub fn id(&self) -> NetId {
+        self.id
+    }
+
+    /// What the net asks for.
+    pub fn config(&self) -> NetConfig {
+        self.config
+    }
+
+    /// Whether the net is on.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// The minimum number of links.
+    #[must_use]
+    pub fn required(&self) -> u32 {
+        self.config.min_links
+    }
+}
+
+impl<A: Clone + PartialEq> NetStatus<A> {
+    /// Notes that `addr` was tried; an entry that exists is moved to the new expiry. Keeps at most `limit`
+    /// entries: the ones that would expire first go. O(entries). If the address panics, nothing has changed.
+    pub(crate) fn heat(&mut self, addr: &A, until: Instant, limit: usize) {
+        let addr = addr.clone();
+        let known = self.hot.iter().position(|entry| entry.addr == addr);
+        let hot = StdArc::make_mut(&mut self.hot);
+        if let Some(index) = known {
+            hot.remove(index);
+        }
+        while hot.len() >= limit.max(1) {
+            hot.pop_front();
+        }
+        // The cooling period is the same for all, so the newest entry expires last, unless time stood still
+        // or the period was shortened: then its place is found.
+        let place = hot.partition_point(|entry| entry.until <= until);
+        hot.insert(place, HotEntry { addr, until });
+    }
+
+    /// Drops the entries that have expired at `now`; `false` when there was none.
+    pub(crate) fn cool(&mut self, now: Instant) -> bool {
+        let expired = self.hot.partition_point(|entry| entry.until < now);
+        if expired > 0 {
+            StdArc::make_mut(&mut self.hot).drain(..expired);
+        }
+        expired > 0
+    }
+
+    /// The addresses that are still hot at `now`.
+    pub(crate) fn ignored(&self, now: Instant) -> impl Iterator<Item = &A> {
+        self.hot.iter().filter(move |entry| entry.until >= now).map(|entry| &entry.addr)
+    }
+}
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use std::time::Duration;
+
+    fn ignored(net: &NetStatus<u8>, now: Instant) -> Vec<u8> {
+        net.ignored(now).copied().collect()
+    }
+
+    #[test]
+    fn an_entry_expires_strictly_after_its_period() {
+        let now = ManualClock::new().now();
+        let mut net = NetStatus::new(NetId(1), NetConfig::new());
+        net.heat(&7, now + Duration::from_secs(900), 8);
+        assert_eq!(ignored(&net, now + Duration::from_secs(900)), [7]);
+        assert!(!net.cool(now + Duration::from_secs(900)));
+        let later = now + Duration::from_secs(900) + Duration::from_nanos(1);
+        assert_eq!(ignored(&net, later), []);
+        assert!(net.cool(later));
+        assert!(net.hot.is_empty());
+    }
+
+    #[test]
+    fn heating_again_refreshes_and_never_duplicates() {
+        let now = ManualClock::new().now();
+        let mut net = NetStatus::new(NetId(1), NetConfig::new());
+        net.heat(&1, now + Duration::from_secs(1), 8);
+        net.heat(&2, now + Duration::from_secs(2), 8);
+        net.heat(&1, now + Duration::from_secs(3), 8);
+        assert_eq!(ignored(&net, now), [2, 1]);
+        assert_eq!(ignored(&net, now + Duration::from_secs(3)), [1]);
+    }
+
+    #[test]
+    fn the_list_is_bounded_and_drops_what_expires_first() {
+        let now = ManualClock::new().now();
+        let mut net = NetStatus::new(NetId(1), NetConfig::new());
+        for addr in 0..10 {
+            net.heat(&addr, now + Duration::from_secs(u64::from(addr)), 4);
+        }
+        assert_eq!(ignored(&net, now), [6, 7, 8, 9]);
+    }
+}

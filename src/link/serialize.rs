@@ -1,0 +1,55 @@
+//! serde: addresses as their text, numbers as numbers.
+
+use std::fmt;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{NetId, NodeAddr, StreamId};
+
+impl Serialize for NodeAddr {
+    /// As its text, in every format.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeAddr {
+    /// From what it is parsed from.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = NodeAddr;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a node address")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<NodeAddr, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+macro_rules! number {
+    ($($name:ident),*) => {
+        $(impl Serialize for $name {
+            /// As a number.
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.0.serialize(serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Deserialize::deserialize(deserializer).map(Self)
+            }
+        })*
+    };
+}
+
+number!(NetId, StreamId);

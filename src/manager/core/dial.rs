@@ -1,0 +1,148 @@
+//! Resolving, dialling, failing.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::Core;
+use crate::link::{Addr, Dial, DialId, Direction, Link, LinkState};
+use crate::manager::command::Outcome;
+use crate::manager::config::Timing;
+use crate::manager::effect::{Effect, LinkCause};
+
+impl<A: Addr> Core<A> {
+    /// Whether there is a reason to dial the link and nothing against it but, perhaps, the retry delay.
+    pub(super) fn may_dial(&self, link: &Link<A>) -> bool {
+        let directory = self.directory();
+        // A live stream of the peer makes a dial superfluous. The reference looks at memberships only.
+        let (wanted, unconnected) = match self.config.timing {
+            Timing::Prompt => {
+                (link.nets.iter().any(|net| directory.is_net_active(*net)), link.streams.is_empty())
+            }
+            Timing::Reference => (!link.nets.is_empty(), true),
+        };
+        directory.active
+            && link.dialable
+            && link.state == LinkState::Disconnected
+            && link.dial.is_none()
+            && link.resolving.is_none()
+            && link.members.is_empty()
+            && wanted
+            && unconnected
+    }
+
+    /// Dials, or asks where to dial. Only for a link that may be dialled.
+    pub(super) fn begin(&mut self, mut link: Link<A>, now: Instant) {
+        match link.endpoint {
+            Some(endpoint) if link.endpoint_fresh && self.config.timing == Timing::Prompt => {
+                self.start_dial(link, endpoint, now);
+            }
+            _ => {
+                link.resolving = Some(now);
+                self.effects.push(Effect::Resolve { addr: link.addr.clone() });
+                self.commit(link);
+            }
+        }
+    }
+
+    pub(super) fn start_dial(&mut self, mut link: Link<A>, endpoint: SocketAddr, now: Instant) {
+        let id = DialId(self.next_dial);
+        self.next_dial += 1;
+        self.tally.dials += 1;
+        link.state = LinkState::Connecting;
+        link.dial = Some(Dial { id, since: now });
+        let attempt = link.attempts.saturating_add(1);
+        self.effects.push(Effect::Dial { addr: link.addr.clone(), endpoint, attempt, dial: id });
+        self.commit(link);
+    }
+
+    pub(super) fn resolve_failed(&mut self, addr: &A, now: Instant) -> Outcome {
+        let Some(mut link) = self.checkout(addr) else { return Outcome::Stale };
+        if link.resolving.take().is_none() {
+            return Outcome::Stale;
+        }
+        match link.endpoint {
+            // An old endpoint is better than none.
+            Some(endpoint) if self.may_dial(&link) => self.start_dial(link, endpoint, now),
+            Some(_) => self.settle(link),
+            None => self.give_up(link, now),
+        }
+        Outcome::Done
+    }
+
+    pub(super) fn dial_connected(&mut self, addr: &A, dial: DialId, now: Instant) -> Outcome {
+        let Some(mut link) = self.checkout(addr) else { return Outcome::Stale };
+        if link.dial_id() != Some(dial) {
+            return Outcome::Stale;
+        }
+        if link.state == LinkState::Established {
+            return Outcome::Unchanged;
+        }
+        link.establish(now);
+        self.tally.established += 1;
+        self.tally.reconnects += u64::from(link.proven);
+        link.proven = true;
+        self.settle(link);
+        Outcome::Done
+    }
+
+    pub(super) fn dial_failed(&mut self, addr: &A, dial: DialId, last: bool, now: Instant) -> Outcome {
+        let Some(link) = self.checkout(addr) else { return Outcome::Stale };
+        if link.dial_id() != Some(dial) {
+            return Outcome::Stale;
+        }
+        if !last {
+            let broken = link.state == LinkState::Established;
+            let cause = if broken { LinkCause::Broken } else { LinkCause::DialFailed };
+            for net in &link.nets {
+                self.effects.push(Effect::LinkError { addr: link.addr.clone(), net: *net, cause });
+            }
+        }
+        self.lose_connection(link, last, now);
+        Outcome::Done
+    }
+
+    /// The dial failed or the connection that it made is gone; `last` when the dialer has given up.
+    pub(super) fn lose_connection(&mut self, mut link: Link<A>, last: bool, now: Instant) {
+        link.streams.retain(|stream| stream.direction == Direction::Downlink);
+        link.follow_primary();
+        if link.streams.is_empty() {
+            link.members.clear();
+        }
+        if !link.members.is_empty() {
+            // The peer's own stream carries the memberships: the dial is superfluous.
+            if last {
+                link.dial = None;
+            }
+            self.reset_dialer(&mut link);
+            link.not_before = Some(self.config.retry.next_attempt(now));
+            self.settle(link);
+        } else if last {
+            self.give_up(link, now);
+        } else {
+            link.break_connection(now);
+            self.settle(link);
+        }
+    }
+
+    /// The end of a dial cycle without success: the link waits for the retry delay, and after the last
+    /// attempt its nets let it go.
+    pub(super) fn give_up(&mut self, mut link: Link<A>, now: Instant) {
+        link.state = LinkState::Disconnected;
+        link.dial = None;
+        link.resolving = None;
+        link.endpoint_fresh = false;
+        link.not_before = Some(self.config.retry.next_attempt(now));
+        link.attempts = link.attempts.saturating_add(1);
+        if link.attempts >= self.config.max_attempts {
+            link.attempts = 0;
+            for net in link.nets.clone() {
+                if self.directory().is_net_active(net) {
+                    self.disconnect_from(&mut link, net);
+                } else {
+                    link.dissociate(net);
+                }
+            }
+        }
+        self.settle(link);
+    }
+}

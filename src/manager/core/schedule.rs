@@ -1,0 +1,267 @@
+//! What is due when: ticks, retries, announcements, time-outs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use super::Core;
+use crate::link::{Addr, Link, LinkState, NetStatus, later};
+use crate::manager::command::Outcome;
+use crate::manager::config::Timing;
+use crate::manager::effect::Effect;
+
+/// Links woken up per turn at most in prompt mode; the rest follow in the next turn.
+const WAKE_BUDGET: usize = 1_024;
+
+/// One timer per link at most: setting it again replaces it. O(log n) each.
+#[derive(Debug)]
+pub(crate) struct Timers<A> {
+    due: BTreeMap<(Instant, u64), A>,
+    places: HashMap<A, (Instant, u64)>,
+    next: u64,
+}
+
+impl<A: Addr> Timers<A> {
+    pub(crate) fn new() -> Self {
+        Self { due: BTreeMap::new(), places: HashMap::new(), next: 0 }
+    }
+
+    pub(crate) fn set(&mut self, addr: &A, at: Option<Instant>) {
+        if self.places.get(addr).map(|(due, _)| *due) == at {
+            return;
+        }
+        if let Some(place) = self.places.remove(addr) {
+            self.due.remove(&place);
+        }
+        if let Some(at) = at {
+            let place = (at, self.next);
+            self.next += 1;
+            self.due.insert(place, addr.clone());
+            self.places.insert(addr.clone(), place);
+        }
+    }
+
+    pub(crate) fn first(&self) -> Option<Instant> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Takes the timers that are due, the oldest first, `limit` at most.
+    fn take(&mut self, is_due: impl Fn(Instant) -> bool, limit: usize) -> Vec<A> {
+        let mut taken = Vec::new();
+        while taken.len() < limit {
+            match self.due.first_entry() {
+                Some(entry) if is_due(entry.key().0) => taken.push(entry.remove()),
+                _ => break,
+            }
+        }
+        for addr in &taken {
+            self.places.remove(addr);
+        }
+        taken
+    }
+}
+
+/// The two halves of the tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Request,
+    WakeUp,
+}
+
+/// The tick and its alternation.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    /// Before every instant that the core will see: what is due since then is due at once.
+    epoch: Instant,
+    next_tick: Instant,
+    phase: Phase,
+}
+
+impl Schedule {
+    pub(crate) fn new(now: Instant, tick: Duration) -> Self {
+        let next_tick = later(now, tick);
+        // Strictly before the first `now`, because the reference compares strictly.
+        let epoch = now.checked_sub(Duration::from_nanos(1)).unwrap_or(now);
+        Self { epoch, next_tick, phase: Phase::Request }
+    }
+}
+
+impl<A: Addr> Core<A> {
+    /// Does everything that is due at `now`.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        if now >= self.schedule.next_tick {
+            self.tick(now);
+        }
+        if self.config.timing == Timing::Prompt {
+            for addr in self.timers.take(|due| due <= now, WAKE_BUDGET) {
+                self.wake(&addr, now);
+            }
+            self.request(now, |net| net.request_not_before.is_none_or(|at| at <= now));
+        }
+    }
+
+    /// When [`advance`](Self::advance) has something to do next.
+    pub(crate) fn next_deadline(&self) -> Instant {
+        let tick = self.schedule.next_tick;
+        if self.config.timing == Timing::Reference {
+            return tick;
+        }
+        let requests = self.directory().nets().iter().filter(|net| self.shortage(net) > 0);
+        let request = requests.map(|net| net.request_not_before.unwrap_or(self.schedule.epoch)).min();
+        [self.timers.first(), request].into_iter().flatten().fold(tick, Instant::min)
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let (tick, due) = (self.config.tick, self.schedule.next_tick);
+        // Ticks that were missed are skipped, not made up for.
+        let next = due.checked_add(tick).filter(|next| *next > now);
+        self.schedule.next_tick = next.unwrap_or_else(|| later(now, tick));
+        if !self.directory().active {
+            return;
+        }
+        match self.schedule.phase {
+            Phase::Request => {
+                self.schedule.phase = Phase::WakeUp;
+                // In prompt mode each net has its own time to ask, once a tick: see `advance`.
+                if self.config.timing == Timing::Reference {
+                    self.request_links(now);
+                }
+            }
+            Phase::WakeUp => {
+                self.schedule.phase = Phase::Request;
+                self.wake_links(now);
+            }
+        }
+    }
+
+    /// The request phase: every active net that is short of links asks for candidates.
+    pub(super) fn request_links(&mut self, now: Instant) -> Outcome {
+        self.request(now, |_| true);
+        Outcome::Done
+    }
+
+    /// The wake-up phase: every link whose time has come is announced or dialled.
+    pub(super) fn wake_links(&mut self, now: Instant) -> Outcome {
+        let due: Vec<A> = match self.config.timing {
+            Timing::Prompt => self.timers.take(|due| due <= now, WAKE_BUDGET),
+            Timing::Reference => self.timers.take(|due| due < now, usize::MAX),
+        };
+        for addr in due {
+            self.wake(&addr, now);
+        }
+        Outcome::Done
+    }
+
+    fn request(&mut self, now: Instant, is_due: impl Fn(&NetStatus<A>) -> bool) {
+        let reference = self.config.timing == Timing::Reference;
+        let directory = self.directory();
+        if !directory.active {
+            return;
+        }
+        let wanted =
+            |net: &&NetStatus<A>| net.is_active() && (reference || self.shortage(net) > 0) && is_due(net);
+        let ids: Vec<_> = directory.nets().iter().filter(wanted).map(NetStatus::id).collect();
+        for id in ids {
+            let Some(net) = self.directory().net(id) else { continue };
+            let (needed, counted) = (self.shortage(net), self.counted(net));
+            let again = later(now, self.config.tick);
+            if let Some(net) = self.directory_mut().net_mut(id) {
+                net.counted = counted;
+                net.request_not_before = Some(again);
+            }
+            if needed > 0 {
+                self.tally.requests += 1;
+                self.effects.push(Effect::RequestLinks { net: id, needed });
+            }
+        }
+    }
+
+    /// The links that count towards the minimum.
+    fn counted(&self, net: &NetStatus<A>) -> usize {
+        let counts = self.counts(net.id());
+        if net.config().count_downlinks { counts.total() } else { counts.uplinks }
+    }
+
+    /// How many links an active net is short of.
+    fn shortage(&self, net: &NetStatus<A>) -> u32 {
+        if !net.is_active() || !self.directory().active {
+            return 0;
+        }
+        let counted = u32::try_from(self.counted(net)).unwrap_or(u32::MAX);
+        net.required().saturating_sub(counted)
+    }
+
+    /// Looks at one link whose timer has run out.
+    fn wake(&mut self, addr: &A, now: Instant) {
+        let Some(mut link) = self.checkout(addr) else { return };
+        if self.time_limit(&link).is_some_and(|at| at <= now) {
+            self.tally.dial_timeouts += 1;
+            self.dirty = true;
+            self.time_out(link, now);
+            return;
+        }
+        if self.announce_due(&link).is_some_and(|at| self.is_past(at, now)) {
+            self.announce(&mut link, now);
+        }
+        if self.dial_due(&link).is_some_and(|at| self.is_past(at, now)) {
+            self.begin(link, now);
+        } else {
+            self.commit(link);
+            self.plan(addr);
+        }
+    }
+
+    /// An answer is overdue: it counts as a failure.
+    fn time_out(&mut self, mut link: Link<A>, now: Instant) {
+        if link.resolving.is_some() {
+            self.resolve_failed(&link.addr.clone(), now);
+            return;
+        }
+        if let Some(dial) = link.dial.take() {
+            self.effects.push(Effect::CancelDial { addr: link.addr.clone(), dial: dial.id });
+        }
+        self.lose_connection(link, true, now);
+    }
+
+    /// Prompt: at its time or after. Reference: strictly after.
+    fn is_past(&self, at: Instant, now: Instant) -> bool {
+        match self.config.timing {
+            Timing::Prompt => at <= now,
+            Timing::Reference => at < now,
+        }
+    }
+
+    /// Sets the timer of a link anew, after something beside the link changed.
+    pub(super) fn plan(&mut self, addr: &A) {
+        let due = self.writer.get(addr).and_then(|link| self.due(link));
+        self.timers.set(addr, due);
+    }
+
+    /// When the link has to be looked at next.
+    pub(super) fn due(&self, link: &Link<A>) -> Option<Instant> {
+        let dues = [self.time_limit(link), self.announce_due(link), self.dial_due(link)];
+        dues.into_iter().flatten().min()
+    }
+
+    fn time_limit(&self, link: &Link<A>) -> Option<Instant> {
+        // A connection whose stream never came, or was refused, is as good as none.
+        let awaited = link.state == LinkState::Connecting || link.streams.is_empty();
+        let connecting = link.dial.filter(|_| awaited).map(|dial| dial.since);
+        link.resolving.or(connecting)?.checked_add(self.config.dial_timeout?)
+    }
+
+    fn announce_due(&self, link: &Link<A>) -> Option<Instant> {
+        // The reference announces again only what it dialled itself, at every wake-up after the delay.
+        let after = match self.config.timing {
+            Timing::Prompt => link.announce_not_before,
+            Timing::Reference if link.state == LinkState::Established => link.not_before,
+            Timing::Reference => return None,
+        };
+        let open =
+            self.directory().active && link.primary().is_some() && self.unannounced(link).next().is_some();
+        open.then(|| after.unwrap_or(self.schedule.epoch))
+    }
+
+    fn dial_due(&self, link: &Link<A>) -> Option<Instant> {
+        self.may_dial(link).then(|| link.not_before.unwrap_or(self.schedule.epoch))
+    }
+}

@@ -1,0 +1,175 @@
+//! Streams and accounting.
+
+use std::time::Instant;
+
+use super::{Applying, Core};
+use crate::link::{Addr, Direction, Link, LinkState, NetId, Stream, StreamId};
+use crate::manager::command::{CommandError, Outcome};
+use crate::manager::effect::Effect;
+
+impl<A: Addr> Core<A> {
+    pub(super) fn add_stream(
+        &mut self,
+        addr: A,
+        stream: StreamId,
+        direction: Direction,
+        now: Instant,
+    ) -> Applying {
+        let result = self.accept_stream(&addr, Stream { id: stream, direction }, now);
+        // Nobody would ever close a stream that no link knows.
+        if matches!(result, Err(_) | Ok(Outcome::Stale)) {
+            self.effects.push(Effect::CloseStreams { addr, streams: vec![stream] });
+        }
+        result
+    }
+
+    fn accept_stream(&mut self, addr: &A, stream: Stream, now: Instant) -> Applying {
+        self.check_addr(addr)?;
+        if !self.directory().active {
+            return Err(CommandError::Inactive);
+        }
+        let mut link = match (self.checkout(addr), stream.direction) {
+            (Some(link), _) => link,
+            (None, Direction::Uplink) => return Err(CommandError::UnknownLink),
+            (None, Direction::Downlink) => {
+                self.check_room()?;
+                self.tally.links_created += 1;
+                Link::new(addr.clone())
+            }
+        };
+        if link.stream(stream.id).is_some() {
+            return Ok(Outcome::Unchanged);
+        }
+        // A stream of ours whose dial was given up meanwhile: its connection is being closed.
+        if stream.direction == Direction::Uplink && link.dial.is_none() {
+            return Ok(Outcome::Stale);
+        }
+        let limit = self.config.max_streams;
+        if link.streams.len() >= limit {
+            return Err(CommandError::LimitReached { of: "streams", limit });
+        }
+        let primary = link.streams.is_empty();
+        link.streams.push(stream);
+        if primary {
+            link.direction = stream.direction;
+            link.announce_not_before = None;
+            if stream.direction == Direction::Uplink {
+                self.announce(&mut link, now);
+            }
+        }
+        self.settle(link);
+        Ok(if primary { Outcome::Done } else { Outcome::Secondary })
+    }
+
+    pub(super) fn replace_stream(&mut self, addr: A, old: StreamId, new: Stream, now: Instant) -> Outcome {
+        let link = self.checkout(&addr);
+        let knows = |id| link.as_ref().is_some_and(|link| link.stream(id).is_some());
+        let (knows_old, knows_new) = (knows(old), knows(new.id));
+        // As when it is added: a stream of ours needs a dial, and one that no link knows is closed.
+        let dialed = link.as_ref().is_some_and(|link| link.dial.is_some());
+        let orphan = !knows_new && (!knows_old || (new.direction == Direction::Uplink && !dialed));
+        if orphan {
+            self.effects.push(Effect::CloseStreams { addr: addr.clone(), streams: vec![new.id] });
+            return self.delete_stream(&addr, old, now);
+        }
+        let Some(mut link) = link else { return Outcome::Stale };
+        if !knows_old {
+            // The death of the old stream may have been reported before, and the new one have followed it.
+            let follows = link.primary().is_some_and(|primary| primary.id == new.id);
+            return if follows { Outcome::Unchanged } else { Outcome::Stale };
+        }
+        let before = link.primary();
+        link.streams.retain(|stream| stream.id != old && stream.id != new.id);
+        link.streams.insert(0, new);
+        self.follow(&mut link, before);
+        self.settle(link);
+        Outcome::Done
+    }
+
+    pub(super) fn delete_stream(&mut self, addr: &A, stream: StreamId, now: Instant) -> Outcome {
+        let Some(mut link) = self.checkout(addr) else { return Outcome::Stale };
+        let Some(dead) = link.stream(stream) else { return Outcome::Stale };
+        let before = link.primary();
+        link.streams.retain(|other| other.id != stream);
+        if link.streams.is_empty() {
+            link.members.clear();
+            link.follow_primary();
+        } else {
+            self.follow(&mut link, before);
+        }
+        // The dialer decides what becomes of its connection: it repairs it, or reports the failure.
+        let dialed = link.streams.iter().any(|stream| stream.direction == Direction::Uplink);
+        let lost = link.streams.is_empty() || (dead.direction == Direction::Uplink && !dialed);
+        if link.state == LinkState::Established && lost {
+            link.break_connection(now);
+        }
+        self.settle(link);
+        Outcome::Done
+    }
+
+    /// The first remaining stream is the primary one now. When the peer's stream takes over from ours, the
+    /// dialer starts anew; memberships stay. What was announced on the old one may have died with it.
+    fn follow(&mut self, link: &mut Link<A>, before: Option<Stream>) {
+        let dialed = link.direction == Direction::Uplink;
+        link.follow_primary();
+        if link.primary().map(|stream| stream.id) != before.map(|stream| stream.id) {
+            link.announce_not_before = None;
+        }
+        if dialed && link.direction == Direction::Downlink {
+            self.reset_dialer(link);
+        }
+    }
+
+    pub(super) fn account_link(
+        &mut self,
+        net: NetId,
+        addr: &A,
+        stream: StreamId,
+        accepted: bool,
+        now: Instant,
+    ) -> Applying {
+        if self.directory().net(net).is_none() {
+            return Err(CommandError::UnknownNet(net));
+        }
+        let Some(mut link) = self.checkout(addr) else { return Ok(Outcome::Stale) };
+        if link.stream(stream).is_none() {
+            return Ok(Outcome::Stale);
+        }
+        if accepted {
+            if !self.directory().is_net_active(net) {
+                return Err(CommandError::NetInactive(net));
+            }
+            let joined = link.join(net);
+            self.settle(link);
+            return Ok(if joined { Outcome::Done } else { Outcome::Unchanged });
+        }
+        link.leave(net);
+        let later = self.config.retry.next_attempt(now);
+        link.not_before = Some(later);
+        link.announce_not_before = Some(later);
+        self.disconnect_from(&mut link, net);
+        // `settle` forgets a link that nothing keeps any more, which closes its connection.
+        self.settle(link);
+        Ok(Outcome::Done)
+    }
+
+    /// Announces every active net that wants the link and does not have it yet on the primary stream.
+    pub(super) fn announce(&mut self, link: &mut Link<A>, now: Instant) {
+        let Some(primary) = link.primary() else { return };
+        let open: Vec<_> = self.unannounced(link).collect();
+        if open.is_empty() {
+            return;
+        }
+        for net in open {
+            self.effects.push(Effect::Announce { addr: link.addr.clone(), net, stream: primary.id });
+        }
+        // An announcement that nobody answers is repeated after the retry delay.
+        link.announce_not_before = Some(self.config.retry.next_attempt(now));
+    }
+
+    /// The active nets that want the link and in which it is no member.
+    pub(super) fn unannounced<'a>(&'a self, link: &'a Link<A>) -> impl Iterator<Item = NetId> + 'a {
+        let directory = self.directory();
+        link.nets.iter().copied().filter(|net| directory.is_net_active(*net) && !link.is_member(*net))
+    }
+}

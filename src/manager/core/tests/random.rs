@@ -1,0 +1,344 @@
+//! Random hosts and transports: whatever they send, in whatever order, nothing breaks; and once the transport
+//! answers, nothing stays stuck.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fastrand::Rng;
+
+use super::*;
+use crate::manager::config::Timing;
+use crate::manager::effect::Outbox;
+
+const NODES: u64 = 6;
+const NETS: u64 = 3;
+const TICK: Duration = Duration::from_secs(5);
+
+/// A stream that exists as far as its transport knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Open {
+    addr: NodeAddr,
+    direction: Direction,
+}
+
+struct World {
+    bench: Bench,
+    rng: Rng,
+    outbox: Outbox<NodeAddr>,
+    /// As told by the effects when they came out of the core.
+    told: BTreeMap<StreamId, Open>,
+    /// As told by the effects that were delivered.
+    open: BTreeMap<StreamId, Open>,
+    counts: BTreeMap<NetId, (usize, usize)>,
+    asked: BTreeMap<NetId, Instant>,
+    next_stream: u64,
+    next_dial: u64,
+    /// Answers each effect; otherwise effects are delivered into the void.
+    cooperates: bool,
+    reference: bool,
+}
+
+impl World {
+    fn new(config: Config, seed: u64) -> Self {
+        let mut world = Self {
+            reference: config.timing == Timing::Reference,
+            bench: Bench::new(config),
+            rng: Rng::with_seed(seed),
+            outbox: Outbox::new(),
+            told: BTreeMap::new(),
+            open: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            next_stream: 1,
+            next_dial: 1,
+            cooperates: false,
+        };
+        world.bench.open(NET, 2);
+        world
+    }
+
+    fn addr(&mut self) -> NodeAddr {
+        NodeAddr(self.rng.u64(1..=NODES))
+    }
+
+    fn net(&mut self) -> NetId {
+        NetId(self.rng.u64(1..=NETS))
+    }
+
+    fn direction(&mut self) -> Direction {
+        if self.rng.bool() { Direction::Uplink } else { Direction::Downlink }
+    }
+
+    fn fresh(&mut self) -> StreamId {
+        self.next_stream += 1;
+        StreamId(self.next_stream)
+    }
+
+    /// A stream of the link, mostly; else one that was or will never be.
+    fn stream_of(&mut self, addr: NodeAddr) -> StreamId {
+        let listed = self.bench.core.writer.get(&addr).map_or_else(Vec::new, |link| link.streams.clone());
+        match self.rng.choice(listed) {
+            Some(stream) if self.rng.u8(..) < 200 => stream.id,
+            _ => StreamId(1_000_000 + self.rng.u64(0..10)),
+        }
+    }
+
+    fn dial_of(&mut self, addr: NodeAddr) -> DialId {
+        let dial = self.bench.core.writer.get(&addr).and_then(|link| link.dial_id());
+        dial.filter(|_| self.rng.u8(..) < 200).unwrap_or(DialId(self.rng.u64(1..100)))
+    }
+
+    fn random_command(&mut self) -> Command<NodeAddr> {
+        let (addr, net) = (self.addr(), self.net());
+        match self.rng.u8(0..32) {
+            0..5 => Command::CreateLink { addr, net },
+            5..8 => {
+                let port = u16::from(self.rng.u8(..) < 200);
+                Command::UpdateLink { addr, endpoint: SocketAddr::from(([192, 0, 2, 1], port)) }
+            }
+            8..13 => Command::AddStream { addr, stream: self.fresh(), direction: self.direction() },
+            13..16 => Command::DeleteStream { addr, stream: self.stream_of(addr) },
+            16..18 => {
+                let (old, direction) = (self.stream_of(addr), self.direction());
+                Command::ReplaceStream { addr, old, new: self.fresh(), direction }
+            }
+            18..22 => {
+                let (stream, accepted) = (self.stream_of(addr), self.rng.u8(..) < 200);
+                Command::AccountLink { net, addr, stream, accepted }
+            }
+            22..25 => Command::DialConnected { addr, dial: self.dial_of(addr) },
+            25..27 => Command::DialFailed { addr, dial: self.dial_of(addr), last: self.rng.bool() },
+            27 => Command::ResolveFailed { addr },
+            28 => Command::SetNetCondition { net, active: self.rng.u8(..) < 170 },
+            29 => match self.rng.u8(0..4) {
+                0 => Command::RemoveNet { net },
+                _ => Command::AddNet { net, config: NetConfig::new().min_links(self.rng.u32(0..4)) },
+            },
+            30 => match self.rng.u8(0..3) {
+                0 => Command::SetCondition { active: false },
+                _ => Command::SetCondition { active: true },
+            },
+            _ => match self.rng.u8(0..3) {
+                0 => Command::DeleteLink { addr },
+                1 => Command::WakeUp,
+                _ => Command::RequestLinks,
+            },
+        }
+    }
+
+    /// Applies a command, and notes what a transport that sends it knows about its streams.
+    fn apply(&mut self, command: Command<NodeAddr>) -> Applying {
+        // What came out before is older than the streams that this command brings.
+        self.collect();
+        let result = self.bench.apply(command.clone());
+        let unlist = |world: &mut Self, gone: &dyn Fn(StreamId, Open) -> bool| {
+            world.told.retain(|id, open| !gone(*id, *open));
+            world.open.retain(|id, open| !gone(*id, *open));
+        };
+        match command {
+            Command::AddStream { addr, stream, direction } => self.opened(stream, addr, direction),
+            Command::DeleteStream { stream, .. } => unlist(self, &|id, _| id == stream),
+            Command::ReplaceStream { addr, old, new, direction } => {
+                unlist(self, &|id, _| id == old);
+                self.opened(new, addr, direction);
+            }
+            // The connection of the dialer is gone, and its streams with it.
+            Command::DialFailed { addr, .. } if result == Ok(Outcome::Done) => {
+                unlist(self, &|_, open| open.addr == addr && open.direction == Direction::Uplink);
+            }
+            Command::RemoveNet { net } if result.is_ok() => drop(self.counts.remove(&net)),
+            _ => {}
+        }
+        result
+    }
+
+    fn opened(&mut self, id: StreamId, addr: NodeAddr, direction: Direction) {
+        self.told.insert(id, Open { addr, direction });
+        self.open.insert(id, Open { addr, direction });
+    }
+
+    fn turn(&mut self) {
+        self.collect();
+        let now = self.bench.now();
+        let mut advances = 0;
+        while advances == 0 || self.bench.core.next_deadline() <= now {
+            self.bench.core.advance(now);
+            self.bench.check();
+            advances += 1;
+            assert!(advances < 5, "the same is due again and again");
+        }
+        self.bench.core.publish(now);
+        self.collect();
+        self.check();
+    }
+
+    /// Moves what came out of the core to the outbox.
+    fn collect(&mut self) {
+        let effects: Vec<_> = self.bench.core.drain_effects().collect();
+        for effect in effects {
+            close(&mut self.told, &effect);
+            match effect {
+                Effect::LinkCountChanged { net, uplinks, downlinks } => {
+                    self.counts.insert(net, (uplinks, downlinks));
+                }
+                Effect::RequestLinks { net, .. } => drop(self.asked.insert(net, self.bench.now())),
+                _ => {}
+            }
+            self.outbox.push(effect);
+        }
+    }
+
+    /// Every stream is listed or was told to be closed; every count was told.
+    fn check(&self) {
+        for (id, open) in &self.told {
+            let link = self.bench.core.writer.get(&open.addr);
+            assert!(link.is_some_and(|link| link.stream(*id).is_some()), "{id} of {:?}: {link:?}", open.addr);
+        }
+        for net in self.bench.core.directory().nets() {
+            let counts = self.bench.core.counts(net.id());
+            let told = self.counts.get(&net.id()).copied().unwrap_or_default();
+            assert_eq!((counts.uplinks, counts.downlinks), told, "{}", net.id());
+        }
+    }
+
+    fn deliver(&mut self) -> bool {
+        let Some(effect) = self.outbox.pop() else { return false };
+        let mut gone: BTreeSet<_> = self.open.keys().copied().collect();
+        let addr = effect.addr().copied();
+        close(&mut self.open, &effect);
+        if self.cooperates {
+            gone.retain(|id| !self.open.contains_key(id));
+            for id in gone {
+                let _ = self.apply(Command::DeleteStream { addr: addr.unwrap(), stream: id });
+            }
+            self.answer(effect);
+        }
+        true
+    }
+
+    fn answer(&mut self, effect: Effect<NodeAddr>) {
+        match effect {
+            Effect::Resolve { addr } => {
+                let _ = self.apply(Command::UpdateLink { addr, endpoint: endpoint() });
+            }
+            Effect::Dial { addr, dial, .. } => {
+                assert!(dial.0 >= self.next_dial, "dials are delivered in order");
+                self.next_dial = dial.0 + 1;
+                let stream = self.fresh();
+                let _ = self.apply(Command::AddStream { addr, stream, direction: Direction::Uplink });
+                let _ = self.apply(Command::DialConnected { addr, dial });
+            }
+            Effect::Announce { addr, net, stream } => {
+                let _ = self.apply(Command::AccountLink { net, addr, stream, accepted: true });
+            }
+            Effect::RequestLinks { net, needed } => {
+                let snapshot = self.bench.snapshot();
+                let hot: Vec<_> = snapshot.ignored(net, self.bench.now()).copied().collect();
+                let nodes = (1..=NODES).map(NodeAddr).filter(|node| !hot.contains(node));
+                for addr in nodes.take(needed as usize).collect::<Vec<_>>() {
+                    let _ = self.apply(Command::CreateLink { addr, net });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn chaos(&mut self, steps: usize) {
+        for _ in 0..steps {
+            match self.rng.u8(0..10) {
+                0..7 => {
+                    let command = self.random_command();
+                    let _ = self.apply(command);
+                }
+                7 => self.bench.clock.advance(Duration::from_millis(self.rng.u64(0..9_000))),
+                8 => self.turn(),
+                _ => drop(self.deliver()),
+            }
+        }
+    }
+
+    /// Lets everything settle: the transport answers every effect, and nobody interferes.
+    fn settle(&mut self) {
+        self.cooperates = true;
+        let _ = self.apply(Command::SetCondition { active: true });
+        let end = self.bench.now() + Duration::from_secs(300);
+        let mut turns = 0;
+        while self.bench.now() < end {
+            turns += 1;
+            assert!(turns < 2_000, "turns without end");
+            self.turn();
+            let mut delivered = false;
+            while self.deliver() {
+                delivered = true;
+            }
+            if !delivered && !self.bench.core.is_dirty() {
+                let wait = self.bench.core.next_deadline() - self.bench.now();
+                self.bench.clock.advance(wait);
+            }
+        }
+        // A transport that had not seen a dial has made streams for it here: those it has to know itself.
+        let taken = |streams: &BTreeMap<StreamId, Open>| {
+            let taken = streams.iter().filter(|(_, open)| open.direction == Direction::Downlink);
+            taken.map(|(id, open)| (*id, *open)).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(&self.open), taken(&self.told), "what was delivered is what was told");
+    }
+
+    fn check_settled(&self) {
+        for (_, link) in self.bench.core.writer.iter() {
+            assert!(!link.is_resolving() && link.state() != LinkState::Connecting, "{link:?}");
+            for net in link.nets() {
+                let active = self.bench.core.directory().is_net_active(*net);
+                // The reference announces nothing on the peer's stream: one membership has to do.
+                let carried = self.reference && link.state() == LinkState::Disconnected;
+                let enough = link.is_member(*net) || (carried && !link.memberships().is_empty());
+                assert!(!active || enough, "{link:?}");
+            }
+        }
+        let recent = self.bench.now() - 2 * TICK;
+        for net in self.bench.core.directory().nets().iter().filter(|net| net.is_active()) {
+            let enough = self.bench.core.counts(net.id()).total() >= net.required() as usize;
+            let asked = self.asked.get(&net.id()).is_some_and(|at| *at >= recent);
+            assert!(enough || asked, "{}", net.id());
+        }
+    }
+}
+
+/// What an effect tells the transport to close.
+fn close(streams: &mut BTreeMap<StreamId, Open>, effect: &Effect<NodeAddr>) {
+    match effect {
+        Effect::CloseStreams { streams: closed, .. } => streams.retain(|id, _| !closed.contains(id)),
+        Effect::CloseDialer { addr } | Effect::CancelDial { addr, .. } => {
+            streams.retain(|_, open| open.addr != *addr || open.direction == Direction::Downlink);
+        }
+        _ => {}
+    }
+}
+
+#[allow(clippy::print_stdout)] // The seed is shown by a test that fails.
+fn run(config: &Config, seeds: std::ops::Range<u64>) {
+    let mut members = 0;
+    for seed in seeds {
+        println!("seed {seed}");
+        let mut world = World::new(config.clone().cooling(Duration::from_secs(60)).max_streams(3), seed);
+        for _ in 0..3 {
+            world.cooperates = false;
+            world.chaos(400);
+            world.settle();
+            world.check_settled();
+        }
+        members += world.bench.core.writer.iter().map(|(_, link)| link.memberships().len()).sum::<usize>();
+    }
+    assert!(members > 0, "nothing ran");
+}
+
+#[test]
+fn random_commands_break_nothing_and_everything_settles_in_prompt_mode() {
+    run(&Config::default(), 0..60);
+    run(&Config::default().max_attempts(3), 60..80);
+}
+
+#[test]
+fn random_commands_break_nothing_and_everything_settles_in_reference_mode() {
+    // Without a limit, a dial that is never answered is waited for for ever.
+    run(&Config::reference().dial_timeout(Duration::from_secs(60)), 0..60);
+}

@@ -1,0 +1,262 @@
+//! One turn of the manager: from the mailbox to the outbox.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::command::{Applied, Command, CommandError, Message, Shutdown};
+use super::config::Config;
+use super::core::{Applying, Core};
+use super::effect::Effect;
+use super::outbox::SharedOutbox;
+use super::{Handle, Links};
+use crate::link::{Addr, NodeAddr, later};
+use crate::mailbox::{Priority, Receiver};
+use crate::sync::{self, StdArc};
+use crate::table::Version;
+use crate::ticket::Completion;
+
+/// How often the host gets a batch through while the transport is far behind.
+const RELIEF: Duration = Duration::from_millis(100);
+
+/// A manager that the embedder drives: no thread, no clock of its own.
+///
+/// Call [`run_once`](Self::run_once) when the instant that it returned has come or commands have arrived, and
+/// carry the [`effects`](Self::effects) out. Handles of a driver never block: a full lane hands the command
+/// back.
+///
+/// # Examples
+/// ```
+/// use switchboard::{Clock, Config, Effect, LinkManager, ManualClock, NetConfig, NetId, NodeAddr};
+///
+/// let clock = ManualClock::new();
+/// let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;
+/// let handle = driver.handle();
+/// let ticket = handle.add_net(NetId(1), NetConfig::new().min_links(2))?;
+/// handle.set_net_condition(NetId(1), true)?;
+///
+/// let _next = driver.run_once(clock.now());
+/// assert!(ticket.wait().is_ok());
+/// assert_eq!(driver.links().snapshot().needed(NetId(1)), 2);
+/// let effects: Vec<_> = driver.effects().collect();
+/// assert_eq!(effects, [Effect::RequestLinks { net: NetId(1), needed: 2 }]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Driver<A: Addr = NodeAddr> {
+    core: Core<A>,
+    config: Config,
+    receiver: Receiver<Message<A>>,
+    /// Taken from the mailbox, not applied yet.
+    inbox: Vec<(Priority, Message<A>)>,
+    done: Vec<(Completion<Applied, CommandError>, Applying)>,
+    outbox: StdArc<SharedOutbox<A>>,
+    /// While the transport is far behind: when the next batch of the host is taken all the same.
+    relief: Option<Instant>,
+    shutdown: Option<Shutdown>,
+    handle: Handle<A>,
+    links: Links<A>,
+}
+
+impl<A: Addr> Driver<A> {
+    pub(super) fn new(
+        core: Core<A>,
+        config: Config,
+        receiver: Receiver<Message<A>>,
+        handle: Handle<A>,
+        links: Links<A>,
+    ) -> Self {
+        let outbox = StdArc::new(SharedOutbox::new());
+        let (inbox, done) = (Vec::new(), Vec::new());
+        Self { core, config, receiver, inbox, done, outbox, relief: None, shutdown: None, handle, links }
+    }
+
+    /// The write side.
+    #[must_use]
+    pub fn handle(&self) -> Handle<A> {
+        self.handle.clone()
+    }
+
+    /// The read side.
+    #[must_use]
+    pub fn links(&self) -> Links<A> {
+        self.links.clone()
+    }
+
+    /// One turn: takes a batch of commands, ends the expired ones, applies the others, does what is due at
+    /// `now`, publishes once if anything changed, completes the tickets, and adds the effects to the
+    /// outbox.
+    ///
+    /// Returns when the next turn is due if no command arrives before: `now` when there is more to do at
+    /// once, `None` after [`shutdown`](Self::shutdown), when nothing is due any more. `now` must not go
+    /// backwards between calls.
+    ///
+    /// Ticket callbacks and wakers run inside this call, after the version is published; a panic in one is
+    /// contained and counted. Never waits.
+    pub fn run_once(&mut self, now: Instant) -> Option<Instant> {
+        if self.receiver.is_closed() {
+            return None;
+        }
+        self.open_lanes(now);
+        self.fill();
+        self.turn(now);
+        self.open_lanes(now);
+        if !self.receiver.is_empty() {
+            return Some(now);
+        }
+        let deadline = self.core.next_deadline();
+        Some(self.relief.map_or(deadline, |relief| relief.min(deadline)).max(now))
+    }
+
+    /// Takes the effects that wait, in order.
+    pub fn effects(&mut self) -> impl Iterator<Item = Effect<A>> {
+        std::iter::from_fn(|| self.outbox.pop())
+    }
+
+    /// Ends the manager: refuses new commands, applies the accepted ones, closes all links and publishes the
+    /// empty table. The effects that close the connections are left in the outbox. A second call does nothing
+    /// more.
+    pub fn shutdown(&mut self, now: Instant) -> DrainReport {
+        self.close(now, None)
+    }
+
+    pub(super) fn outbox(&self) -> StdArc<SharedOutbox<A>> {
+        self.outbox.clone()
+    }
+
+    /// Waits for a command, for `timeout` at most. May return early.
+    pub(super) fn park(&mut self, timeout: Duration) {
+        if let Ok(received) = self.receiver.recv_timeout(timeout) {
+            self.inbox.push(received);
+        }
+    }
+
+    /// The order to end, once it has arrived.
+    pub(super) fn take_shutdown(&mut self) -> Option<Shutdown> {
+        self.shutdown.take()
+    }
+
+    /// As [`shutdown`](Self::shutdown); commands that are still there at `deadline` are refused.
+    pub(super) fn close(&mut self, now: Instant, deadline: Option<Instant>) -> DrainReport {
+        self.receiver.close();
+        self.receiver.listen_down_to(Priority::Low);
+        let mut report = DrainReport::default();
+        let before = self.core.tally_mut().commands;
+        while self.fill_to_the_end(deadline) {
+            self.turn(now);
+        }
+        report.drained = self.core.tally_mut().commands - before;
+        // Out of time: what is left ends unapplied.
+        while !self.inbox.is_empty() {
+            report.refused += self.inbox.len() as u64;
+            for (_, message) in self.inbox.drain(..) {
+                message.refuse(CommandError::Closed);
+            }
+            self.fill();
+        }
+        report.links_closed = self.core.close();
+        report.version = if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() };
+        self.outbox.push(self.core.drain_effects());
+        report
+    }
+
+    /// Takes accepted commands from a closed mailbox; `false` when it is drained or time is up. Waits for
+    /// senders that were accepted before the close and are about to push: each of them is a few
+    /// instructions away.
+    fn fill_to_the_end(&mut self, deadline: Option<Instant>) -> bool {
+        self.fill();
+        if self.inbox.is_empty() {
+            let received = match deadline {
+                Some(deadline) => self.receiver.recv_timeout(sync::time_left(deadline)).ok(),
+                None => self.receiver.recv().ok(),
+            };
+            self.inbox.extend(received);
+        }
+        !self.inbox.is_empty() && deadline.is_none_or(|deadline| !sync::time_left(deadline).is_zero())
+    }
+
+    fn fill(&mut self) {
+        let room = self.config.batch.saturating_sub(self.inbox.len());
+        // Nothing there, or closed and drained: either way there is nothing to apply.
+        let _ = self.receiver.try_recv_batch(&mut self.inbox, room);
+    }
+
+    /// While the transport is far behind, what the host asks for has to wait in the mailbox. One batch per
+    /// `RELIEF` gets through: the transport may be waiting for one of these commands itself.
+    fn open_lanes(&mut self, now: Instant) {
+        let congested = self.outbox.len() >= self.config.outbox;
+        let relieved = self.relief.is_some_and(|at| at <= now);
+        let closed = congested && !relieved;
+        self.receiver.listen_down_to(if closed { Priority::High } else { Priority::Low });
+        if !congested {
+            self.relief = None;
+        } else if relieved || self.relief.is_none() {
+            self.relief = Some(later(now, RELIEF));
+        }
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        for (_, message) in inbox.drain(..) {
+            match message {
+                Message::Command(envelope) => {
+                    let result = self.apply(envelope.command, envelope.deadline, now);
+                    self.done.push((envelope.completion, result));
+                }
+                Message::Shutdown(order) => self.shutdown = Some(order),
+            }
+        }
+        self.inbox = inbox;
+        self.core.advance(now);
+        self.core.tally_mut().transport_panics = self.outbox.panics();
+        let version = if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() };
+        self.complete(version);
+        self.core.tally_mut().effects_coalesced = self.outbox.push(self.core.drain_effects());
+    }
+
+    fn apply(&mut self, command: Command<A>, deadline: Option<Instant>, now: Instant) -> Applying {
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            self.core.tally_mut().expired += 1;
+            return Err(CommandError::Expired);
+        }
+        self.core.apply(command, now)
+    }
+
+    fn complete(&mut self, version: Version) {
+        for (completion, result) in self.done.drain(..) {
+            let result = result.map(|outcome| Applied { outcome, version });
+            // A waker or a callback of the ticket that panics is contained there.
+            if completion.finish(result).is_panicked() {
+                self.core.tally_mut().panics += 1;
+            }
+        }
+    }
+}
+
+impl<A: Addr> fmt::Debug for Driver<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("version", &self.core.version())
+            .field("effects", &self.outbox.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Addr> Drop for Driver<A> {
+    /// The transport's thread must not wait for a writer that is gone.
+    fn drop(&mut self) {
+        self.outbox.end(None);
+    }
+}
+
+/// What [`Driver::shutdown`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DrainReport {
+    /// Accepted commands that were applied on the way out.
+    pub drained: u64,
+    /// Accepted commands that ended with [`CommandError::Closed`] because time ran out.
+    pub refused: u64,
+    /// Links that were closed.
+    pub links_closed: usize,
+    /// The last version: no links, no nets.
+    pub version: Version,
+}

@@ -1,0 +1,416 @@
+//! What comes out of the core: things for the host to do or to know.
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::link::{Addr, DialId, NetId, StreamId};
+
+/// Why a link failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkCause {
+    /// The dialer reported a failure; it goes on trying by itself.
+    DialFailed,
+    /// The connection broke; the dialer tries to repair it by itself.
+    Broken,
+}
+
+/// One thing for the host to do or to know.
+///
+/// Effects leave the manager after the version that explains them is published, in order. What waits for a
+/// slow transport is coalesced and never dropped: per link at most one request to resolve or dial and one to
+/// close, per link and net one announcement and one notice of each kind, per net one count and one request
+/// for candidates. The streams to close that no link ever listed come on top: each is one that the transport
+/// itself reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect<A> {
+    /// Find out where the node listens; answer with `update_link` or `resolve_failed`.
+    Resolve {
+        /// The remote node.
+        addr: A,
+    },
+    /// Connect to the node; answer with `add_stream` and `dial_connected`, or with `dial_failed`.
+    Dial {
+        /// The remote node.
+        addr: A,
+        /// Where it listens.
+        endpoint: SocketAddr,
+        /// 1 for the first dial since the last success.
+        attempt: u32,
+        /// Names this dial in the answers.
+        dial: DialId,
+    },
+    /// Give up a dial and close the connection that it may have made, with its streams.
+    ///
+    /// Answer with `delete_stream` for each stream of it that was added: one that was on its way when the
+    /// dial was given up may be listed as a stream of the next dial.
+    CancelDial {
+        /// The remote node.
+        addr: A,
+        /// The dial.
+        dial: DialId,
+    },
+    /// The link is gone, or has become a pure downlink: give up its dial, close the connection that it made
+    /// with its streams, and forget how the node was dialled. Answers as to `CancelDial`.
+    CloseDialer {
+        /// The remote node.
+        addr: A,
+    },
+    /// Close these streams; answer with `delete_stream` for each (an answer for a link that is gone is
+    /// harmless).
+    ///
+    /// The streams are named one by one, so that a late delivery can never close one that came after.
+    CloseStreams {
+        /// The remote node.
+        addr: A,
+        /// The streams.
+        streams: Vec<StreamId>,
+    },
+    /// Announce the net to the peer on this stream; answer with `account_link`.
+    Announce {
+        /// The remote node.
+        addr: A,
+        /// The net.
+        net: NetId,
+        /// The primary stream.
+        stream: StreamId,
+    },
+    /// The link was given up for this net.
+    Disconnected {
+        /// The remote node.
+        addr: A,
+        /// The net.
+        net: NetId,
+        /// Members that the net has left.
+        members: usize,
+    },
+    /// The link has trouble; nothing is given up yet.
+    LinkError {
+        /// The remote node.
+        addr: A,
+        /// A net that wants the link.
+        net: NetId,
+        /// What happened.
+        cause: LinkCause,
+    },
+    /// The net has too few links: offer candidates with `create_link` (and `update_link`), leaving out the
+    /// addresses that the snapshot lists as ignored.
+    RequestLinks {
+        /// The net.
+        net: NetId,
+        /// Links short of the minimum.
+        needed: u32,
+    },
+    /// The number of links of a net changed.
+    LinkCountChanged {
+        /// The net.
+        net: NetId,
+        /// Members whose primary stream this node opened.
+        uplinks: usize,
+        /// Members whose primary stream the peer opened.
+        downlinks: usize,
+    },
+}
+
+impl<A> Effect<A> {
+    /// The remote node that this is about, if it is about one.
+    #[must_use]
+    pub fn addr(&self) -> Option<&A> {
+        match self {
+            Self::Resolve { addr }
+            | Self::Dial { addr, .. }
+            | Self::CancelDial { addr, .. }
+            | Self::CloseDialer { addr }
+            | Self::CloseStreams { addr, .. }
+            | Self::Announce { addr, .. }
+            | Self::Disconnected { addr, .. }
+            | Self::LinkError { addr, .. } => Some(addr),
+            Self::RequestLinks { .. } | Self::LinkCountChanged { .. } => None,
+        }
+    }
+}
+
+/// Which waiting effects replace each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key<A> {
+    Dialer(A),
+    CancelDial(A),
+    CloseDialer(A),
+    CloseStreams(A),
+    Announce(A, NetId),
+    Disconnected(A, NetId),
+    LinkError(A, NetId),
+    RequestLinks(NetId),
+    LinkCountChanged(NetId),
+}
+
+fn key<A: Clone>(effect: &Effect<A>) -> Key<A> {
+    match effect {
+        Effect::Resolve { addr } | Effect::Dial { addr, .. } => Key::Dialer(addr.clone()),
+        Effect::CancelDial { addr, .. } => Key::CancelDial(addr.clone()),
+        Effect::CloseDialer { addr } => Key::CloseDialer(addr.clone()),
+        Effect::CloseStreams { addr, .. } => Key::CloseStreams(addr.clone()),
+        Effect::Announce { addr, net, .. } => Key::Announce(addr.clone(), *net),
+        Effect::Disconnected { addr, net, .. } => Key::Disconnected(addr.clone(), *net),
+        Effect::LinkError { addr, net, .. } => Key::LinkError(addr.clone(), *net),
+        Effect::RequestLinks { net, .. } => Key::RequestLinks(*net),
+        Effect::LinkCountChanged { net, .. } => Key::LinkCountChanged(*net),
+    }
+}
+
+/// The effects that wait for the transport: in order, coalesced.
+///
+/// Everything is O(1) expected, but for the union of streams to close: O(streams of that address). The number
+/// of waiting effects is bounded by the addresses and nets they are about; the driver all but stops taking
+/// API commands when it passes the configured limit.
+#[derive(Debug)]
+pub(crate) struct Outbox<A> {
+    /// `None` where an effect was taken back.
+    queue: VecDeque<Option<Effect<A>>>,
+    /// The number of the first entry of `queue`; numbers are never reused.
+    first: u64,
+    places: HashMap<Key<A>, u64>,
+    coalesced: u64,
+}
+
+impl<A: Addr> Outbox<A> {
+    pub(crate) fn new() -> Self {
+        Self { queue: VecDeque::new(), first: 0, places: HashMap::new(), coalesced: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Effects that were merged into, or annihilated with, one that still waited.
+    pub(crate) fn coalesced(&self) -> u64 {
+        self.coalesced
+    }
+
+    /// Adds an effect behind the others, or merges it with one that still waits.
+    pub(crate) fn push(&mut self, effect: Effect<A>) {
+        match effect {
+            Effect::CancelDial { ref addr, dial } => {
+                // A dial that nobody has seen yet needs no cancellation.
+                if self.take_back_dial(addr, Some(dial)) {
+                    return;
+                }
+                self.append(effect);
+            }
+            Effect::CloseDialer { ref addr } => {
+                self.take_back_dial(addr, None);
+                // The cancellation of an earlier dial is part of forgetting the node.
+                self.take_back(&Key::CancelDial(addr.clone()));
+                self.append(effect);
+            }
+            Effect::CloseStreams { ref addr, ref streams } => {
+                if !self.add_streams(addr, streams) {
+                    self.append(effect);
+                }
+            }
+            Effect::Resolve { .. } | Effect::Dial { .. } => {
+                // What waits about the same dialer is older and void: the core asks again only after it
+                // ended.
+                self.take_back(&key(&effect));
+                self.append(effect);
+            }
+            _ => self.replace(effect),
+        }
+    }
+
+    /// The oldest effect.
+    pub(crate) fn pop(&mut self) -> Option<Effect<A>> {
+        while let Some(entry) = self.queue.pop_front() {
+            self.first += 1;
+            if let Some(effect) = entry {
+                self.places.remove(&key(&effect));
+                return Some(effect);
+            }
+        }
+        None
+    }
+
+    fn append(&mut self, effect: Effect<A>) {
+        let place = self.first + self.queue.len() as u64;
+        if let Some(older) = self.places.insert(key(&effect), place) {
+            self.coalesced += 1;
+            self.clear_place(older);
+        }
+        self.queue.push_back(Some(effect));
+    }
+
+    /// Puts the newer news in the place of the older.
+    fn replace(&mut self, effect: Effect<A>) {
+        let place = self.places.get(&key(&effect)).copied();
+        match place.and_then(|place| self.entry(place)) {
+            Some(entry) => {
+                *entry = Some(effect);
+                self.coalesced += 1;
+            }
+            None => self.append(effect),
+        }
+    }
+
+    fn add_streams(&mut self, addr: &A, more: &[StreamId]) -> bool {
+        let place = self.places.get(&Key::CloseStreams(addr.clone())).copied();
+        let Some(Some(Effect::CloseStreams { streams, .. })) = place.and_then(|place| self.entry(place))
+        else {
+            return false;
+        };
+        for stream in more {
+            if !streams.contains(stream) {
+                streams.push(*stream);
+            }
+        }
+        self.coalesced += 1;
+        true
+    }
+
+    /// Takes back a request to resolve or dial that still waits: the dial `only`, or any.
+    fn take_back_dial(&mut self, addr: &A, only: Option<DialId>) -> bool {
+        let key = Key::Dialer(addr.clone());
+        let place = self.places.get(&key).copied();
+        let waiting = place.and_then(|place| self.entry(place)).and_then(|entry| entry.as_ref());
+        let matches = match (waiting, only) {
+            (Some(Effect::Dial { dial, .. }), Some(only)) => *dial == only,
+            (Some(_), None) => true,
+            _ => false,
+        };
+        matches && self.take_back(&key)
+    }
+
+    fn take_back(&mut self, key: &Key<A>) -> bool {
+        let Some(place) = self.places.remove(key) else { return false };
+        self.coalesced += 1;
+        self.clear_place(place);
+        true
+    }
+
+    fn clear_place(&mut self, place: u64) {
+        if let Some(entry) = self.entry(place) {
+            *entry = None;
+        }
+        // Holes at the end go at once and those at the front when popped; holes between are fewer than the
+        // effects ever in front of them, and compaction keeps them below half.
+        while let Some(None) = self.queue.back() {
+            self.queue.pop_back();
+        }
+        if self.queue.len() > 64 && self.places.len() * 2 < self.queue.len() {
+            self.compact();
+        }
+    }
+
+    fn compact(&mut self) {
+        self.first += self.queue.len() as u64;
+        self.queue.retain(Option::is_some);
+        self.places.clear();
+        for (place, effect) in self.queue.iter().enumerate() {
+            if let Some(effect) = effect {
+                self.places.insert(key(effect), self.first + place as u64);
+            }
+        }
+    }
+
+    fn entry(&mut self, place: u64) -> Option<&mut Option<Effect<A>>> {
+        let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        self.queue.get_mut(index)
+    }
+}
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::link::NodeAddr;
+
+    const A: NodeAddr = NodeAddr(1);
+    const B: NodeAddr = NodeAddr(2);
+    const NET: NetId = NetId(1);
+
+    fn dial(addr: NodeAddr, dial: u64) -> Effect<NodeAddr> {
+        let endpoint = SocketAddr::from(([192, 0, 2, 1], 7));
+        Effect::Dial { addr, endpoint, attempt: 1, dial: DialId(dial) }
+    }
+
+    fn cancel(addr: NodeAddr, dial: u64) -> Effect<NodeAddr> {
+        Effect::CancelDial { addr, dial: DialId(dial) }
+    }
+
+    fn count(uplinks: usize) -> Effect<NodeAddr> {
+        Effect::LinkCountChanged { net: NET, uplinks, downlinks: 0 }
+    }
+
+    fn close(addr: NodeAddr, streams: &[u64]) -> Effect<NodeAddr> {
+        Effect::CloseStreams { addr, streams: streams.iter().copied().map(StreamId).collect() }
+    }
+
+    fn drained(effects: impl IntoIterator<Item = Effect<NodeAddr>>) -> Vec<Effect<NodeAddr>> {
+        let mut outbox = Outbox::new();
+        for effect in effects {
+            outbox.push(effect);
+        }
+        let drained: Vec<_> = std::iter::from_fn(|| outbox.pop()).collect();
+        assert!(outbox.is_empty());
+        drained
+    }
+
+    #[test]
+    fn order_is_kept_between_different_effects() {
+        let effects = [dial(A, 1), Effect::Resolve { addr: B }, count(1), cancel(B, 9)];
+        assert_eq!(drained(effects.clone()), effects);
+    }
+
+    #[test]
+    fn a_dial_that_nobody_saw_is_annihilated_by_its_cancellation() {
+        assert_eq!(drained([dial(A, 1), cancel(A, 1)]), []);
+        assert_eq!(drained([dial(A, 1), cancel(A, 1), dial(A, 2)]), [dial(A, 2)]);
+        assert_eq!(drained([cancel(A, 1), dial(A, 2), cancel(A, 2)]), [cancel(A, 1)]);
+        assert_eq!(drained([cancel(A, 1), dial(A, 2)]), [cancel(A, 1), dial(A, 2)]);
+    }
+
+    #[test]
+    fn forgetting_a_node_replaces_what_waits_about_its_dialer() {
+        let forget = Effect::CloseDialer { addr: A };
+        assert_eq!(drained([cancel(A, 1), dial(A, 2), forget.clone()]), std::slice::from_ref(&forget));
+        assert_eq!(drained([Effect::Resolve { addr: A }, forget.clone()]), std::slice::from_ref(&forget));
+        assert_eq!(drained([forget.clone(), dial(A, 3)]), [forget, dial(A, 3)]);
+    }
+
+    #[test]
+    fn counts_keep_the_place_of_the_older_and_the_value_of_the_newer() {
+        assert_eq!(drained([count(1), dial(A, 1), count(2)]), [count(2), dial(A, 1)]);
+    }
+
+    #[test]
+    fn streams_to_close_are_united() {
+        assert_eq!(
+            drained([close(A, &[1]), close(B, &[3]), close(A, &[1, 2])]),
+            [close(A, &[1, 2]), close(B, &[3])]
+        );
+    }
+
+    #[test]
+    fn a_transport_that_never_answers_costs_bounded_memory() {
+        let mut outbox = Outbox::new();
+        outbox.push(count(0));
+        for round in 0..10_000 {
+            outbox.push(dial(A, round));
+            outbox.push(cancel(A, round));
+            outbox.push(close(A, &[1]));
+            outbox.push(dial(B, round));
+            outbox.push(count(round as usize));
+        }
+        assert_eq!(outbox.len(), 3);
+        assert!(outbox.queue.len() <= 128, "{}", outbox.queue.len());
+        assert_eq!(outbox.pop(), Some(count(9_999)));
+        assert_eq!(outbox.pop(), Some(close(A, &[1])));
+        assert_eq!(outbox.pop(), Some(dial(B, 9_999)));
+        assert_eq!(outbox.pop(), None);
+        assert!(outbox.coalesced() > 0);
+    }
+}

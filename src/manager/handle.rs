@@ -1,0 +1,291 @@
+//! The write side: every method puts one command into the mailbox.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::command::{Applied, Command, CommandError, Envelope, Message, SendError, SendErrorKind};
+use crate::clock::Clock;
+use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, StreamId};
+use crate::mailbox::{Backpressure, Priority, Sender};
+use crate::sync::StdArc;
+use crate::ticket::{Ticket, ticket_with};
+
+/// The write side of a link manager. Clones are cheap and share the mailbox.
+///
+/// Every method puts one command into the mailbox and returns a [`Ticket`], which completes after the version
+/// that contains the change is published. There are three ways to ask: drop the ticket (fire and forget),
+/// wait for it (with or without a time-out), or have it call back (it is a `Future`, and takes a callback).
+///
+/// Queries are not commands: they read a snapshot of [`Links`](super::Links).
+///
+/// # When the mailbox is full
+/// What the host asks for (nets, links) follows the configured [`Backpressure`]. What a transport reports
+/// (streams, dials, endpoints, accounting) is never refused by a manager with a thread of its own: the call
+/// waits until the writer has made room, and the writer never waits for anybody. It is slow to make room for
+/// endpoints and accounting while the transport is [far behind](super::Config::outbox).
+///
+/// Handles of a [`Driver`](super::Driver) never wait, because the thread that calls may be the one that
+/// drives: they return [`SendError`] with the command, to be sent again after the next turn.
+///
+/// # Errors
+/// [`SendError`] hands the command back: the mailbox is full, or the manager has ended.
+pub struct Handle<A: Addr = NodeAddr> {
+    sender: Sender<Message<A>>,
+    clock: StdArc<dyn Clock>,
+    deadline: Option<Duration>,
+    /// There is a writer's thread of its own to wait for.
+    may_wait: bool,
+    /// The policy of the mailbox is to wait.
+    blocks: bool,
+}
+
+type Asked<A> = Result<Ticket<Applied, CommandError>, SendError<A>>;
+
+impl<A: Addr> Handle<A> {
+    pub(super) fn new(
+        sender: Sender<Message<A>>,
+        clock: StdArc<dyn Clock>,
+        may_wait: bool,
+        policy: Backpressure,
+    ) -> Self {
+        Self { sender, clock, deadline: None, may_wait, blocks: policy == Backpressure::Block }
+    }
+
+    /// A handle whose commands expire `timeout` after they are sent: one that was not applied by then is
+    /// never applied, and its ticket says [`CommandError::Expired`].
+    ///
+    /// What a transport reports (streams, dials, endpoints, accounting) never expires: it says what has
+    /// happened, and a link that did not learn of it would wait for it.
+    #[must_use]
+    pub fn with_deadline(&self, timeout: Duration) -> Self {
+        Self { deadline: Some(timeout), ..self.clone() }
+    }
+
+    /// Manages a net. It starts switched off.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `InvalidNet`, `NetExists` or
+    /// `LimitReached`.
+    pub fn add_net(&self, net: NetId, config: NetConfig) -> Asked<A> {
+        self.submit(Command::AddNet { net, config })
+    }
+
+    /// Stops managing a net: switches it off first.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`.
+    pub fn remove_net(&self, net: NetId) -> Asked<A> {
+        self.submit(Command::RemoveNet { net })
+    }
+
+    /// Switches a net on or off. Switching it off ends its memberships and every link that only this net
+    /// kept; streams that the peer opened stay, as members of nothing.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`.
+    pub fn set_net_condition(&self, net: NetId, active: bool) -> Asked<A> {
+        self.submit(Command::SetNetCondition { net, active })
+    }
+
+    /// Switches the whole manager on or off. While it is off nothing is dialled or asked for, and new streams
+    /// are refused; what is connected stays.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back.
+    pub fn set_condition(&self, active: bool) -> Asked<A> {
+        self.submit(Command::SetCondition { active })
+    }
+
+    /// A net wants a link: `Created`, `Associated` (the link was there for another reason) or
+    /// `AlreadyAssociated`. Puts the address on the hot list of the net.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`, `UnknownNet` or
+    /// `LimitReached`.
+    pub fn create_link(&self, addr: A, net: NetId) -> Asked<A> {
+        self.submit(Command::CreateLink { addr, net })
+    }
+
+    /// Says where a node listens: the answer to `Effect::Resolve`, or beforehand.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `UnknownLink`, `NotDialable`, `LinkBusy`
+    /// or `Endpoint`.
+    pub fn update_link(&self, addr: A, endpoint: SocketAddr) -> Asked<A> {
+        self.submit(Command::UpdateLink { addr, endpoint })
+    }
+
+    /// Closes a link, whatever keeps it, and forgets it.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `UnknownLink`.
+    pub fn delete_link(&self, addr: A) -> Asked<A> {
+        self.submit(Command::DeleteLink { addr })
+    }
+
+    /// The answer to `Effect::Resolve` when nothing is known.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back.
+    pub fn resolve_failed(&self, addr: A) -> Asked<A> {
+        self.submit(Command::ResolveFailed { addr })
+    }
+
+    /// A stream with a node appeared. The first one becomes the primary, later ones are `Secondary`.
+    ///
+    /// A stream that is not accepted is closed again through `Effect::CloseStreams`. The ticket then says
+    /// `Stale` (a stream of ours whose dial was given up), or fails with `BlankAddr`, `OwnAddr`,
+    /// `Inactive`, `UnknownLink` (a stream of ours to a node that nobody asked for) or `LimitReached`.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back.
+    pub fn add_stream(&self, addr: A, stream: StreamId, direction: Direction) -> Asked<A> {
+        self.submit(Command::AddStream { addr, stream, direction })
+    }
+
+    /// A stream died and another one takes over as the primary; memberships stay.
+    ///
+    /// Where the link has neither of the two, or the new one is ours without a dial, the new one is closed
+    /// again through `Effect::CloseStreams`.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back.
+    pub fn replace_stream(&self, addr: A, old: StreamId, new: StreamId, direction: Direction) -> Asked<A> {
+        self.submit(Command::ReplaceStream { addr, old, new, direction })
+    }
+
+    /// A stream died. With the last one the memberships end.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back.
+    pub fn delete_stream(&self, addr: A, stream: StreamId) -> Asked<A> {
+        self.submit(Command::DeleteStream { addr, stream })
+    }
+
+    /// The outcome of announcing a net on a stream. `accepted` makes the node a member; otherwise the net
+    /// lets the link go, and with its last reason the link is closed.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `UnknownNet` or `NetInactive`.
+    pub fn account_link(&self, net: NetId, addr: A, stream: StreamId, accepted: bool) -> Asked<A> {
+        self.submit(Command::AccountLink { net, addr, stream, accepted })
+    }
+
+    /// A dial reached the node: the answer to `Effect::Dial`, sent after `add_stream`.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back.
+    pub fn dial_connected(&self, addr: A, dial: DialId) -> Asked<A> {
+        self.submit(Command::DialConnected { addr, dial })
+    }
+
+    /// A dial failed, or the connection that it made broke. With `last` the dialer has given up; otherwise it
+    /// goes on by itself and reports `dial_connected` or the last failure under the same identity.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back.
+    pub fn dial_failed(&self, addr: A, dial: DialId, last: bool) -> Asked<A> {
+        self.submit(Command::DialFailed { addr, dial, last })
+    }
+
+    /// Asks for candidates now, for every active net that is short of links.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back.
+    pub fn request_links(&self) -> Asked<A> {
+        self.submit(Command::RequestLinks)
+    }
+
+    /// Wakes up now the links whose time has come.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back.
+    pub fn wake_up(&self) -> Asked<A> {
+        self.submit(Command::WakeUp)
+    }
+
+    /// Whether the manager has ended: every method returns `Closed`.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Sends any command.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back.
+    pub fn submit(&self, command: Command<A>) -> Asked<A> {
+        let (priority, report) = (command.priority(), command.is_report());
+        let timeout = self.deadline.filter(|_| !report);
+        let deadline = timeout.and_then(|timeout| self.clock.now().checked_add(timeout));
+        let (completion, ticket) = ticket_with();
+        let message = Message::Command(Envelope { command, completion, deadline });
+        match self.send(priority, report, message) {
+            Ok(None) => Ok(ticket),
+            Ok(Some(victim)) => {
+                victim.refuse(CommandError::Shed);
+                Ok(ticket)
+            }
+            Err((kind, message)) => Err(message.into_refusal(kind)),
+        }
+    }
+
+    /// Puts a message into the mailbox, by the policy for its kind. `Ok` may carry a victim that was shed.
+    fn send(&self, priority: Priority, report: bool, message: Message<A>) -> SentMessage<A> {
+        if report && self.may_wait {
+            // Without a bound: the writer never waits for anybody, so it makes room.
+            return match self.sender.send_timeout(priority, message, Duration::MAX) {
+                Ok(()) => Ok(None),
+                Err(error) => Err((refusal(error.is_closed()), error.into_inner())),
+            };
+        }
+        if self.may_wait || !self.blocks {
+            return match self.sender.send(priority, message) {
+                Ok(sent) => Ok(sent.into_victim().map(|victim| victim.value)),
+                Err(error) => Err((refusal(error.is_closed()), error.into_inner())),
+            };
+        }
+        match self.sender.try_send(priority, message) {
+            Ok(()) => Ok(None),
+            Err(error) => Err((refusal(error.is_closed()), error.into_inner())),
+        }
+    }
+
+    /// Asks the writer to end, waiting up to `timeout` for room.
+    pub(super) fn send_shutdown(&self, message: Message<A>, timeout: Duration) -> bool {
+        self.sender.send_timeout(Priority::Critical, message, timeout).is_ok()
+    }
+
+    /// Has the writer look again at how much the transport has left.
+    pub(super) fn wake_writer(&self) {
+        self.sender.wake();
+    }
+}
+
+type SentMessage<A> = Result<Option<Message<A>>, (SendErrorKind, Message<A>)>;
+
+fn refusal(closed: bool) -> SendErrorKind {
+    if closed { SendErrorKind::Closed } else { SendErrorKind::Full }
+}
+
+impl<A: Addr> Clone for Handle<A> {
+    fn clone(&self) -> Self {
+        Self {
+            sender: self.sender.clone(),
+            clock: self.clock.clone(),
+            deadline: self.deadline,
+            may_wait: self.may_wait,
+            blocks: self.blocks,
+        }
+    }
+}
+
+impl<A: Addr> fmt::Debug for Handle<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("closed", &self.is_closed())
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}

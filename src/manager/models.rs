@@ -1,0 +1,232 @@
+//! Models of the whole manager: producers, a reader, a transport, a shutdown.
+//!
+//! Under shuttle (and on plain threads); too large for loom, which explores the mailbox, the tickets and the
+//! cell by themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
+#![cfg(not(switchboard_loom))]
+
+use std::time::Duration;
+
+use super::{CommandError, Config, Effect, Filter, Handle, LinkManager, LinksSnapshot, Outcome};
+use crate::clock::{Clock, ManualClock};
+use crate::link::{Direction, NetConfig, NetId, NodeAddr, StreamId};
+use crate::mailbox::{Backpressure, Capacities};
+use crate::sync::StdArc;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::model::{model, spawn};
+use crate::ticket::{Ticket, ticket};
+
+const NET: NetId = NetId(1);
+const LONG: Duration = Duration::from_secs(3_600);
+
+fn config() -> Config {
+    // A capacity of 1: every send may have to wait for the writer.
+    let capacities = Capacities::try_from([1; 4]).unwrap().backpressure(Backpressure::Block);
+    Config::default().tick(LONG).capacities(capacities)
+}
+
+fn open(handle: &Handle<NodeAddr>) {
+    let added = handle.add_net(NET, NetConfig::new().min_links(0)).unwrap();
+    assert!(added.wait().is_ok());
+    assert!(handle.set_net_condition(NET, true).unwrap().wait().is_ok());
+}
+
+/// The count of a net is the number of addresses listed for it, and each address has a record that agrees.
+fn assert_coherent(snapshot: &LinksSnapshot<NodeAddr>) {
+    let listed: Vec<_> = snapshot.addrs(NET, Filter::All).collect();
+    assert_eq!(listed.len(), snapshot.count(NET));
+    for addr in listed {
+        let link = snapshot.get(addr).unwrap();
+        assert!(link.is_member(NET) && link.primary().is_some());
+    }
+}
+
+/// Whoever saw a ticket complete finds the change in any snapshot taken after, until the manager is closed;
+/// and a command that was accepted ends.
+#[test]
+fn two_producers_a_reader_and_a_shutdown() {
+    model(|| {
+        let transport = |_: Effect<NodeAddr>, _: &Handle<NodeAddr>| {};
+        let builder = LinkManager::builder(config()).clock(ManualClock::new()).transport(transport);
+        let manager = builder.spawn().unwrap();
+        let handle = manager.handle();
+        open(&handle);
+
+        let producers: Vec<_> = (1..=2)
+            .map(|node| {
+                let (handle, links) = (manager.handle(), manager.links());
+                spawn(move || {
+                    let (addr, stream) = (NodeAddr(node), StreamId(node));
+                    let Ok(added) = handle.add_stream(addr, stream, Direction::Downlink) else { return };
+                    let Ok(added) = added.wait() else { return };
+                    assert_eq!(added.outcome, Outcome::Done);
+                    let snapshot = links.snapshot();
+                    assert!(snapshot.version() >= added.version);
+                    assert!(snapshot.nets().is_empty() || snapshot.get(&addr).is_some());
+
+                    let Ok(joined) = handle.account_link(NET, addr, stream, true) else { return };
+                    let Ok(joined) = joined.wait() else { return };
+                    assert_eq!(joined.outcome, Outcome::Done);
+                    let snapshot = links.snapshot();
+                    assert!(
+                        snapshot.nets().is_empty()
+                            || snapshot.get(&addr).is_some_and(|link| link.is_member(NET))
+                    );
+                })
+            })
+            .collect();
+
+        let links = manager.links();
+        let reader = spawn(move || {
+            let mut reader = links.reader();
+            let mut last = reader.snapshot().version();
+            for _ in 0..4 {
+                let snapshot = reader.snapshot();
+                assert!(snapshot.version() >= last);
+                last = snapshot.version();
+                assert_coherent(snapshot);
+            }
+        });
+
+        // The deadline of a model passes at once, so the report may be short of an answer; the end is the
+        // same.
+        let _ = manager.shutdown(LONG);
+        assert!(producers.into_iter().all(|producer| producer.join().is_ok()));
+        assert!(reader.join().is_ok());
+    });
+}
+
+/// Shutdown applies every command that was accepted and refuses every other one: none is lost between the
+/// two.
+#[test]
+fn a_shutdown_applies_exactly_what_was_accepted() {
+    model(|| {
+        let clock = ManualClock::new();
+        let config = Config::default().tick(LONG);
+        let mut driver = LinkManager::<NodeAddr>::builder(config).clock(clock.clone()).build().unwrap();
+        let producers: Vec<_> = (1..=2)
+            .map(|node| {
+                let handle = driver.handle();
+                spawn(move || {
+                    let mut accepted = 0;
+                    for round in 0..2 {
+                        let net = NetId(10 * node + round);
+                        match handle.add_net(net, NetConfig::new()) {
+                            Ok(ticket) => {
+                                assert!(ticket.wait().is_ok_and(|applied| applied.outcome == Outcome::Done));
+                                accepted += 1;
+                            }
+                            Err(error) => assert!(error.is_closed() || error.is_full()),
+                        }
+                    }
+                    accepted
+                })
+            })
+            .collect();
+        let _ = driver.run_once(clock.now());
+        let report = driver.shutdown(clock.now());
+        let links = driver.links();
+        drop(driver);
+        let accepted: u64 = producers.into_iter().map(|producer| producer.join().unwrap()).sum();
+        assert_eq!(report.refused, 0);
+        assert_eq!(links.snapshot().stats().commands(), accepted);
+        assert!(links.snapshot().nets().is_empty());
+    });
+}
+
+/// The transport is woken by the effect, its callback uses the handle, and nobody waits for anybody in a
+/// circle.
+#[test]
+fn a_callback_that_calls_back_into_the_handle_never_deadlocks() {
+    model(|| {
+        let (answered, answer) = ticket();
+        let mut answered = Some(answered);
+        let transport = move |effect: Effect<NodeAddr>, handle: &Handle<NodeAddr>| {
+            if let Effect::Announce { addr, net, stream } = effect {
+                let joined = handle.account_link(net, addr, stream, true).unwrap();
+                // Waiting for the writer is legal here: the writer never waits for the transport.
+                let joined = joined.wait();
+                assert!(joined.is_ok_and(|applied| applied.outcome == Outcome::Done));
+                if let Some(answered) = answered.take() {
+                    let _ = answered.complete(());
+                }
+            }
+        };
+        let builder = LinkManager::builder(config()).clock(ManualClock::new()).transport(transport);
+        let manager = builder.spawn().unwrap();
+        let handle = manager.handle();
+        open(&handle);
+        let other = {
+            let handle = manager.handle();
+            spawn(move || {
+                let _ = handle.add_stream(NodeAddr(2), StreamId(2), Direction::Downlink);
+                let _ = handle.delete_stream(NodeAddr(2), StreamId(2));
+            })
+        };
+        let _ = handle.add_stream(NodeAddr(1), StreamId(1), Direction::Downlink);
+        handle.create_link(NodeAddr(1), NET).unwrap();
+        assert_eq!(answer.wait(), Ok(()));
+        assert!(other.join().is_ok());
+        let snapshot = manager.links().snapshot();
+        assert!(snapshot.count(NET) == 1);
+        assert_coherent(&snapshot);
+        let _ = manager.shutdown(LONG);
+    });
+}
+
+/// B11: the death of a stream and the accounting for it, sent by different threads, in any order.
+#[test]
+fn accounting_for_a_stream_never_outlives_it() {
+    model(|| {
+        let transport = |_: Effect<NodeAddr>, _: &Handle<NodeAddr>| {};
+        let builder = LinkManager::builder(config()).clock(ManualClock::new()).transport(transport);
+        let manager = builder.spawn().unwrap();
+        let (handle, links) = (manager.handle(), manager.links());
+        open(&handle);
+        let (addr, old, new) = (NodeAddr(1), StreamId(1), StreamId(2));
+        assert!(handle.add_stream(addr, old, Direction::Downlink).unwrap().wait().is_ok());
+        let accounting = {
+            let handle = handle.clone();
+            spawn(move || handle.account_link(NET, addr, old, true).unwrap().wait().unwrap())
+        };
+        // The stream dies and the node comes back with another one, which nobody has accounted for.
+        let deleted = handle.delete_stream(addr, old).unwrap();
+        let added = handle.add_stream(addr, new, Direction::Downlink).unwrap();
+        assert!(deleted.wait().is_ok() && added.wait().is_ok());
+        let outcome = accounting.join().unwrap().outcome;
+        assert!(matches!(outcome, Outcome::Done | Outcome::Stale));
+        let snapshot = links.snapshot();
+        assert_eq!(snapshot.count(NET), 0);
+        assert_coherent(&snapshot);
+        let _ = manager.shutdown(LONG);
+    });
+}
+
+/// A writer that is gone is visible: every ticket ends, every call is refused, nothing hangs.
+#[test]
+fn a_dropped_manager_ends_every_ticket() {
+    model(|| {
+        let transport = |_: Effect<NodeAddr>, _: &Handle<NodeAddr>| {};
+        let builder = LinkManager::builder(config()).clock(ManualClock::new()).transport(transport);
+        let manager = builder.spawn().unwrap();
+        let stop = StdArc::new(AtomicBool::new(false));
+        let producer = {
+            let (handle, stop) = (manager.handle(), stop.clone());
+            spawn(move || {
+                let mut nets = 0;
+                // Relaxed: the flag carries nothing.
+                while !stop.load(Ordering::Relaxed) && nets < 3 {
+                    nets += 1;
+                    match handle.add_net(NetId(nets), NetConfig::new()).map(Ticket::wait) {
+                        Ok(Ok(_) | Err(CommandError::Closed)) | Err(_) => {}
+                        Ok(Err(error)) => panic!("{error}"),
+                    }
+                }
+            })
+        };
+        drop(manager);
+        // Relaxed: the flag carries nothing.
+        stop.store(true, Ordering::Relaxed);
+        assert!(producer.join().is_ok());
+    });
+}
