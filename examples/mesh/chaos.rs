@@ -1,0 +1,85 @@
+//! What goes wrong, and when.
+
+use std::mem::discriminant;
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::time::Instant;
+
+use crate::options::Options;
+use crate::stream::Order;
+
+/// One blow against the mesh.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Strike {
+    /// A connection breaks: `Order::Reset` or `Order::Freeze`.
+    Cut(Order),
+    /// A node deletes one of its links, for no reason that the peer would know.
+    Forget,
+    /// A node dies, and comes back after a moment.
+    Kill,
+}
+
+/// When the first cut and the first kill come, as parts of the whole: even a short and quiet run sees both.
+const FIRST_CUT: f64 = 0.15;
+const FIRST_KILL: f64 = 0.3;
+
+/// A strike that found nobody to hit is repeated after this pause.
+const REPEAT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The strikes of one run: a Poisson process of the given rate, and the two that always come.
+pub(crate) struct Schedule {
+    rng: Rng,
+    rate: f64,
+    next: Option<Instant>,
+    owed: Vec<(Instant, Strike)>,
+}
+
+impl Schedule {
+    pub(crate) fn new(options: &Options, start: Instant, rng: Rng) -> Self {
+        let length = f64::from(options.seconds);
+        let at = |part: f64| start + Duration::from_secs_f64(length * part);
+        let mut schedule = Self { rng, rate: options.churn, next: None, owed: Vec::new() };
+        if !options.is_quiet() {
+            schedule.owed.push((at(FIRST_CUT), Strike::Cut(Order::Reset)));
+            schedule.owed.push((at(FIRST_KILL), Strike::Kill));
+            schedule.next = schedule.after(start);
+        }
+        schedule
+    }
+
+    /// When the next strike comes.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        self.owed.iter().map(|(at, _)| *at).chain(self.next).min()
+    }
+
+    /// A strike whose time has come.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Strike> {
+        if let Some(place) = self.owed.iter().position(|(at, _)| *at <= now) {
+            return Some(self.owed.swap_remove(place).1);
+        }
+        let at = self.next.filter(|at| *at <= now)?;
+        self.next = self.after(at);
+        Some(match self.rng.u8(..20) {
+            0..6 => Strike::Kill,
+            6..8 => Strike::Forget,
+            8..11 => Strike::Cut(Order::Freeze),
+            _ => Strike::Cut(Order::Reset),
+        })
+    }
+
+    /// A strike hit nobody: it is owed.
+    pub(crate) fn owe(&mut self, strike: Strike, now: Instant) {
+        // One of each kind at most: strikes that cannot be had do not pile up.
+        let is_owed = self.owed.iter().any(|(_, owed)| discriminant(owed) == discriminant(&strike));
+        if !is_owed {
+            self.owed.push((now + REPEAT_PAUSE, strike));
+        }
+    }
+
+    /// The time between two strikes is exponentially distributed.
+    fn after(&mut self, at: Instant) -> Option<Instant> {
+        let seconds = -(1.0 - self.rng.f64()).ln() / self.rate;
+        at.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+    }
+}

@@ -1,0 +1,204 @@
+//! The threads that ask questions all the while.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use hdrhistogram::Histogram;
+use switchboard::{Filter, Links, LinksReader, LinksSnapshot, NetId, NodeAddr, Table, Version};
+
+use crate::options::Options;
+use crate::run::Failure;
+use crate::totals::addr_of;
+
+/// The nodes that are alive, by index. A table of this crate: the supervisor writes it, the query threads
+/// read it.
+pub(crate) type Roster = Table<u16, Alive>;
+
+/// One life of a node.
+#[derive(Clone)]
+pub(crate) struct Alive {
+    /// Counts the lives. Versions begin anew with each.
+    pub(crate) life: u32,
+    pub(crate) links: Links,
+}
+
+/// Questions asked of a node before it is the next one's turn.
+const QUESTIONS: u32 = 64;
+
+/// Findings that are spelled out. The rest are counted.
+const FINDINGS_MAX: usize = 8;
+
+/// How long a thread rests while no node is alive.
+const REST: Duration = Duration::from_millis(5);
+
+/// What one thread, or all of them, found.
+pub(crate) struct Answers {
+    /// Nanoseconds per query, each timed by itself: some 25 ns of it are the clock's own.
+    pub(crate) query_ns: Histogram<u64>,
+    pub(crate) versions_went_backwards: u64,
+    /// Snapshots that contradicted themselves.
+    pub(crate) contradictions: u64,
+    /// The first of both kinds.
+    pub(crate) findings: Vec<String>,
+}
+
+impl Answers {
+    fn new() -> Result<Self, Failure> {
+        let query_ns = Histogram::new_with_max(60_000_000_000, 3)?;
+        Ok(Self { query_ns, versions_went_backwards: 0, contradictions: 0, findings: Vec::new() })
+    }
+
+    fn note(&mut self, finding: impl FnOnce() -> String) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding());
+        }
+    }
+}
+
+/// The query threads, running.
+pub(crate) struct Queries {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Answers>>,
+}
+
+impl Queries {
+    /// Starts as many threads as the flags say.
+    pub(crate) fn start(options: &Options, roster: &Roster, nets: &[NetId]) -> Result<Self, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let spawn = |number: u16| -> Result<_, Failure> {
+            let asker = Asker {
+                roster: roster.clone(),
+                nodes: options.nodes,
+                nets: nets.to_vec(),
+                stop: Arc::clone(&stop),
+                rng: Rng::with_seed(options.seed().wrapping_add(u64::from(number))),
+                watched: HashMap::new(),
+                answers: Answers::new()?,
+            };
+            Ok(thread::Builder::new().name(format!("query-{number}")).spawn(move || asker.run())?)
+        };
+        let threads = (0..options.readers).map(spawn).collect::<Result<_, _>>()?;
+        Ok(Self { stop, threads })
+    }
+
+    /// Stops all threads and adds up what they found. Waits for them: not for an async task.
+    pub(crate) fn finish(self) -> Result<Answers, Failure> {
+        // Relaxed: the threads only have to see it some time soon; joining them orders the rest.
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Answers::new()?;
+        for thread in self.threads {
+            let Ok(mut one) = thread.join() else {
+                all.contradictions += 1;
+                all.note(|| String::from("a query thread panicked"));
+                continue;
+            };
+            all.query_ns.add(&one.query_ns)?;
+            all.versions_went_backwards += one.versions_went_backwards;
+            all.contradictions += one.contradictions;
+            all.findings.append(&mut one.findings);
+        }
+        Ok(all)
+    }
+}
+
+/// One query thread.
+struct Asker {
+    roster: Roster,
+    nodes: u16,
+    nets: Vec<NetId>,
+    stop: Arc<AtomicBool>,
+    rng: Rng,
+    watched: HashMap<u16, Watched>,
+    answers: Answers,
+}
+
+/// A node in one life, as this thread reads it.
+struct Watched {
+    life: u32,
+    links: Links,
+    reader: LinksReader,
+    seen: Version,
+}
+
+impl Asker {
+    fn run(mut self) -> Answers {
+        let mut roster = self.roster.reader();
+        while !self.stop.load(Ordering::Relaxed) {
+            let snapshot = roster.snapshot().clone();
+            if snapshot.is_empty() {
+                thread::park_timeout(REST);
+            }
+            for (index, alive) in snapshot.iter() {
+                self.visit(*index, alive);
+            }
+        }
+        self.answers
+    }
+
+    fn visit(&mut self, index: u16, alive: &Alive) {
+        let known = self.watched.get(&index).is_some_and(|watched| watched.life == alive.life);
+        if !known {
+            let (reader, links) = (alive.links.reader(), alive.links.clone());
+            self.watched.insert(index, Watched { life: alive.life, seen: links.version(), links, reader });
+        }
+        let Some(watched) = self.watched.get_mut(&index) else { return };
+        for _ in 0..QUESTIONS {
+            let net = self.nets[self.rng.usize(..self.nets.len())];
+            let addr = addr_of(self.rng.u16(..self.nodes));
+            let kind = self.rng.u8(..8);
+            let begun = Instant::now();
+            let answer = ask(kind, watched.reader.snapshot(), net, addr);
+            let took = begun.elapsed();
+            std::hint::black_box(answer);
+            self.answers.query_ns.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        }
+        check_order(&mut self.answers, index, watched);
+        check_sense(&mut self.answers, index, watched.reader.snapshot(), &self.nets);
+    }
+}
+
+/// One question. Six of eight are points, one counts and one lists.
+fn ask(kind: u8, snapshot: &LinksSnapshot, net: NetId, addr: NodeAddr) -> usize {
+    match kind {
+        0 => snapshot.addrs(net, Filter::Established).count(),
+        1 | 2 => snapshot.count(net),
+        3 | 4 => usize::from(snapshot.contains(&addr, net)),
+        _ => snapshot.get(&addr).map_or(0, |link| link.memberships().len()),
+    }
+}
+
+/// Versions never go back, whichever way they are looked at.
+fn check_order(answers: &mut Answers, index: u16, watched: &mut Watched) {
+    let fresh = watched.links.snapshot().version();
+    let read = watched.reader.snapshot().version();
+    for (first, second) in [(watched.seen, fresh), (fresh, read)] {
+        if second < first {
+            answers.versions_went_backwards += 1;
+            answers.note(|| format!("node {index}: version {second:?} came after {first:?}"));
+        }
+    }
+    watched.seen = read;
+}
+
+/// A snapshot agrees with itself: the count of a net is the length of its list, and whoever is listed has a
+/// record that says so.
+fn check_sense(answers: &mut Answers, index: u16, snapshot: &LinksSnapshot, nets: &[NetId]) {
+    for net in nets {
+        let (count, listed) = (snapshot.count(*net), snapshot.addrs(*net, Filter::All).count());
+        let is_member = |addr: &&NodeAddr| snapshot.get(addr).is_some_and(|link| link.is_member(*net));
+        let members = snapshot.addrs(*net, Filter::All).filter(is_member).count();
+        if count != listed || members != listed {
+            answers.contradictions += 1;
+            let version = snapshot.version();
+            answers.note(|| {
+                format!(
+                    "node {index}, {version:?}, {net}: counts {count}, lists {listed}, with {members} members"
+                )
+            });
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The end of the run in figures.
+
+use std::fmt;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::options::Options;
+use crate::run::Outcome;
+use crate::truth::Breach;
+
+/// What `--json` prints. The names are a contract.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    nodes: u16,
+    nets: u16,
+    seconds: u32,
+    seed: u64,
+    /// Links established, counted at the side that dialled.
+    links_established: u64,
+    /// Dials that the managers asked for.
+    dials: u64,
+    /// Links established by a node to a peer to which it had one before.
+    reconnects: u64,
+    kills: u64,
+    cuts: u64,
+    /// Announcements refused on purpose.
+    refused: u64,
+    /// Connections accepted and never answered, on purpose. In the text only.
+    #[serde(skip)]
+    hung: u64,
+    /// Links that a node deleted. In the text only.
+    #[serde(skip)]
+    forgotten: u64,
+    /// Effects that only tell what happened. In the text only.
+    #[serde(skip)]
+    notices: u64,
+    commands: u64,
+    publishes: u64,
+    ghosts: usize,
+    disagreements: usize,
+    stale_answers: u64,
+    dropped_commands: u64,
+    query_ns: QueryTimes,
+    visible_us: VisibleTimes,
+    versions_went_backwards: u64,
+}
+
+/// Every query of the query threads, timed one by one; some 25 ns of each are the clock's own.
+#[derive(Debug, Serialize)]
+struct QueryTimes {
+    p50: u64,
+    p99: u64,
+    p999: u64,
+    max: u64,
+}
+
+/// From submitting a command, over the completion of its ticket, to a snapshot that contains the change: of
+/// every command whose outcome some task waited for, and with the time until the runtime ran that task again.
+#[derive(Debug, Serialize)]
+struct VisibleTimes {
+    p50: u64,
+    p99: u64,
+    max: u64,
+}
+
+impl Report {
+    pub(crate) fn new(options: &Options, outcome: &Outcome) -> Self {
+        let (links_established, reconnects) = outcome.totals.established();
+        let breaches =
+            |wanted: fn(&Breach) -> bool| outcome.breaches.iter().filter(|breach| wanted(breach)).count();
+        Self {
+            nodes: options.nodes,
+            nets: options.nets,
+            seconds: options.seconds,
+            seed: options.seed(),
+            links_established,
+            dials: outcome.sums.dials,
+            reconnects,
+            kills: outcome.kills,
+            cuts: outcome.cuts,
+            refused: outcome.totals.refused.get(),
+            hung: outcome.totals.hung.get(),
+            forgotten: outcome.forgotten,
+            notices: outcome.totals.notices.get(),
+            commands: outcome.sums.commands,
+            publishes: outcome.sums.publishes,
+            ghosts: breaches(|breach| matches!(breach, Breach::Ghost(_))),
+            disagreements: breaches(|breach| matches!(breach, Breach::Disagreement(_))),
+            stale_answers: outcome.sums.stale_answers,
+            dropped_commands: outcome.totals.dropped_commands.get(),
+            query_ns: QueryTimes::new(&outcome.answers.query_ns),
+            visible_us: VisibleTimes::new(&outcome.visible_us),
+            versions_went_backwards: outcome.answers.versions_went_backwards,
+        }
+    }
+}
+
+impl QueryTimes {
+    fn new(times: &Histogram<u64>) -> Self {
+        let at = |quantile| times.value_at_quantile(quantile);
+        Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: times.max() }
+    }
+}
+
+impl VisibleTimes {
+    fn new(times: &Histogram<u64>) -> Self {
+        let at = |quantile| times.value_at_quantile(quantile);
+        Self { p50: at(0.5), p99: at(0.99), max: times.max() }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nodes, nets, seconds, seed, .. } = self;
+        writeln!(f, "{nodes} nodes, {nets} nets, {seconds} s, seed {seed}")?;
+        let Self { links_established, reconnects, dials, .. } = self;
+        writeln!(
+            f,
+            "links      {links_established} established by {dials} dials, {reconnects} of them again"
+        )?;
+        let Self { kills, cuts, refused, hung, forgotten, .. } = self;
+        writeln!(
+            f,
+            "chaos      {kills} kills, {cuts} cuts, {forgotten} links deleted, \
+             {refused} announcements refused, {hung} dials left hanging"
+        )?;
+        let Self { commands, publishes, stale_answers, dropped_commands, notices, .. } = self;
+        writeln!(
+            f,
+            "managers   {commands} commands in {publishes} versions, {notices} notices, \
+             {stale_answers} stale answers, {dropped_commands} commands dropped"
+        )?;
+        let QueryTimes { p50, p99, p999, max } = &self.query_ns;
+        writeln!(f, "queries    {p50} ns at the median, {p99} ns p99, {p999} ns p99.9, {max} ns at most")?;
+        let VisibleTimes { p50, p99, max } = &self.visible_us;
+        writeln!(
+            f,
+            "visible    {p50} us at the median, {p99} us p99, {max} us at most, from submit to snapshot"
+        )?;
+        let Self { ghosts, disagreements, versions_went_backwards, .. } = self;
+        write!(
+            f,
+            "truth      {ghosts} ghosts, {disagreements} disagreements, \
+             {versions_went_backwards} versions went backwards"
+        )
+    }
+}
+
+/// Everything that must not be, one line each. Empty: the run has passed.
+pub(crate) fn complaints(outcome: &Outcome) -> Vec<String> {
+    let mut complaints: Vec<String> = outcome.breaches.iter().map(ToString::to_string).collect();
+    if outcome.settled_after.is_none() && complaints.is_empty() {
+        complaints.push(String::from("the mesh came to order only in the last moment"));
+    }
+    complaints.extend(outcome.failures.iter().cloned());
+    complaints.extend(outcome.answers.findings.iter().cloned());
+    let totals = &outcome.totals;
+    for (count, what) in [
+        (outcome.answers.versions_went_backwards, "versions went backwards"),
+        (outcome.answers.contradictions, "snapshots contradicted themselves"),
+        (totals.dropped_commands.get(), "commands were dropped"),
+        (totals.unseen.get(), "tickets completed before their change could be seen"),
+        (totals.malformed.get(), "streams carried malformed frames"),
+    ] {
+        if count > 0 {
+            complaints.push(format!("{count} {what}"));
+        }
+    }
+    complaints
+}

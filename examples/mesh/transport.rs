@@ -1,0 +1,310 @@
+//! From the manager's effects to sockets: the transport, and the task of each node that owns its connections.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use switchboard::{DialId, Direction, Effect, Handle, NetId, NodeAddr, StreamId, Transport};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::local::Local;
+use crate::sockets::{Ended, Sockets};
+use crate::stream::{self, Greeted, Order, Stream};
+use crate::truth::Socket;
+use crate::wire::Frame;
+
+/// Connections that may be saying hello at the same time. More of them wait in the listener's backlog.
+const GREETINGS_MAX: usize = 64;
+
+/// How often a broken uplink is dialled again before the manager is told that the dial is over.
+const QUICK_TRIES: u32 = 2;
+
+/// The pause in front of each quick try.
+const QUICK_PAUSE: Duration = Duration::from_millis(60);
+
+/// How long this transport waits for a dial, at times: the manager's own limit is longer.
+const PATIENCE_SHORT: Duration = Duration::from_millis(700);
+
+/// How long it waits at other times: then the manager's limit comes first, and its cancellation ends the
+/// dial.
+const PATIENCE_LONG: Duration = Duration::from_secs(5);
+
+/// The pause after the listener failed, so that a lasting failure does not become a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// Hands the effects of one manager to the task that carries them out.
+pub(crate) struct MeshTransport {
+    pub(crate) effects: mpsc::Sender<Effect<NodeAddr>>,
+}
+
+impl Transport<NodeAddr> for MeshTransport {
+    /// Runs on the manager's own thread for effects, where waiting is allowed: neither the writer nor the
+    /// async runtime waits with it.
+    fn on_effect(&mut self, effect: Effect<NodeAddr>, _handle: &Handle<NodeAddr>) {
+        // An error means that the node was killed: its effects concern nobody any more.
+        let _ = self.effects.blocking_send(effect);
+    }
+}
+
+/// What the supervisor asks of a node.
+pub(crate) enum Request {
+    /// Break a random connection, if there is one.
+    Cut {
+        /// `Order::Reset` or `Order::Freeze`.
+        how: Order,
+        /// Whether there was one.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Delete a random link, if there is one. Answers whether there was.
+    Forget(oneshot::Sender<bool>),
+    /// List the connections.
+    Sockets(oneshot::Sender<Vec<Socket>>),
+}
+
+/// A dial of the manager, from the effect that started it to its end.
+struct Dialer {
+    dial: DialId,
+    endpoint: SocketAddr,
+    stage: Stage,
+}
+
+enum Stage {
+    /// A task is at it.
+    Dialling(AbortHandle),
+    /// It made this stream.
+    Up(StreamId),
+}
+
+/// How a task that dialled ended.
+struct Dialled {
+    addr: NodeAddr,
+    dial: DialId,
+    greeted: Option<Greeted>,
+}
+
+/// The owner of everything that one node has with the network: one task, so that nothing needs a lock and the
+/// manager hears of each stream in the order of events.
+pub(crate) struct Switch {
+    local: Local,
+    listener: TcpListener,
+    effects: mpsc::Receiver<Effect<NodeAddr>>,
+    requests: mpsc::Receiver<Request>,
+    rng: Rng,
+    dialers: HashMap<NodeAddr, Dialer>,
+    dials: JoinSet<Dialled>,
+    greetings: JoinSet<Option<Greeted>>,
+    sockets: Sockets,
+}
+
+impl Switch {
+    pub(crate) fn new(
+        local: Local,
+        listener: TcpListener,
+        effects: mpsc::Receiver<Effect<NodeAddr>>,
+        requests: mpsc::Receiver<Request>,
+        rng: Rng,
+    ) -> Self {
+        Self {
+            local,
+            listener,
+            effects,
+            requests,
+            rng,
+            dialers: HashMap::new(),
+            dials: JoinSet::new(),
+            greetings: JoinSet::new(),
+            sockets: Sockets::default(),
+        }
+    }
+
+    /// Works until it is aborted.
+    pub(crate) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                Some(effect) = self.effects.recv() => self.carry_out(effect).await,
+                Some(request) = self.requests.recv() => self.comply(request).await,
+                Some(ended) = self.sockets.next_ended() => self.stream_ended(ended).await,
+                // A dial that was cancelled, and a greeting that panicked, need nothing more.
+                Some(dialled) = self.dials.join_next() => if let Ok(dialled) = dialled {
+                    self.dial_ended(dialled).await;
+                },
+                Some(greeted) = self.greetings.join_next() => if let Ok(Some(greeted)) = greeted {
+                    self.open(greeted, Direction::Downlink).await;
+                },
+                accepted = self.listener.accept(), if self.greetings.len() < GREETINGS_MAX => {
+                    self.greet(accepted).await;
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect<NodeAddr>) {
+        match effect {
+            Effect::Resolve { addr } => self.resolve(addr).await,
+            Effect::Dial { addr, endpoint, dial, .. } => self.dial(addr, endpoint, dial, None),
+            Effect::CancelDial { addr, dial } => {
+                if self.dialers.get(&addr).is_some_and(|dialer| dialer.dial == dial) {
+                    self.hang_up(addr);
+                }
+            }
+            Effect::CloseDialer { addr } => self.hang_up(addr),
+            // The answer comes when the stream has ended, as it does for every stream.
+            Effect::CloseStreams { streams, .. } => streams.into_iter().for_each(|id| self.sockets.close(id)),
+            Effect::Announce { addr, net, stream } => self.announce(addr, net, stream).await,
+            Effect::RequestLinks { net, needed } => self.offer(net, needed).await,
+            _ => self.local.totals.notices.add(1),
+        }
+    }
+
+    async fn comply(&mut self, request: Request) {
+        // The supervisor gone while it waits for an answer: nobody wants it.
+        match request {
+            Request::Cut { how, reply } => drop(reply.send(self.sockets.tell_any(how, &mut self.rng))),
+            Request::Forget(reply) => drop(reply.send(self.forget_any().await)),
+            Request::Sockets(reply) => drop(reply.send(self.sockets.list())),
+        }
+    }
+
+    async fn forget_any(&mut self) -> bool {
+        let links = self.local.links.snapshot();
+        let mut peers: Vec<NodeAddr> = links.links().map(|link| *link.addr()).collect();
+        // The order of a table is no order: sorted, so that the seed alone decides.
+        peers.sort_unstable();
+        let Some(peer) = self.rng.choice(peers) else { return false };
+        self.local.post(|handle| handle.delete_link(peer)).await;
+        true
+    }
+
+    async fn resolve(&self, addr: NodeAddr) {
+        match self.local.book.snapshot().get(&addr).copied() {
+            Some(endpoint) => self.local.post(|handle| handle.update_link(addr, endpoint)).await,
+            None => self.local.post(|handle| handle.resolve_failed(addr)).await,
+        }
+    }
+
+    /// Offers peers to a net that is short of links: whoever is in the address book, was not tried just now
+    /// and is no member yet.
+    async fn offer(&mut self, net: NetId, needed: u32) {
+        let links = self.local.links.snapshot();
+        let ignored: Vec<NodeAddr> = links.ignored(net, Instant::now()).copied().collect();
+        let book = self.local.book.snapshot();
+        let is_candidate = |addr: &NodeAddr| {
+            *addr != self.local.addr
+                && !ignored.contains(addr)
+                && links.get(addr).is_none_or(|link| !link.is_member(net) && !link.nets().contains(&net))
+        };
+        let mut candidates: Vec<(NodeAddr, SocketAddr)> = book
+            .iter()
+            .filter(|(addr, _)| is_candidate(addr))
+            .map(|(addr, endpoint)| (*addr, *endpoint))
+            .collect();
+        // The order of a table is no order: sorted, so that the seed alone decides.
+        candidates.sort_unstable();
+        self.rng.shuffle(&mut candidates);
+        for (addr, endpoint) in candidates.into_iter().take(needed as usize) {
+            self.local.post(|handle| handle.create_link(addr, net)).await;
+            // The manager asks for what it was not told: now and then it has to.
+            if self.rng.u8(..4) > 0 {
+                // Both travel in one lane, so the link is there when its endpoint arrives.
+                self.local.post(|handle| handle.update_link(addr, endpoint)).await;
+            }
+        }
+    }
+
+    /// Starts to dial; with `quick` set, as a repair that tries so often.
+    fn dial(&mut self, addr: NodeAddr, endpoint: SocketAddr, dial: DialId, quick: Option<u32>) {
+        self.hang_up(addr);
+        let own = self.local.addr;
+        let patience = if self.rng.bool() { PATIENCE_SHORT } else { PATIENCE_LONG };
+        let task = self.dials.spawn(async move {
+            let mut greeted = None;
+            for _ in 0..quick.unwrap_or(1) {
+                if quick.is_some() {
+                    sleep(QUICK_PAUSE).await;
+                }
+                greeted = timeout(patience, stream::dial(own, addr, endpoint)).await.ok().flatten();
+                if greeted.is_some() {
+                    break;
+                }
+            }
+            Dialled { addr, dial, greeted }
+        });
+        self.dialers.insert(addr, Dialer { dial, endpoint, stage: Stage::Dialling(task) });
+    }
+
+    async fn dial_ended(&mut self, Dialled { addr, dial, greeted }: Dialled) {
+        // A dial that was cancelled when it had just succeeded: the connection is dropped here.
+        let Some(dialer) = self.dialers.get(&addr).filter(|dialer| dialer.dial == dial) else { return };
+        let endpoint = dialer.endpoint;
+        let Some(greeted) = greeted else {
+            self.dialers.remove(&addr);
+            return self.local.post(|handle| handle.dial_failed(addr, dial, true)).await;
+        };
+        self.local.totals.count_established(self.local.addr, addr);
+        // First the stream, then the success of the dial that made it.
+        let id = self.open(greeted, Direction::Uplink).await;
+        self.dialers.insert(addr, Dialer { dial, endpoint, stage: Stage::Up(id) });
+        self.local.post(|handle| handle.dial_connected(addr, dial)).await;
+    }
+
+    /// Gives up the dial to a node, and the connection that it made.
+    fn hang_up(&mut self, addr: NodeAddr) {
+        match self.dialers.remove(&addr).map(|dialer| dialer.stage) {
+            Some(Stage::Dialling(task)) => task.abort(),
+            Some(Stage::Up(id)) => self.sockets.close(id),
+            None => {}
+        }
+    }
+
+    async fn greet(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        let Ok((socket, remote)) = accepted else { return sleep(ACCEPT_PAUSE).await };
+        let hangs = self.local.faults.hangs(&mut self.rng);
+        self.greetings.spawn(stream::accept(self.local.clone(), socket, remote, hangs));
+    }
+
+    /// A connection is ready: tells the manager, and lets it run.
+    async fn open(&mut self, Greeted { peer, ends, wire }: Greeted, direction: Direction) -> StreamId {
+        let id = self.local.totals.next_stream();
+        let registered = self.local.submit(|handle| handle.add_stream(peer, id, direction)).await;
+        let (local, rng) = (self.local.clone(), self.rng.fork());
+        let socket = Socket { id, peer, direction, ends };
+        self.sockets.open(socket, |orders| Stream { local, peer, id, wire, orders, rng }.run(registered));
+        id
+    }
+
+    async fn announce(&mut self, addr: NodeAddr, net: NetId, stream: StreamId) {
+        if !self.sockets.tell(stream, Order::Send(Frame::Announce(net))) {
+            self.local.post(|handle| handle.account_link(net, addr, stream, false)).await;
+        }
+    }
+
+    /// A stream has ended, for whatever reason: tells the manager which other one takes over, if there is
+    /// one, and repairs an uplink that broke.
+    async fn stream_ended(&mut self, Ended { id, peer, successor, broke }: Ended) {
+        match successor {
+            Some((new, direction)) => {
+                let _ = self.local.apply(|handle| handle.replace_stream(peer, id, new, direction)).await;
+                // What was agreed upon on the old stream has to be said on the new one: the peer may have
+                // seen the old one end before the new one came, and have forgotten.
+                self.sockets.tell(new, Order::Refresh);
+            }
+            None => self.local.post(|handle| handle.delete_stream(peer, id)).await,
+        }
+        let Some(dialer) = self.dialers.get(&peer) else { return };
+        let Stage::Up(stream) = dialer.stage else { return };
+        if stream != id {
+            return;
+        }
+        let (dial, endpoint) = (dialer.dial, dialer.endpoint);
+        self.dialers.remove(&peer);
+        self.local.post(|handle| handle.dial_failed(peer, dial, !broke)).await;
+        if broke {
+            self.dial(peer, endpoint, dial, Some(QUICK_TRIES));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The ground truth: both ends of every connection, compared.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::net::SocketAddr;
+
+use switchboard::{Direction, Link, LinkState, LinksSnapshot, NetId, NodeAddr, StreamId};
+
+/// One connection, as the node that has it sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Socket {
+    pub(crate) id: StreamId,
+    pub(crate) peer: NodeAddr,
+    pub(crate) direction: Direction,
+    /// This end and the peer's: what tells a connection apart from all others, at both nodes.
+    pub(crate) ends: (SocketAddr, SocketAddr),
+}
+
+/// One node: what its manager says, and what its transport has.
+pub(crate) struct View {
+    pub(crate) addr: NodeAddr,
+    pub(crate) links: LinksSnapshot,
+    pub(crate) sockets: Vec<Socket>,
+}
+
+/// Something that is not as it has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Breach {
+    /// A member of a net without a live stream.
+    Ghost(String),
+    /// Two ends of a link, or the two halves of a node, say different things.
+    Disagreement(String),
+    /// A net below its minimum.
+    Short(String),
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ghost(what) => write!(f, "ghost: {what}"),
+            Self::Disagreement(what) => write!(f, "disagreement: {what}"),
+            Self::Short(what) => write!(f, "short of links: {what}"),
+        }
+    }
+}
+
+/// Compares all nodes with each other. Empty when all is well.
+pub(crate) fn check(views: &[View], nets: &[NetId], min_links: u16) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    let everyone: HashMap<NodeAddr, &View> = views.iter().map(|view| (view.addr, view)).collect();
+    let ends: HashMap<(SocketAddr, SocketAddr), (NodeAddr, &Socket)> = views
+        .iter()
+        .flat_map(|view| view.sockets.iter().map(|socket| (socket.ends, (view.addr, socket))))
+        .collect();
+    for view in views {
+        check_links(view, &mut breaches);
+        check_sockets(view, &ends, &mut breaches);
+        check_peers(view, &everyone, &mut breaches);
+        check_minimum(view, nets, usize::from(min_links), &mut breaches);
+    }
+    breaches
+}
+
+/// Within one node: every stream of a link is a connection, and no member is without one.
+fn check_links(view: &View, breaches: &mut Vec<Breach>) {
+    let live: HashSet<(NodeAddr, StreamId, Direction)> =
+        view.sockets.iter().map(|socket| (socket.peer, socket.id, socket.direction)).collect();
+    let me = view.addr;
+    for link in view.links.links() {
+        let peer = *link.addr();
+        let is_live = |stream: &&switchboard::Stream| live.contains(&(peer, stream.id, stream.direction));
+        for stream in link.streams().iter().filter(|stream| !is_live(stream)) {
+            breaches.push(Breach::Disagreement(format!(
+                "{me} lists {} with {peer}, which is no more",
+                stream.id
+            )));
+        }
+        if !link.memberships().is_empty() && !link.primary().as_ref().is_some_and(|primary| is_live(&primary))
+        {
+            let nets = link.memberships();
+            breaches
+                .push(Breach::Ghost(format!("{peer} is a member of {nets:?} at {me} without a live stream")));
+        }
+        if link.state() == LinkState::Established && !has_uplink(link) {
+            breaches
+                .push(Breach::Disagreement(format!("{me} calls {peer} established, but did not dial it")));
+        }
+    }
+}
+
+fn has_uplink(link: &Link<NodeAddr>) -> bool {
+    link.streams().iter().any(|stream| stream.direction == Direction::Uplink)
+}
+
+/// Every connection belongs to a link, and its other end says the opposite direction.
+fn check_sockets(
+    view: &View,
+    ends: &HashMap<(SocketAddr, SocketAddr), (NodeAddr, &Socket)>,
+    breaches: &mut Vec<Breach>,
+) {
+    let me = view.addr;
+    let mut disagree = |what: String| breaches.push(Breach::Disagreement(what));
+    for socket in &view.sockets {
+        let Socket { id, peer, direction, ends: (here, there) } = *socket;
+        let listed =
+            view.links.get(&peer).is_some_and(|link| link.streams().iter().any(|stream| stream.id == id));
+        if !listed {
+            disagree(format!("{me} has {id} with {peer} and no link for it"));
+        }
+        match ends.get(&(there, here)) {
+            None => disagree(format!("{me} has {id} with {peer}, which knows nothing of it")),
+            Some((other, _)) if *other != peer => {
+                disagree(format!("{me} takes {id} for one with {peer}, but it is one with {other}"));
+            }
+            Some((_, opposite)) if opposite.peer != me => {
+                disagree(format!(
+                    "{peer} takes {} for one with {}, but it is one with {me}",
+                    opposite.id, opposite.peer
+                ));
+            }
+            Some((_, opposite)) if opposite.direction == direction => {
+                disagree(format!("{me} and {peer} both call {id} {direction:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Every link that is in use is one at the other end too, for the same nets.
+fn check_peers(view: &View, everyone: &HashMap<NodeAddr, &View>, breaches: &mut Vec<Breach>) {
+    let me = view.addr;
+    for link in view.links.links() {
+        let peer = *link.addr();
+        let here: BTreeSet<NetId> = link.memberships().iter().copied().collect();
+        let back = everyone.get(&peer).and_then(|other| other.links.get(&me));
+        let there: BTreeSet<NetId> = back.iter().flat_map(|link| link.memberships()).copied().collect();
+        // A pair that disagrees is seen from both ends and reported from one of them.
+        if here != there && (me < peer || back.is_none()) {
+            breaches.push(Breach::Disagreement(format!(
+                "{me} shares {here:?} with {peer}, but {peer} {there:?}"
+            )));
+        }
+        if !link.streams().is_empty() && back.is_none() {
+            breaches
+                .push(Breach::Disagreement(format!("{me} has a link with {peer}, but {peer} has none back")));
+        }
+    }
+}
+
+fn check_minimum(view: &View, nets: &[NetId], min_links: usize, breaches: &mut Vec<Breach>) {
+    for net in nets {
+        let count = view.links.count(*net);
+        if count < min_links {
+            let me = view.addr;
+            breaches.push(Breach::Short(format!("{me} has {count} links in {net}, and wants {min_links}")));
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The example `mesh`: the program as its users run it, and the protocol underneath.
+
+// Whatever is expected here is what the test is about.
+#![allow(clippy::expect_used)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+#[path = "../examples/mesh/truth.rs"]
+mod truth;
+// The example alone needs the socket under a connection.
+#[allow(dead_code)]
+#[path = "../examples/mesh/wire.rs"]
+mod wire;
+
+/// The example that `cargo test` built beside this test.
+fn mesh(flags: &[&str]) -> Output {
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("a test is in target/<profile>/deps");
+    let name = format!("mesh{}", std::env::consts::EXE_SUFFIX);
+    let program: PathBuf = [profile.as_os_str(), "examples".as_ref(), name.as_ref()].iter().collect();
+    assert!(
+        program.is_file(),
+        "{} is missing: plain `cargo test` builds it; otherwise run `cargo build --example mesh` first",
+        program.display()
+    );
+    Command::new(&program).args(flags).output().expect("the example starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The object in the last line of standard output.
+fn report(output: &Output) -> Value {
+    let stdout = text(&output.stdout);
+    let last = stdout.lines().last().unwrap_or_default();
+    serde_json::from_str(last)
+        .unwrap_or_else(|error| panic!("{error} in {last:?}; stderr: {}", text(&output.stderr)))
+}
+
+fn number(report: &Value, path: &str) -> u64 {
+    report.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("no number {path} in {report}"))
+}
+
+#[test]
+fn a_mesh_under_fire_ends_with_both_ends_of_every_link_in_agreement() {
+    let output = mesh(&["--nodes", "4", "--seconds", "2", "--churn", "4", "--seed", "7", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).lines().count(), 1, "one object, and nothing else");
+    let report = report(&output);
+    for (field, expected) in [("/nodes", 4), ("/nets", 2), ("/seconds", 2), ("/seed", 7)] {
+        assert_eq!(number(&report, field), expected, "{field}");
+    }
+    for field in ["/ghosts", "/disagreements", "/dropped_commands", "/versions_went_backwards"] {
+        assert_eq!(number(&report, field), 0, "{field}");
+    }
+    for field in ["/links_established", "/reconnects", "/kills", "/cuts", "/dials", "/commands", "/publishes"]
+    {
+        assert!(number(&report, field) > 0, "{field}");
+    }
+    for field in ["/refused", "/stale_answers"] {
+        number(&report, field);
+    }
+    let query = ["p50", "p99", "p999", "max"].map(|field| number(&report, &format!("/query_ns/{field}")));
+    assert!(query[0] > 0 && query.is_sorted(), "{query:?}");
+    let visible = ["p50", "p99", "max"].map(|field| number(&report, &format!("/visible_us/{field}")));
+    assert!(visible[2] > 0 && visible.is_sorted(), "{visible:?}");
+}
+
+#[test]
+fn a_quiet_mesh_without_readers_reports_in_words() {
+    let flags = [
+        "--nodes",
+        "3",
+        "--nets",
+        "1",
+        "--min-links",
+        "2",
+        "--seconds",
+        "1",
+        "--churn",
+        "0",
+        "--readers",
+        "0",
+    ];
+    let output = mesh(&flags);
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(stdout.contains("3 nodes, 1 nets, 1 s"), "{stdout}");
+    assert!(stdout.contains("0 kills, 0 cuts, 0 links deleted, 0 announcements refused"), "{stdout}");
+    assert!(stdout.contains("0 ghosts, 0 disagreements"), "{stdout}");
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused_with_a_reason() {
+    for (flags, reason) in [
+        (&["--nodes", "0"][..], "0 is not in 1..=256"),
+        (&["--nodes", "-1"], "invalid value '-1'"),
+        (&["--nodes", "many"], "invalid value 'many'"),
+        (&["--nodes", "4", "--min-links", "4"], "a node of 4 has 3 peers"),
+        (&["--nodes", "1"], "a node of 1 has 0 peers"),
+        (&["--nets", "0"], "0 is not in 1..=64"),
+        (&["--seconds", "0"], "0 is not in 1..=86400"),
+        (&["--churn", "-1"], "not in 0..=1000"),
+        (&["--churn=-inf"], "not in 0..=1000"),
+        (&["--churn", "inf"], "not in 0..=1000"),
+        (&["--churn", "NaN"], "not in 0..=1000"),
+        (&["--churn", "often"], "not a number"),
+        (&["--readers", "65"], "65 is not in 0..=64"),
+        (&["--seed", "x"], "invalid value 'x'"),
+        (&["--frobnicate"], "unexpected argument '--frobnicate'"),
+    ] {
+        let output = mesh(flags);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {stderr}");
+        assert!(stderr.contains(reason), "{flags:?}: {stderr}");
+        assert!(output.stdout.is_empty(), "{flags:?}");
+    }
+}
+
+mod protocol {
+    use super::wire::{BODY_LEN_MAX, ErrorCode, Frame, Wire, WireError};
+    use switchboard::{NetId, NodeAddr};
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    const FRAMES: [Frame; 6] = [
+        Frame::Hello(NodeAddr(0x0102_0304_0506_0708)),
+        Frame::Announce(NetId(u64::MAX - 1)),
+        Frame::AnnounceAck(NetId(1)),
+        Frame::Error(NetId(7), ErrorCode::NOT_WANTED),
+        Frame::Ping,
+        Frame::Pong,
+    ];
+
+    fn run<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+    }
+
+    /// What a peer that sends `bytes` and closes is understood to say, up to the first error.
+    fn read(bytes: &[u8]) -> (Vec<Frame>, Option<WireError>) {
+        run(async {
+            let (mut peer, socket) = duplex(64 * 1024);
+            peer.write_all(bytes).await.expect("room for all");
+            drop(peer);
+            let mut wire = Wire::new(socket);
+            let mut frames = Vec::new();
+            loop {
+                match wire.next().await {
+                    Ok(Some(frame)) => frames.push(frame),
+                    Ok(None) => return (frames, None),
+                    Err(error) => return (frames, Some(error)),
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn frames_survive_the_wire_whole_and_byte_by_byte() {
+        let bytes: Vec<u8> = FRAMES.into_iter().flat_map(Frame::encode).collect();
+        let (frames, error) = read(&bytes);
+        assert_eq!((frames.as_slice(), error.is_none()), (&FRAMES[..], true));
+
+        let trickled = run(async {
+            // One byte of room: every byte arrives alone.
+            let (mut peer, socket) = duplex(1);
+            let mut wire = Wire::new(socket);
+            let send = async move { peer.write_all(&bytes).await.expect("the reader lives") };
+            let receive = async {
+                let mut frames = Vec::new();
+                while let Ok(Some(frame)) = wire.next().await {
+                    frames.push(frame);
+                }
+                frames
+            };
+            tokio::join!(send, receive).1
+        });
+        assert_eq!(trickled, FRAMES);
+    }
+
+    #[test]
+    fn malformed_frames_are_errors_after_what_was_sound() {
+        let framed = |body: &[u8]| [&(body.len() as u32).to_le_bytes()[..], body].concat();
+        let too_long = BODY_LEN_MAX as u32 + 1;
+        for (bytes, expected) in [
+            (0_u32.to_le_bytes().to_vec(), "a frame of 0 bytes: expected 1 to 64"),
+            (too_long.to_le_bytes().to_vec(), "a frame of 65 bytes: expected 1 to 64"),
+            (u32::MAX.to_le_bytes().to_vec(), "a frame of 4294967295 bytes: expected 1 to 64"),
+            (framed(&[0]), "no frame of kind 0 has a payload of 0 bytes"),
+            (framed(&[7, 1]), "no frame of kind 7 has a payload of 1 bytes"),
+            (framed(&[1; 8]), "no frame of kind 1 has a payload of 7 bytes"),
+            (framed(&[4; 9]), "no frame of kind 4 has a payload of 8 bytes"),
+            (framed(&[5, 0]), "no frame of kind 5 has a payload of 1 bytes"),
+            (vec![9, 0, 0], "the stream ended inside a frame"),
+            (framed(&[2; 9])[..12].to_vec(), "the stream ended inside a frame"),
+        ] {
+            let bytes = [Frame::Ping.encode(), bytes].concat();
+            let (frames, error) = read(&bytes);
+            assert_eq!(frames, [Frame::Ping], "{expected}");
+            assert_eq!(error.expect(expected).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn noise_never_panics() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut errors = 0;
+        for _ in 0..2_000 {
+            let len = rng.usize(..200);
+            let mut bytes: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(len).collect();
+            // Mostly a plausible length, so that bodies are reached as well.
+            if let (true, Some(first)) = (rng.u8(..4) > 0, bytes.first_chunk_mut::<4>()) {
+                *first = rng.u32(1..=64).to_le_bytes();
+            }
+            errors += u32::from(read(&bytes).1.is_some());
+        }
+        assert!(errors > 1_000, "noise was taken for frames");
+    }
+}
+
+/// The judge itself: what is in order passes, and every kind of breach is found.
+mod judge {
+    use std::net::SocketAddr;
+
+    use super::truth::{Breach, Socket, View, check};
+    use switchboard::{
+        Clock, Command, Config, Direction, Driver, Effect, LinkManager, ManualClock, NetConfig, NetId,
+        NodeAddr, StreamId,
+    };
+
+    const A: NodeAddr = NodeAddr(1);
+    const B: NodeAddr = NodeAddr(2);
+    const NET: NetId = NetId(1);
+    const UP: StreamId = StreamId(10);
+    const DOWN: StreamId = StreamId(20);
+
+    fn end(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    struct Node {
+        driver: Driver,
+        clock: ManualClock,
+    }
+
+    impl Node {
+        /// A node without a network.
+        fn new(addr: NodeAddr) -> Self {
+            let clock = ManualClock::new();
+            let driver = LinkManager::builder(Config::default()).own_addr(addr).clock(clock.clone()).build();
+            let mut node = Self { driver: driver.expect("the defaults are valid"), clock };
+            node.tell([
+                Command::AddNet { net: NET, config: NetConfig::new().min_links(1) },
+                Command::SetNetCondition { net: NET, active: true },
+            ]);
+            node
+        }
+
+        fn tell(&mut self, commands: impl IntoIterator<Item = Command<NodeAddr>>) -> Vec<Effect<NodeAddr>> {
+            for command in commands {
+                drop(self.driver.handle().submit(command).expect("room for all"));
+            }
+            let _due = self.driver.run_once(self.clock.now());
+            self.driver.effects().collect()
+        }
+
+        fn view(&self, addr: NodeAddr, socket: Socket) -> View {
+            View { addr, links: self.driver.links().snapshot(), sockets: vec![socket] }
+        }
+    }
+
+    /// `A`, which dialled `B`.
+    fn dialler() -> View {
+        let mut node = Node::new(A);
+        let effects = node.tell([
+            Command::CreateLink { addr: B, net: NET },
+            Command::UpdateLink { addr: B, endpoint: end(2) },
+        ]);
+        let dial = effects.into_iter().find_map(|effect| match effect {
+            Effect::Dial { dial, .. } => Some(dial),
+            _ => None,
+        });
+        node.tell([
+            Command::AddStream { addr: B, stream: UP, direction: Direction::Uplink },
+            Command::DialConnected { addr: B, dial: dial.expect("a dial") },
+            Command::AccountLink { net: NET, addr: B, stream: UP, accepted: true },
+        ]);
+        node.view(A, Socket { id: UP, peer: B, direction: Direction::Uplink, ends: (end(1), end(2)) })
+    }
+
+    /// `B`, which was dialled.
+    fn dialled(accounted: bool) -> View {
+        let mut node = Node::new(B);
+        node.tell([Command::AddStream { addr: A, stream: DOWN, direction: Direction::Downlink }]);
+        if accounted {
+            node.tell([Command::AccountLink { net: NET, addr: A, stream: DOWN, accepted: true }]);
+        }
+        node.view(B, Socket { id: DOWN, peer: A, direction: Direction::Downlink, ends: (end(2), end(1)) })
+    }
+
+    fn judged(views: [View; 2]) -> Vec<Breach> {
+        check(&views, &[NET], 1)
+    }
+
+    /// What is said about two nodes of which the second one was tampered with.
+    fn with_second(tamper: impl FnOnce(&mut View)) -> String {
+        let mut second = dialled(true);
+        tamper(&mut second);
+        judged([dialler(), second]).iter().map(|breach| format!("{breach}\n")).collect()
+    }
+
+    #[test]
+    fn a_pair_in_agreement_passes() {
+        assert_eq!(judged([dialler(), dialled(true)]), []);
+    }
+
+    #[test]
+    fn a_net_at_one_end_only_is_a_disagreement_and_a_shortage() {
+        let breaches = judged([dialler(), dialled(false)]);
+        assert!(matches!(breaches[..], [Breach::Disagreement(_), Breach::Short(_)]), "{breaches:?}");
+    }
+
+    #[test]
+    fn a_member_without_a_socket_is_a_ghost() {
+        let said = with_second(|second| second.sockets.clear());
+        assert!(said.contains("ghost: 0000::0000::0000::0001 is a member of [NetId(1)] at"), "{said}");
+        assert!(said.contains("lists stream 20"), "{said}");
+        assert!(said.contains("which knows nothing of it"), "{said}");
+    }
+
+    #[test]
+    fn a_socket_without_a_link_is_a_disagreement() {
+        let extra =
+            Socket { id: StreamId(21), peer: A, direction: Direction::Downlink, ends: (end(2), end(9)) };
+        let said = with_second(|second| second.sockets.push(extra));
+        assert!(said.contains("has stream 21 with 0000::0000::0000::0001 and no link for it"), "{said}");
+    }
+
+    #[test]
+    fn the_same_direction_at_both_ends_is_a_disagreement() {
+        let said = with_second(|second| second.sockets[0].direction = Direction::Uplink);
+        assert!(said.contains("both call stream 10 Uplink"), "{said}");
+    }
+
+    #[test]
+    fn an_end_that_belongs_to_somebody_else_is_a_disagreement() {
+        let said = with_second(|second| second.addr = NodeAddr(3));
+        assert!(
+            said.contains("takes stream 10 for one with 0000::0000::0000::0002, but it is one with"),
+            "{said}"
+        );
+        assert!(said.contains("has none back"), "{said}");
+    }
+}
