@@ -1,0 +1,11 @@
+//! Compares the tables of `switchboard` with what one would use in their place.
+//!
+//! The binary `compare` prints the tables; `benches/` has the headline workloads for criterion.
+
+pub mod data;
+pub mod measure;
+pub mod memory;
+pub mod peers;
+pub mod report;
+pub mod side;
+pub mod workloads;

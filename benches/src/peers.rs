@@ -1,0 +1,68 @@
+//! The maps that are compared, behind one interface each for the side that writes and the sides that read.
+
+use std::any::Any;
+
+use crate::data::{Key, Value};
+
+mod arc_swapped;
+mod concurrent;
+mod left_right;
+mod locked;
+mod switchboard;
+
+pub use arc_swapped::{Flat, Imbl, Rpds};
+pub use concurrent::{Dashmap, Papaya, SccIndex, SccMap};
+pub use left_right::{Evmap, LeftRight};
+pub use locked::{ParkingLot, StdLock};
+pub use switchboard::{Plain, Switchboard};
+
+/// The same hasher for everybody.
+pub type Hasher = foldhash::fast::RandomState;
+
+/// The write side of a map.
+pub trait Peer<K: Key, V: Value>: Send + Sized + 'static {
+    const NAME: &'static str;
+
+    /// What readers are made from.
+    type Source: Clone + Send + 'static;
+    type Reader<'a>: Read<K, V>;
+
+    fn new() -> Self;
+
+    fn source(&self) -> Self::Source;
+
+    /// A reader for one thread and one round: the cheapest way that the map offers to do many lookups.
+    fn reader(source: &Self::Source) -> Self::Reader<'_>;
+
+    fn put(&mut self, key: K, value: V);
+
+    fn publish(&mut self) {}
+
+    /// Writes that become visible together, as far as the map can do that.
+    fn put_all<'a>(&mut self, batch: impl Iterator<Item = &'a (K, V)>) {
+        for (key, value) in batch {
+            self.put(key.clone(), value.clone());
+        }
+        self.publish();
+    }
+
+    /// Something that keeps the present version alive, where there are versions.
+    fn hold(&self) -> Option<Box<dyn Any>> {
+        None
+    }
+
+    fn fill(&mut self, entries: &[(K, V)]) {
+        for batch in entries.chunks(64) {
+            self.put_all(batch.iter());
+        }
+    }
+}
+
+/// The read side of a map.
+pub trait Read<K, V> {
+    /// What `look` makes of the value of `key`.
+    fn with<R>(&mut self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R>;
+
+    /// Visits all entries.
+    fn for_each(&mut self, visit: impl FnMut(&K, &V));
+}

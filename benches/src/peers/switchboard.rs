@@ -1,0 +1,72 @@
+use std::any::Any;
+
+use switchboard::{Reader, Table, Writer};
+
+use super::{Peer, Read};
+use crate::data::{Key, Value};
+
+/// This crate, as it is made by default.
+pub struct Switchboard<K, V>(Side<K, V>);
+
+/// This crate without recycling: every publish copies the pages that it touches.
+pub struct Plain<K, V>(Side<K, V>);
+
+struct Side<K, V> {
+    writer: Writer<K, V>,
+    table: Table<K, V>,
+}
+
+impl<K: Key, V: Value> Side<K, V> {
+    fn new(recycles: bool) -> Self {
+        let (writer, table) = Table::builder().recycle(recycles).build();
+        Self { writer, table }
+    }
+}
+
+macro_rules! peer {
+    ($name:ident, $text:literal, $recycles:literal) => {
+        impl<K: Key, V: Value> Peer<K, V> for $name<K, V> {
+            const NAME: &'static str = $text;
+            type Source = Table<K, V>;
+            type Reader<'a> = Reader<K, V>;
+
+            fn new() -> Self {
+                Self(Side::new($recycles))
+            }
+
+            fn source(&self) -> Table<K, V> {
+                self.0.table.clone()
+            }
+
+            fn reader(table: &Table<K, V>) -> Reader<K, V> {
+                table.reader()
+            }
+
+            fn put(&mut self, key: K, value: V) {
+                self.0.writer.insert(key, value);
+            }
+
+            fn publish(&mut self) {
+                self.0.writer.publish();
+            }
+
+            fn hold(&self) -> Option<Box<dyn Any>> {
+                Some(Box::new(self.0.table.snapshot()))
+            }
+        }
+    };
+}
+
+peer!(Switchboard, "switchboard", true);
+peer!(Plain, "switchboard, recycle(false)", false);
+
+impl<K: Key, V: Value> Read<K, V> for Reader<K, V> {
+    #[inline]
+    fn with<R>(&mut self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
+        self.get(key).map(look)
+    }
+
+    fn for_each(&mut self, mut visit: impl FnMut(&K, &V)) {
+        self.snapshot().iter().for_each(|(key, value)| visit(key, value));
+    }
+}

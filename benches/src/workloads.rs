@@ -1,0 +1,49 @@
+//! What is measured, and what it must come to.
+
+use crate::measure::Plan;
+use crate::report::Report;
+
+mod groups;
+mod growth;
+mod manager;
+mod memory;
+mod tables;
+
+pub use tables::{tables, types};
+
+/// What a run was told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub plan: Plan,
+    pub sizes: Vec<usize>,
+    pub threads: Vec<usize>,
+    /// Names of workloads; empty: all.
+    pub wanted: Vec<String>,
+}
+
+impl Settings {
+    #[must_use]
+    pub fn wants(&self, workload: &str) -> bool {
+        self.wanted.is_empty() || self.wanted.iter().any(|wanted| wanted == workload)
+    }
+}
+
+type Workload = (&'static str, fn(&Settings, &mut Report));
+
+/// Runs everything that is wanted.
+#[must_use]
+pub fn run(settings: &Settings) -> Report {
+    let mut report = Report::default();
+    tables(settings, &mut report);
+    let others: [Workload; 5] = [
+        ("types", types),
+        ("growth", growth::growth),
+        ("groups", groups::groups),
+        ("memory", memory::memory),
+        ("manager", manager::manager),
+    ];
+    for (_, workload) in others.iter().filter(|(name, _)| settings.wants(name)) {
+        workload(settings, &mut report);
+    }
+    report
+}

@@ -1,0 +1,80 @@
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use switchboard::ticket::Ticket;
+use switchboard::{
+    Applied, CommandError, Config, Direction, Effect, Handle, LinkManager, Links, NetConfig, NetId, NodeAddr,
+    StreamId,
+};
+
+use super::{LINKS, Manager, NETS};
+use crate::data::Key;
+
+pub(super) struct Ours {
+    name: &'static str,
+    handle: Handle,
+    links: Links,
+    _manager: LinkManager,
+}
+
+impl Ours {
+    pub(super) fn new(name: &'static str) -> Self {
+        let manager =
+            LinkManager::builder(Config::default().batch(NonZeroUsize::new(256).expect("not zero")))
+                .own_addr(NodeAddr(u64::MAX))
+                .transport(|_: Effect<NodeAddr>, _: &Handle| {})
+                .spawn()
+                .expect("the configuration is valid");
+        let (handle, links) = (manager.handle(), manager.links());
+        for net in 1..=NETS {
+            let ready = handle.add_net(NetId(net), NetConfig::new().min_links(0));
+            ready.expect("there is room").wait().expect("the net is new");
+            let ready = handle.set_net_condition(NetId(net), true);
+            ready.expect("there is room").wait().expect("the net is there");
+        }
+        for number in 0..LINKS {
+            let (addr, stream) = (NodeAddr(u64::from_number(number)), StreamId(u64::from_number(number)));
+            drop(handle.add_stream(addr, stream, Direction::Downlink).expect("there is room"));
+            let member = handle.account_link(NetId(number % NETS + 1), addr, stream, true);
+            member.expect("there is room").wait().expect("the stream is there");
+        }
+        Self { name, handle, links, _manager: manager }
+    }
+}
+
+impl Manager for Ours {
+    type Pending = Ticket<Applied, CommandError>;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn send(&self, addr: u64, comes: bool) -> Self::Pending {
+        let (addr, stream) = (NodeAddr(addr), StreamId(addr));
+        let sent = if comes {
+            self.handle.add_stream(addr, stream, Direction::Downlink)
+        } else {
+            self.handle.delete_stream(addr, stream)
+        };
+        sent.expect("reports wait for room")
+    }
+
+    fn wait(&self, pending: Self::Pending) {
+        pending.wait().expect("the command is applied");
+    }
+
+    fn count(&self, net: u64) -> usize {
+        self.links.snapshot().count(NetId(net))
+    }
+
+    fn read(&self, stop: &AtomicBool) {
+        let mut reader = self.links.reader();
+        // Relaxed: nothing is handed over with the flag.
+        while !stop.load(Ordering::Relaxed) {
+            for number in 0..256 {
+                black_box(reader.snapshot().get(&NodeAddr(u64::from_number(number * 31 % LINKS))));
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! A link manager that is driven by hand, with commands and answers in any order, true or false.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use switchboard::mailbox::{Backpressure, Capacities};
+use switchboard::ticket::Ticket;
+use switchboard::{
+    AddressPolicy, Applied, Clock, Command, CommandError, Config, DialId, Direction, Driver, Effect, Filter,
+    Handle, LinkManager, LinkState, LinksSnapshot, ManualClock, NetConfig, NetId, NodeAddr, RetryPolicy,
+    StreamId, Timing,
+};
+
+use super::bytes::Bytes;
+
+const OWN: NodeAddr = NodeAddr(1);
+
+struct Case {
+    driver: Driver<NodeAddr>,
+    handle: Handle<NodeAddr>,
+    clock: ManualClock,
+    tickets: Vec<Ticket<Applied, CommandError>>,
+    /// Every dial that was asked for: names are never used twice.
+    dials: HashSet<DialId>,
+    last_dial: u64,
+    waiting: Vec<Effect<NodeAddr>>,
+}
+
+/// The first bytes choose the configuration, the others what happens.
+pub fn run(bytes: &[u8]) {
+    let mut bytes = Bytes::new(bytes);
+    let clock = ManualClock::new();
+    let driver =
+        LinkManager::<NodeAddr>::builder(config(&mut bytes)).own_addr(OWN).clock(clock.clone()).build();
+    let driver = driver.expect("the configuration is valid");
+    let handle = driver.handle();
+    let mut case = Case {
+        driver,
+        handle,
+        clock,
+        tickets: Vec::new(),
+        dials: HashSet::new(),
+        last_dial: 0,
+        waiting: Vec::new(),
+    };
+    while let Some(op) = bytes.next() {
+        case.apply(op, &mut bytes);
+    }
+    case.end();
+}
+
+fn config(bytes: &mut Bytes<'_>) -> Config {
+    let flags = bytes.byte();
+    let some = |number| NonZeroUsize::new(number).expect("not zero");
+    let capacities = if flags & 1 == 0 { [64; 4] } else { [2, 3, 2, 1] };
+    let policy = match flags >> 1 & 3 {
+        0 => Backpressure::Block,
+        1 => Backpressure::ShedLowest,
+        _ => Backpressure::Reject,
+    };
+    let capacities = Capacities::try_from(capacities).expect("no capacity is zero").backpressure(policy);
+    let config = Config::default()
+        .capacities(capacities)
+        .timing(if flags & 8 == 0 { Timing::Prompt } else { Timing::Reference })
+        .addresses(AddressPolicy::new().allow_loopback(flags & 16 == 0))
+        .max_attempts(u32::from(flags >> 5 & 1) + 1)
+        .retry(RetryPolicy::Fixed(Duration::from_secs(if flags & 64 == 0 { 20 } else { 1 })))
+        .batch(some(if flags & 128 == 0 { 256 } else { 2 }));
+    let limits = bytes.byte();
+    let dial_timeout = (limits & 1 == 0).then_some(Duration::from_secs(60));
+    config
+        .dial_timeout(dial_timeout)
+        .max_links(if limits & 2 == 0 { 100 } else { 3 })
+        .max_nets(if limits & 4 == 0 { 100 } else { 2 })
+        .max_streams(if limits & 8 == 0 { 8 } else { 1 })
+        .max_hot(if limits & 16 == 0 { 100 } else { 2 })
+        .outbox(some(if limits & 32 == 0 { 1000 } else { 2 }))
+}
+
+impl Case {
+    fn apply(&mut self, op: u8, bytes: &mut Bytes<'_>) {
+        match op % 8 {
+            0..4 => {
+                let command = command(bytes, self.last_dial);
+                self.submit(command);
+            }
+            4 | 5 => self.turn(),
+            6 => self.answer(bytes),
+            _ => {
+                // From nothing to a quarter of an hour.
+                let seconds = [0, 1, 5, 10, 20, 60, 300, 901][bytes.below(8)];
+                self.clock.advance(Duration::from_secs(seconds));
+                self.turn();
+            }
+        }
+    }
+
+    fn submit(&mut self, command: Command<NodeAddr>) {
+        match self.handle.submit(command.clone()) {
+            Ok(ticket) => self.tickets.push(ticket),
+            Err(error) => {
+                assert!(error.is_full());
+                assert_eq!(error.into_inner(), command);
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        let before = self.driver.links().version();
+        let next = self.driver.run_once(now);
+        assert!(next.is_none_or(|next| next >= now));
+        self.collect();
+        let links = self.driver.links().snapshot();
+        assert!(links.version().as_u64() <= before.as_u64() + 1, "one turn publishes once");
+        check(&links);
+        let version = links.version();
+        self.tickets.retain_mut(|ticket| match ticket.try_take() {
+            None => true,
+            Some(Ok(applied)) => {
+                assert!(applied.version <= version, "a ticket completes after its version");
+                false
+            }
+            Some(Err(error)) => {
+                assert!(!matches!(error, CommandError::Panicked | CommandError::Closed), "{error}");
+                false
+            }
+        });
+    }
+
+    fn collect(&mut self) {
+        let effects: Vec<_> = self.driver.effects().collect();
+        for effect in effects {
+            if let Effect::Dial { dial, .. } = effect {
+                assert!(self.dials.insert(dial), "{dial} is used twice");
+                self.last_dial = dial.0;
+            }
+            // A stream with such a node is refused, and closed.
+            if !matches!(effect, Effect::CloseStreams { .. }) {
+                assert!(effect.addr().is_none_or(|addr| *addr != OWN && *addr != NodeAddr::BLANK));
+            }
+            self.waiting.push(effect);
+        }
+    }
+
+    /// Carries out an effect that waits, well or badly.
+    fn answer(&mut self, bytes: &mut Bytes<'_>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let index = bytes.below(self.waiting.len());
+        let well = bytes.byte();
+        match self.waiting.swap_remove(index) {
+            Effect::Resolve { addr } if well & 1 == 0 => {
+                self.submit(Command::UpdateLink { addr, endpoint: endpoint(well) });
+            }
+            Effect::Resolve { addr } => self.submit(Command::ResolveFailed { addr }),
+            Effect::Dial { addr, dial, .. } if well & 1 == 0 => {
+                let stream = StreamId(u64::from(well) + 100);
+                self.submit(Command::AddStream { addr, stream, direction: Direction::Uplink });
+                self.submit(Command::DialConnected { addr, dial });
+            }
+            Effect::Dial { addr, dial, .. } => {
+                self.submit(Command::DialFailed { addr, dial, last: well & 2 == 0 });
+            }
+            Effect::Announce { addr, net, stream } => {
+                self.submit(Command::AccountLink { net, addr, stream, accepted: well & 1 == 0 });
+            }
+            Effect::CloseStreams { addr, streams } => {
+                for stream in streams {
+                    self.submit(Command::DeleteStream { addr, stream });
+                }
+            }
+            Effect::RequestLinks { net, .. } => {
+                self.submit(Command::CreateLink { addr: NodeAddr(u64::from(well) % 8), net });
+            }
+            _ => {}
+        }
+    }
+
+    fn end(mut self) {
+        self.turn();
+        let report = self.driver.shutdown(self.clock.now());
+        assert_eq!(report.refused, 0);
+        let links = self.driver.links().snapshot();
+        assert!(links.is_empty() && links.nets().is_empty());
+        assert_eq!(links.version(), report.version);
+        for mut ticket in self.tickets {
+            assert!(ticket.try_take().is_some(), "every ticket ends");
+        }
+        let refused = self.handle.submit(Command::WakeUp);
+        assert!(refused.is_err_and(|error| error.is_closed()));
+    }
+}
+
+/// What holds in every version.
+fn check(links: &LinksSnapshot<NodeAddr>) {
+    let states = [LinkState::Disconnected, LinkState::Connecting, LinkState::Established];
+    for net in links.nets() {
+        let id = net.id();
+        let listed: HashSet<_> = links.addrs(id, Filter::All).copied().collect();
+        assert_eq!(links.count(id), links.addrs(id, Filter::All).count());
+        assert_eq!(links.count(id), listed.len(), "nobody is listed twice");
+        assert!(links.addrs(id, Filter::Established).all(|addr| listed.contains(addr)));
+        let by_kind: usize = [Direction::Uplink, Direction::Downlink]
+            .iter()
+            .flat_map(|direction| states.iter().map(|state| links.count_by(id, *direction, *state)))
+            .sum();
+        assert_eq!(by_kind, listed.len());
+        for addr in &listed {
+            let link = links.get(addr).expect("a member has a record");
+            assert!(link.is_member(id));
+            assert!(!link.streams().is_empty(), "a member has a live stream");
+        }
+        assert!(net.is_active() || listed.is_empty(), "a net that is off has no members");
+    }
+    assert_eq!(links.links().count(), links.len());
+    for link in links.links() {
+        let kept = !link.nets().is_empty() || !link.memberships().is_empty();
+        assert!(kept || !link.is_dialable() && !link.streams().is_empty(), "every link has a reason");
+        assert_ne!(*link.addr(), OWN);
+        assert_ne!(*link.addr(), NodeAddr::BLANK);
+        assert_eq!(links.get(link.addr()), Some(link));
+        for net in link.memberships().iter().chain(link.nets()) {
+            assert!(links.net(*net).is_some(), "a link names managed nets only");
+        }
+        let streams: HashSet<_> = link.streams().iter().map(|stream| stream.id).collect();
+        assert_eq!(streams.len(), link.streams().len());
+        assert_eq!(link.primary().map(|stream| stream.id), link.streams().first().map(|stream| stream.id));
+    }
+}
+
+fn endpoint(byte: u8) -> SocketAddr {
+    let port = u16::from(byte & 7);
+    match byte >> 3 & 3 {
+        0 => SocketAddr::from(([127, 0, 0, 1], port)),
+        1 => SocketAddr::from(([0, 0, 0, 0], port)),
+        _ => SocketAddr::from(([192, 0, 2, byte], port)),
+    }
+}
+
+fn command(bytes: &mut Bytes<'_>, last_dial: u64) -> Command<NodeAddr> {
+    let kind = bytes.byte();
+    let (addr, net) = (NodeAddr(u64::from(bytes.byte() % 8)), bytes.byte());
+    let net = NetId(if net == 255 { u64::MAX } else { u64::from(net % 4) });
+    let stream = |bytes: &mut Bytes<'_>| StreamId(u64::from(bytes.byte() % 16));
+    let direction = |bytes: &mut Bytes<'_>| {
+        if bytes.byte() & 1 == 0 { Direction::Uplink } else { Direction::Downlink }
+    };
+    // Mostly the newest dial, or one a little older.
+    let dial = |bytes: &mut Bytes<'_>| DialId(last_dial.saturating_sub(u64::from(bytes.byte() % 4)));
+    match kind % 20 {
+        0 => Command::AddNet { net, config: NetConfig::new().min_links(u32::from(bytes.byte() % 4)) },
+        1 => Command::AddNet { net, config: NetConfig::new().count_downlinks(false) },
+        2 => Command::RemoveNet { net },
+        3 | 4 => Command::SetNetCondition { net, active: bytes.byte() & 3 != 0 },
+        5 => Command::SetCondition { active: bytes.byte() & 3 != 0 },
+        6 | 7 => Command::CreateLink { addr, net },
+        8 => Command::UpdateLink { addr, endpoint: endpoint(bytes.byte()) },
+        9 => Command::DeleteLink { addr },
+        10 => Command::ResolveFailed { addr },
+        11 | 12 => Command::AddStream { addr, stream: stream(bytes), direction: direction(bytes) },
+        13 => Command::ReplaceStream {
+            addr,
+            old: stream(bytes),
+            new: stream(bytes),
+            direction: direction(bytes),
+        },
+        14 => Command::DeleteStream { addr, stream: stream(bytes) },
+        15 | 16 => Command::AccountLink { net, addr, stream: stream(bytes), accepted: bytes.byte() & 3 != 0 },
+        17 => Command::DialConnected { addr, dial: dial(bytes) },
+        18 => Command::DialFailed { addr, dial: dial(bytes), last: bytes.byte() & 1 == 0 },
+        _ if kind & 1 == 0 => Command::RequestLinks,
+        _ => Command::WakeUp,
+    }
+}

@@ -1,0 +1,35 @@
+//! Interpreters: any bytes are a sequence of operations, checked against a model. Shared by `tests/regressions.rs`
+//! and by the fuzz targets, so that what a fuzzer finds is replayed by `cargo test`.
+
+#![allow(dead_code, unreachable_pub)] // Each user takes a part.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // A panic is how these fail.
+
+mod bytes;
+#[cfg(feature = "manager")]
+pub mod driver;
+#[cfg(feature = "manager")]
+pub mod node_addr;
+pub mod table;
+
+use std::path::Path;
+
+/// Runs every file of `folder` through `run`; returns how many there were.
+pub fn replay(folder: &Path, run: fn(&[u8])) -> usize {
+    let Ok(files) = std::fs::read_dir(folder) else { return 0 };
+    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).filter(|path| path.is_file()).collect();
+    paths.sort();
+    for path in &paths {
+        println!("replaying {}", path.display());
+        run(&std::fs::read(path).unwrap());
+    }
+    paths.len()
+}
+
+/// Runs `cases` sequences of up to `len` bytes that are drawn from `seed`.
+pub fn replay_random(seed: u64, cases: usize, len: usize, run: fn(&[u8])) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    for _ in 0..cases {
+        let bytes: Vec<u8> = (0..rng.usize(0..=len)).map(|_| rng.u8(..)).collect();
+        run(&bytes);
+    }
+}

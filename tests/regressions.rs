@@ -1,0 +1,33 @@
+//! Replays what the fuzz targets once found, and some sequences drawn at random, through their interpreters.
+
+mod ops;
+
+use std::path::Path;
+
+/// Checked in beside the fuzz targets. A published package has no such folder: it replays what is drawn.
+fn folder(target: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/regressions").join(target)
+}
+
+fn replay(target: &str, len: usize, run: fn(&[u8])) {
+    let is_checked_out = folder("").exists();
+    assert!(ops::replay(&folder(target), run) > 0 || !is_checked_out, "no files for {target}");
+    ops::replay_random(1, 300, len, run);
+}
+
+#[test]
+fn tables_equal_their_models() {
+    replay("table", 400, ops::table::run);
+}
+
+#[cfg(feature = "manager")]
+#[test]
+fn node_addresses_survive_their_text_form() {
+    replay("node_addr", 30, ops::node_addr::run);
+}
+
+#[cfg(feature = "manager")]
+#[test]
+fn a_driver_keeps_its_promises_whatever_it_is_told() {
+    replay("driver", 400, ops::driver::run);
+}
