@@ -68,3 +68,7 @@ pub use table::{
     Change, ChangeSet, Changes, DefaultHashBuilder, DefaultHasher, Feed, FeedEvent, GroupIndex, Index, Iter,
     Reader, Snapshot, Table, TableBuilder, TableMemory, TableStats, Version, WaitError, Writer,
 };
+
+#[cfg(all(doctest, feature = "manager"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
