@@ -97,7 +97,6 @@ impl<K, V> PageMap<K, V> {
 
     #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
     /// Counts pages and bytes. O(pages).
-    #[cfg(test)]
     pub(crate) fn stats(&self) -> Stats {
         self.pages.stats()
     }
@@ -217,7 +216,6 @@ impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
 
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 /// What a map is made of. Pages shared with other versions count in full.
-#[cfg(test)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stats {
     pub(crate) entries: usize,

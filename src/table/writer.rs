@@ -262,6 +262,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        self.begin();
         // A removal of nothing stages nothing.
         self.view().map.get(hash, key)?;
         let (key, value) = self.stage(|state| state.remove(hash, key))?;
@@ -274,6 +275,7 @@ where
 
     /// The index over the staged state, for what it holds beyond the entries. Counts as a change.
     pub fn index_mut(&mut self) -> &mut I {
+        self.begin();
         self.open();
         self.dirty = true;
         match &mut self.staged {
@@ -321,17 +323,19 @@ where
             self.mend();
         }
         if self.staged.is_none() {
-            self.begin();
             let mut staged = self.recycle().unwrap_or_else(|| self.published.state().clone());
             staged.map.set_stamp(self.version().next().as_u64());
             self.staged = Some(staged);
         }
     }
 
-    /// Before the first operation of a batch is recorded: makes sure that there is a log if the batch has to be
-    /// known later. In the middle of a batch it does nothing: a log would not be complete.
+    /// At the start of each operation: if it is the first of its batch, makes sure that there is a log if the
+    /// batch has to be known later.
+    ///
+    /// Once for each operation: in between, the first follower may come, and a log that began then would lack
+    /// what the operation has not recorded.
     fn begin(&mut self) {
-        if self.staged.is_some() {
+        if self.dirty {
             return;
         }
         let is_followed = self.publisher.cell().is_followed();

@@ -61,26 +61,33 @@ fn drain(feed: &mut Feed<u64, u64>, mut position: u64) -> u64 {
 
 #[test]
 fn versions_are_contiguous_or_the_feed_has_lagged() {
-    model_each(|| {
-        let (mut writer, table) = Table::new();
-        publish(&mut writer);
-        let subscriber = table.clone();
-        let thread = spawn(move || {
-            let mut feed = subscriber.subscribe();
-            let start = check(feed.snapshot());
-            let position = drain(&mut feed, start);
-            (feed, position)
-        });
-        for _ in 0..2 {
-            publish(&mut writer);
-        }
-        let (mut feed, position) = thread.join().unwrap();
-        // One more, because loom lets a store and an earlier `fetch_max` of another thread change places, and
-        // then the counter of the cell is behind.
-        publish(&mut writer);
-        assert_eq!(drain(&mut feed, position), 4);
-        assert!(!feed.is_closed());
+    model_each(|| follow_publishes(true));
+}
+
+/// What is not recycled is recorded for feeds only, from the batch on that begins after the first came.
+#[test]
+fn a_version_is_recorded_as_a_whole_or_not_at_all() {
+    model_each(|| follow_publishes(false));
+}
+
+fn follow_publishes(recycles: bool) {
+    let (mut writer, table) = Table::builder().recycle(recycles).build();
+    publish(&mut writer);
+    let thread = spawn(move || {
+        let mut feed = table.subscribe();
+        let start = check(feed.snapshot());
+        let position = drain(&mut feed, start);
+        (feed, position)
     });
+    for _ in 0..2 {
+        publish(&mut writer);
+    }
+    let (mut feed, position) = thread.join().unwrap();
+    // One more, because loom lets a store and an earlier `fetch_max` of another thread change places, and
+    // then the counter of the cell is behind.
+    publish(&mut writer);
+    assert_eq!(drain(&mut feed, position), 4);
+    assert!(!feed.is_closed());
 }
 
 /// Who subscribed before the batches began, and is not slow, sees each; the writer lives on, so that each
