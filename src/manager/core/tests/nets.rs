@@ -1,0 +1,70 @@
+//! Nets that go off, and the end of everything.
+
+use super::*;
+
+#[test]
+fn a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest() {
+    // Scenario 12 and B26.
+    let mut bench = Bench::prompt();
+    bench.open(OTHER, 0);
+    bench.uplink(A, NET, 1);
+    bench.uplink(B, NET, 2);
+    bench.account(OTHER, B, 2, true).unwrap();
+    bench.done_stream(C, 3, Direction::Downlink);
+    bench.account(NET, C, 3, true).unwrap();
+    bench.turn();
+    bench.done(Command::SetNetCondition { net: NET, active: false });
+    let effects = bench.turn();
+    assert!(effects.contains(&Effect::CloseDialer { addr: A }));
+    assert_eq!(effects.len(), 2, "{effects:?}");
+    assert!(!bench.has(A));
+    assert_eq!(bench.link(B).memberships(), [OTHER]);
+    assert_eq!(bench.link(C).memberships(), []);
+    assert_eq!(bench.snapshot().count(NET), 0);
+    // On again: nothing is a member by itself.
+    bench.done(Command::SetNetCondition { net: NET, active: true });
+    assert_eq!(bench.apply(Command::SetNetCondition { net: NET, active: true }), Ok(Outcome::Unchanged));
+    assert_eq!(bench.snapshot().count(NET), 0);
+    // What only a membership kept ends with it.
+    bench.unstream(B, 2).unwrap();
+    assert!(!bench.has(B));
+}
+
+#[test]
+fn a_removed_net_is_unknown_and_keeps_nothing() {
+    let mut bench = Bench::prompt();
+    bench.uplink(A, NET, 1);
+    bench.done(Command::RemoveNet { net: NET });
+    assert!(!bench.has(A));
+    assert!(bench.snapshot().nets().is_empty());
+    bench.turn();
+    // Also links that were created for it while it was off.
+    bench.done(Command::AddNet { net: NET, config: NetConfig::new() });
+    bench.create(B, NET).unwrap();
+    bench.done(Command::RemoveNet { net: NET });
+    assert!(!bench.has(B));
+}
+
+#[test]
+fn the_count_is_told_once_per_net_and_version() {
+    let mut bench = Bench::prompt();
+    for (addr, stream) in [(A, 1), (B, 2), (C, 3)] {
+        bench.done_stream(addr, stream, Direction::Downlink);
+        bench.account(NET, addr, stream, true).unwrap();
+    }
+    assert_eq!(bench.turn(), [Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 3 }]);
+    assert_eq!(bench.turn(), []);
+}
+
+#[test]
+fn closing_ends_every_link_and_net() {
+    let mut bench = Bench::prompt();
+    bench.uplink(A, NET, 1);
+    bench.done_stream(B, 2, Direction::Downlink);
+    assert_eq!(bench.core.close(), 2);
+    let effects = bench.turn();
+    assert!(effects.contains(&Effect::CloseDialer { addr: A }));
+    assert!(effects.contains(&Effect::CloseStreams { addr: B, streams: vec![StreamId(2)] }));
+    let snapshot = bench.snapshot();
+    assert!(snapshot.is_empty() && snapshot.nets().is_empty());
+}

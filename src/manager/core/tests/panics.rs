@@ -1,0 +1,134 @@
+//! Addresses that panic.
+
+use std::cell::Cell;
+use std::hash::{Hash, Hasher};
+
+use super::*;
+use crate::link::Addr;
+use crate::manager::directory::LinkTable;
+
+thread_local! {
+    /// Operations on addresses until one panics; `None` for never.
+    static FUSE: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+fn burn() {
+    FUSE.with(|fuse| {
+        if let Some(left) = fuse.get() {
+            fuse.set(left.checked_sub(1));
+            if left == 0 {
+                // Without the noise of the panic hook.
+                std::panic::resume_unwind(Box::new("an address that panics"));
+            }
+        }
+    });
+}
+
+#[derive(Debug)]
+struct Fragile(u64);
+
+impl Clone for Fragile {
+    fn clone(&self) -> Self {
+        burn();
+        Self(self.0)
+    }
+}
+
+impl PartialEq for Fragile {
+    fn eq(&self, other: &Self) -> bool {
+        burn();
+        self.0 == other.0
+    }
+}
+
+impl Eq for Fragile {}
+
+impl Hash for Fragile {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        burn();
+        self.0.hash(state);
+    }
+}
+
+impl Addr for Fragile {
+    fn is_blank(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The version that holds all that is staged.
+fn view(core: &mut Core<Fragile>, table: &LinkTable<Fragile>, now: Instant) -> String {
+    core.publish(now);
+    let links = Links::new(table.clone(), Config::default().timing);
+    let snapshot = links.snapshot();
+    let mut all: Vec<_> = snapshot.links().map(|link| format!("{link:?}")).collect();
+    all.sort();
+    let mut listed: Vec<_> = snapshot.addrs(NET, Filter::All).map(|addr| addr.0).collect();
+    listed.sort_unstable();
+    let ignored: Vec<_> = snapshot.ignored(NET, now).map(|addr| addr.0).collect();
+    format!("{all:?} {listed:?} {ignored:?} {}", snapshot.count(NET))
+}
+
+/// Two nets and three links; a published part, and a part that is staged only.
+fn staged(now: Instant) -> (Core<Fragile>, LinkTable<Fragile>) {
+    let (mut core, table) = Core::<Fragile>::new(Config::default(), None, now);
+    for net in [NET, OTHER] {
+        core.apply(Command::AddNet { net, config: NetConfig::new() }, now).unwrap();
+        core.apply(Command::SetNetCondition { net, active: true }, now).unwrap();
+    }
+    for node in 1..4 {
+        if node == 2 {
+            core.publish(now);
+        }
+        let (addr, stream) = (Fragile(node), StreamId(node * 10));
+        core.apply(Command::AddStream { addr, stream, direction: Direction::Downlink }, now).unwrap();
+        core.apply(Command::CreateLink { addr: Fragile(node), net: NET }, now).unwrap();
+        let accounted = Command::AccountLink { net: NET, addr: Fragile(node), stream, accepted: true };
+        core.apply(accounted, now).unwrap();
+    }
+    (core, table)
+}
+
+/// Every command, with a panic at every place where an address can panic: the state before it stays,
+/// published or not.
+#[test]
+fn a_command_that_panics_changes_nothing() {
+    let clock = ManualClock::new();
+    let now = clock.now();
+    let (mut core, table) = staged(now);
+    let before = view(&mut core, &table, now);
+    let commands: [fn() -> Command<Fragile>; 6] = [
+        || Command::CreateLink { addr: Fragile(5), net: NET },
+        || Command::CreateLink { addr: Fragile(1), net: OTHER },
+        || Command::AddStream { addr: Fragile(6), stream: StreamId(60), direction: Direction::Downlink },
+        || Command::DeleteStream { addr: Fragile(1), stream: StreamId(10) },
+        || Command::SetNetCondition { net: NET, active: false },
+        || Command::DeleteLink { addr: Fragile(1) },
+    ];
+    let mut contained = 0;
+    for command in commands {
+        for fuse in 0.. {
+            let (mut core, table) = staged(now);
+            let effects = core.effects.len();
+            assert_ne!(effects, 0);
+
+            let command = command();
+            FUSE.set(Some(fuse));
+            let result = core.apply(command, now);
+            let panicked = FUSE.take().is_none();
+            if !panicked {
+                assert!(result.is_ok());
+                break;
+            }
+            contained += 1;
+            assert_eq!(result, Err(CommandError::Panicked));
+            // What was applied before it in the same batch stays, and its effects.
+            assert_eq!(core.effects.len(), effects);
+            assert_eq!(view(&mut core, &table, now), before);
+            // The core works on.
+            let again = Command::CreateLink { addr: Fragile(9), net: NET };
+            assert_eq!(core.apply(again, now), Ok(Outcome::Created));
+        }
+    }
+    assert!(contained > 30, "{contained}");
+}

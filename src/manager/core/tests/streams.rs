@@ -1,0 +1,181 @@
+//! Streams and accounting.
+
+use super::*;
+
+#[test]
+fn a_pure_downlink_comes_and_goes_with_its_stream() {
+    let mut bench = Bench::prompt();
+    bench.done_stream(A, 1, Direction::Downlink);
+    assert!(!bench.link(A).is_dialable());
+    assert_eq!(bench.account(NET, A, 1, true), Ok(Outcome::Done));
+    assert_eq!(bench.account(NET, A, 1, true), Ok(Outcome::Unchanged));
+    assert_eq!(bench.turn(), [Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 1 }]);
+    assert_eq!(bench.unstream(A, 1), Ok(Outcome::Done));
+    assert_eq!(bench.turn(), [Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 0 }]);
+    assert!(!bench.has(A));
+}
+
+#[test]
+fn an_uplink_is_announced_once_per_active_net() {
+    let mut bench = Bench::prompt();
+    bench.open(OTHER, 0);
+    bench.done(Command::AddNet { net: NetId(3), config: NetConfig::new() });
+    for net in [NET, OTHER, NetId(3)] {
+        bench.create(A, net).unwrap();
+    }
+    bench.update(A).unwrap();
+    bench.turn();
+    let dial = bench.link(A).dial_id().unwrap();
+    bench.done_stream(A, 5, Direction::Uplink);
+    bench.connected(A, dial).unwrap();
+    assert_eq!(announced(&bench.turn()), [(A, NET, 5), (A, OTHER, 5)]);
+    assert_eq!(bench.link(A).state(), LinkState::Established);
+    bench.account(NET, A, 5, true).unwrap();
+    assert_eq!(bench.turn(), [Effect::LinkCountChanged { net: NET, uplinks: 1, downlinks: 0 }]);
+}
+
+#[test]
+fn a_stream_of_ours_that_nobody_asked_for_is_closed() {
+    let mut bench = Bench::prompt();
+    assert_eq!(bench.stream(A, 1, Direction::Uplink), Err(CommandError::UnknownLink));
+    bench.create(B, NET).unwrap();
+    assert_eq!(bench.stream(B, 2, Direction::Uplink), Ok(Outcome::Stale));
+    let close = |addr, stream| Effect::CloseStreams { addr, streams: vec![StreamId(stream)] };
+    let effects = bench.turn();
+    assert!(effects.contains(&close(A, 1)) && effects.contains(&close(B, 2)), "{effects:?}");
+    assert!(!bench.has(A));
+}
+
+#[test]
+fn accounting_for_a_dead_stream_joins_nothing_in_either_order() {
+    // B11: the deletion overtakes the accounting ...
+    let mut bench = Bench::prompt();
+    bench.done_stream(A, 1, Direction::Downlink);
+    bench.unstream(A, 1).unwrap();
+    assert_eq!(bench.account(NET, A, 1, true), Ok(Outcome::Stale));
+    assert!(!bench.has(A));
+    // ... or comes after it.
+    bench.done_stream(A, 2, Direction::Downlink);
+    bench.account(NET, A, 2, true).unwrap();
+    bench.unstream(A, 2).unwrap();
+    assert!(!bench.has(A));
+    // A new stream of the same node does not vouch for the old one.
+    bench.done_stream(A, 3, Direction::Downlink);
+    assert_eq!(bench.account(NET, A, 2, true), Ok(Outcome::Stale));
+    assert_eq!(bench.snapshot().count(NET), 0);
+    assert_eq!(bench.snapshot().stats().stale_answers(), 2);
+}
+
+#[test]
+fn accounting_for_a_net_that_is_off_joins_nothing() {
+    let mut bench = Bench::prompt();
+    bench.done_stream(A, 1, Direction::Downlink);
+    bench.done(Command::SetNetCondition { net: NET, active: false });
+    assert_eq!(bench.account(NET, A, 1, true), Err(CommandError::NetInactive(NET)));
+    assert_eq!(bench.snapshot().count(NET), 0);
+}
+
+#[test]
+fn the_second_stream_is_spare_and_takes_over() {
+    // Scenario 10: uplink and downlink at the same time.
+    let mut bench = Bench::prompt();
+    let dial = bench.uplink(A, NET, 1);
+    assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Secondary));
+    assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Unchanged));
+    assert_eq!(bench.turn(), []);
+    let replace = Command::ReplaceStream {
+        addr: A,
+        old: StreamId(1),
+        new: StreamId(2),
+        direction: Direction::Downlink,
+    };
+    assert_eq!(bench.apply(replace.clone()), Ok(Outcome::Done));
+    let link = bench.link(A);
+    assert_eq!((link.direction(), link.state()), (Direction::Downlink, LinkState::Disconnected));
+    assert!(link.is_member(NET));
+    let effects = bench.turn();
+    assert!(effects.contains(&Effect::CancelDial { addr: A, dial }), "{effects:?}");
+    assert!(effects.contains(&Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 1 }));
+    // Late news of the old stream and dial change nothing.
+    assert_eq!(bench.apply(replace), Ok(Outcome::Unchanged));
+    assert_eq!(bench.unstream(A, 1), Ok(Outcome::Stale));
+    assert_eq!(bench.failed(A, dial, true), Ok(Outcome::Stale));
+    assert_eq!(bench.connected(A, dial), Ok(Outcome::Stale));
+    assert_eq!(bench.snapshot().count(NET), 1);
+}
+
+#[test]
+fn a_spare_stream_takes_over_when_the_primary_is_only_reported_dead() {
+    let mut bench = Bench::prompt();
+    let dial = bench.uplink(A, NET, 1);
+    bench.stream(A, 2, Direction::Downlink).unwrap();
+    assert_eq!(bench.unstream(A, 1), Ok(Outcome::Done));
+    let link = bench.link(A);
+    assert_eq!((link.direction(), link.state()), (Direction::Downlink, LinkState::Disconnected));
+    assert!(link.is_member(NET));
+    assert!(bench.turn().contains(&Effect::CancelDial { addr: A, dial }));
+}
+
+#[test]
+fn our_stream_takes_over_from_the_peers() {
+    let mut bench = Bench::prompt();
+    let dial = bench.dial(A, NET);
+    bench.done_stream(A, 1, Direction::Downlink);
+    bench.account(NET, A, 1, true).unwrap();
+    assert_eq!(bench.stream(A, 2, Direction::Uplink), Ok(Outcome::Secondary));
+    bench.connected(A, dial).unwrap();
+    assert_eq!(bench.link(A).direction(), Direction::Downlink);
+    bench.unstream(A, 1).unwrap();
+    let link = bench.link(A);
+    assert_eq!((link.direction(), link.state()), (Direction::Uplink, LinkState::Established));
+    assert!(link.is_member(NET));
+}
+
+#[test]
+fn a_replacement_names_a_stream_that_the_link_has() {
+    let mut bench = Bench::prompt();
+    let replace = |addr, old, new| Command::ReplaceStream {
+        addr,
+        old: StreamId(old),
+        new: StreamId(new),
+        direction: Direction::Downlink,
+    };
+    assert_eq!(bench.apply(replace(A, 1, 2)), Ok(Outcome::Stale));
+    bench.done_stream(A, 1, Direction::Downlink);
+    assert_eq!(bench.apply(replace(A, 7, 8)), Ok(Outcome::Stale));
+    assert_eq!(bench.apply(replace(A, 1, 2)), Ok(Outcome::Done));
+    assert_eq!(bench.link(A).primary().map(|stream| stream.id), Some(StreamId(2)));
+}
+
+#[test]
+fn a_refusal_ends_the_association_and_closes_what_nothing_keeps() {
+    // Scenario 11, for a net that does not keep the peer.
+    let mut bench = Bench::prompt();
+    bench.open(OTHER, 0);
+    bench.uplink(A, NET, 1);
+    bench.create(A, OTHER).unwrap();
+    assert_eq!(announced(&bench.turn()), [(A, OTHER, 1)]);
+    assert_eq!(bench.account(OTHER, A, 1, false), Ok(Outcome::Done));
+    assert_eq!(bench.turn(), [Effect::Disconnected { addr: A, net: OTHER, members: 0 }]);
+    assert_eq!(bench.link(A).nets(), [NET]);
+    assert_eq!(bench.account(NET, A, 1, false), Ok(Outcome::Done));
+    assert_eq!(
+        bench.turn(),
+        [
+            Effect::Disconnected { addr: A, net: NET, members: 0 },
+            Effect::CloseDialer { addr: A },
+            Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 0 },
+        ]
+    );
+    assert!(!bench.has(A));
+}
+
+#[test]
+fn a_refused_downlink_stays_as_a_member_of_nothing() {
+    let mut bench = Bench::prompt();
+    bench.done_stream(A, 1, Direction::Downlink);
+    bench.create(A, NET).unwrap();
+    bench.account(NET, A, 1, false).unwrap();
+    let link = bench.link(A);
+    assert!(!link.is_dialable() && link.nets().is_empty() && link.primary().is_some());
+}
