@@ -7,57 +7,59 @@
 //! any thread <------------ snapshot, reader <-----------------------'
 //! ```
 //!
-//! Strictly left to right. One turn of the [`Driver`](crate::Driver) takes a batch of commands, ends those whose
-//! deadline has passed, applies the others, does what is due at `now`, publishes **once**, completes the tickets,
-//! and adds the effects to the outbox. A reader touches the right-hand side only.
+//! Strictly left to right. One turn of the [`Driver`](crate::Driver) takes a batch of commands, ends those
+//! whose deadline has passed, applies the others, does what is due at `now`, publishes **once**, completes
+//! the tickets, and adds the effects to the outbox. A reader touches the right-hand side only.
 //!
-//! Queries are not commands. A query that posts to the actor and waits can be asked from the actor's own thread,
-//! and then waits for itself; one that reads a snapshot cannot.
+//! Queries are not commands. A query that posts to the actor and waits can be asked from the actor's own
+//! thread, and then waits for itself; one that reads a snapshot cannot.
 //!
 //! # The core is a state machine
 //!
-//! `(state, command, now) -> (state, effects)`: no clock, no socket, no lock, no thread, no user code. What the
-//! reference system did in callbacks under its locks comes out as [`Effect`](crate::Effect)s, after the version that
-//! explains them is published. What a callback returned comes back as a command.
+//! `(state, command, now) -> (state, effects)`: no clock, no socket, no lock, no thread, no user code. What
+//! the reference system did in callbacks under its locks comes out as [`Effect`](crate::Effect)s, after the
+//! version that explains them is published. What a callback returned comes back as a command.
 //!
 //! # Identities make late news harmless
 //!
-//! Every stream and every dial has an identity that is never reused. An answer that names one that the link no
-//! longer has is [`Stale`](crate::Outcome::Stale): counted and ignored. Events may therefore be reordered between
-//! lanes: accounting for a stream that has died makes no member, in whichever order the two are applied.
+//! Every stream and every dial has an identity that is never reused. An answer that names one that the link
+//! no longer has is [`Stale`](crate::Outcome::Stale): counted and ignored. Events may therefore be reordered
+//! between lanes: accounting for a stream that has died makes no member, in whichever order the two are
+//! applied.
 //!
-//! Closing streams names each of them ([`Effect::CloseStreams`](crate::Effect::CloseStreams)), in place of "all but
-//! one": an effect may be carried out late, and must not close a stream that came after.
+//! Closing streams names each of them ([`Effect::CloseStreams`](crate::Effect::CloseStreams)), in place of
+//! "all but one": an effect may be carried out late, and must not close a stream that came after.
 //!
 //! # A refused stream is closed
 //!
-//! A stream that no link accepts (unknown uplink, own address, limit, manager off) is answered with an effect that
-//! closes it. Otherwise a socket without a link would stay open for ever.
+//! A stream that no link accepts (unknown uplink, own address, limit, manager off) is answered with an effect
+//! that closes it. Otherwise a socket without a link would stay open for ever.
 //!
 //! # Who opened a stream closes it
 //!
-//! A link that nobody asks to dial any more is closed when its streams are ours. When the peer opened one, the
-//! dialer alone is closed, and the link stays as a pure downlink: the reason for it is the peer's.
+//! A link that nobody asks to dial any more is closed when its streams are ours. When the peer opened one,
+//! the dialer alone is closed, and the link stays as a pure downlink: the reason for it is the peer's.
 //!
 //! # An announcement goes out on whichever stream there is
 //!
-//! With prompt timing a net that wants a link is announced on the primary stream, also when the peer opened it. The
-//! reference announces on its own uplinks only, and never dials a peer that has a downlink: a second net that wants
-//! such a peer waits until the downlink dies.
+//! With prompt timing a net that wants a link is announced on the primary stream, also when the peer opened
+//! it. The reference announces on its own uplinks only, and never dials a peer that has a downlink: a second
+//! net that wants such a peer waits until the downlink dies.
 //!
 //! # Nothing waits for an answer for ever
 //!
-//! A resolution or a dial that is not answered within [`Config::dial_timeout`](crate::Config::dial_timeout) counts
-//! as a failure. A transport that panics is answered for.
+//! A resolution or a dial that is not answered within [`Config::dial_timeout`](crate::Config::dial_timeout)
+//! counts as a failure. A transport that panics is answered for.
 //!
 //! # Effects are coalesced, not dropped
 //!
-//! A dial that nobody has seen yet is annihilated by its cancellation; counts and announcements replace their older
-//! selves; streams to close are united. What waits is bounded by the links and nets it is about. When it passes
-//! [`Config::outbox`](crate::Config::outbox), commands of the host wait in the mailbox, which refuses them when it is
-//! full; reports of the transport are still taken, because they are what makes things go away.
+//! A dial that nobody has seen yet is annihilated by its cancellation; counts and announcements replace their
+//! older selves; streams to close are united. What waits is bounded by the links and nets it is about. When
+//! it passes [`Config::outbox`](crate::Config::outbox), commands of the host wait in the mailbox, which
+//! refuses them when it is full; reports of the transport are still taken, because they are what makes things
+//! go away.
 //!
 //! # Timers
 //!
-//! Each link has at most one timer: the earliest of its retry, its next announcement and its time-out. A turn costs
-//! in proportion to what is due, not to the table.
+//! Each link has at most one timer: the earliest of its retry, its next announcement and its time-out. A turn
+//! costs in proportion to what is due, not to the table.
