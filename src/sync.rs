@@ -33,6 +33,7 @@ mod imp {
     pub(crate) use crossbeam_utils::Backoff;
     pub(crate) use std::sync::atomic;
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+    #[cfg(debug_assertions)]
     pub(crate) use std::thread_local;
 
     #[cfg(any(feature = "manager", test))] // The table and the mailbox start no thread.
@@ -94,7 +95,9 @@ pub(crate) use imp::Backoff;
 
 #[cfg(any(feature = "manager", test, switchboard_loom, switchboard_shuttle))]
 pub(crate) use imp::thread;
-pub(crate) use imp::{Arc, atomic, thread_local};
+#[cfg(debug_assertions)] // For the record of held locks.
+pub(crate) use imp::thread_local;
+pub(crate) use imp::{Arc, atomic};
 pub(crate) use std::sync::Arc as StdArc;
 
 /// A place for one value that the checkers do not see: no scheduling point, no edge between threads.

@@ -28,6 +28,7 @@ pub(crate) enum Rank {
 /// One row of the table.
 #[derive(Debug)]
 pub(crate) struct Lock {
+    #[cfg_attr(not(debug_assertions), allow(dead_code))] // Checked in debug builds only.
     rank: Rank,
     name: &'static str,
 }
@@ -62,7 +63,7 @@ pub(crate) static TWIN: Lock = Lock::new(Rank::Auxiliary, "checkers: stand-in fo
 
 #[cfg(test)]
 pub(crate) static TEST_AUXILIARY: Lock = Lock::new(Rank::Auxiliary, "test: auxiliary");
-#[cfg(test)]
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 static TEST_METRICS: Lock = Lock::new(Rank::Metrics, "test: metrics");
 
 #[cfg(debug_assertions)]
