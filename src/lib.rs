@@ -35,7 +35,8 @@
 //! # Trade-offs
 //! * One writer: changes are serialized. What many threads write all the time is better served by a
 //!   concurrent map.
-//! * Two versions leapfrog, so that a retired one is reused without copying: memory for up to two maps.
+//! * Two versions leapfrog, so that a retired one is reused without copying: memory for two maps, and for three while
+//!   readers stay behind. [`TableBuilder::recycle`] turns it off.
 //! * A version that somebody holds stays, and costs what changed since.
 //!
 //! [`docs`] is the manual: design, guarantees with their arguments, orderings.
