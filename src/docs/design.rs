@@ -56,8 +56,9 @@
 //! A dial that nobody has seen yet is annihilated by its cancellation; counts and announcements replace their
 //! older selves; streams to close are united. What waits is bounded by the links and nets it is about. When
 //! it passes [`Config::outbox`](crate::Config::outbox), commands of the host wait in the mailbox, which
-//! refuses them when it is full; reports of the transport are still taken, because they are what makes things
-//! go away.
+//! refuses them when it is full; reports of streams and dials are still taken, because they are what makes
+//! things go away. One batch of the others gets through every 100 ms: a callback of the transport may be
+//! waiting for one of them, and the outbox does not drain before that callback returns.
 //!
 //! # Timers
 //!

@@ -10,7 +10,7 @@ use super::effect::Effect;
 use super::outbox::SharedOutbox;
 use super::{Handle, Links};
 use crate::link::{Addr, NodeAddr, later};
-use crate::mailbox::{Priority, Receiver};
+use crate::mailbox::{Priority, Receiver, RecvTimeoutError};
 use crate::sync::{self, StdArc};
 use crate::table::Version;
 use crate::ticket::Completion;
@@ -163,12 +163,17 @@ impl<A: Addr> Driver<A> {
     /// instructions away.
     fn fill_to_the_end(&mut self, deadline: Option<Instant>) -> bool {
         self.fill();
-        if self.inbox.is_empty() {
+        while self.inbox.is_empty() {
             let received = match deadline {
-                Some(deadline) => self.receiver.recv_timeout(sync::time_left(deadline)).ok(),
-                None => self.receiver.recv().ok(),
+                Some(deadline) => self.receiver.recv_timeout(sync::time_left(deadline)),
+                None => self.receiver.recv().map_err(|_| RecvTimeoutError::Closed),
             };
-            self.inbox.extend(received);
+            match received {
+                Ok(received) => self.inbox.push(received),
+                // The courier asked for another look; the senders in flight are still to come.
+                Err(RecvTimeoutError::Woken) => {}
+                Err(_) => break,
+            }
         }
         !self.inbox.is_empty() && deadline.is_none_or(|deadline| !sync::time_left(deadline).is_zero())
     }

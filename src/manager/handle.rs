@@ -257,6 +257,12 @@ impl<A: Addr> Handle<A> {
         self.sender.send_timeout(Priority::Critical, message, timeout).is_ok()
     }
 
+    /// The end of the mailbox, to hold rooms with.
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    pub(super) fn sender(&self) -> &Sender<Message<A>> {
+        &self.sender
+    }
+
     /// Has the writer look again at how much the transport has left.
     pub(super) fn wake_writer(&self) {
         self.sender.wake();

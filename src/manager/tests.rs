@@ -151,6 +151,29 @@ mod driver {
     }
 
     #[test]
+    fn a_wake_up_does_not_cut_the_drain_short() {
+        let (mut driver, clock) = driver([4; 4], Backpressure::Reject);
+        let handle = driver.handle();
+        // A send that has its room and has not pushed yet, and a courier that asks for a look.
+        let permit = handle.sender().reserve(Priority::Normal).unwrap();
+        handle.wake_writer();
+        let (completion, ticket) = crate::ticket::ticket_with();
+        let command = Command::AddNet { net: NET, config: NetConfig::new() };
+        let deadline = sync::deadline_after(LONG);
+        let closing = sync::spawn(String::from("closing"), move || driver.close(clock.now(), deadline));
+        while !handle.is_closed() {
+            std::hint::spin_loop();
+        }
+        // Long enough for a drain that gives up to be over; one that does not is in no hurry.
+        for _ in 0..1_000 {
+            std::hint::spin_loop();
+        }
+        permit.send(Message::Command(command::Envelope { command, completion, deadline: None })).unwrap();
+        assert!(ticket.wait().is_ok_and(|applied| applied.outcome == Outcome::Done));
+        assert_eq!(closing.unwrap().join().unwrap().drained, 1);
+    }
+
+    #[test]
     fn a_dropped_driver_ends_every_ticket() {
         let (driver, _clock) = driver([4; 4], Backpressure::Reject);
         let (handle, links) = (driver.handle(), driver.links());
