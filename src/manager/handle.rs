@@ -28,6 +28,11 @@ use crate::ticket::{Ticket, ticket_with};
 /// Handles of a [`Driver`](super::Driver) never wait, because the thread that calls may be the one that
 /// drives: they return [`SendError`] with the command, to be sent again after the next turn.
 ///
+/// # Progress
+/// Each method makes a ticket and one send into the [mailbox](crate::mailbox#progress), O(1), and inherits its
+/// progress; where it waits, it blocks until the writer's next turn at the latest. What a command costs when it
+/// is applied is O(1) expected in the number of links, but for switching a net or the manager (O(its links)).
+///
 /// # Errors
 /// [`SendError`] hands the command back: the mailbox is full, or the manager has ended.
 pub struct Handle<A: Addr = NodeAddr> {
