@@ -99,6 +99,9 @@ pub(crate) use imp::thread;
 pub(crate) use imp::thread_local;
 pub(crate) use imp::{Arc, atomic};
 pub(crate) use std::sync::Arc as StdArc;
+/// An `Arc` without weak references: exclusive access to one that nobody else holds costs a load, where the
+/// standard one has to lock its weak count.
+pub(crate) use triomphe::Arc as SlimArc;
 
 /// A place for one value that the checkers do not see: no scheduling point, no edge between threads.
 ///

@@ -327,11 +327,12 @@ impl<T> Publisher<T> {
         &self.cell
     }
 
-    /// Makes `state` the newest version, and returns it.
+    /// Makes `state` the newest version, and puts it in the place of `newest`: the reference of whoever publishes
+    /// to the version before, which does not count as one that holds it.
     ///
     /// Retires the version before it. Versions older than `replayable` are not given out by
     /// [`recycle`](Self::recycle) any more. No user code runs in here; call [`tidy`](Self::tidy) afterwards.
-    pub(crate) fn publish(&mut self, state: T, replayable: Version) -> Arc<Header<T>> {
+    pub(crate) fn publish(&mut self, state: T, replayable: Version, newest: &mut Arc<Header<T>>) {
         let version = self.version.next();
         // One critical section, and nothing in it that can panic: between the lists and `current` a header is
         // in no place that keeps it (D1).
@@ -339,6 +340,8 @@ impl<T> Publisher<T> {
         let header = retired.take_spare(version, state);
         let published = header.clone();
         let old = self.cell.hot.current.swap(header);
+        // Not the last reference: `old` is another one.
+        *newest = published;
         // Release: pairs with the acquire load in `SnapshotCell::version`. After the swap, so that whoever
         // sees the number finds the version.
         self.cell.hot.version.store(version.as_u64(), Ordering::Release);
@@ -347,7 +350,6 @@ impl<T> Publisher<T> {
         drop(retired);
         self.version = version;
         self.cell.waiters.notify(version);
-        published
     }
 
     /// The state of a recent version that nobody holds, oldest first, and the oldest version that is left.
@@ -399,6 +401,14 @@ impl<T> Publisher<T> {
     /// The states that wait for [`tidy`](Self::tidy).
     pub(crate) fn garbage(&self) -> impl Iterator<Item = &T> {
         self.garbage.iter()
+    }
+
+    /// [`publish`](Self::publish), for tests: returns the new version.
+    #[cfg(test)]
+    pub(crate) fn publish_next(&mut self, state: T, replayable: Version) -> Arc<Header<T>> {
+        let mut newest = self.cell.load();
+        self.publish(state, replayable, &mut newest);
+        newest
     }
 
     /// How many headers the cell has: those in use, and those that wait to be used again.

@@ -16,6 +16,12 @@ use crate::sync::StdArc;
 const KEPT_MIN: usize = 1024;
 const ENTRIES_PER_KEPT: usize = 8;
 
+/// From this many entries on, a table is too large for the caches next to the processor, and [`look_ahead`] pays.
+const LARGE: usize = 16 * 1024;
+
+/// How many operations it looks ahead.
+const AHEAD: usize = 32;
+
 /// One operation: the key, its hash, and what it maps to afterwards.
 pub(super) struct Op<K, V> {
     pub(super) hash: u64,
@@ -53,6 +59,8 @@ pub(super) struct Log<K, V> {
     /// The operations in these batches.
     kept: usize,
     staged: Vec<Op<K, V>>,
+    /// How many of these have been done; the one after them has only been announced.
+    done: usize,
     /// The staged batch is not recorded (any more): it has grown too long, or has cleared the table.
     cut: bool,
     /// Empty buffers, to be filled again.
@@ -71,6 +79,7 @@ impl<K, V> Log<K, V> {
             batches: VecDeque::new(),
             kept: 0,
             staged: Vec::new(),
+            done: 0,
             cut: false,
             spare: Vec::new(),
             recycles,
@@ -95,8 +104,11 @@ impl<K, V> Log<K, V> {
         !self.cut
     }
 
-    /// Records an operation of the staged batch, which has been done, on a table of `len` entries.
-    pub(super) fn push(&mut self, len: usize, hash: u64, key: K, value: Option<V>) {
+    /// Writes down an operation of the staged batch, on a table of `len` entries, that is about to be done:
+    /// [`confirm`](Self::confirm) makes it count. One that panicked in between is struck out by the next.
+    #[inline]
+    pub(super) fn announce(&mut self, len: usize, hash: u64, key: K, value: Option<V>) {
+        self.strike_out();
         if self.staged.len() >= self.limit(len) {
             self.cut();
         }
@@ -105,16 +117,32 @@ impl<K, V> Log<K, V> {
         }
     }
 
+    /// The operation that was announced has been done.
+    #[inline]
+    pub(super) fn confirm(&mut self) {
+        self.done = self.staged.len();
+    }
+
+    /// Strikes out what was announced and not done.
+    #[inline]
+    fn strike_out(&mut self) {
+        if self.done < self.staged.len() {
+            self.staged.truncate(self.done);
+        }
+    }
+
     /// Records no more of the staged batch: no older version can be brought up to it.
     pub(super) fn cut(&mut self) {
         self.cut = true;
+        self.done = 0;
         self.staged = Vec::new();
     }
 
     /// Forgets the staged batch.
     pub(super) fn discard(&mut self) {
-        self.staged.clear();
+        self.done = 0;
         self.cut = false;
+        self.staged.clear();
     }
 
     /// The staged batch made `version` of `len` entries. Returns the oldest version that the log leads on
@@ -131,6 +159,8 @@ impl<K, V> Log<K, V> {
             self.kept = 0;
             return (version, History::default());
         }
+        self.strike_out();
+        self.done = 0;
         let expected = if before.is_some() { self.staged.len() } else { 0 };
         let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(expected));
         let ops = std::mem::replace(&mut self.staged, next);
@@ -186,7 +216,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {
         S: BuildHasher,
     {
         if self.is_recording() {
-            for Op { hash, key, value } in &self.staged {
+            for Op { hash, key, value } in &self.staged[..self.done] {
                 apply(state, *hash, key.clone(), value.clone());
             }
         }
@@ -211,19 +241,53 @@ impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {
             let is_kept = keep.is_some_and(|keep| keep < batch.version);
             match &mut batch.ops {
                 Ops::Own(ops) if !is_kept => {
-                    for Op { hash, key, value } in ops.drain(..) {
-                        apply(state, hash, key, value);
+                    for ops in ops.chunks_mut(AHEAD) {
+                        look_ahead(state, ops);
+                        ops.iter_mut().for_each(|op| apply_for_good(state, op));
                     }
                 }
                 ops => {
-                    for Op { hash, key, value } in ops.as_slice() {
-                        apply(state, *hash, key.clone(), value.clone());
+                    for ops in ops.as_slice().chunks(AHEAD) {
+                        look_ahead(state, ops);
+                        for Op { hash, key, value } in ops {
+                            apply(state, *hash, key.clone(), value.clone());
+                        }
                     }
                 }
             }
         }
         self.trim(keep);
     }
+}
+
+/// Reads the entries that are about to be changed: one after the other does not wait for the one before, so that the
+/// misses of many overlap, which those of the changes themselves do not.
+fn look_ahead<K, V, I, S>(state: &State<K, V, I, S>, ops: &[Op<K, V>])
+where
+    K: Hash + Eq,
+{
+    if state.map.len() >= LARGE {
+        let found = ops.iter().filter(|op| state.map.get(op.hash, &op.key).is_some()).count();
+        std::hint::black_box(found);
+    }
+}
+
+/// [`apply`], for the last time: what is not needed any more stays in the log, to be dropped with it.
+#[inline]
+fn apply_for_good<K, V, I, S>(state: &mut State<K, V, I, S>, op: &mut Op<K, V>)
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    I: Index<K, V>,
+    S: BuildHasher,
+{
+    let Op { hash, key, value } = op;
+    if let Some(value) = value
+        && state.swap(*hash, key, value)
+    {
+        return;
+    }
+    apply(state, *hash, key.clone(), value.take());
 }
 
 fn apply<K, V, I, S>(state: &mut State<K, V, I, S>, hash: u64, key: K, value: Option<V>)

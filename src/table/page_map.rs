@@ -172,6 +172,11 @@ impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
         hasher: &impl Fn(&K) -> u64,
         before: impl FnOnce(&K, Option<&V>, &V),
     ) -> Option<(K, V)> {
+        // Most of what is inserted is there already, and then no room is needed.
+        if let Some((stored, old)) = self.pages.find_mut(hash, |(k, _)| *k == key) {
+            before(stored, Some(old), &value);
+            return Some((key, mem::replace(old, value)));
+        }
         match self.pages.entry(hash, |(k, _)| *k == key, |(k, _)| hasher(k)) {
             Entry::Occupied((stored, old)) => {
                 before(stored, Some(old), &value);

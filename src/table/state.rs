@@ -111,6 +111,15 @@ where
         })
     }
 
+    /// Swaps `value` and the value of `key`; false if there is none.
+    #[inline]
+    pub(super) fn swap(&mut self, hash: u64, key: &K, value: &mut V) -> bool {
+        let Some((key, stored)) = self.map.get_key_value_mut(hash, key) else { return false };
+        self.index.update(key, stored, value);
+        mem::swap(stored, value);
+        true
+    }
+
     /// Puts `value` in the place of the value of `key`, and returns that; nothing happens if there is none.
     pub(crate) fn replace<Q>(&mut self, hash: u64, key: &Q, value: V) -> Option<V>
     where

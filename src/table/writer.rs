@@ -219,10 +219,12 @@ where
 
     fn insert_hashed(&mut self, hash: u64, key: K, value: V) -> Option<V> {
         self.begin();
-        let record = self.is_recording().then(|| (key.clone(), value.clone()));
+        if self.is_recording() {
+            self.announce(hash, key.clone(), Some(value.clone()));
+        }
         let replaced = self.stage(|state| state.insert(hash, key, value));
         // Before anything is dropped: destructors are foreign code, too.
-        self.record(hash, record);
+        self.confirm();
         replaced.map(|(_, old)| old)
     }
 
@@ -242,9 +244,11 @@ where
         let stored = self.is_recording().then(|| stored.clone());
         let mut value = value.clone();
         change(&mut value);
-        let record = stored.map(|stored| (stored, value.clone()));
+        if let Some(stored) = stored {
+            self.announce(hash, stored, Some(value.clone()));
+        }
         let old = self.stage(|state| state.replace(hash, key, value));
-        self.record(hash, record);
+        self.confirm();
         old.is_some()
     }
 
@@ -266,10 +270,8 @@ where
         // A removal of nothing stages nothing.
         self.view().map.get(hash, key)?;
         let (key, value) = self.stage(|state| state.remove(hash, key))?;
-        let len = self.len();
-        if let Some(log) = &mut self.log {
-            log.push(len, hash, key, None);
-        }
+        self.announce(hash, key, None);
+        self.confirm();
         Some(value)
     }
 
@@ -311,7 +313,7 @@ where
         let (replayable, history) = self.seal(version, state.map.len());
         // Dropped at the end: what nobody can follow any more.
         let _past = mem::replace(&mut state.history, history);
-        self.published = self.publisher.publish(state, replayable);
+        self.publisher.publish(state, replayable, &mut self.published);
         debug_assert_eq!(self.version(), version, "one writer, one version at a time");
         self.drop_old_pages();
         version
@@ -414,11 +416,20 @@ where
         self.log.as_ref().is_some_and(Log::is_recording)
     }
 
-    /// Notes what has been staged for a key.
-    fn record(&mut self, hash: u64, record: Option<(K, V)>) {
+    /// Writes down what is about to be staged for a key.
+    #[inline]
+    fn announce(&mut self, hash: u64, key: K, value: Option<V>) {
         let len = self.len();
-        if let (Some(log), Some((key, value))) = (&mut self.log, record) {
-            log.push(len, hash, key, Some(value));
+        if let Some(log) = &mut self.log {
+            log.announce(len, hash, key, value);
+        }
+    }
+
+    /// It has been staged.
+    #[inline]
+    fn confirm(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.confirm();
         }
     }
 }

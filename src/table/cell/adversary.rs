@@ -120,7 +120,7 @@ fn attack(duration: Duration) {
                 let recycled = if number % 2 == 0 { publisher.recycle().0 } else { None };
                 let mut state = recycled.map_or_else(|| Tagged::new(cell, 0), |recycled| recycled.state);
                 (state.number, state.again) = (number, !number);
-                drop(publisher.publish(state, Version::ZERO));
+                drop(publisher.publish_next(state, Version::ZERO));
                 publisher.tidy(|_| true);
                 plain[cell].store(StdArc::new(Plain([number; _])));
             }

@@ -15,7 +15,7 @@ impl Tagged {
 
 fn publish(publisher: &mut Publisher<Tagged>) -> Version {
     let next = publisher.version.next();
-    let published = publisher.publish(Tagged::new(next.as_u64()), next);
+    let published = publisher.publish_next(Tagged::new(next.as_u64()), next);
     publisher.tidy(|_| true);
     published.version()
 }
@@ -94,7 +94,7 @@ fn a_state_that_a_reader_can_reach_is_never_recycled() {
                 }
                 None => Tagged::new(number),
             };
-            drop(publisher.publish(state, Version::ZERO));
+            drop(publisher.publish_next(state, Version::ZERO));
             publisher.tidy(|_| true);
         }
         reader.join().unwrap();

@@ -2,7 +2,7 @@ use super::*;
 
 fn publish<T>(publisher: &mut Publisher<T>, state: T) -> Arc<Header<T>> {
     let next = publisher.version.next();
-    let header = publisher.publish(state, next);
+    let header = publisher.publish_next(state, next);
     publisher.tidy(|_| true);
     header
 }
@@ -87,15 +87,15 @@ fn recycle<T>(publisher: &mut Publisher<T>) -> Option<(u64, T)> {
 fn recycling_gives_the_oldest_version_that_nobody_holds() {
     let mut publisher = Publisher::new(0);
     let first = publisher.cell().load();
-    let second = publisher.publish(1, Version::ZERO);
-    let third = publisher.publish(2, Version::ZERO);
+    let second = publisher.publish_next(1, Version::ZERO);
+    let third = publisher.publish_next(2, Version::ZERO);
     assert_eq!(publisher.recycle(), (None, Some(Version::ZERO)));
     drop(second);
     assert_eq!(recycle(&mut publisher), Some((1, 1)));
     drop(first);
     assert_eq!(publisher.recycle(), (Some(Recycled { version: Version::ZERO, state: 0 }), None));
     assert_eq!(recycle(&mut publisher), None);
-    drop(publisher.publish(3, Version::from_u64(3)));
+    drop(publisher.publish_next(3, Version::from_u64(3)));
     drop(third);
     assert_eq!(recycle(&mut publisher), None, "version two can no longer be replayed");
 }
@@ -104,14 +104,14 @@ fn recycling_gives_the_oldest_version_that_nobody_holds() {
 fn the_second_version_for_recycling_goes_when_it_is_of_no_use() {
     let mut publisher = Publisher::new(0);
     let held = publisher.cell().load();
-    publisher.publish(1, Version::ZERO);
+    publisher.publish_next(1, Version::ZERO);
     assert_eq!(recycle(&mut publisher), None);
-    publisher.publish(2, Version::ZERO);
+    publisher.publish_next(2, Version::ZERO);
     drop(held);
     let lags: Vec<_> = (3..200)
         .map(|number| {
             let (version, _) = recycle(&mut publisher).unwrap();
-            publisher.publish(number, Version::ZERO);
+            publisher.publish_next(number, Version::ZERO);
             publisher.tidy(|_| true);
             number - version
         })

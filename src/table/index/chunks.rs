@@ -3,7 +3,7 @@
 use std::iter::FusedIterator;
 use std::{mem, slice};
 
-use crate::sync::StdArc;
+use crate::sync::SlimArc;
 
 /// Children of a branch.
 const FANOUT_LOG2: u32 = 6;
@@ -28,15 +28,15 @@ pub(super) struct ChunkVec<T> {
 
 #[derive(Debug)]
 enum Node<T> {
-    Chunk(StdArc<Vec<T>>),
-    Branch(StdArc<Vec<Node<T>>>),
+    Chunk(SlimArc<Vec<T>>),
+    Branch(SlimArc<Vec<Node<T>>>),
 }
 
 impl<T> Clone for Node<T> {
     fn clone(&self) -> Self {
         match self {
-            Self::Chunk(chunk) => Self::Chunk(StdArc::clone(chunk)),
-            Self::Branch(children) => Self::Branch(StdArc::clone(children)),
+            Self::Chunk(chunk) => Self::Chunk(SlimArc::clone(chunk)),
+            Self::Branch(children) => Self::Branch(SlimArc::clone(children)),
         }
     }
 }
@@ -49,7 +49,7 @@ impl<T> Clone for ChunkVec<T> {
 
 impl<T> ChunkVec<T> {
     pub(super) fn from_one(item: T) -> Self {
-        Self { root: Node::Chunk(StdArc::new(vec![item])), height: 0, len: 1 }
+        Self { root: Node::Chunk(SlimArc::new(vec![item])), height: 0, len: 1 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,11 +85,11 @@ impl<T: Clone> ChunkVec<T> {
     pub(super) fn push(&mut self, item: T) {
         let number = self.len / CHUNK;
         if number == FANOUT.pow(self.height) {
-            self.root = Node::Branch(StdArc::new(vec![self.root.clone()]));
+            self.root = Node::Branch(SlimArc::new(vec![self.root.clone()]));
             self.height += 1;
         }
         if self.len.is_multiple_of(CHUNK) {
-            append(&mut self.root, number, self.height, StdArc::new(vec![item]));
+            append(&mut self.root, number, self.height, SlimArc::new(vec![item]));
         } else {
             self.chunk_mut(number).push(item);
         }
@@ -126,10 +126,10 @@ impl<T: Clone> ChunkVec<T> {
         let mut level = self.height;
         loop {
             match node {
-                Node::Chunk(chunk) => return StdArc::make_mut(chunk),
+                Node::Chunk(chunk) => return SlimArc::make_mut(chunk),
                 Node::Branch(children) => {
                     level -= 1;
-                    node = &mut StdArc::make_mut(children)[child_index(number, level)];
+                    node = &mut SlimArc::make_mut(children)[child_index(number, level)];
                 }
             }
         }
@@ -141,16 +141,16 @@ fn child_index(number: usize, level: u32) -> usize {
 }
 
 /// Adds a chunk behind the last one of a tree that has room for it.
-fn append<T>(node: &mut Node<T>, number: usize, height: u32, chunk: StdArc<Vec<T>>) {
+fn append<T>(node: &mut Node<T>, number: usize, height: u32, chunk: SlimArc<Vec<T>>) {
     let Node::Branch(children) = node else { unreachable!("a full chunk has a branch above it") };
-    let children = StdArc::make_mut(children);
+    let children = SlimArc::make_mut(children);
     let level = height - 1;
     if child_index(number, level) < children.len() {
         return append(&mut children[child_index(number, level)], number, level, chunk);
     }
     let mut child = Node::Chunk(chunk);
     for _ in 0..level {
-        child = Node::Branch(StdArc::new(vec![child]));
+        child = Node::Branch(SlimArc::new(vec![child]));
     }
     children.push(child);
 }
@@ -158,7 +158,7 @@ fn append<T>(node: &mut Node<T>, number: usize, height: u32, chunk: StdArc<Vec<T
 /// Removes the last chunk, which is empty, and the branches that it leaves empty. Some other chunk remains.
 fn remove_last_chunk<T>(node: &mut Node<T>) {
     let Node::Branch(children) = node else { return };
-    let children = StdArc::make_mut(children);
+    let children = SlimArc::make_mut(children);
     if let Some(last) = children.last_mut() {
         remove_last_chunk(last);
         if last.is_empty() {

@@ -31,7 +31,7 @@ use std::ops::Deref;
 
 use hashbrown::HashTable;
 
-use crate::sync::StdArc;
+use crate::sync::SlimArc;
 
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 use super::Stats;
@@ -120,10 +120,10 @@ impl<T> Deref for Page<T> {
 pub(in crate::table) enum Slot<T> {
     /// No entries yet.
     Vacant,
-    Page(StdArc<Page<T>>),
+    Page(SlimArc<Page<T>>),
     /// A narrow directory uses the first slots of its array, and the others are vacant: that way both widths
     /// are one case of a lookup. It costs at most a kilobyte for each [`Pages::FULL`] entries.
-    Dir(Width, StdArc<[Slot<T>; WIDE]>),
+    Dir(Width, SlimArc<[Slot<T>; WIDE]>),
 }
 
 /// How many slots of a directory are used, less one: the mask of the route.
@@ -147,8 +147,8 @@ impl<T> Clone for Slot<T> {
     fn clone(&self) -> Self {
         match self {
             Self::Vacant => Self::Vacant,
-            Self::Page(page) => Self::Page(StdArc::clone(page)),
-            Self::Dir(width, slots) => Self::Dir(*width, StdArc::clone(slots)),
+            Self::Page(page) => Self::Page(SlimArc::clone(page)),
+            Self::Dir(width, slots) => Self::Dir(*width, SlimArc::clone(slots)),
         }
     }
 }
@@ -165,8 +165,8 @@ impl<T> Slot<T> {
     /// Whether both are the same page or the same directory.
     pub(in crate::table) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Page(one), Self::Page(other)) => StdArc::ptr_eq(one, other),
-            (Self::Dir(_, one), Self::Dir(_, other)) => StdArc::ptr_eq(one, other),
+            (Self::Page(one), Self::Page(other)) => SlimArc::ptr_eq(one, other),
+            (Self::Dir(_, one), Self::Dir(_, other)) => SlimArc::ptr_eq(one, other),
             _ => false,
         }
     }
@@ -216,10 +216,10 @@ impl<T> Pages<T> {
         let root = if capacity == 0 {
             Slot::Vacant
         } else if capacity <= Self::FULL {
-            Slot::Page(StdArc::new(Page::new(HashTable::with_capacity(capacity), UNKNOWN)))
+            Slot::Page(SlimArc::new(Page::new(HashTable::with_capacity(capacity), UNKNOWN)))
         } else {
             let width = if capacity <= Self::FULL * NARROW { Width::Narrow } else { Width::Wide };
-            Slot::Dir(width, StdArc::new([const { Slot::Vacant }; WIDE]))
+            Slot::Dir(width, SlimArc::new([const { Slot::Vacant }; WIDE]))
         };
         Self { root, len: 0, stamp: UNKNOWN }
     }
@@ -283,7 +283,7 @@ impl<T: Clone> Pages<T> {
     #[inline]
     pub(crate) fn find_mut(&mut self, hash: u64, mut eq: impl FnMut(&T) -> bool) -> Option<&mut T> {
         match unshare_path(&mut self.root, hash) {
-            Slot::Page(page) if StdArc::strong_count(page) > 1 && page.find(hash, &mut eq).is_none() => None,
+            Slot::Page(page) if !page.is_unique() && page.find(hash, &mut eq).is_none() => None,
             Slot::Page(page) => reshape::unshare(page, self.stamp).find_mut(hash, eq),
             _ => None,
         }
@@ -329,7 +329,7 @@ impl<T: Clone> Pages<T> {
         let Slot::Page(page) = unshare_path(&mut self.root, hash) else { return None };
         let left = page.len().checked_sub(1)?;
         let is_due = left <= Self::MERGED_MAX && left.is_multiple_of(Self::TIDY_STEP);
-        if is_due || StdArc::strong_count(page) > 1 {
+        if is_due || !page.is_unique() {
             page.find(hash, &eq)?;
         }
         let page = if is_due {
@@ -387,13 +387,28 @@ const fn page_buckets(entry_bytes: usize) -> usize {
     buckets
 }
 
+/// The slots of a directory, copied if shared: `Arc::make_mut`, inlined but for the copy.
+#[inline]
+pub(super) fn unshare_dir<T>(slots: &mut SlimArc<[Slot<T>; WIDE]>) -> &mut [Slot<T>; WIDE] {
+    if !slots.is_unique() {
+        copy_dir(slots);
+    }
+    // No reference can have come up since: this one was the only one.
+    SlimArc::make_mut(slots)
+}
+
+#[cold]
+fn copy_dir<T>(slots: &mut SlimArc<[Slot<T>; WIDE]>) {
+    *slots = SlimArc::new((**slots).clone());
+}
+
 /// The slot that the hash leads to, a page or vacant; the directories above it are unshared.
 #[inline]
 fn unshare_path<T>(mut slot: &mut Slot<T>, hash: u64) -> &mut Slot<T> {
     let mut route = route(hash);
     loop {
         slot = match slot {
-            Slot::Dir(width, slots) => &mut StdArc::make_mut(slots)[width.index(route)],
+            Slot::Dir(width, slots) => &mut unshare_dir(slots)[width.index(route)],
             leaf => return leaf,
         };
         route >>= LEVEL_BITS;
@@ -403,13 +418,13 @@ fn unshare_path<T>(mut slot: &mut Slot<T>, hash: u64) -> &mut Slot<T> {
 fn dismantle<T>(slot: &mut Slot<T>, budget: &mut usize) -> bool {
     match slot {
         Slot::Vacant => return true,
-        Slot::Page(page) if StdArc::strong_count(page) == 1 => {
+        Slot::Page(page) if page.is_unique() => {
             let Some(rest) = budget.checked_sub(1) else { return false };
             *budget = rest;
         }
         Slot::Page(_) => {}
         Slot::Dir(_, slots) => {
-            if let Some(slots) = StdArc::get_mut(slots)
+            if let Some(slots) = SlimArc::get_mut(slots)
                 && !slots.iter_mut().all(|slot| dismantle(slot, budget))
             {
                 return false;
@@ -440,8 +455,8 @@ const fn dir_bytes<T>() -> usize {
 
 fn bytes_unseen<T>(slot: &Slot<T>, seen: &mut HashSet<usize>) -> usize {
     match slot {
-        Slot::Page(page) if seen.insert(StdArc::as_ptr(page).addr()) => page_bytes(page),
-        Slot::Dir(_, slots) if seen.insert(StdArc::as_ptr(slots).addr()) => {
+        Slot::Page(page) if seen.insert(SlimArc::as_ptr(page).addr()) => page_bytes(page),
+        Slot::Dir(_, slots) if seen.insert(SlimArc::as_ptr(slots).addr()) => {
             dir_bytes::<T>() + slots.iter().map(|slot| bytes_unseen(slot, seen)).sum::<usize>()
         }
         _ => 0,

@@ -7,9 +7,11 @@ use std::{array, mem};
 
 use hashbrown::HashTable;
 
-use crate::sync::StdArc;
+use crate::sync::SlimArc;
 
-use super::pages::{LEVEL_BITS, NARROW, Page, Pages, Slot, Stamp, WIDE, Width, insert_reserved, route};
+use super::pages::{
+    LEVEL_BITS, NARROW, Page, Pages, Slot, Stamp, WIDE, Width, insert_reserved, route, unshare_dir,
+};
 
 /// The page for the entry, unshared together with its path; if there is no such entry, it has room for it.
 ///
@@ -40,7 +42,7 @@ pub(super) fn page_with_room<'a, T: Clone>(
             continue;
         }
         slot = match slot {
-            Slot::Dir(width, slots) => &mut StdArc::make_mut(slots)[width.index(route_left)],
+            Slot::Dir(width, slots) => &mut unshare_dir(slots)[width.index(route_left)],
             Slot::Vacant | Slot::Page(_) => break,
         };
         route_left >>= LEVEL_BITS;
@@ -87,10 +89,10 @@ fn split<T: Clone>(slot: &mut Slot<T>, bits_used: u32, hasher: &impl Fn(&T) -> u
             for (slot, part) in slots.iter_mut().zip(scatter(page, &hashes, bits_used, stamp)) {
                 *slot = part;
             }
-            *slot = Slot::Dir(Width::Narrow, StdArc::new(slots));
+            *slot = Slot::Dir(Width::Narrow, SlimArc::new(slots));
         }
         Slot::Dir(width @ Width::Narrow, slots) => {
-            let slots = StdArc::make_mut(slots);
+            let slots = SlimArc::make_mut(slots);
             let hashes: [_; NARROW] = array::from_fn(|low| unshare_and_hash(&mut slots[low], hasher, stamp));
             for (low, hashes) in hashes.iter().enumerate() {
                 let Slot::Page(page) = &mut slots[low] else { continue };
@@ -107,7 +109,7 @@ fn split<T: Clone>(slot: &mut Slot<T>, bits_used: u32, hasher: &impl Fn(&T) -> u
 
 /// Moves the entries of an unshared page to eight pages, by the three bits of the route from `shift` on.
 fn scatter<T: Clone>(
-    page: &mut StdArc<Page<T>>,
+    page: &mut SlimArc<Page<T>>,
     hashes: &[u64],
     shift: u32,
     stamp: Stamp,
@@ -127,7 +129,7 @@ fn scatter<T: Clone>(
 #[cold]
 pub(super) fn tidy<T: Clone>(slot: &mut Slot<T>, route: u64, hasher: &impl Fn(&T) -> u64, stamp: Stamp) {
     if let Slot::Dir(width @ Width::Wide, slots) = slot {
-        let child = &mut StdArc::make_mut(slots)[width.index(route)];
+        let child = &mut SlimArc::make_mut(slots)[width.index(route)];
         tidy(child, route >> LEVEL_BITS, hasher, stamp);
     }
     while merge(slot, hasher, stamp) {}
@@ -147,7 +149,7 @@ fn merge<T: Clone>(slot: &mut Slot<T>, hasher: &impl Fn(&T) -> u64, stamp: Stamp
     if !is_sparse(&slots[..], parts) {
         return false;
     }
-    let slots = StdArc::make_mut(slots);
+    let slots = SlimArc::make_mut(slots);
     let hashes: Vec<_> = slots.iter_mut().map(|slot| unshare_and_hash(slot, hasher, stamp)).collect();
     (0..parts).for_each(|part| gather(slots, &hashes, part, parts, stamp));
     if *width == Width::Wide {
@@ -213,7 +215,7 @@ fn hashes<T>(page: &HashTable<T>, hasher: &impl Fn(&T) -> u64) -> Vec<u64> {
 ///
 /// In place of `HashTable::reserve`, which loses entries when the hasher panics during a rehash in place.
 #[cold]
-fn resize<T: Clone>(page: &mut StdArc<Page<T>>, capacity: usize, hasher: &impl Fn(&T) -> u64, stamp: Stamp) {
+fn resize<T: Clone>(page: &mut SlimArc<Page<T>>, capacity: usize, hasher: &impl Fn(&T) -> u64, stamp: Stamp) {
     let hashes = hashes(unshare(page, stamp), hasher);
     let mut resized = new_page(capacity, stamp);
     let table = unshare(&mut resized, stamp);
@@ -225,19 +227,24 @@ fn resize<T: Clone>(page: &mut StdArc<Page<T>>, capacity: usize, hasher: &impl F
 
 /// An empty page. The header follows its table at once, so that an allocator may place it behind the control
 /// bytes, which a lookup reads next. No effect of this has been shown.
-fn new_page<T>(capacity: usize, stamp: Stamp) -> StdArc<Page<T>> {
+fn new_page<T>(capacity: usize, stamp: Stamp) -> SlimArc<Page<T>> {
     let table = HashTable::with_capacity(capacity);
-    StdArc::new(Page::new(table, stamp))
+    SlimArc::new(Page::new(table, stamp))
 }
 
 /// The table of a page, copied if shared, and stamped because it will be changed: `Arc::make_mut`, except that
 /// the header follows the table.
 #[inline]
-pub(super) fn unshare<T: Clone>(page: &mut StdArc<Page<T>>, stamp: Stamp) -> &mut HashTable<T> {
-    if StdArc::strong_count(page) > 1 {
-        let copy = Page::clone(page);
-        *page = StdArc::new(copy);
+pub(super) fn unshare<T: Clone>(page: &mut SlimArc<Page<T>>, stamp: Stamp) -> &mut HashTable<T> {
+    if !page.is_unique() {
+        copy(page);
     }
-    // No reference can have come up since: this one was the only one, and pages have no weak ones.
-    StdArc::make_mut(page).table_mut(stamp)
+    // No reference can have come up since: this one was the only one.
+    SlimArc::make_mut(page).table_mut(stamp)
+}
+
+#[cold]
+fn copy<T: Clone>(page: &mut SlimArc<Page<T>>) {
+    let copy = Page::clone(page);
+    *page = SlimArc::new(copy);
 }
