@@ -5,11 +5,13 @@
 //! * [`design`](mod@design): how the crate is built, and why so.
 //! * [`guarantees`]: consistency, progress and memory of the table, and the argument for each.
 //! * [`orderings`]: every pair of atomic operations that one thread relies on another for.
+//! * [`performance`]: what operations cost beside other maps, where the time goes, what was tried.
 //! * [`shutdown`](mod@shutdown): how things end, step by step, and the races on the way.
 
 #[cfg(feature = "manager")]
 pub mod design;
 pub mod guarantees;
 pub mod orderings;
+pub mod performance;
 #[cfg(feature = "manager")]
 pub mod shutdown;

@@ -65,11 +65,38 @@ use state::State;
 /// * Values are not tracked. A counter inside a value (an `Arc<AtomicU64>`) is newer than the version it is
 ///   found in.
 ///
+/// # Complexity
+///
+/// `n` is the number of entries; a page has up to 448 of them, fewer if they are large.
+///
+/// | operation | cost | progress |
+/// |---|---|---|
+/// | [`Reader::get`], nothing new published | O(1): one atomic load, one hash lookup behind one or two directories | wait-free |
+/// | [`Reader::get`] after a publish, [`snapshot`](Self::snapshot) | O(1): a reference count more | wait-free, see [below](#progress) |
+/// | [`Snapshot::get`], [`len`](Snapshot::len), `clone` | O(1) | wait-free |
+/// | [`Snapshot::iter`] | O(n); nothing allocated | wait-free |
+/// | [`Snapshot::diff`] | O(pages that differ), each entry of which is looked up once | wait-free |
+/// | dropping a [`Snapshot`] | O(1): a counter | wait-free |
+/// | [`Writer::insert`], [`update`](Writer::update), [`remove`](Writer::remove) | O(1) amortized, done twice when versions are recycled; at most eight pages at once when pages split | never waits for readers |
+/// | the first of these on a page that a held version shares | a copy of the page, and of 64 pointers per directory | never waits for readers |
+/// | [`Writer::publish`] | O(1), and a bounded share of dropping old versions | lock-free, see there |
+/// | [`Writer::clear`] | O(1); dropped in the publishes that follow | never waits for readers |
+/// | [`GroupIndex`] count, listing | O(1), O(keys listed) | wait-free |
+/// | [`Feed::next_timeout`] | O(changes) | blocks until there is something |
+///
 /// # Trade-offs
 ///
 /// There is one writer. An update costs a hash lookup or two and, where the page is shared with a version
-/// that somebody holds, a copy of that page; in return it is seen at once as a whole. A table that is written
-/// from many threads and never read as a whole is better served by a concurrent map.
+/// that somebody holds, a copy of that page; in return it is seen at once as a whole.
+///
+/// | take | when |
+/// |---|---|
+/// | this table | many read, one writes (or can be made to: an actor, a mutex around the [`Writer`]), and readers want more than one key of the same moment: counts, lists, indexes, differences, "wait until you see what I wrote" |
+/// | papaya, scc, dashmap | many threads write all the time, each entry is for itself, and nobody asks about the whole |
+/// | `RwLock<HashMap>` | there is little contention, writes are as frequent as reads, or memory is scarce: a table that recycles versions has two copies of what changes ([`TableBuilder::recycle`]) |
+/// | `ArcSwap<HashMap>` | it changes so seldom that a copy of everything per change does not matter: then it has the fastest lookups |
+///
+/// Figures beside each of these are in [`docs::performance`](crate::docs::performance).
 ///
 /// # Progress
 ///

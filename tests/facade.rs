@@ -65,3 +65,8 @@ fn only_the_facade_names_what_it_stands_for() {
 fn only_the_cell_names_arc_swap() {
     assert_eq!(trespassers(&["arc_swap"], &["table/cell.rs", "table/cell/"]), [""; 0]);
 }
+
+#[test]
+fn only_the_facade_names_triomphe() {
+    assert_eq!(trespassers(&["triomphe"], &["sync.rs", "docs/"]), [""; 0]);
+}
