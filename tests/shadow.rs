@@ -6,6 +6,8 @@ use std::time::Duration;
 use switchboard::shadow::{DriverStore, LinkStore, ManagerStore, Operation, Reply, Shadow, Value};
 use switchboard::{Clock, Effect, Handle, LinkManager, ManualClock, NodeAddr};
 
+#[path = "shadow/faults.rs"]
+mod faults;
 #[path = "shadow/world.rs"]
 mod world;
 
