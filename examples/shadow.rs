@@ -4,6 +4,8 @@
 //! cargo run --release --example shadow
 //! ```
 
+#![allow(clippy::print_stdout)] // It is what an example is for.
+
 use std::time::Duration;
 
 use switchboard::shadow::{

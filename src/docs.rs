@@ -4,8 +4,8 @@
 //!
 //! * [`design`](mod@design): how the crate is built, and why so.
 //! * [`guarantees`]: consistency, progress and memory of the table, and the argument for each.
-//! * [`migration`](mod@migration): how to move here from a lock, from concurrent maps, from an actor, from a manager with
-//!   callbacks, with both running side by side.
+//! * [`migration`](mod@migration): how to move here from a lock, from concurrent maps, from an actor, from a
+//!   manager with callbacks, with both running side by side.
 //! * [`orderings`]: every pair of atomic operations that one thread relies on another for.
 //! * [`shutdown`](mod@shutdown): how things end, step by step, and the races on the way.
 

@@ -37,17 +37,16 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use crate::clock::Clock;
 use crate::link::{DialId, Direction, NetConfig, NetId, StreamId};
 use crate::manager::{Filter, Outcome};
 use crate::sync::thread::JoinHandle;
-use crate::sync::{self, Mutex, StdArc, lock_order};
-use crate::ticket::{Ticket, ticket};
+use crate::sync::{self, Mutex, StdArc};
+use crate::ticket::Ticket;
 
 mod baton;
+mod builder;
 mod by_operation;
 mod engine;
 mod lane;
@@ -59,9 +58,8 @@ mod pair;
 mod record;
 mod store;
 mod stores;
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
-mod tests;
 
+pub use builder::ShadowBuilder;
 pub use by_operation::{FnStore, from_fn};
 pub use engine::ResyncError;
 pub use locked::LockedLinks;
@@ -70,8 +68,9 @@ pub use record::{Difference, Latency, ShadowStats, SideStats};
 pub use store::{Answer, LinkStore, Reply, StoreError};
 pub use stores::{DriverStore, ManagerStore};
 
+use builder::Settings;
 use by_operation::{link_store_by_operation, of_kind};
-use engine::{Engine, Settings};
+use engine::Engine;
 
 /// One of the two stores of a [`Shadow`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,36 +100,38 @@ impl Side {
 /// threads use it.
 ///
 /// # One order
-/// Accepting an operation gives it the next place in one order, and puts it into the queues of both sides in the
-/// same step. Each side performs its queue one by one, queries included. The answers number *n* of both sides
-/// are therefore given after exactly the operations before *n*, whoever called and however far the other side
-/// has come: that is the point at which they are compared, once both are there.
+/// Accepting an operation gives it the next place in one order, and puts it into the queues of both sides in
+/// the same step. Each side performs its queue one by one, queries included. The answers number *n* of both
+/// sides are therefore given after exactly the operations before *n*, whoever called and however far the
+/// other side has come: that is the point at which they are compared, once both are there.
 ///
 /// # Whose answer
-/// The caller waits for the answer of the side that [`serve`](Self::serve) names when the operation is accepted.
-/// The flag may be changed at any time. The answer that the caller got is compared like every other.
+/// The caller waits for the answer of the side that [`serve`](Self::serve) names when the operation is
+/// accepted. The flag may be changed at any time. The answer that the caller got is compared like every
+/// other.
 ///
 /// # Whose effects
 /// A shadow moves data, not effects. Only *one* of the two stores may have its effects carried out by the
 /// transport: [`ShadowBuilder::driven_by`] says which one (by default the old one), and the transport of the
 /// other one does nothing with them. The two flags are apart because they change apart: first the answers,
-/// and when those have proved right the transport, with a new shadow. A report about a dial carries the identity
-/// that the driving side gave it, and is passed on to the other side without: there it is about the dial that
-/// the link has at that point of the order.
+/// and when those have proved right the transport, with a new shadow. A report about a dial carries the
+/// identity that the driving side gave it, and is passed on to the other side without: there it is about the
+/// dial that the link has at that point of the order.
 ///
 /// # A side that panics, hangs or lies
-/// Each side has a worker thread of its own, so nothing that it does happens on a thread of the caller or of the
-/// other side.
-/// * *Panics* are contained and counted; the answer is [`StoreError::Panicked`], which differs from any other.
+/// Each side has a worker thread of its own, so nothing that it does happens on a thread of the caller or of
+/// the other side.
+/// * *Panics* are contained and counted; the answer is [`StoreError::Panicked`], which differs from any
+///   other.
 /// * *Hangs.* A caller waits up to the [deadline](ShadowBuilder::deadline), then gets the answer of the other
-///   side (or `TimedOut` where there is none either). The stuck side is marked as *lagging*: from then on nobody
-///   waits for it. It stops lagging when it has emptied its queue. What is in its queue is still performed and
-///   compared, late.
-/// * *A full queue.* Operations for a lagging side, or for the side that does not serve, are *skipped* when its queue is
-///   full: counted, and never performed. When one that changes something is skipped, the side has *diverged*: it
-///   gets nothing more, since every later answer would differ. [`resync_a`](Self::resync_a) and
-///   [`resync_b`](Self::resync_b) bring it back. A full queue of the serving side makes the caller wait for room,
-///   up to the deadline.
+///   side (or `TimedOut` where there is none either). The stuck side is marked as *lagging*: from then on
+///   nobody waits for it. It stops lagging when it has emptied its queue. What is in its queue is still
+///   performed and compared, late.
+/// * *A full queue.* Operations for a lagging side, or for the side that does not serve, are *skipped* when
+///   its queue is full: counted, and never performed. When one that changes something is skipped, the side
+///   has *diverged*: it gets nothing more, since every later answer would differ.
+///   [`resync_a`](Self::resync_a) and [`resync_b`](Self::resync_b) bring it back. A full queue of the serving
+///   side makes the caller wait for room, up to the deadline.
 /// * *Lies* are what the comparison finds.
 ///
 /// # Progress
@@ -139,8 +140,8 @@ impl Side {
 /// [`a`](Self::a), [`b`](Self::b).
 ///
 /// # Ending
-/// [`stop`](Self::stop) drains and joins. Dropping the shadow in its place refuses what is queued and waits for
-/// nobody.
+/// [`stop`](Self::stop) drains and joins. Dropping the shadow in its place refuses what is queued and waits
+/// for nobody.
 pub struct Shadow<A, B>
 where
     A: LinkStore,
@@ -216,8 +217,8 @@ where
         self.engine.recorder().take_differences()
     }
 
-    /// Waits until both sides have performed everything that was accepted, and it is compared; `false` when that is
-    /// not so after `timeout`. A side that has diverged has nothing to do.
+    /// Waits until both sides have performed everything that was accepted, and it is compared; `false` when
+    /// that is not so after `timeout`. A side that has diverged has nothing to do.
     #[must_use]
     pub fn settle(&self, timeout: Duration) -> bool {
         self.engine.settle(sync::deadline_after(timeout))
@@ -225,9 +226,9 @@ where
 
     /// Brings side A to the state of side B, and compares again from there.
     ///
-    /// `export` is run by B's worker at one point of the order, `import` by A's worker at the same point, with what
-    /// was exported. Operations accepted meanwhile wait in A's queue behind it; nobody else waits. `import` must
-    /// leave the store in the state that was exported, whatever it was in before.
+    /// `export` is run by B's worker at one point of the order, `import` by A's worker at the same point,
+    /// with what was exported. Operations accepted meanwhile wait in A's queue behind it; nobody else waits.
+    /// `import` must leave the store in the state that was exported, whatever it was in before.
     ///
     /// # Errors
     /// [`ResyncError`]: no room, nothing to copy from, or stopped. If a closure panics, the side has diverged
@@ -257,10 +258,10 @@ where
     /// Ends the shadow.
     ///
     /// 1. New operations are refused with `Closed`.
-    /// 2. Both sides perform what is queued; what is left when `timeout` has passed is skipped, and its callers get
-    ///    `Closed`.
-    /// 3. The workers are joined. One that is stuck in its store by then is left behind, with the store; the report
-    ///    says so.
+    /// 2. Both sides perform what is queued; what is left when `timeout` has passed is skipped, and its
+    ///    callers get `Closed`.
+    /// 3. The workers are joined. One that is stuck in its store by then is left behind, with the store; the
+    ///    report says so.
     ///
     /// A second call reports the same counters and joins nobody.
     #[allow(clippy::must_use_candidate)] // The report may be of no interest; the end is the point.
@@ -323,145 +324,11 @@ pub struct ShadowReport {
 }
 
 impl ShadowReport {
-    /// Whether both sides performed every operation, none panicked, and no thread was left behind. Says nothing
-    /// about differences.
+    /// Whether both sides performed every operation, none panicked, and no thread was left behind. Says
+    /// nothing about differences.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let sides = [&self.stats.a, &self.stats.b];
         self.left_behind == 0 && sides.iter().all(|side| side.skipped == 0 && side.panics == 0)
-    }
-}
-
-/// Builds a [`Shadow`].
-#[must_use]
-pub struct ShadowBuilder<A, B>
-where
-    A: LinkStore,
-    B: LinkStore<Addr = A::Addr>,
-{
-    a: A,
-    b: B,
-    name: String,
-    settings: Settings<A::Addr>,
-}
-
-impl<A, B> ShadowBuilder<A, B>
-where
-    A: LinkStore,
-    B: LinkStore<Addr = A::Addr>,
-{
-    /// The workers are called so, with `-a` and `-b` behind it. Default `shadow`.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// Whose answers the callers get at first. Default [`Side::A`].
-    pub fn serve(mut self, side: Side) -> Self {
-        self.settings.serve = side;
-        self
-    }
-
-    /// Whose effects the transport carries out; see [`Shadow`]. Default [`Side::A`].
-    pub fn driven_by(mut self, side: Side) -> Self {
-        self.settings.driven_by = side;
-        self
-    }
-
-    /// Operations that may wait for each side. Default 1,024.
-    pub fn queue(mut self, operations: NonZeroUsize) -> Self {
-        self.settings.queue = operations.get();
-        self
-    }
-
-    /// How long a caller waits for a side. Default 1 s; `None` waits for ever, which gives up the protection
-    /// against a side that hangs.
-    pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
-        self.settings.deadline = deadline.into();
-        self
-    }
-
-    /// Differences that are kept: beyond it the oldest ones go. Default 256.
-    pub fn keep(mut self, differences: NonZeroUsize) -> Self {
-        self.settings.keep = differences.get();
-        self
-    }
-
-    /// Where [`Difference::at`] and the latencies come from. Default [`MonotonicClock`](crate::MonotonicClock). Deadlines pass in real
-    /// time.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.settings.clock = StdArc::new(clock);
-        self
-    }
-
-    /// Has `callback` called with every difference, on the worker's thread that found it. It should be short: the
-    /// worker does nothing else meanwhile. A panic in it is contained.
-    pub fn on_difference(mut self, callback: impl Fn(&Difference<A::Addr>) + Send + Sync + 'static) -> Self {
-        self.settings.sink = Some(Box::new(callback));
-        self
-    }
-
-    /// Has `rule` decide in place of `==` whether two answers agree, the one of side A first: where the old
-    /// store is known to say something else for the same. Called as the callback of
-    /// [`on_difference`](Self::on_difference); if it panics, the answers differ.
-    pub fn agree_if(
-        mut self,
-        rule: impl Fn(&Operation<A::Addr>, &Reply<Value<A::Addr>>, &Reply<Value<A::Addr>>) -> bool
-        + Send
-        + Sync
-        + 'static,
-    ) -> Self {
-        self.settings.agree = Some(Box::new(rule));
-        self
-    }
-
-    /// Starts two named threads, one for each side.
-    ///
-    /// # Errors
-    /// The system refused a thread.
-    pub fn spawn(self) -> std::io::Result<Shadow<A, B>> {
-        let name = self.name.clone();
-        let shadow = self.assemble(true);
-        for (side, suffix) in Side::BOTH.into_iter().zip(["a", "b"]) {
-            let (ending, ended) = ticket();
-            let engine = shadow.engine.clone();
-            // If the second thread cannot be made, dropping the shadow ends the first one.
-            let thread = sync::spawn(format!("{name}-{suffix}"), move || {
-                engine.work(side);
-                drop(engine);
-                ending.complete(());
-            })?;
-            shadow.workers.lock().push(Worker { thread, ended });
-        }
-        Ok(shadow)
-    }
-
-    /// A shadow without threads: each caller performs what is queued on both sides itself, one caller at a time, A
-    /// before B. For tests, and for embedders with one thread.
-    ///
-    /// Deterministic, and without protection against a side that hangs: there is nobody else to go on. A store
-    /// that calls the shadow back waits until the deadline and gets `TimedOut`.
-    pub fn inline(self) -> Shadow<A, B> {
-        self.assemble(false)
-    }
-
-    fn assemble(self, threads: bool) -> Shadow<A, B> {
-        let (a, b) = (StdArc::new(self.a), StdArc::new(self.b));
-        let stores: [StdArc<dyn LinkStore<Addr = A::Addr>>; 2] = [a.clone(), b.clone()];
-        let engine = StdArc::new(Engine::new(stores, self.settings, threads));
-        Shadow { a, b, engine, workers: Mutex::new(&lock_order::SHADOW_WORKERS, Vec::new()) }
-    }
-}
-
-impl<A, B> fmt::Debug for ShadowBuilder<A, B>
-where
-    A: LinkStore,
-    B: LinkStore<Addr = A::Addr>,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShadowBuilder")
-            .field("name", &self.name)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! Two managers side by side: the locked one is the oracle of the new one, and of what a shadow finds.
 #![allow(clippy::unwrap_used)] // A panic is how these fail.
+#![allow(clippy::disallowed_types)] // Stores of others, on real threads.
 
 use std::time::Duration;
 
@@ -120,8 +121,8 @@ fn the_effects_of_the_core_are_those_of_the_oracle() {
     }
 }
 
-/// Without the order between links, without the identities of dials, which are each store's own, and without the
-/// cancellations that an outbox merges into the end of the whole dialer.
+/// Without the order between links, without the identities of dials, which are each store's own, and without
+/// the cancellations that an outbox merges into the end of the whole dialer.
 fn comparable(effects: Vec<Effect<NodeAddr>>) -> Vec<String> {
     let ended = |effect: &Effect<NodeAddr>| match effect {
         Effect::CloseDialer { addr } => Some(*addr),

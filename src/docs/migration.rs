@@ -8,8 +8,8 @@
 //!
 //! # From `RwLock<HashMap>`
 //!
-//! Before: everybody takes the lock, for as long as the answer is used. A writer waits for the slowest reader, and
-//! every reader that comes after waits for the writer.
+//! Before: everybody takes the lock, for as long as the answer is used. A writer waits for the slowest
+//! reader, and every reader that comes after waits for the writer.
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -61,8 +61,9 @@
 //!
 //! # From several concurrent maps
 //!
-//! Before: one map for each question, updated one after the other. A reader in between sees a node that is in one
-//! of them only; a task that is cancelled in between leaves it so for good; a counter that is kept beside them drifts.
+//! Before: one map for each question, updated one after the other. A reader in between sees a node that is in
+//! one of them only; a task that is cancelled in between leaves it so for good; a counter that is kept beside
+//! them drifts.
 //!
 //! ```
 //! # mod dashmap {
@@ -103,8 +104,8 @@
 //! assert_eq!((hub.by_socket.len(), hub.by_user.len(), hub.online.load(Ordering::Relaxed)), (1, 0, 1));
 //! ```
 //!
-//! After: one table and an index for each further question. Indexes and counts are derived from the entries by the
-//! writer and are published with them.
+//! After: one table and an index for each further question. Indexes and counts are derived from the entries
+//! by the writer and are published with them.
 //!
 //! ```
 //! use switchboard::{GroupIndex, Table};
@@ -167,7 +168,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! After: changes are still messages to one owner, with a ticket where the reply was. Questions are not messages.
+//! After: changes are still messages to one owner, with a ticket where the reply was. Questions are not
+//! messages.
 //!
 //! ```
 //! use std::time::Duration;
@@ -199,9 +201,9 @@
 //!
 //! # From a link manager with callbacks
 //!
-//! A manager that calls its host back under its locks cannot be called from those callbacks; a host that resolves
-//! a name in one stops every thread that wants the lock. Here the callbacks are effects that come out after the
-//! change is visible, with nothing held; what a callback *returned* comes back as a command.
+//! A manager that calls its host back under its locks cannot be called from those callbacks; a host that
+//! resolves a name in one stops every thread that wants the lock. Here the callbacks are effects that come
+//! out after the change is visible, with nothing held; what a callback *returned* comes back as a command.
 //!
 //! | callback | effect | how the host answers |
 //! |---|---|---|
@@ -283,31 +285,32 @@
 //!
 //! What changes:
 //!
-//! * *Identities.* The transport numbers its streams, the manager its dials, and answers name them. "The existing
-//!   link" and "the last stream of the node" are no longer guessed.
-//! * *`disconnected` returns nothing.* A host that wants to keep the link creates it again when it is told that the net
-//!   lost it.
+//! * *Identities.* The transport numbers its streams, the manager its dials, and answers name them. "The
+//!   existing link" and "the last stream of the node" are no longer guessed.
+//! * *`disconnected` returns nothing.* A host that wants to keep the link creates it again when it is told
+//!   that the net lost it.
 //! * *Outcomes.* "Associated already" is [`AlreadyAssociated`](crate::Outcome::AlreadyAssociated), no error.
-//! * *Prompt timing.* A link is dialled when it becomes dialable. [`Config::reference`](crate::Config::reference) has the
-//!   ticks of the reference system.
-//! * *Codes* of the old functions stay where they are known: an adapter says [`StoreError::Code`](crate::shadow::StoreError::Code),
-//!   and [`agree_if`](crate::shadow::ShadowBuilder::agree_if) what it stands for.
+//! * *Prompt timing.* A link is dialled when it becomes dialable.
+//!   [`Config::reference`](crate::Config::reference) has the ticks of the reference system.
+//! * *Codes* of the old functions stay where they are known: an adapter says
+//!   [`StoreError::Code`](crate::shadow::StoreError::Code), and
+//!   [`agree_if`](crate::shadow::ShadowBuilder::agree_if) what it stands for.
 //!
 //! # Running both side by side
 //!
-//! Between "before" and "after" there can be weeks in which both run, the old one is believed and the new one is
-//! watched. [`Shadow`](crate::shadow::Shadow) is that:
+//! Between "before" and "after" there can be weeks in which both run, the old one is believed and the new one
+//! is watched. [`Shadow`](crate::shadow::Shadow) is that:
 //!
 //! 1. Implement [`LinkStore`](crate::shadow::LinkStore) for the old manager, or write one function for
-//!    [`from_fn`](crate::shadow::from_fn). Its effects go to the transport as ever; the new manager's transport does
-//!    nothing with its effects.
-//! 2. Give the embedder the shadow in the place of the old one, with [`Side::A`](crate::shadow::Side::A) serving. Look
-//!    at [`Difference`](crate::shadow::Difference)s, and at the latencies of both.
-//! 3. When there are none left that you cannot explain, let [`Side::B`](crate::shadow::Side::B) serve: one call, and
-//!    one call back.
-//! 4. Stop the shadow, start the new manager with the real transport, and use its
-//!    [`Handle`](crate::Handle) and [`Links`](crate::Links). What is connected at that moment is told to it by
-//!    `create_link` and `add_stream`.
+//!    [`from_fn`](crate::shadow::from_fn). Its effects go to the transport as ever; the new manager's
+//!    transport does nothing with its effects.
+//! 2. Give the embedder the shadow in the place of the old one, with [`Side::A`](crate::shadow::Side::A)
+//!    serving. Look at [`Difference`](crate::shadow::Difference)s, and at the latencies of both.
+//! 3. When there are none left that you cannot explain, let [`Side::B`](crate::shadow::Side::B) serve: one
+//!    call, and one call back.
+//! 4. Stop the shadow, start the new manager with the real transport, and use its [`Handle`](crate::Handle)
+//!    and [`Links`](crate::Links). What is connected at that moment is told to it by `create_link` and
+//!    `add_stream`.
 //!
 //! ```
 //! use std::time::Duration;
@@ -344,9 +347,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What it costs while it runs: every call, queries included, is handed to a worker thread of each side, and every answer
-//! is kept until both are there. Queries on a hot path that need no comparison go to the store itself, by
-//! [`a`](crate::shadow::Shadow::a) and [`b`](crate::shadow::Shadow::b).
+//! What it costs while it runs: every call, queries included, is handed to a worker thread of each side, and
+//! every answer is kept until both are there. Queries on a hot path that need no comparison go to the store
+//! itself, by [`a`](crate::shadow::Shadow::a) and [`b`](crate::shadow::Shadow::b).
 //!
-//! What the shadow cannot see: effects, which are only one side's; and what happens between two calls, on time. A late
-//! report about a dial that the driving side has given up is about the present dial on the other side.
+//! What the shadow cannot see: effects, which are only one side's; and what happens between two calls, on
+//! time. A late report about a dial that the driving side has given up is about the present dial on the other
+//! side.

@@ -2,61 +2,19 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Side;
 use super::baton::Baton;
+use super::builder::Settings;
 use super::lane::{Job, Lane, Placed, State};
 use super::operation::{Operation, Value};
 use super::pair::{Found, Pair};
-use super::record::{Difference, Latency, Recorder, ShadowStats, SideStats};
+use super::record::{Latency, Recorder, ShadowStats, SideStats};
 use super::store::{LinkStore, Reply, StoreError};
-use crate::clock::{Clock, MonotonicClock};
 use crate::link::Addr;
 use crate::sync::{Condvar, Mutex, StdArc, deadline_after, lock_order};
 use crate::ticket::ticket;
-
-type Agree<A> = Box<dyn Fn(&Operation<A>, &Reply<Value<A>>, &Reply<Value<A>>) -> bool + Send + Sync>;
-type Sink<A> = Box<dyn Fn(&Difference<A>) + Send + Sync>;
-
-/// What a shadow is told at construction.
-pub(super) struct Settings<A: Addr> {
-    pub(super) serve: Side,
-    pub(super) driven_by: Side,
-    pub(super) queue: usize,
-    pub(super) deadline: Option<Duration>,
-    pub(super) keep: usize,
-    pub(super) clock: StdArc<dyn Clock>,
-    pub(super) sink: Option<Sink<A>>,
-    pub(super) agree: Option<Agree<A>>,
-}
-
-impl<A: Addr> Default for Settings<A> {
-    fn default() -> Self {
-        Self {
-            serve: Side::A,
-            driven_by: Side::A,
-            queue: 1_024,
-            deadline: Some(Duration::from_secs(1)),
-            keep: 256,
-            clock: StdArc::new(MonotonicClock),
-            sink: None,
-            agree: None,
-        }
-    }
-}
-
-impl<A: Addr> fmt::Debug for Settings<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("serve", &self.serve)
-            .field("driven_by", &self.driven_by)
-            .field("queue", &self.queue)
-            .field("deadline", &self.deadline)
-            .field("keep", &self.keep)
-            .finish_non_exhaustive()
-    }
-}
 
 /// The shared part of a shadow.
 pub(super) struct Engine<A: Addr> {

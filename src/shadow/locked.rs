@@ -22,14 +22,14 @@ mod streams;
 mod tables;
 mod work;
 
-use tables::{Nets, Records};
+use tables::{Net, Nets, Records};
 use work::{Rules, Work};
 
 /// A link manager behind two read-write locks: the design that this crate replaces, done well.
 ///
 /// The same links, nets, streams and dials as the [`LinkManager`](crate::LinkManager) with
-/// [`Timing::Prompt`], in a second implementation that shares only plain data types with it: the oracle of the
-/// tests, the baseline of the benches, and a stand-in for an old manager.
+/// [`Timing::Prompt`], in a second implementation that shares only plain data types with it: the oracle of
+/// the tests, the baseline of the benches, and a stand-in for an old manager.
 ///
 /// * The nets have one lock, the links another, always taken in this order. Every change takes both for
 ///   writing; [`count`](LinkStore::count), [`needed`](LinkStore::needed) and
@@ -85,8 +85,9 @@ impl<A: Addr> LockedLinks<A> {
         })
     }
 
-    /// Has `callback` called with the effects of each change that has any, on the thread that made the change,
-    /// after both locks are released. It may use the store; effects of two threads may overtake each other.
+    /// Has `callback` called with the effects of each change that has any, on the thread that made the
+    /// change, after both locks are released. It may use the store; effects of two threads may overtake each
+    /// other.
     ///
     /// Without a callback, the methods of [`LinkStore`] drop the effects.
     #[must_use]
@@ -180,11 +181,11 @@ impl<A: Addr> LinkStore for LockedLinks<A> {
     }
 
     fn count(&self, net: NetId) -> Reply<usize> {
-        Ok(Answer::new(self.nets.read().get(net).map_or(0, |net| net.members())))
+        Ok(Answer::new(self.nets.read().get(net).map_or(0, Net::members)))
     }
 
     fn needed(&self, net: NetId) -> Reply<usize> {
-        Ok(Answer::new(self.nets.read().get(net).map_or(0, |net| net.short_of())))
+        Ok(Answer::new(self.nets.read().get(net).map_or(0, Net::short_of)))
     }
 
     fn is_active(&self, net: NetId) -> Reply<bool> {

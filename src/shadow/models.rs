@@ -63,8 +63,8 @@ fn assert_one_order(a: &[u64], b: &[u64]) {
     }
 }
 
-/// Each caller gets the answer of a side that the flag named during the call; every accepted operation reaches
-/// both sides once; the end comes.
+/// Each caller gets the answer of a side that the flag named during the call; every accepted operation
+/// reaches both sides once; the end comes.
 #[test]
 fn two_callers_a_flag_and_an_end() {
     model(|| {
@@ -108,8 +108,8 @@ fn two_callers_a_flag_and_an_end() {
     });
 }
 
-/// With room for one operation: every accepted one is performed once by each side, or counted as skipped there;
-/// what both perform, they perform in one order.
+/// With room for one operation: every accepted one is performed once by each side, or counted as skipped
+/// there; what both perform, they perform in one order.
 #[test]
 fn a_full_queue_skips_and_counts() {
     model(|| {

@@ -1,4 +1,5 @@
-//! Operations and their answers as values: what travels to the sides of a shadow, and what a difference shows.
+//! Operations and their answers as values: what travels to the sides of a shadow, and what a difference
+//! shows.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

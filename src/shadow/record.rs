@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::Side;
-use super::engine::Settings;
+use super::builder::Settings;
 use super::operation::{Operation, Value};
 use super::pair::Shared;
 use super::store::{Answer, Reply};
@@ -121,9 +121,10 @@ pub struct Latency {
 
 /// Compares, counts, keeps.
 ///
-/// Latencies are recorded under a lock of their own for each side. Its worker is the only one that records, so it
-/// waits only for somebody who reads the statistics; a histogram for each thread would need to be collected, and would
-/// not be cheaper: an uncontended lock is small beside the hand-over between two threads that every operation costs.
+/// Latencies are recorded under a lock of their own for each side. Its worker is the only one that records,
+/// so it waits only for somebody who reads the statistics; a histogram for each thread would need to be
+/// collected, and would not be cheaper: an uncontended lock is small beside the hand-over between two threads
+/// that every operation costs.
 pub(super) struct Recorder<A: Addr> {
     settings: Settings<A>,
     compared: AtomicU64,

@@ -11,8 +11,8 @@ use crate::table::Version;
 
 /// A link manager as its embedder sees it: synchronous, with plain data for answers.
 ///
-/// Implement it for the manager that is to be replaced, and [`Shadow`](super::Shadow) compares it with the new
-/// one, which [`ManagerStore`](super::ManagerStore) puts behind the same trait.
+/// Implement it for the manager that is to be replaced, and [`Shadow`](super::Shadow) compares it with the
+/// new one, which [`ManagerStore`](super::ManagerStore) puts behind the same trait.
 /// [`from_fn`](super::from_fn) makes a store of one function, for adapters.
 ///
 /// # What two stores must have in common to be compared

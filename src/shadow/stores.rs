@@ -52,7 +52,7 @@ impl<A: Addr> ManagerStore<A> {
     /// A store that waits up to `timeout` for each change.
     ///
     /// `handle` and `links` belong to one manager, with a thread of its own: a
-    /// [`Driver`](crate::Driver) that nobody runs meanwhile would let every call time out.
+    /// [`Driver`] that nobody runs meanwhile would let every call time out.
     #[must_use]
     pub fn new(handle: Handle<A>, links: Links<A>, timeout: Duration) -> Self {
         Self { handle, links, timeout, seen: AtomicU64::new(0) }
@@ -210,7 +210,7 @@ impl<A: Addr> fmt::Debug for ManagerStore<A> {
     }
 }
 
-/// A [`Driver`](crate::Driver) as a [`LinkStore`]: each change is one turn on the caller's thread.
+/// A [`Driver`] as a [`LinkStore`]: each change is one turn on the caller's thread.
 ///
 /// Deterministic: the same calls at the same times give the same answers, versions and effects. One caller at
 /// a time has the driver, others wait up to the time-out; so does a callback of a turn that calls the store

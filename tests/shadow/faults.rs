@@ -220,7 +220,7 @@ fn a_side_that_hangs_delays_one_caller_once_and_comes_back_by_a_resync() {
     assert_eq!(shadow.resync_a(export, import), Ok(()));
     drop(go);
     come_and_go(&shadow, 20);
-    assert_eq!(shadow.contains(&NodeAddr(7), NET).unwrap().value, true);
+    assert!(shadow.contains(&NodeAddr(7), NET).unwrap().value);
     assert!(shadow.settle(LONG));
     let stats = shadow.stats();
     assert!(!stats.a.diverged);
@@ -476,6 +476,6 @@ fn effects_of_locked_links_come_outside_its_locks() {
     links.add_net(NET, NetConfig::new().min_links(1)).unwrap();
     links.set_net_condition(NET, true).unwrap();
     assert_eq!(*told.lock().unwrap(), [Effect::RequestLinks { net: NET, needed: 1 }]);
-    assert_eq!(links.is_active(NetId(2)).unwrap().value, false);
+    assert!(!links.is_active(NetId(2)).unwrap().value);
     assert!(links.remove_net(NetId(2)).is_ok(), "the callback was entered");
 }

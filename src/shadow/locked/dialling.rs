@@ -1,5 +1,6 @@
 //! Resolving, dialling, failing.
 
+use super::tables::Net;
 use super::work::Work;
 use crate::link::{Addr, DialId, LinkState, NetId};
 use crate::manager::{Effect, LinkCause, Outcome};
@@ -181,7 +182,7 @@ impl<A: Addr> Work<'_, A> {
 
     /// The net loses this link.
     pub(super) fn disconnect_from(&mut self, addr: &A, net: NetId) {
-        let members = self.nets.get(net).map_or(0, |net| net.members());
+        let members = self.nets.get(net).map_or(0, Net::members);
         self.effects.push(Effect::Disconnected { addr: addr.clone(), net, members });
         if let Some(record) = self.links.get_mut(addr) {
             record.nets.retain(|wanted| *wanted != net);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::link::{Addr, DialId, Direction, LinkState, NetConfig, NetId, Stream, StreamId};
 use crate::shadow::operation::LinkView;
+use crate::table::DefaultHashBuilder;
 
 /// The nets, and who is a member of which.
 #[derive(Debug)]
@@ -20,9 +21,9 @@ pub(super) struct Net<A> {
     pub(super) active: bool,
     pub(super) request_not_before: Option<Instant>,
     /// Members whose primary stream is ours.
-    pub(super) uplinks: HashSet<A>,
+    pub(super) uplinks: HashSet<A, DefaultHashBuilder>,
     /// Members whose primary stream is the peer's.
-    pub(super) downlinks: HashSet<A>,
+    pub(super) downlinks: HashSet<A, DefaultHashBuilder>,
 }
 
 impl<A: Addr> Net<A> {
@@ -75,7 +76,7 @@ impl<A: Addr> Nets<A> {
     }
 
     pub(super) fn add(&mut self, id: NetId, config: NetConfig) {
-        let (uplinks, downlinks) = (HashSet::new(), HashSet::new());
+        let (uplinks, downlinks) = (HashSet::default(), HashSet::default());
         let net = Net { config, active: false, request_not_before: None, uplinks, downlinks };
         self.by_id.insert(id, net);
     }
@@ -88,13 +89,13 @@ impl<A: Addr> Nets<A> {
 /// The links by address.
 #[derive(Debug)]
 pub(super) struct Records<A> {
-    by_addr: HashMap<A, Record>,
+    by_addr: HashMap<A, Record, DefaultHashBuilder>,
     next_dial: u64,
 }
 
 impl<A: Addr> Records<A> {
     pub(super) fn new() -> Self {
-        Self { by_addr: HashMap::new(), next_dial: 1 }
+        Self { by_addr: HashMap::default(), next_dial: 1 }
     }
 
     pub(super) fn len(&self) -> usize {
