@@ -4,6 +4,8 @@
 //!
 //! * [`design`](mod@design): how the crate is built, and why so.
 //! * [`guarantees`]: consistency, progress and memory of the table, and the argument for each.
+//! * [`migration`](mod@migration): how to move here from a lock, from concurrent maps, from an actor, from a
+//!   manager with callbacks, with both running side by side.
 //! * [`orderings`]: every pair of atomic operations that one thread relies on another for.
 //! * [`performance`]: what operations cost beside other maps, where the time goes, what was tried.
 //! * [`shutdown`](mod@shutdown): how things end, step by step, and the races on the way.
@@ -11,6 +13,8 @@
 #[cfg(feature = "manager")]
 pub mod design;
 pub mod guarantees;
+#[cfg(feature = "shadow")]
+pub mod migration;
 pub mod orderings;
 pub mod performance;
 #[cfg(feature = "manager")]

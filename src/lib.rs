@@ -49,6 +49,8 @@ mod link;
 pub mod mailbox;
 #[cfg(feature = "manager")]
 mod manager;
+#[cfg(feature = "shadow")]
+pub mod shadow;
 mod sync;
 mod table;
 pub mod ticket;

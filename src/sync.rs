@@ -6,8 +6,8 @@
 //!
 //! Differences between the three, all of them deliberate:
 //!
-//! * [`Mutex`] does not poison. Beside each guarded struct one sentence says why its state is valid after a
-//!   panic. It carries a rank from [`lock_order`], checked in debug builds.
+//! * [`Mutex`] and [`RwLock`](rw_lock::RwLock) do not poison. Beside each guarded struct one sentence says why its state is valid after a
+//!   panic. They carry a rank from [`lock_order`], checked in debug builds.
 //! * [`Condvar::wait_until`] under the checkers models a deadline that passes at once: it lets the other
 //!   threads run and reports the time-out. A wait that must be *woken* uses [`Condvar::wait`].
 //! * [`Arc`] is loom's under loom, so that the release and acquire edges of its counter are explored.
@@ -23,6 +23,8 @@ pub(crate) mod lock_order;
 #[cfg(test)]
 pub(crate) mod model;
 pub(crate) mod ring;
+#[cfg(feature = "shadow")]
+pub(crate) mod rw_lock;
 #[cfg(any(switchboard_loom, switchboard_shuttle))]
 pub(crate) mod twin;
 
@@ -33,6 +35,8 @@ mod imp {
     pub(crate) use crossbeam_utils::Backoff;
     pub(crate) use std::sync::atomic;
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+    #[cfg(feature = "shadow")]
+    pub(crate) use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
     #[cfg(debug_assertions)]
     pub(crate) use std::thread_local;
 
@@ -46,6 +50,8 @@ mod imp {
 mod imp {
     pub(crate) use loom::sync::atomic;
     pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
+    #[cfg(feature = "shadow")]
+    pub(crate) use loom::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
     pub(crate) use loom::thread_local;
 
     pub(crate) mod thread {
@@ -57,6 +63,8 @@ mod imp {
 mod imp {
     pub(crate) use shuttle::sync::atomic;
     pub(crate) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
+    #[cfg(feature = "shadow")]
+    pub(crate) use shuttle::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
     pub(crate) use shuttle::thread_local;
 
     pub(crate) mod thread {

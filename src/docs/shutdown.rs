@@ -47,3 +47,16 @@
 //! | `Receiver` | closes the mailbox and drops what is queued |
 //! | `Completion` | gives its ticket `Closed` |
 //! | `Ticket` | the result is dropped by whoever completes |
+//! | `Shadow` | refuses what is queued and waits for nobody; its workers end when their store lets them |
+//!
+//! # `Shadow::stop`
+//!
+//! 1. New operations are refused; callers that wait for room give up with `Closed`. Both workers are woken.
+//! 2. Each worker performs its queue to the end, and ends. Answers are compared as ever.
+//! 3. `stop` waits for both up to the time-out and joins those that have ended.
+//! 4. What is still queued is skipped and counted; its callers get `Closed`. A worker that is stuck in its
+//!    store is left behind, keeps the store alive, and ends when the store returns.
+//!
+//! A caller is woken by the worker that has its answer, or by step 4; if the worker is stuck, its deadline
+//! passes. A worker is woken by every operation and by step 1. Where a resynchronization waits for the other
+//! side, it ends with that side's export, with its panic, or with step 4.

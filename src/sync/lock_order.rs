@@ -2,14 +2,20 @@
 //!
 //! | rank | locks | guards |
 //! |---|---|---|
+//! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
+//! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
 //! | 1 writer | [`RETIRED`] | the retired versions of one cell; taken by its one writer only |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`] | parking, and hand-over of one result or effect |
-//! | 3 metrics | none yet | the metrics report |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`] | parking, and hand-over of one result or effect |
+//! | 3 metrics | [`SHADOW_LATENCY`] | the metrics report, the latencies of a shadow |
 //!
 //! A thread acquires locks in strictly rising rank: while it holds one of rank 2 it may take only one of rank
 //! 3. Two locks of one rank are never held together, so every auxiliary lock is a leaf among its kind.
 //! Under a lock there is no user code (wakers, callbacks, `Drop` of user values), no allocation that the
 //! protocol does not need, no I/O and no wait other than the condition variable of that lock.
+//!
+//! The two locks of the reference design ([`LockedLinks`](crate::shadow::LockedLinks)) are here to be compared
+//! with: they are the ones that readers and writers of that store share, and it allocates under them, as the
+//! design does that it stands for. What is called back is called outside of them all the same.
 //!
 //! Debug builds check the order on every acquisition and panic on an inversion; release builds do not look.
 
@@ -19,6 +25,10 @@ use std::cell::RefCell;
 /// The order in which a thread may acquire locks: strictly upwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
+    #[cfg(feature = "shadow")]
+    Nets = -1,
+    #[cfg(feature = "shadow")]
+    Links = 0,
     Writer = 1,
     Auxiliary = 2,
     #[allow(dead_code)]
@@ -56,6 +66,33 @@ pub(crate) static VERSION_WAITERS: Lock = Lock::new(Rank::Auxiliary, "table: thr
 /// The effects that wait for the transport.
 #[cfg(feature = "manager")]
 pub(crate) static OUTBOX: Lock = Lock::new(Rank::Auxiliary, "manager: outbox");
+/// The nets of [`LockedLinks`](crate::shadow::LockedLinks): taken before its links.
+#[cfg(feature = "shadow")]
+pub(crate) static LOCKED_NETS: Lock = Lock::new(Rank::Nets, "locked links: nets");
+/// The links of [`LockedLinks`](crate::shadow::LockedLinks).
+#[cfg(feature = "shadow")]
+pub(crate) static LOCKED_LINKS: Lock = Lock::new(Rank::Links, "locked links: links");
+/// The queues of a shadow and which side serves.
+#[cfg(feature = "shadow")]
+pub(crate) static SHADOW: Lock = Lock::new(Rank::Auxiliary, "shadow: queues");
+/// The two answers to one operation.
+#[cfg(feature = "shadow")]
+pub(crate) static SHADOW_PAIR: Lock = Lock::new(Rank::Auxiliary, "shadow: answers");
+/// The differences found last.
+#[cfg(feature = "shadow")]
+pub(crate) static SHADOW_RING: Lock = Lock::new(Rank::Auxiliary, "shadow: differences");
+/// The threads of a shadow, until one call joins them.
+#[cfg(feature = "shadow")]
+pub(crate) static SHADOW_WORKERS: Lock = Lock::new(Rank::Auxiliary, "shadow: threads");
+/// Whose turn it is in a shadow without threads.
+#[cfg(feature = "shadow")]
+pub(crate) static SHADOW_TURN: Lock = Lock::new(Rank::Auxiliary, "shadow: turn");
+/// The driver of a store, while nobody has it.
+#[cfg(feature = "shadow")]
+pub(crate) static DRIVER_STORE: Lock = Lock::new(Rank::Auxiliary, "shadow: driver of a store");
+/// The latencies of one side of a shadow.
+#[cfg(feature = "shadow")]
+pub(crate) static SHADOW_LATENCY: Lock = Lock::new(Rank::Metrics, "shadow: latencies");
 
 /// The stand-in for the atomic pointer of a cell, under the checkers only; a leaf below [`RETIRED`].
 #[cfg(any(switchboard_loom, switchboard_shuttle))]

@@ -1,4 +1,4 @@
-//! The link manager against an actor behind a channel, and against two locks.
+//! The link manager against an actor behind a channel, against one lock, and against two locks with the same operations.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use self::locked::TwoLocks;
 use self::rivals::{Actor, Locked};
 use super::Settings;
 use crate::data::Key;
 use crate::measure::{Clock, histogram, interleave, ns_since, run_for};
 use crate::report::{CONTROL, OURS, Report, Section};
 
+mod locked;
 mod ours;
 mod rivals;
 
@@ -49,13 +51,13 @@ trait Manager: Sync {
 pub fn manager(settings: &Settings, report: &mut Report) {
     eprintln!("link manager");
     let (ours, control) = (Ours::new(OURS), Ours::new(CONTROL));
-    let (actor, locked) = (Actor::new(), Locked::new());
-    round_trips(settings, report, (&ours, &control, &actor, &locked));
-    throughput(settings, report, (&ours, &control, &actor, &locked));
-    counts(settings, report, (&ours, &control, &actor, &locked));
+    let (actor, locked, two) = (Actor::new(), Locked::new(), TwoLocks::new());
+    round_trips(settings, report, (&ours, &control, &actor, &locked, &two));
+    throughput(settings, report, (&ours, &control, &actor, &locked, &two));
+    counts(settings, report, (&ours, &control, &actor, &locked, &two));
 }
 
-type Managers<'a> = (&'a Ours, &'a Ours, &'a Actor, &'a Locked);
+type Managers<'a> = (&'a Ours, &'a Ours, &'a Actor, &'a Locked, &'a TwoLocks);
 
 /// ns from the submission of a command to its visibility, one at a time.
 fn trip<M: Manager>(manager: &M, budget: Duration, all: &mut Histogram<u64>) -> f64 {
@@ -76,20 +78,21 @@ fn trip<M: Manager>(manager: &M, budget: Duration, all: &mut Histogram<u64>) -> 
     own.value_at_quantile(0.5) as f64
 }
 
-fn round_trips(settings: &Settings, report: &mut Report, (ours, control, actor, locked): Managers<'_>) {
-    let names = [ours.name(), control.name(), actor.name(), locked.name()];
+fn round_trips(settings: &Settings, report: &mut Report, (ours, control, actor, locked, two): Managers<'_>) {
+    let names = [ours.name(), control.name(), actor.name(), locked.name(), two.name()];
     let mut all = names.map(|_| histogram());
     let budget = settings.plan.budget * 6;
     let medians = interleave(names.len(), settings.plan.rounds, |side| match side {
         0 => trip(ours, budget, &mut all[0]),
         1 => trip(control, budget, &mut all[1]),
         2 => trip(actor, budget, &mut all[2]),
-        _ => trip(locked, budget, &mut all[3]),
+        3 => trip(locked, budget, &mut all[3]),
+        _ => trip(two, budget, &mut all[4]),
     });
     let mut section = Section::new(
         "Command to visible, idle",
         "ns from the submission of a command until its change is visible to readers and its sender knows, one at a \
-         time (wall clock); 10k links. The lock needs no other thread. In brackets: ours / theirs.",
+         time (wall clock); 10k links. The locks need no other thread. In brackets: ours / theirs.",
     );
     section.case("p50", names.into_iter().zip(medians));
     for quantile in [0.99, 0.999] {
@@ -139,8 +142,8 @@ fn produce<M: Manager>(manager: &M, base: u64, budget: Duration) -> u64 {
     sent
 }
 
-fn throughput(settings: &Settings, report: &mut Report, (ours, control, actor, locked): Managers<'_>) {
-    let names = [ours.name(), control.name(), actor.name(), locked.name()];
+fn throughput(settings: &Settings, report: &mut Report, (ours, control, actor, locked, two): Managers<'_>) {
+    let names = [ours.name(), control.name(), actor.name(), locked.name(), two.name()];
     let mut section = Section::new(
         "Command throughput",
         "ns per command of all producers together (wall clock), each with up to 256 commands under way, beside one \
@@ -152,12 +155,13 @@ fn throughput(settings: &Settings, report: &mut Report, (ours, control, actor, l
             0 => flood(ours, producers, budget),
             1 => flood(control, producers, budget),
             2 => flood(actor, producers, budget),
-            _ => flood(locked, producers, budget),
+            3 => flood(locked, producers, budget),
+            _ => flood(two, producers, budget),
         });
         let case = format!("{producers} producer{}", if producers == 1 { "" } else { "s" });
         section.case(case.clone(), names.into_iter().zip(figures));
         let index = section.cases.len() - 1;
-        for (name, limit) in [(locked.name(), 0.5), (actor.name(), 0.5)] {
+        for (name, limit) in [(locked.name(), 0.5), (two.name(), 0.5), (actor.name(), 0.5)] {
             if let Some(figures) = section.figure(OURS, index).zip(section.figure(name, index)) {
                 report.goal(format!("Command throughput, {case}"), name, figures, limit, "ns");
             }
@@ -195,8 +199,8 @@ fn under_load(ours: &Ours, interval: Duration, budget: Duration) -> f64 {
     p99 as f64
 }
 
-fn counts(settings: &Settings, report: &mut Report, (ours, control, actor, locked): Managers<'_>) {
-    let names = [ours.name(), control.name(), actor.name(), locked.name()];
+fn counts(settings: &Settings, report: &mut Report, (ours, control, actor, locked, two): Managers<'_>) {
+    let names = [ours.name(), control.name(), actor.name(), locked.name(), two.name()];
     let figures = interleave(names.len(), settings.plan.rounds, |side| {
         let mut net = 0;
         let mut count = |ask: &dyn Fn(u64) -> usize| {
@@ -211,13 +215,14 @@ fn counts(settings: &Settings, report: &mut Report, (ours, control, actor, locke
             0 => count(&|net| ours.count(net)),
             1 => count(&|net| control.count(net)),
             2 => count(&|net| actor.count(net)),
-            _ => count(&|net| locked.count(net)),
+            3 => count(&|net| locked.count(net)),
+            _ => count(&|net| two.count(net)),
         }
     });
     let mut section = Section::new(
         "Counting the members of a net",
         "ns per question (wall clock), 10k links in 8 nets: from a fresh snapshot, by a round trip to the actor, by a \
-         scan under the lock. In brackets: ours / theirs.",
+         scan under the lock, from sets under two locks. In brackets: ours / theirs.",
     );
     section.case("10k links", names.into_iter().zip(figures));
     for name in [actor.name(), locked.name()] {

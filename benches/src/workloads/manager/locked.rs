@@ -1,0 +1,65 @@
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use switchboard::shadow::{LinkStore, LockedLinks};
+use switchboard::{Config, Direction, MonotonicClock, NetConfig, NetId, NodeAddr, StreamId};
+
+use super::{LINKS, Manager, NETS};
+use crate::data::Key;
+
+/// The same operations as ours, behind one lock for the nets and one for the links.
+pub(super) struct TwoLocks {
+    links: LockedLinks,
+}
+
+impl TwoLocks {
+    pub(super) fn new() -> Self {
+        let links = LockedLinks::new(Config::default(), Some(NodeAddr(u64::MAX)), MonotonicClock);
+        let links = links.expect("the configuration is valid");
+        for net in 1..=NETS {
+            links.add_net(NetId(net), NetConfig::new().min_links(0)).expect("the net is new");
+            links.set_net_condition(NetId(net), true).expect("the net is there");
+        }
+        for number in 0..LINKS {
+            let (addr, stream) = (NodeAddr(u64::from_number(number)), StreamId(u64::from_number(number)));
+            links.add_stream(&addr, stream, Direction::Downlink).expect("there is room");
+            links.account_link(NetId(number % NETS + 1), &addr, stream, true).expect("the stream is there");
+        }
+        Self { links }
+    }
+}
+
+impl Manager for TwoLocks {
+    type Pending = ();
+
+    fn name(&self) -> &'static str {
+        "LockedLinks (two RwLocks)"
+    }
+
+    fn send(&self, addr: u64, comes: bool) {
+        let (addr, stream) = (NodeAddr(addr), StreamId(addr));
+        let sent = if comes {
+            self.links.add_stream(&addr, stream, Direction::Downlink)
+        } else {
+            self.links.delete_stream(&addr, stream)
+        };
+        sent.expect("it is applied");
+    }
+
+    fn wait(&self, (): ()) {}
+
+    fn count(&self, net: u64) -> usize {
+        self.links.count(NetId(net)).expect("it answers").value
+    }
+
+    fn read(&self, stop: &AtomicBool) {
+        // Relaxed: nothing is handed over with the flag.
+        while !stop.load(Ordering::Relaxed) {
+            for number in 0..256 {
+                let addr = NodeAddr(u64::from_number(number * 31 % LINKS));
+                // A lookup that copies no more than the answer, as with the others.
+                black_box(self.links.contains(&addr, NetId(1)).expect("it answers").value);
+            }
+        }
+    }
+}

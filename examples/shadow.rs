@@ -1,0 +1,74 @@
+//! An old manager and the new one side by side: first an old one that is right, then one that forgets.
+//!
+//! ```text
+//! cargo run --release --example shadow
+//! ```
+
+#![allow(clippy::print_stdout)] // It is what an example is for.
+
+use std::time::Duration;
+
+use switchboard::shadow::{
+    Answer, LinkStore, LockedLinks, ManagerStore, Operation, Shadow, ShadowStats, Value, from_fn,
+};
+use switchboard::{
+    Config, Direction, Effect, Handle, LinkManager, ManualClock, NetConfig, NetId, NodeAddr, Outcome,
+    StreamId,
+};
+
+const NET: NetId = NetId(1);
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let clock = ManualClock::new();
+    let old = LockedLinks::<NodeAddr>::new(Config::default(), None, clock.clone())?;
+    let stats = run("an old manager that is right", old, &clock)?;
+    if stats.differences != 0 {
+        return Err("two managers that are right differ".into());
+    }
+
+    let old = LockedLinks::<NodeAddr>::new(Config::default(), None, clock.clone())?;
+    let forgetful = from_fn(move |operation: Operation<NodeAddr>| match operation {
+        // Says that the stream is gone, and keeps the member.
+        Operation::DeleteStream { .. } => Ok(Answer::new(Value::Outcome(Outcome::Done))),
+        operation => operation.perform_on(&old),
+    });
+    let stats = run("one that forgets who left", forgetful, &clock)?;
+    if stats.differences == 0 {
+        return Err("the wrong manager was not found out".into());
+    }
+    Ok(())
+}
+
+/// Ten nodes come, five of them go, and somebody counts.
+fn run(
+    what: &str,
+    old: impl LinkStore<Addr = NodeAddr>,
+    clock: &ManualClock,
+) -> Result<ShadowStats, Box<dyn std::error::Error>> {
+    let nothing = |_: Effect<NodeAddr>, _: &Handle| {};
+    let manager = LinkManager::builder(Config::default()).clock(clock.clone()).transport(nothing).spawn()?;
+    let new = ManagerStore::new(manager.handle(), manager.links(), Duration::from_secs(1));
+    let shadow = Shadow::builder(old, new).spawn()?;
+
+    shadow.add_net(NET, NetConfig::new())?;
+    shadow.set_net_condition(NET, true)?;
+    for node in 1..=10 {
+        shadow.add_stream(&NodeAddr(node), StreamId(node), Direction::Downlink)?;
+        shadow.account_link(NET, &NodeAddr(node), StreamId(node), true)?;
+    }
+    for node in 1..=5 {
+        shadow.delete_stream(&NodeAddr(node), StreamId(node))?;
+        shadow.count(NET)?;
+    }
+
+    let report = shadow.stop(Duration::from_secs(5));
+    let stats = report.stats;
+    println!("{what}: {} answers compared, {} differ", stats.compared, stats.differences);
+    for difference in shadow.take_differences() {
+        println!("  {difference}");
+    }
+    let (a, b) = (stats.a.latency, stats.b.latency);
+    println!("  median per call: old {} ns, new {} ns", a.ns_p50, b.ns_p50);
+    manager.shutdown(Duration::from_secs(5));
+    Ok(stats)
+}

@@ -1,0 +1,356 @@
+//! How to move a link table to this crate, from each of the usual places, and how to watch both sides agree.
+//!
+//! * [From `RwLock<HashMap>`](#from-rwlockhashmap)
+//! * [From several concurrent maps](#from-several-concurrent-maps)
+//! * [From an actor that answers queries](#from-an-actor-that-answers-queries)
+//! * [From a link manager with callbacks](#from-a-link-manager-with-callbacks)
+//! * [Running both side by side](#running-both-side-by-side)
+//!
+//! # From `RwLock<HashMap>`
+//!
+//! Before: everybody takes the lock, for as long as the answer is used. A writer waits for the slowest
+//! reader, and every reader that comes after waits for the writer.
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use std::sync::RwLock;
+//!
+//! #[derive(Clone)]
+//! struct Peer { net: u64, score: i32 }
+//!
+//! let peers = RwLock::new(HashMap::new());
+//! peers.write().unwrap().insert(7, Peer { net: 1, score: 0 });
+//! peers.write().unwrap().get_mut(&7).unwrap().score += 1;
+//!
+//! let table = peers.read().unwrap(); // writers wait from here
+//! assert_eq!(table.values().filter(|peer| peer.net == 1).count(), 1);
+//! assert_eq!(table[&7].score, 1);
+//! drop(table); // to here
+//! ```
+//!
+//! After: the one who writes has the [`Writer`](crate::Writer), everybody else a [`Table`](crate::Table) or a
+//! [`Reader`](crate::Reader).
+//!
+//! ```
+//! use switchboard::{GroupIndex, Table};
+//!
+//! #[derive(Clone)]
+//! struct Peer { net: u64, score: i32 }
+//!
+//! let nets = GroupIndex::new(|_: &u64, peer: &Peer, group: &mut dyn FnMut(u64)| group(peer.net));
+//! let (mut writer, table) = Table::<u64, Peer>::builder().index(nets).build();
+//! writer.insert(7, Peer { net: 1, score: 0 });
+//! writer.update(&7, |peer| peer.score += 1);
+//! writer.publish();
+//!
+//! let snapshot = table.snapshot(); // nobody waits
+//! assert_eq!(snapshot.index().count(&1), 1); // from the index, O(1)
+//! assert_eq!(snapshot.get(&7).map(|peer| peer.score), Some(1));
+//! ```
+//!
+//! What changes:
+//!
+//! | `RwLock<HashMap>` | here |
+//! |---|---|
+//! | a change is visible when the lock is released | a change is *staged*, and visible with the next [`publish`](crate::Writer::publish), together with all the others |
+//! | any thread writes | one thread has the writer. Several: put the writer behind a `Mutex`, which readers never touch, or send commands to its thread by a [`mailbox`](crate::mailbox) |
+//! | a read guard must be short, and never live across an `.await` or a callback | a snapshot may be held as long as you like, sent to another thread, kept in a future |
+//! | two reads under two guards may see two states | two reads of one snapshot see one; two snapshots may differ, their [`version`](crate::Snapshot::version)s say so |
+//! | read, decide, write under one write guard | decide by [`Writer::get`](crate::Writer::get), which sees what is staged |
+//! | values are changed in place | values are cloned when a page is copied: put large ones into an `Arc`, and counters that change all the time into atomics inside of it |
+//!
+//! # From several concurrent maps
+//!
+//! Before: one map for each question, updated one after the other. A reader in between sees a node that is in
+//! one of them only; a task that is cancelled in between leaves it so for good; a counter that is kept beside
+//! them drifts.
+//!
+//! ```
+//! # mod dashmap {
+//! #     use std::{collections::HashMap, hash::Hash, sync::Mutex};
+//! #     #[derive(Default)]
+//! #     pub struct DashMap<K, V>(Mutex<HashMap<K, V>>);
+//! #     impl<K: Hash + Eq, V> DashMap<K, V> {
+//! #         pub fn insert(&self, key: K, value: V) -> Option<V> { self.0.lock().unwrap().insert(key, value) }
+//! #         pub fn remove(&self, key: &K) -> Option<V> { self.0.lock().unwrap().remove(key) }
+//! #         pub fn len(&self) -> usize { self.0.lock().unwrap().len() }
+//! #     }
+//! # }
+//! use dashmap::DashMap;
+//! use std::sync::atomic::{AtomicUsize, Ordering};
+//!
+//! #[derive(Default)]
+//! struct Hub { by_socket: DashMap<u64, u32>, by_user: DashMap<u32, u64>, online: AtomicUsize }
+//!
+//! impl Hub {
+//!     fn connect(&self, socket: u64, user: u32) {
+//!         self.by_socket.insert(socket, user);
+//!         self.by_user.insert(user, socket);
+//!         self.online.fetch_add(1, Ordering::Relaxed);
+//!     }
+//!     fn disconnect(&self, socket: u64) {
+//!         if let Some(user) = self.by_socket.remove(&socket) {
+//!             self.by_user.remove(&user);
+//!             self.online.fetch_sub(1, Ordering::Relaxed);
+//!         }
+//!     }
+//! }
+//!
+//! let hub = Hub::default();
+//! hub.connect(1, 70);
+//! hub.connect(2, 70); // the same user again
+//! hub.disconnect(1);
+//! // Socket 2 is there, its user is not; and if two threads disconnect, who knows.
+//! assert_eq!((hub.by_socket.len(), hub.by_user.len(), hub.online.load(Ordering::Relaxed)), (1, 0, 1));
+//! ```
+//!
+//! After: one table and an index for each further question. Indexes and counts are derived from the entries
+//! by the writer and are published with them.
+//!
+//! ```
+//! use switchboard::{GroupIndex, Table};
+//!
+//! let users = GroupIndex::new(|_: &u64, user: &u32, group: &mut dyn FnMut(u32)| group(*user));
+//! let (mut writer, table) = Table::<u64, u32>::builder().index(users).build();
+//! writer.insert(1, 70);
+//! writer.insert(2, 70);
+//! writer.publish();
+//! writer.remove(&1);
+//! writer.publish();
+//!
+//! let hub = table.snapshot();
+//! assert_eq!((hub.len(), hub.index().count(&70)), (1, 1));
+//! assert_eq!(hub.index().keys(&70).copied().collect::<Vec<_>>(), [2]);
+//! ```
+//!
+//! What changes:
+//!
+//! | concurrent maps | here |
+//! |---|---|
+//! | every thread writes, in parallel | one writer. What many threads change all the time (bytes, round-trip times) stays in atomics inside the value; a table that is mostly written is better off in a concurrent map |
+//! | a guard into the map locks a shard: a second one of the same thread deadlocks | a snapshot locks nothing |
+//! | iterating sees each shard at another time | a snapshot is one version |
+//! | gauges are kept beside the maps | `len` and the counts of an index *are* the gauges |
+//! | "who came and went" is yet another channel | [`subscribe`](crate::Table::subscribe), or [`diff`](crate::Snapshot::diff) of two snapshots |
+//!
+//! # From an actor that answers queries
+//!
+//! Before: one task owns the map, which is sound. But a question is a round trip through its queue, behind
+//! everything that is in front, and an actor that asks itself waits for ever.
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use std::sync::mpsc;
+//!
+//! enum Request {
+//!     Connected { addr: u64, net: u64 },
+//!     Count { net: u64, answer: mpsc::SyncSender<usize> },
+//! }
+//!
+//! let (requests, inbox) = mpsc::sync_channel(1024);
+//! let actor = std::thread::spawn(move || {
+//!     let mut links = HashMap::new();
+//!     for request in inbox {
+//!         match request {
+//!             Request::Connected { addr, net } => drop(links.insert(addr, net)),
+//!             Request::Count { net, answer } => {
+//!                 let _ = answer.send(links.values().filter(|of| **of == net).count());
+//!             }
+//!         }
+//!     }
+//! });
+//! requests.send(Request::Connected { addr: 7, net: 1 })?;
+//! let (answer, count) = mpsc::sync_channel(1);
+//! requests.send(Request::Count { net: 1, answer })?;
+//! assert_eq!(count.recv()?, 1);
+//! # drop(requests);
+//! # actor.join().unwrap();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! After: changes are still messages to one owner, with a ticket where the reply was. Questions are not
+//! messages.
+//!
+//! ```
+//! use std::time::Duration;
+//! use switchboard::{Config, Direction, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr, StreamId};
+//!
+//! let manager =
+//!     LinkManager::builder(Config::default()).transport(|_: Effect<NodeAddr>, _: &Handle| {}).spawn()?;
+//! let (handle, links) = (manager.handle(), manager.links());
+//! handle.add_net(NetId(1), NetConfig::new())?;
+//! handle.set_net_condition(NetId(1), true)?;
+//! handle.add_stream(NodeAddr(7), StreamId(1), Direction::Downlink)?; // fire and forget
+//! let joined = handle.account_link(NetId(1), NodeAddr(7), StreamId(1), true)?;
+//! joined.wait()?; // or await it, or have it call back: then the version with the change is published
+//!
+//! assert_eq!(links.snapshot().count(NetId(1)), 1); // no message, no wait
+//! manager.shutdown(Duration::from_secs(5));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What changes:
+//!
+//! | actor with replies | here |
+//! |---|---|
+//! | a question sees everything that was sent before it | a snapshot sees what was published. To read your own write, wait for its ticket, or hand [`Applied::version`](crate::Applied) to whoever reads, for [`Links::wait_for`](crate::Links::wait_for) |
+//! | the queue is often unbounded | four bounded lanes; what is refused comes back in the error |
+//! | first come, first served | reports of streams before requests of the host. Each names a stream or a dial, so one that comes late is [`Stale`](crate::Outcome::Stale), not wrong |
+//! | two questions are two round trips, and two states | all answers of one snapshot belong together |
+//! | the actor calls the transport | the transport gets [`Effect`](crate::Effect)s on a thread of its own |
+//!
+//! # From a link manager with callbacks
+//!
+//! A manager that calls its host back under its locks cannot be called from those callbacks; a host that
+//! resolves a name in one stops every thread that wants the lock. Here the callbacks are effects that come
+//! out after the change is visible, with nothing held; what a callback *returned* comes back as a command.
+//!
+//! | callback | effect | how the host answers |
+//! |---|---|---|
+//! | `fill_net_info` | [`Resolve`](crate::Effect::Resolve) | [`update_link`](crate::Handle::update_link), [`resolve_failed`](crate::Handle::resolve_failed) |
+//! | client ordered to connect | [`Dial`](crate::Effect::Dial) | [`add_stream`](crate::Handle::add_stream), then [`dial_connected`](crate::Handle::dial_connected); or [`dial_failed`](crate::Handle::dial_failed) |
+//! | client sent back, client destroyed | [`CancelDial`](crate::Effect::CancelDial), [`CloseDialer`](crate::Effect::CloseDialer) | [`delete_stream`](crate::Handle::delete_stream) for what it had open |
+//! | close the streams of an address | [`CloseStreams`](crate::Effect::CloseStreams), each by name | `delete_stream` for each |
+//! | `connected` | [`Announce`](crate::Effect::Announce) | [`account_link`](crate::Handle::account_link) |
+//! | `disconnected` | [`Disconnected`](crate::Effect::Disconnected) | none |
+//! | `error` | [`LinkError`](crate::Effect::LinkError) | none |
+//! | `link_request` | [`RequestLinks`](crate::Effect::RequestLinks) | [`create_link`](crate::Handle::create_link), `update_link` for each candidate |
+//! | `link_count_changed` | [`LinkCountChanged`](crate::Effect::LinkCountChanged) | none |
+//!
+//! Before, in outline, where every call of the host back into the manager waits for itself:
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use std::sync::Mutex;
+//!
+//! trait Host {
+//!     /// Called with the links locked. Returns where the node listens.
+//!     fn fill_net_info(&self, addr: u64) -> Option<(&'static str, u16)>;
+//! }
+//!
+//! struct Manager<H> { links: Mutex<HashMap<u64, bool>>, host: H }
+//!
+//! impl<H: Host> Manager<H> {
+//!     fn wake_up(&self) {
+//!         let mut links = self.links.lock().unwrap();
+//!         for (addr, dialling) in links.iter_mut() {
+//!             *dialling = self.host.fill_net_info(*addr).is_some(); // may resolve a name, must not call back
+//!         }
+//!     }
+//! }
+//!
+//! struct Node;
+//! impl Host for Node {
+//!     fn fill_net_info(&self, _: u64) -> Option<(&'static str, u16)> { Some(("192.0.2.1", 4000)) }
+//! }
+//! let manager = Manager { links: Mutex::new(HashMap::from([(7, false)])), host: Node };
+//! manager.wake_up();
+//! assert!(manager.links.lock().unwrap()[&7]);
+//! ```
+//!
+//! After:
+//!
+//! ```
+//! use std::net::SocketAddr;
+//! use std::time::Duration;
+//! use switchboard::{Config, Effect, Handle, LinkManager, LinkState, NetConfig, NetId, NodeAddr};
+//!
+//! let transport = |effect: Effect<NodeAddr>, handle: &Handle| match effect {
+//!     Effect::Resolve { addr } => {
+//!         let endpoint = SocketAddr::from(([192, 0, 2, 1], 4000)); // may take its time
+//!         let _ = handle.update_link(addr, endpoint); // may call back
+//!     }
+//!     Effect::Dial { .. } => {} // connect, report
+//!     _ => {}
+//! };
+//! let manager = LinkManager::builder(Config::default()).transport(transport).spawn()?;
+//! let (handle, links) = (manager.handle(), manager.links());
+//! handle.add_net(NetId(1), NetConfig::new().min_links(0))?;
+//! handle.set_net_condition(NetId(1), true)?;
+//! let created = handle.create_link(NodeAddr(7), NetId(1))?.wait()?;
+//!
+//! let mut version = created.version;
+//! let connecting = loop {
+//!     let snapshot = links.wait_for(version, Duration::from_secs(5))?;
+//!     version = handle.wake_up()?.wait()?.version; // each is a version more
+//!     let state = snapshot.get(&NodeAddr(7)).map(|link| link.state());
+//!     if state == Some(LinkState::Connecting) {
+//!         break true;
+//!     }
+//! };
+//! assert!(connecting);
+//! manager.shutdown(Duration::from_secs(5));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What changes:
+//!
+//! * *Identities.* The transport numbers its streams, the manager its dials, and answers name them. "The
+//!   existing link" and "the last stream of the node" are no longer guessed.
+//! * *`disconnected` returns nothing.* A host that wants to keep the link creates it again when it is told
+//!   that the net lost it.
+//! * *Outcomes.* "Associated already" is [`AlreadyAssociated`](crate::Outcome::AlreadyAssociated), no error.
+//! * *Prompt timing.* A link is dialled when it becomes dialable.
+//!   [`Config::reference`](crate::Config::reference) has the ticks of the reference system.
+//! * *Codes* of the old functions stay where they are known: an adapter says
+//!   [`StoreError::Code`](crate::shadow::StoreError::Code), and
+//!   [`agree_if`](crate::shadow::ShadowBuilder::agree_if) what it stands for.
+//!
+//! # Running both side by side
+//!
+//! Between "before" and "after" there can be weeks in which both run, the old one is believed and the new one
+//! is watched. [`Shadow`](crate::shadow::Shadow) is that:
+//!
+//! 1. Implement [`LinkStore`](crate::shadow::LinkStore) for the old manager, or write one function for
+//!    [`from_fn`](crate::shadow::from_fn). Its effects go to the transport as ever; the new manager's
+//!    transport does nothing with its effects.
+//! 2. Give the embedder the shadow in the place of the old one, with [`Side::A`](crate::shadow::Side::A)
+//!    serving. Look at [`Difference`](crate::shadow::Difference)s, and at the latencies of both.
+//! 3. When there are none left that you cannot explain, let [`Side::B`](crate::shadow::Side::B) serve: one
+//!    call, and one call back.
+//! 4. Stop the shadow, start the new manager with the real transport, and use its [`Handle`](crate::Handle)
+//!    and [`Links`](crate::Links). What is connected at that moment is told to it by `create_link` and
+//!    `add_stream`.
+//!
+//! ```
+//! use std::time::Duration;
+//! use switchboard::shadow::{LinkStore, LockedLinks, ManagerStore, Shadow, Side};
+//! use switchboard::{
+//!     Config, Direction, Effect, Handle, LinkManager, ManualClock, NetConfig, NetId, NodeAddr, StreamId,
+//! };
+//!
+//! // One clock for both, as far as that can be had: else expect differences around retries and time-outs.
+//! let clock = ManualClock::new();
+//! let old = LockedLinks::new(Config::default(), None, clock.clone())?; // yours, behind the trait
+//!
+//! let nothing = |_: Effect<NodeAddr>, _: &Handle| {};
+//! let manager = LinkManager::builder(Config::default()).clock(clock).transport(nothing).spawn()?;
+//! let new = ManagerStore::new(manager.handle(), manager.links(), Duration::from_secs(1));
+//!
+//! let shadow = Shadow::builder(old, new)
+//!     .deadline(Duration::from_secs(1)) // a side that hangs costs one caller this long, once
+//!     .on_difference(|difference| eprintln!("{difference}"))
+//!     .spawn()?;
+//!
+//! shadow.add_net(NetId(1), NetConfig::new())?;
+//! shadow.set_net_condition(NetId(1), true)?;
+//! shadow.add_stream(&NodeAddr(7), StreamId(1), Direction::Downlink)?;
+//! shadow.account_link(NetId(1), &NodeAddr(7), StreamId(1), true)?;
+//! assert_eq!(shadow.count(NetId(1))?.value, 1); // of the old one
+//! shadow.serve(Side::B);
+//! assert_eq!(shadow.count(NetId(1))?.value, 1); // of the new one
+//!
+//! let report = shadow.stop(Duration::from_secs(5));
+//! assert!(report.is_clean() && report.stats.differences == 0);
+//! assert_eq!(report.stats.b.latency.count, 6);
+//! manager.shutdown(Duration::from_secs(5));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What it costs while it runs: every call, queries included, is handed to a worker thread of each side, and
+//! every answer is kept until both are there. Queries on a hot path that need no comparison go to the store
+//! itself, by [`a`](crate::shadow::Shadow::a) and [`b`](crate::shadow::Shadow::b).
+//!
+//! What the shadow cannot see: effects, which are only one side's; and what happens between two calls, on
+//! time. A late report about a dial that the driving side has given up is about the present dial on the other
+//! side.

@@ -1,0 +1,191 @@
+//! Resolving, dialling, failing.
+
+use super::tables::Net;
+use super::work::Work;
+use crate::link::{Addr, DialId, LinkState, NetId};
+use crate::manager::{Effect, LinkCause, Outcome};
+
+impl<A: Addr> Work<'_, A> {
+    /// Whether there is a reason to dial and nothing against it but, perhaps, the retry delay.
+    fn may_dial(&self, addr: &A) -> bool {
+        self.links.get(addr).is_some_and(|record| {
+            record.dialable
+                && record.state == LinkState::Disconnected
+                && record.dial.is_none()
+                && record.resolving.is_none()
+                && record.members.is_empty()
+                && record.streams.is_empty()
+                && record.nets.iter().any(|net| self.nets.is_active(*net))
+        })
+    }
+
+    /// Dials a link whose time has come, or asks where to dial it.
+    pub(super) fn dial(&mut self, addr: &A) -> bool {
+        if !self.may_dial(addr) {
+            return false;
+        }
+        let Some(record) = self.links.get_mut(addr) else { return false };
+        if record.not_before.is_some_and(|at| at > self.now) {
+            return false;
+        }
+        if record.endpoint_fresh {
+            return self.start_dial(addr);
+        }
+        record.resolving = Some(self.now);
+        self.effects.push(Effect::Resolve { addr: addr.clone() });
+        true
+    }
+
+    /// Dials where the node was last known to listen, if it may be dialled.
+    pub(super) fn start_dial(&mut self, addr: &A) -> bool {
+        if !self.may_dial(addr) {
+            return false;
+        }
+        let dial = self.links.new_dial();
+        let Some(record) = self.links.get_mut(addr) else { return false };
+        let Some(endpoint) = record.endpoint else { return false };
+        record.state = LinkState::Connecting;
+        record.dial = Some((dial, self.now));
+        let attempt = record.attempts.saturating_add(1);
+        self.effects.push(Effect::Dial { addr: addr.clone(), endpoint, attempt, dial });
+        self.touched.push(addr.clone());
+        true
+    }
+
+    pub(super) fn resolve_failed(&mut self, addr: &A) -> Outcome {
+        let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
+        if record.resolving.take().is_none() {
+            return Outcome::Stale;
+        }
+        if record.endpoint.is_none() {
+            self.give_up(addr);
+        } else if !self.start_dial(addr) {
+            self.settle(addr);
+        }
+        Outcome::Done
+    }
+
+    /// Whether `dial` is the dial of the link; `None` is whichever it has.
+    fn has_dial(&self, addr: &A, dial: Option<DialId>) -> bool {
+        let present = self.links.get(addr).and_then(|record| record.dial);
+        present.is_some_and(|(present, _)| dial.is_none_or(|dial| dial == present))
+    }
+
+    pub(super) fn dial_connected(&mut self, addr: &A, dial: Option<DialId>) -> Outcome {
+        if !self.has_dial(addr, dial) {
+            return Outcome::Stale;
+        }
+        let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
+        if record.state == LinkState::Established {
+            return Outcome::Unchanged;
+        }
+        record.state = LinkState::Established;
+        record.attempts = 0;
+        record.dial = record.dial.map(|(dial, _)| (dial, self.now));
+        self.settle(addr);
+        Outcome::Done
+    }
+
+    pub(super) fn dial_failed(&mut self, addr: &A, dial: Option<DialId>, last: bool) -> Outcome {
+        if !self.has_dial(addr, dial) {
+            return Outcome::Stale;
+        }
+        let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
+        if !last {
+            let broken = record.state == LinkState::Established;
+            let cause = if broken { LinkCause::Broken } else { LinkCause::DialFailed };
+            for net in &record.nets {
+                self.effects.push(Effect::LinkError { addr: addr.clone(), net: *net, cause });
+            }
+        }
+        self.lose_connection(addr, last);
+        Outcome::Done
+    }
+
+    /// An answer is overdue, which is a failure.
+    pub(super) fn time_out(&mut self, addr: &A) {
+        let Some(record) = self.links.get_mut(addr) else { return };
+        if record.resolving.is_some() {
+            self.resolve_failed(addr);
+            return;
+        }
+        if let Some((dial, _)) = record.dial.take() {
+            self.effects.push(Effect::CancelDial { addr: addr.clone(), dial });
+        }
+        self.lose_connection(addr, true);
+    }
+
+    /// The dial failed or its connection is gone; `last` when the dialer has given up.
+    fn lose_connection(&mut self, addr: &A, last: bool) {
+        let Some(record) = self.links.get_mut(addr) else { return };
+        record.close_uplinks();
+        if record.streams.is_empty() {
+            self.leave_all(addr);
+        }
+        self.file(addr);
+        let Some(record) = self.links.get_mut(addr) else { return };
+        if !record.members.is_empty() {
+            // The peer's stream carries the memberships: the dial is superfluous.
+            if last {
+                record.dial = None;
+            }
+            record.not_before = Some(self.rules.config.retry.next_attempt(self.now));
+            self.reset_dialer(addr);
+            self.settle(addr);
+        } else if last {
+            self.give_up(addr);
+        } else {
+            self.wait_for_repair(addr);
+            self.settle(addr);
+        }
+    }
+
+    /// The connection is gone, the dialer goes on.
+    pub(super) fn wait_for_repair(&mut self, addr: &A) {
+        let Some(record) = self.links.get_mut(addr) else { return };
+        record.state = LinkState::Connecting;
+        record.dial = record.dial.map(|(dial, _)| (dial, self.now));
+    }
+
+    /// Sends the dialer back to the beginning; with its dial go the streams that it made.
+    pub(super) fn reset_dialer(&mut self, addr: &A) {
+        let Some(record) = self.links.get_mut(addr) else { return };
+        record.state = LinkState::Disconnected;
+        record.resolving = None;
+        if let Some((dial, _)) = record.dial.take() {
+            record.close_uplinks();
+            self.effects.push(Effect::CancelDial { addr: addr.clone(), dial });
+        }
+    }
+
+    /// A dial cycle without success: the link waits, and after the last attempt its nets let it go.
+    pub(super) fn give_up(&mut self, addr: &A) {
+        let Some(record) = self.links.get_mut(addr) else { return };
+        record.state = LinkState::Disconnected;
+        record.dial = None;
+        record.resolving = None;
+        record.endpoint_fresh = false;
+        record.not_before = Some(self.rules.config.retry.next_attempt(self.now));
+        record.attempts = record.attempts.saturating_add(1);
+        if record.attempts >= self.rules.config.max_attempts {
+            record.attempts = 0;
+            for net in record.nets.clone() {
+                if self.nets.is_active(net) {
+                    self.disconnect_from(addr, net);
+                } else if let Some(record) = self.links.get_mut(addr) {
+                    record.nets.retain(|wanted| *wanted != net);
+                }
+            }
+        }
+        self.settle(addr);
+    }
+
+    /// The net loses this link.
+    pub(super) fn disconnect_from(&mut self, addr: &A, net: NetId) {
+        let members = self.nets.get(net).map_or(0, Net::members);
+        self.effects.push(Effect::Disconnected { addr: addr.clone(), net, members });
+        if let Some(record) = self.links.get_mut(addr) {
+            record.nets.retain(|wanted| *wanted != net);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! How links come and go.
+
+use std::net::SocketAddr;
+
+use super::work::{Applying, Work};
+use crate::link::{Addr, LinkState, NetId};
+use crate::manager::{CommandError, Outcome};
+
+impl<A: Addr> Work<'_, A> {
+    /// Whether `addr` can name a remote node.
+    pub(super) fn check_addr(&self, addr: &A) -> Result<(), CommandError> {
+        if addr.is_blank() {
+            return Err(CommandError::BlankAddr);
+        }
+        if self.rules.own.as_ref() == Some(addr) {
+            return Err(CommandError::OwnAddr);
+        }
+        Ok(())
+    }
+
+    /// Whether a link may be added.
+    pub(super) fn check_room(&self) -> Result<(), CommandError> {
+        let limit = self.rules.config.max_links;
+        if self.links.len() >= limit {
+            Err(CommandError::LimitReached { of: "links", limit })
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn create_link(&mut self, addr: &A, net: NetId) -> Applying {
+        self.check_addr(addr)?;
+        if self.nets.get(net).is_none() {
+            return Err(CommandError::UnknownNet(net));
+        }
+        let outcome = match self.links.get(addr) {
+            Some(record) if record.nets.contains(&net) => return Ok(Outcome::AlreadyAssociated),
+            Some(_) => Outcome::Associated,
+            None => {
+                self.check_room()?;
+                Outcome::Created
+            }
+        };
+        let record = self.links.get_or_insert(addr);
+        record.dialable = true;
+        record.nets.push(net);
+        record.announce_not_before = None;
+        self.settle(addr);
+        Ok(outcome)
+    }
+
+    pub(super) fn update_link(&mut self, addr: &A, endpoint: SocketAddr) -> Applying {
+        let Some(record) = self.links.get_mut(addr) else { return Err(CommandError::UnknownLink) };
+        if !record.dialable {
+            return Err(CommandError::NotDialable);
+        }
+        let asked = record.resolving.take().is_some();
+        if record.state != LinkState::Disconnected {
+            let state = record.state;
+            self.settle(addr);
+            return Err(CommandError::LinkBusy(state));
+        }
+        if let Err(error) = self.rules.config.addresses.check(endpoint) {
+            // An answer that cannot be used is a failed attempt.
+            if asked {
+                self.give_up(addr);
+            }
+            return Err(CommandError::Endpoint(error));
+        }
+        record.endpoint = Some(endpoint);
+        record.endpoint_fresh = true;
+        if !asked || !self.start_dial(addr) {
+            self.settle(addr);
+        }
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn delete_link(&mut self, addr: &A) -> Applying {
+        if self.links.get(addr).is_none() {
+            return Err(CommandError::UnknownLink);
+        }
+        self.forget(addr);
+        Ok(Outcome::Done)
+    }
+}

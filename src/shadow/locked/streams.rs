@@ -1,0 +1,142 @@
+//! Streams and accounting.
+
+use super::work::{Applying, Work};
+use crate::link::{Addr, Direction, LinkState, NetId, Stream, StreamId};
+use crate::manager::{CommandError, Effect, Outcome};
+
+impl<A: Addr> Work<'_, A> {
+    pub(super) fn add_stream(&mut self, addr: &A, id: StreamId, direction: Direction) -> Applying {
+        let result = self.accept_stream(addr, Stream { id, direction });
+        // Nobody else would ever close a stream that no link knows.
+        if matches!(result, Err(_) | Ok(Outcome::Stale)) {
+            self.close_stream(addr, id);
+        }
+        result
+    }
+
+    fn accept_stream(&mut self, addr: &A, stream: Stream) -> Applying {
+        self.check_addr(addr)?;
+        let limit = self.rules.config.max_streams;
+        let uplink = stream.direction == Direction::Uplink;
+        match self.links.get(addr) {
+            None if uplink => return Err(CommandError::UnknownLink),
+            None => self.check_room()?,
+            Some(record) if record.has_stream(stream.id) => return Ok(Outcome::Unchanged),
+            // Its dial was given up meanwhile, and its connection is being closed.
+            Some(record) if uplink && record.dial.is_none() => return Ok(Outcome::Stale),
+            Some(record) if record.streams.len() >= limit => {
+                return Err(CommandError::LimitReached { of: "streams", limit });
+            }
+            Some(_) => {}
+        }
+        let record = self.links.get_or_insert(addr);
+        let primary = record.streams.is_empty();
+        record.streams.push(stream);
+        if primary {
+            record.announce_not_before = None;
+        }
+        self.settle(addr);
+        Ok(if primary { Outcome::Done } else { Outcome::Secondary })
+    }
+
+    pub(super) fn replace_stream(
+        &mut self,
+        addr: &A,
+        old: StreamId,
+        new: StreamId,
+        direction: Direction,
+    ) -> Outcome {
+        let record = self.links.get(addr);
+        let knows_old = record.is_some_and(|record| record.has_stream(old));
+        let knows_new = record.is_some_and(|record| record.has_stream(new));
+        let dialled = record.is_some_and(|record| record.dial.is_some());
+        let takes_over = knows_old && (direction == Direction::Downlink || dialled);
+        if !knows_new && !takes_over {
+            self.close_stream(addr, new);
+            return self.delete_stream(addr, old);
+        }
+        let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
+        let before = record.streams.first().copied();
+        if !knows_old {
+            // The death of the old stream was reported before: has the new one followed it?
+            let follows = before.is_some_and(|primary| primary.id == new);
+            return if follows { Outcome::Unchanged } else { Outcome::Stale };
+        }
+        record.streams.retain(|stream| stream.id != old && stream.id != new);
+        record.streams.insert(0, Stream { id: new, direction });
+        self.follow(addr, before);
+        self.settle(addr);
+        Outcome::Done
+    }
+
+    pub(super) fn delete_stream(&mut self, addr: &A, id: StreamId) -> Outcome {
+        let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
+        let before = record.streams.first().copied();
+        let Some(place) = record.streams.iter().position(|stream| stream.id == id) else {
+            return Outcome::Stale;
+        };
+        let dead = record.streams.remove(place);
+        if record.streams.is_empty() {
+            self.leave_all(addr);
+        } else {
+            self.follow(addr, before);
+        }
+        let Some(record) = self.links.get_mut(addr) else { return Outcome::Done };
+        // What becomes of a broken connection is the dialer's to decide.
+        let last_of_ours = dead.direction == Direction::Uplink && !record.has_stream_of(Direction::Uplink);
+        if record.state == LinkState::Established && (record.streams.is_empty() || last_of_ours) {
+            self.wait_for_repair(addr);
+        }
+        self.settle(addr);
+        Outcome::Done
+    }
+
+    /// Another stream may be the primary one now. When the peer's takes over from ours, the dialer starts
+    /// anew.
+    fn follow(&mut self, addr: &A, before: Option<Stream>) {
+        let Some(record) = self.links.get_mut(addr) else { return };
+        let (Some(before), Some(after)) = (before, record.streams.first().copied()) else { return };
+        if after.id != before.id {
+            record.announce_not_before = None;
+        }
+        if before.direction == Direction::Uplink && after.direction == Direction::Downlink {
+            self.reset_dialer(addr);
+        }
+    }
+
+    pub(super) fn account_link(
+        &mut self,
+        net: NetId,
+        addr: &A,
+        stream: StreamId,
+        accepted: bool,
+    ) -> Applying {
+        if self.nets.get(net).is_none() {
+            return Err(CommandError::UnknownNet(net));
+        }
+        if !self.links.get(addr).is_some_and(|record| record.has_stream(stream)) {
+            return Ok(Outcome::Stale);
+        }
+        if accepted {
+            if !self.nets.is_active(net) {
+                return Err(CommandError::NetInactive(net));
+            }
+            let joined = self.join(addr, net);
+            self.settle(addr);
+            return Ok(if joined { Outcome::Done } else { Outcome::Unchanged });
+        }
+        self.leave(addr, net);
+        let later = self.rules.config.retry.next_attempt(self.now);
+        if let Some(record) = self.links.get_mut(addr) {
+            record.not_before = Some(later);
+            record.announce_not_before = Some(later);
+        }
+        self.disconnect_from(addr, net);
+        self.settle(addr);
+        Ok(Outcome::Done)
+    }
+
+    fn close_stream(&mut self, addr: &A, stream: StreamId) {
+        self.effects.push(Effect::CloseStreams { addr: addr.clone(), streams: vec![stream] });
+    }
+}

@@ -1,0 +1,196 @@
+//! Models of the shadow: callers, the flag, a full queue, the end.
+//!
+//! Under shuttle (and on plain threads); too large for loom.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
+#![cfg(not(switchboard_loom))]
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::{Answer, LinkStore, Operation, Reply, Shadow, ShadowBuilder, Side, StoreError, Value, from_fn};
+use crate::link::{NetConfig, NetId, NodeAddr};
+use crate::manager::Outcome;
+use crate::sync::model::{model, spawn};
+use crate::sync::{Mutex, StdArc, lock_order};
+
+/// The nets that a side was told to add, in the order in which it was.
+type Log = StdArc<Mutex<Vec<u64>>>;
+
+fn log() -> Log {
+    StdArc::new(Mutex::new(&lock_order::TEST_AUXILIARY, Vec::new()))
+}
+
+fn performed(log: &Log) -> Vec<u64> {
+    log.lock().clone()
+}
+
+/// A store whose answers say which side it is.
+fn probe(log: &Log, says: Outcome) -> impl LinkStore<Addr = NodeAddr> + use<> {
+    let log = log.clone();
+    from_fn(move |operation| {
+        let Operation::AddNet { net, .. } = operation else { panic!("nothing else is asked") };
+        log.lock().push(net.0);
+        let reply: Reply<Value<NodeAddr>> = Ok(Answer::new(Value::Outcome(says)));
+        reply
+    })
+}
+
+fn shadow(
+    logs: &[Log; 2],
+    queue: usize,
+) -> ShadowBuilder<impl LinkStore<Addr = NodeAddr> + use<>, impl LinkStore<Addr = NodeAddr> + use<>> {
+    let [a, b] = logs;
+    let builder = Shadow::builder(probe(a, Outcome::Done), probe(b, Outcome::Unchanged));
+    builder.deadline(None).queue(NonZeroUsize::new(queue).unwrap())
+}
+
+fn side_of(outcome: Outcome) -> Side {
+    if outcome == Outcome::Done { Side::A } else { Side::B }
+}
+
+/// Each log is a part of the order of the other one: what both performed, they performed in one order, and
+/// nobody performed anything twice.
+fn assert_one_order(a: &[u64], b: &[u64]) {
+    let common = |of: &[u64], other: &[u64]| -> Vec<u64> {
+        of.iter().copied().filter(|net| other.contains(net)).collect()
+    };
+    assert_eq!(common(a, b), common(b, a), "two orders");
+    for log in [a, b] {
+        let mut unique = log.to_vec();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), log.len(), "performed twice: {log:?}");
+    }
+}
+
+/// Each caller gets the answer of a side that the flag named during the call; every accepted operation
+/// reaches both sides once; the end comes.
+#[test]
+fn two_callers_a_flag_and_an_end() {
+    model(|| {
+        let logs = [log(), log()];
+        let shadow = StdArc::new(shadow(&logs, 4).spawn().unwrap());
+        let callers: Vec<_> = [1, 11]
+            .into_iter()
+            .map(|first| {
+                let shadow = shadow.clone();
+                spawn(move || {
+                    for net in [NetId(first), NetId(first + 1)] {
+                        let before = shadow.serving();
+                        let reply = shadow.add_net(net, NetConfig::new());
+                        let after = shadow.serving();
+                        match reply {
+                            // The flag is moved once: what it named during the call lies between the two.
+                            Ok(answer) => {
+                                let side = side_of(answer.value);
+                                assert!(side == before || side == after, "{side:?}: {before:?}..{after:?}");
+                            }
+                            Err(error) => assert_eq!(error, StoreError::Closed),
+                        }
+                    }
+                })
+            })
+            .collect();
+        let flag = {
+            let shadow = shadow.clone();
+            spawn(move || shadow.serve(Side::B))
+        };
+        assert!(flag.join().unwrap() == Side::A);
+        let report = shadow.stop(Duration::MAX);
+        assert!(callers.into_iter().all(|caller| caller.join().is_ok()));
+        assert!(report.is_clean(), "{report:?}");
+        let stats = report.stats;
+        assert_eq!((stats.a.performed, stats.b.performed), (stats.accepted, stats.accepted));
+        assert_eq!((stats.compared, stats.differences), (stats.accepted, stats.accepted));
+        let [a, b] = logs.each_ref().map(performed);
+        assert_eq!(a, b, "one order");
+        assert_eq!(a.len() as u64, stats.accepted);
+    });
+}
+
+/// With room for one operation: every accepted one is performed once by each side, or counted as skipped
+/// there; what both perform, they perform in one order.
+#[test]
+fn a_full_queue_skips_and_counts() {
+    model(|| {
+        let logs = [log(), log()];
+        let shadow = StdArc::new(shadow(&logs, 1).spawn().unwrap());
+        let callers: Vec<_> = [1, 11]
+            .into_iter()
+            .map(|first| {
+                let shadow = shadow.clone();
+                spawn(move || {
+                    for net in [NetId(first), NetId(first + 1)] {
+                        let reply = shadow.add_net(net, NetConfig::new());
+                        assert!(matches!(reply, Ok(_) | Err(StoreError::Closed)), "{reply:?}");
+                    }
+                })
+            })
+            .collect();
+        shadow.serve(Side::B);
+        assert!(callers.into_iter().all(|caller| caller.join().is_ok()));
+        let report = shadow.stop(Duration::MAX);
+        assert_eq!(report.left_behind, 0);
+        let stats = report.stats;
+        assert_eq!((stats.accepted, stats.refused), (4, 0));
+        for (side, log) in [(&stats.a, &logs[0]), (&stats.b, &logs[1])] {
+            assert_eq!(side.performed + side.skipped, stats.accepted);
+            assert_eq!(log.lock().len() as u64, side.performed);
+            assert_eq!(side.diverged, side.skipped > 0);
+        }
+        assert!(stats.a.skipped == 0 || stats.b.skipped == 0, "a side that is well has everything");
+        let [a, b] = logs.each_ref().map(performed);
+        assert_one_order(&a, &b);
+    });
+}
+
+/// An end that does not wait: callers get an answer or `Closed`, and every thread ends.
+#[test]
+fn an_end_that_cannot_wait_leaves_no_caller_behind() {
+    model(|| {
+        let logs = [log(), log()];
+        let shadow = StdArc::new(shadow(&logs, 2).spawn().unwrap());
+        let callers: Vec<_> = [1, 11]
+            .into_iter()
+            .map(|first| {
+                let shadow = shadow.clone();
+                spawn(move || {
+                    let reply = shadow.add_net(NetId(first), NetConfig::new());
+                    assert!(matches!(reply, Ok(_) | Err(StoreError::Closed)), "{reply:?}");
+                })
+            })
+            .collect();
+        let _ = shadow.stop(Duration::ZERO);
+        assert!(callers.into_iter().all(|caller| caller.join().is_ok()));
+        let [a, b] = logs.each_ref().map(performed);
+        assert_one_order(&a, &b);
+    });
+}
+
+/// A side that has missed something is brought back: from there on both have the same.
+#[test]
+fn a_side_that_is_resynchronized_has_what_the_other_one_has() {
+    model(|| {
+        let logs = [log(), log()];
+        let shadow = StdArc::new(shadow(&logs, 2).spawn().unwrap());
+        let caller = {
+            let shadow = shadow.clone();
+            spawn(move || {
+                for net in 1..=3 {
+                    assert!(shadow.add_net(NetId(net), NetConfig::new()).is_ok());
+                }
+            })
+        };
+        let (from, to) = (logs[0].clone(), logs[1].clone());
+        let export = move |_: &_| performed(&from);
+        // A queue may be full, and then nothing happens.
+        let copied = shadow.resync_b(export, move |_, nets: Vec<u64>| *to.lock() = nets).is_ok();
+        assert!(caller.join().is_ok());
+        let stats = shadow.stop(Duration::MAX).stats;
+        assert!(!stats.a.diverged && stats.a.skipped == 0);
+        if copied && !stats.b.diverged {
+            let [a, b] = logs.each_ref().map(performed);
+            assert_eq!(a, b);
+        }
+    });
+}

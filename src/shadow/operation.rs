@@ -1,0 +1,437 @@
+//! Operations and their answers as values: what travels to the sides of a shadow, and what a difference
+//! shows.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::store::{LinkStore, Reply};
+use crate::link::{Addr, DialId, Direction, Link, LinkState, NetConfig, NetId, Stream, StreamId};
+use crate::manager::{Filter, Outcome};
+
+/// One call of a [`LinkStore`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation<A> {
+    /// [`LinkStore::add_net`].
+    AddNet {
+        /// The net.
+        net: NetId,
+        /// What it asks for.
+        config: NetConfig,
+    },
+    /// [`LinkStore::remove_net`].
+    RemoveNet {
+        /// The net.
+        net: NetId,
+    },
+    /// [`LinkStore::set_net_condition`].
+    SetNetCondition {
+        /// The net.
+        net: NetId,
+        /// Whether it is on.
+        active: bool,
+    },
+    /// [`LinkStore::create_link`].
+    CreateLink {
+        /// The remote node.
+        addr: A,
+        /// The net.
+        net: NetId,
+    },
+    /// [`LinkStore::update_link`].
+    UpdateLink {
+        /// The remote node.
+        addr: A,
+        /// Where it listens.
+        endpoint: SocketAddr,
+    },
+    /// [`LinkStore::delete_link`].
+    DeleteLink {
+        /// The remote node.
+        addr: A,
+    },
+    /// [`LinkStore::resolve_failed`].
+    ResolveFailed {
+        /// The remote node.
+        addr: A,
+    },
+    /// [`LinkStore::add_stream`].
+    AddStream {
+        /// The remote node.
+        addr: A,
+        /// The stream.
+        stream: StreamId,
+        /// Which side opened it.
+        direction: Direction,
+    },
+    /// [`LinkStore::replace_stream`].
+    ReplaceStream {
+        /// The remote node.
+        addr: A,
+        /// The stream that died.
+        old: StreamId,
+        /// The stream that takes over.
+        new: StreamId,
+        /// Which side opened the new one.
+        direction: Direction,
+    },
+    /// [`LinkStore::delete_stream`].
+    DeleteStream {
+        /// The remote node.
+        addr: A,
+        /// The stream.
+        stream: StreamId,
+    },
+    /// [`LinkStore::account_link`].
+    AccountLink {
+        /// The net.
+        net: NetId,
+        /// The remote node.
+        addr: A,
+        /// The stream on which the net was announced.
+        stream: StreamId,
+        /// Whether both sides agree.
+        accepted: bool,
+    },
+    /// [`LinkStore::dial_connected`].
+    DialConnected {
+        /// The remote node.
+        addr: A,
+        /// The dial; `None` is the present one.
+        dial: Option<DialId>,
+    },
+    /// [`LinkStore::dial_failed`].
+    DialFailed {
+        /// The remote node.
+        addr: A,
+        /// The dial; `None` is the present one.
+        dial: Option<DialId>,
+        /// Whether the dialer has given up.
+        last: bool,
+    },
+    /// [`LinkStore::tick`].
+    Tick {
+        /// The time.
+        now: Instant,
+    },
+    /// [`LinkStore::count`].
+    Count {
+        /// The net.
+        net: NetId,
+    },
+    /// [`LinkStore::needed`].
+    Needed {
+        /// The net.
+        net: NetId,
+    },
+    /// [`LinkStore::is_active`].
+    IsActive {
+        /// The net.
+        net: NetId,
+    },
+    /// [`LinkStore::contains`].
+    Contains {
+        /// The remote node.
+        addr: A,
+        /// The net.
+        net: NetId,
+    },
+    /// [`LinkStore::get`].
+    Get {
+        /// The remote node.
+        addr: A,
+    },
+    /// [`LinkStore::addrs`].
+    Addrs {
+        /// The net.
+        net: NetId,
+        /// Which members.
+        filter: Filter,
+    },
+}
+
+impl<A: Addr> Operation<A> {
+    /// Calls the method of `store` that this operation stands for.
+    ///
+    /// # Errors
+    /// The error of the store.
+    pub fn perform_on<S: LinkStore<Addr = A> + ?Sized>(&self, store: &S) -> Reply<Value<A>> {
+        let outcome = match self {
+            Self::AddNet { net, config } => store.add_net(*net, *config),
+            Self::RemoveNet { net } => store.remove_net(*net),
+            Self::SetNetCondition { net, active } => store.set_net_condition(*net, *active),
+            Self::CreateLink { addr, net } => store.create_link(addr, *net),
+            Self::UpdateLink { addr, endpoint } => store.update_link(addr, *endpoint),
+            Self::DeleteLink { addr } => store.delete_link(addr),
+            Self::ResolveFailed { addr } => store.resolve_failed(addr),
+            Self::AddStream { addr, stream, direction } => store.add_stream(addr, *stream, *direction),
+            Self::ReplaceStream { addr, old, new, direction } => {
+                store.replace_stream(addr, *old, *new, *direction)
+            }
+            Self::DeleteStream { addr, stream } => store.delete_stream(addr, *stream),
+            Self::AccountLink { net, addr, stream, accepted } => {
+                store.account_link(*net, addr, *stream, *accepted)
+            }
+            Self::DialConnected { addr, dial } => store.dial_connected(addr, *dial),
+            Self::DialFailed { addr, dial, last } => store.dial_failed(addr, *dial, *last),
+            Self::Tick { now } => store.tick(*now),
+            Self::Count { net } => return answer(store.count(*net), Value::Count),
+            Self::Needed { net } => return answer(store.needed(*net), Value::Count),
+            Self::IsActive { net } => return answer(store.is_active(*net), Value::Flag),
+            Self::Contains { addr, net } => return answer(store.contains(addr, *net), Value::Flag),
+            Self::Get { addr } => {
+                return answer(store.get(addr), |link| Value::Link(link.map(Box::new)));
+            }
+            Self::Addrs { net, filter } => return answer(store.addrs(*net, *filter), Value::Listing),
+        };
+        answer(outcome, Value::Outcome)
+    }
+}
+
+fn answer<T, A: Addr>(reply: Reply<T>, value: impl FnOnce(T) -> Value<A>) -> Reply<Value<A>> {
+    reply.map(|answer| answer.map(value))
+}
+
+impl<A> Operation<A> {
+    /// Whether this may change a store, in contrast to a query.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        !matches!(
+            self,
+            Self::Count { .. }
+                | Self::Needed { .. }
+                | Self::IsActive { .. }
+                | Self::Contains { .. }
+                | Self::Get { .. }
+                | Self::Addrs { .. }
+        )
+    }
+
+    /// The same operation for a store whose dials are its own: a report about a dial is about the present
+    /// one.
+    pub(super) fn without_dial(self) -> Self {
+        match self {
+            Self::DialConnected { addr, .. } => Self::DialConnected { addr, dial: None },
+            Self::DialFailed { addr, last, .. } => Self::DialFailed { addr, dial: None, last },
+            other => other,
+        }
+    }
+
+    /// Whether this names a dial of one of the stores.
+    pub(super) fn names_a_dial(&self) -> bool {
+        matches!(self, Self::DialConnected { dial: Some(_), .. } | Self::DialFailed { dial: Some(_), .. })
+    }
+}
+
+/// The value of an answer to an [`Operation`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Value<A: Addr> {
+    /// How a change ended.
+    Outcome(Outcome),
+    /// A count.
+    Count(usize),
+    /// Yes or no.
+    Flag(bool),
+    /// A link, or none.
+    Link(Option<Box<LinkView<A>>>),
+    /// The members of a net.
+    Listing(Listing<A>),
+}
+
+/// A kind of answer. The operation decides which one it is, so a conversion back never fails.
+pub(super) trait Kind<A: Addr>: Sized {
+    fn from_value(value: Value<A>) -> Option<Self>;
+}
+
+macro_rules! kind {
+    ($type:ty, $pattern:pat => $value:expr) => {
+        impl<A: Addr> Kind<A> for $type {
+            fn from_value(value: Value<A>) -> Option<Self> {
+                match value {
+                    $pattern => Some($value),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+kind!(Outcome, Value::Outcome(outcome) => outcome);
+kind!(usize, Value::Count(count) => count);
+kind!(bool, Value::Flag(flag) => flag);
+kind!(Option<LinkView<A>>, Value::Link(link) => link.map(|link| *link));
+kind!(Listing<A>, Value::Listing(listing) => listing);
+
+/// One link as plain data.
+///
+/// What it leaves out is each store's own: the identity of a dial, and when something is due next.
+///
+/// # Examples
+/// ```
+/// use switchboard::NodeAddr;
+/// use switchboard::shadow::LinkView;
+///
+/// let mut view = LinkView::new(NodeAddr(7));
+/// view.dialable = true;
+/// assert!(view.nets.is_empty());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkView<A> {
+    /// The remote node.
+    pub addr: A,
+    /// Which side opened the primary stream; `Downlink` while there is none.
+    pub direction: Direction,
+    /// How far the dialer has come.
+    pub state: LinkState,
+    /// Whether a net asked to dial the node.
+    pub dialable: bool,
+    /// Where it was last known to listen.
+    pub endpoint: Option<SocketAddr>,
+    /// Whether the host is being asked where the node listens.
+    pub resolving: bool,
+    /// The nets that want the link, in rising order.
+    pub nets: Vec<NetId>,
+    /// The nets of which the node is a member, in rising order.
+    pub memberships: Vec<NetId>,
+    /// The live streams: the primary one, then the others in rising order.
+    pub streams: Vec<Stream>,
+    /// Dial cycles that failed in a row.
+    pub attempts: u32,
+}
+
+impl<A> LinkView<A> {
+    /// A link of which nothing is known but its address.
+    pub fn new(addr: A) -> Self {
+        Self {
+            addr,
+            direction: Direction::Downlink,
+            state: LinkState::Disconnected,
+            dialable: false,
+            endpoint: None,
+            resolving: false,
+            nets: Vec::new(),
+            memberships: Vec::new(),
+            streams: Vec::new(),
+            attempts: 0,
+        }
+    }
+
+    /// Puts the lists into the order in which they are compared.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        self.nets.sort_unstable();
+        self.memberships.sort_unstable();
+        if let Some((_, others)) = self.streams.split_first_mut() {
+            others.sort_unstable_by_key(|stream| stream.id);
+        }
+        self
+    }
+}
+
+impl<A: Addr> From<&Link<A>> for LinkView<A> {
+    fn from(link: &Link<A>) -> Self {
+        let view = Self {
+            addr: link.addr().clone(),
+            direction: link.direction(),
+            state: link.state(),
+            dialable: link.is_dialable(),
+            endpoint: link.endpoint(),
+            resolving: link.is_resolving(),
+            nets: link.nets().to_vec(),
+            memberships: link.memberships().to_vec(),
+            streams: link.streams().to_vec(),
+            attempts: link.attempts(),
+        };
+        view.in_order()
+    }
+}
+
+/// The members of a net. Equal when both parts have the same addresses, in whatever order, each as often.
+#[derive(Clone, Debug)]
+pub struct Listing<A> {
+    /// Members whose primary stream this node opened.
+    pub uplinks: Vec<A>,
+    /// Members whose primary stream the peer opened.
+    pub downlinks: Vec<A>,
+}
+
+impl<A> Listing<A> {
+    /// Members listed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.uplinks.len() + self.downlinks.len()
+    }
+
+    /// Whether nobody is listed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<A> Default for Listing<A> {
+    fn default() -> Self {
+        Self { uplinks: Vec::new(), downlinks: Vec::new() }
+    }
+}
+
+impl<A: Addr> PartialEq for Listing<A> {
+    /// O(members).
+    fn eq(&self, other: &Self) -> bool {
+        same_addrs(&self.uplinks, &other.uplinks) && same_addrs(&self.downlinks, &other.downlinks)
+    }
+}
+
+impl<A: Addr> Eq for Listing<A> {}
+
+fn same_addrs<A: Addr>(left: &[A], right: &[A]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let mut times: HashMap<&A, usize> = HashMap::new();
+    for addr in left {
+        *times.entry(addr).or_default() += 1;
+    }
+    right.iter().all(|addr| match times.get_mut(addr) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            true
+        }
+        _ => false,
+    })
+}
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::link::NodeAddr;
+
+    fn listing(uplinks: &[u64], downlinks: &[u64]) -> Listing<NodeAddr> {
+        let addrs = |all: &[u64]| all.iter().copied().map(NodeAddr).collect();
+        Listing { uplinks: addrs(uplinks), downlinks: addrs(downlinks) }
+    }
+
+    #[test]
+    fn listings_are_compared_without_order_but_with_parts_and_repetitions() {
+        assert_eq!(listing(&[1, 2], &[3]), listing(&[2, 1], &[3]));
+        assert_ne!(listing(&[1, 2], &[3]), listing(&[1], &[3, 2]));
+        assert_ne!(listing(&[1, 1], &[]), listing(&[1, 2], &[]));
+        assert_ne!(listing(&[1, 1, 2], &[]), listing(&[1, 2, 2], &[]));
+    }
+
+    #[test]
+    fn views_are_compared_without_the_order_of_nets_and_of_spare_streams() {
+        let stream = |id| Stream { id: StreamId(id), direction: Direction::Downlink };
+        let view = |nets: &[u64], streams: &[u64]| {
+            let mut view = LinkView::new(NodeAddr(1));
+            view.nets = nets.iter().copied().map(NetId).collect();
+            view.streams = streams.iter().copied().map(stream).collect();
+            view.in_order()
+        };
+        assert_eq!(view(&[1, 2], &[3, 1, 2]), view(&[2, 1], &[3, 2, 1]));
+        assert_ne!(view(&[1], &[1, 2]), view(&[1], &[2, 1]), "the primary stream counts");
+    }
+}

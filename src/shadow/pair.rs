@@ -1,0 +1,111 @@
+//! The two answers to one operation.
+
+use std::time::Instant;
+
+use super::Side;
+use super::operation::{Operation, Value};
+use super::store::Reply;
+use crate::link::Addr;
+use crate::sync::{Condvar, Mutex, StdArc, lock_order};
+
+pub(super) type Shared<A> = StdArc<Reply<Value<A>>>;
+
+/// One operation on its way through both queues.
+#[derive(Debug)]
+pub(super) struct Pair<A: Addr> {
+    pub(super) operation: Operation<A>,
+    /// A panic under the lock cannot happen: nothing is cloned or dropped there but counters.
+    answers: Mutex<Answers<A>>,
+    answered: Condvar,
+}
+
+#[derive(Debug)]
+struct Answers<A: Addr> {
+    slots: [Slot<A>; 2],
+    /// The caller waits.
+    awaited: bool,
+}
+
+#[derive(Debug)]
+enum Slot<A: Addr> {
+    Awaited,
+    There {
+        reply: Shared<A>,
+        comparable: bool,
+    },
+    /// This side will not answer: it was left out, or the shadow ended before.
+    Never,
+}
+
+/// What the caller finds.
+pub(super) enum Found<A: Addr> {
+    Reply(Shared<A>),
+    Never,
+    /// Not there before the deadline.
+    Late,
+}
+
+impl<A: Addr> Pair<A> {
+    pub(super) fn new(operation: Operation<A>) -> Self {
+        let answers = Answers { slots: [Slot::Awaited, Slot::Awaited], awaited: false };
+        Self { operation, answers: Mutex::new(&lock_order::SHADOW_PAIR, answers), answered: Condvar::new() }
+    }
+
+    /// Takes the answer of one side. Returns both, A's first, when this is the second one and they may be
+    /// compared.
+    pub(super) fn answer(&self, side: Side, reply: Shared<A>, comparable: bool) -> Option<[Shared<A>; 2]> {
+        let mut answers = self.answers.lock();
+        answers.slots[side as usize] = Slot::There { reply, comparable };
+        let both = match &answers.slots {
+            [Slot::There { reply: a, comparable: true }, Slot::There { reply: b, comparable: true }] => {
+                Some([a.clone(), b.clone()])
+            }
+            _ => None,
+        };
+        self.wake(answers.awaited);
+        both
+    }
+
+    /// One side will not answer.
+    pub(super) fn leave_out(&self, side: Side) {
+        let mut answers = self.answers.lock();
+        answers.slots[side as usize] = Slot::Never;
+        self.wake(answers.awaited);
+    }
+
+    fn wake(&self, awaited: bool) {
+        if awaited {
+            self.answered.notify_one();
+        }
+    }
+
+    /// Waits for the answer of `side`. Woken by `answer` and `leave_out`: one of them is called for each
+    /// side whose queue took the operation, by its worker or by whoever empties the queue at the end; a
+    /// worker that is stuck calls neither, and the deadline passes.
+    pub(super) fn wait(&self, side: Side, deadline: Option<Instant>) -> Found<A> {
+        let mut answers = self.answers.lock();
+        let mut late = false;
+        loop {
+            match &answers.slots[side as usize] {
+                Slot::There { reply, .. } => return Found::Reply(reply.clone()),
+                Slot::Never => return Found::Never,
+                Slot::Awaited if late => return Found::Late,
+                Slot::Awaited => {}
+            }
+            answers.awaited = true;
+            (answers, late) = match deadline {
+                None => (self.answered.wait(answers), false),
+                Some(deadline) => self.answered.wait_until(answers, deadline),
+            };
+        }
+    }
+
+    /// The answer of `side`, if it is there.
+    pub(super) fn peek(&self, side: Side) -> Found<A> {
+        match &self.answers.lock().slots[side as usize] {
+            Slot::There { reply, .. } => Found::Reply(reply.clone()),
+            Slot::Never => Found::Never,
+            Slot::Awaited => Found::Late,
+        }
+    }
+}
