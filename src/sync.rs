@@ -38,7 +38,7 @@ mod imp {
 
     #[cfg(any(feature = "manager", test))] // The table and the mailbox start no thread.
     pub(crate) mod thread {
-        pub(crate) use std::thread::{Builder, JoinHandle};
+        pub(crate) use std::thread::{Builder, JoinHandle, current};
     }
 }
 
@@ -49,7 +49,7 @@ mod imp {
     pub(crate) use loom::thread_local;
 
     pub(crate) mod thread {
-        pub(crate) use loom::thread::{Builder, JoinHandle, yield_now};
+        pub(crate) use loom::thread::{Builder, JoinHandle, current, yield_now};
     }
 }
 
@@ -60,7 +60,7 @@ mod imp {
     pub(crate) use shuttle::thread_local;
 
     pub(crate) mod thread {
-        pub(crate) use shuttle::thread::{Builder, JoinHandle, yield_now};
+        pub(crate) use shuttle::thread::{Builder, JoinHandle, current, yield_now};
     }
 }
 

@@ -52,7 +52,7 @@ use std::fmt;
 use slot::Slot;
 
 pub use completion::{Completion, Delivery};
-pub use pool::Pool;
+pub use pool::{Pool, PoolStats};
 pub use wait::{Ticket, WaitTimeout};
 
 use crate::sync::Arc;

@@ -92,6 +92,12 @@ impl<T> Lane<T> {
         }
     }
 
+    /// Of the ring: a stamp beside each entry.
+    #[cfg(feature = "manager")]
+    pub(super) fn bytes(&self) -> usize {
+        self.ring.capacity() * (size_of::<Entry<T>>() + size_of::<usize>())
+    }
+
     /// Takes a room, waiting for one if need be: tries, backs off, parks.
     ///
     /// It is woken by whoever gives a room back ([`wake_waiting`](Self::wake_waiting)) and by

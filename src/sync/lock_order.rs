@@ -3,8 +3,8 @@
 //! | rank | locks | guards |
 //! |---|---|---|
 //! | 1 writer | [`RETIRED`] | the retired versions of one cell; taken by its one writer only |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`] | parking, and hand-over of one result or effect |
-//! | 3 metrics | none yet | the metrics report |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`] | parking, and hand-over of one result or effect |
+//! | 3 metrics | [`METRICS`] | the metrics report: who publishes the next one |
 //!
 //! A thread acquires locks in strictly rising rank: while it holds one of rank 2 it may take only one of rank
 //! 3. Two locks of one rank are never held together, so every auxiliary lock is a leaf among its kind.
@@ -21,7 +21,7 @@ use std::cell::RefCell;
 pub(crate) enum Rank {
     Writer = 1,
     Auxiliary = 2,
-    #[allow(dead_code)]
+    #[cfg_attr(not(any(feature = "manager", test)), allow(dead_code))]
     Metrics = 3,
 }
 
@@ -56,6 +56,16 @@ pub(crate) static VERSION_WAITERS: Lock = Lock::new(Rank::Auxiliary, "table: thr
 /// The effects that wait for the transport.
 #[cfg(feature = "manager")]
 pub(crate) static OUTBOX: Lock = Lock::new(Rank::Auxiliary, "manager: outbox");
+
+/// What the thread of a metrics collector is asked to do.
+#[cfg(feature = "manager")]
+pub(crate) static TICKER: Lock = Lock::new(Rank::Auxiliary, "metrics: parked collector");
+/// The thread of a metrics collector, until somebody joins it.
+#[cfg(feature = "manager")]
+pub(crate) static TICKER_THREAD: Lock = Lock::new(Rank::Auxiliary, "metrics: collector's thread");
+/// The report that is the newest.
+#[cfg(feature = "manager")]
+pub(crate) static METRICS: Lock = Lock::new(Rank::Metrics, "metrics: report");
 
 /// The stand-in for the atomic pointer of a cell, under the checkers only; a leaf below [`RETIRED`].
 #[cfg(any(switchboard_loom, switchboard_shuttle))]
