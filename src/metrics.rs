@@ -92,10 +92,17 @@ impl<A: Addr> Metrics<A> {
     }
 
     /// Makes a report of the newest version and publishes it. Returns the report that is the newest then:
-    /// this one, or that of a thread that was faster. O(nets).
+    /// this one, or that of a thread that was faster. O(nets) when there is a new version, O(1) when not.
     #[allow(clippy::must_use_candidate)] // To have it published may be the point.
     pub fn collect(&self) -> MetricsReport {
-        self.collect_from(&self.shared.links.snapshot())
+        let Shared { links, board, .. } = &*self.shared;
+        let (number, head) = board.read_first();
+        let mut report = MetricsReport::of_head(head);
+        // Of a version that was reported before, only the counters are new.
+        if number == 0 || report.version() != links.version() {
+            report = MetricsReport::of(&links.snapshot());
+        }
+        self.publish(report)
     }
 
     /// As [`collect`](Self::collect), of a version that the caller has: for reports that go together with
@@ -104,8 +111,12 @@ impl<A: Addr> Metrics<A> {
     /// The snapshot must be of the same manager.
     #[allow(clippy::must_use_candidate)] // As above.
     pub fn collect_from(&self, snapshot: &LinksSnapshot<A>) -> MetricsReport {
+        self.publish(MetricsReport::of(snapshot))
+    }
+
+    /// Completes and publishes what was computed from a version.
+    fn publish(&self, mut report: MetricsReport) -> MetricsReport {
         let Shared { handle, board, .. } = &*self.shared;
-        let mut report = MetricsReport::of(snapshot);
         let version = report.version().as_u64();
         if board.publish(version, report.words_mut(), |words| report::count(words, handle)) {
             report

@@ -84,6 +84,12 @@ impl<const W: usize> Board<W> {
 
     /// The newest report. Lock-free; waits for nobody: see the head of this file.
     pub(super) fn read(&self) -> [u64; W] {
+        self.read_first().1
+    }
+
+    /// The number of the newest report, zero if there is none yet, and its first words.
+    pub(super) fn read_first<const N: usize>(&self) -> (u64, [u64; N]) {
+        const { assert!(N <= W, "a report has that many words") };
         loop {
             // Acquire: pairs with the release store in `publish`.
             let number = self.newest.load(Ordering::Acquire);
@@ -94,7 +100,7 @@ impl<const W: usize> Board<W> {
             fence(Ordering::Acquire);
             // Relaxed: ordered by the fence.
             if self.newest.load(Ordering::Relaxed).wrapping_sub(number) < COPIES as u64 - 1 {
-                return words;
+                return (number, words);
             }
         }
     }

@@ -20,8 +20,9 @@ const NETS_ACTIVE: usize = 4;
 const UPLINKS: usize = 5;
 const DOWNLINKS: usize = 6;
 const STATS: usize = 7;
-/// From here on the words are not of the snapshot.
-const LANES: usize = STATS + ManagerStats::WORDS;
+/// The words of the snapshot. The others follow.
+const HEAD: usize = STATS + ManagerStats::WORDS;
+const LANES: usize = HEAD;
 const LANE_WORDS: usize = 7;
 const QUEUE_WAIT: usize = LANES + LANE_WORDS * Priority::ALL.len();
 const PROCESSING: usize = QUEUE_WAIT + LATENCY_WORDS;
@@ -104,7 +105,14 @@ impl MetricsReport {
             words[UPLINKS] += uplinks as u64;
             words[DOWNLINKS] += downlinks as u64;
         }
-        words[STATS..LANES].copy_from_slice(&snapshot.stats().to_words());
+        words[STATS..HEAD].copy_from_slice(&snapshot.stats().to_words());
+        Self { words }
+    }
+
+    /// The same, from an earlier report of that version.
+    pub(super) fn of_head(head: [u64; HEAD]) -> Self {
+        let mut words = [0; WORDS];
+        words[..HEAD].copy_from_slice(&head);
         Self { words }
     }
 
