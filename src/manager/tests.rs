@@ -9,6 +9,9 @@ use crate::clock::ManualClock;
 use crate::link::{Direction, Link, LinkState, NetConfig, NetId, StreamId};
 use crate::mailbox::{Backpressure, Capacities, Priority};
 
+mod callbacks;
+mod pressure;
+
 const NET: NetId = NetId(1);
 const A: NodeAddr = NodeAddr(1);
 const B: NodeAddr = NodeAddr(2);
