@@ -49,6 +49,8 @@ mod link;
 pub mod mailbox;
 #[cfg(feature = "manager")]
 mod manager;
+#[cfg(feature = "manager")]
+mod metrics;
 #[cfg(feature = "shadow")]
 pub mod shadow;
 mod sync;
@@ -63,10 +65,13 @@ pub use link::{
 };
 #[cfg(feature = "manager")]
 pub use manager::{
-    Applied, Builder, Command, CommandError, Config, ConfigError, DrainReport, Driver, Effect, Filter,
-    Handle, LinkCause, LinkManager, Links, LinksReader, LinksSnapshot, ManagerStats, Outcome, SendError,
-    SendErrorKind, ShutdownReport, SpawnError, Timing, Transport,
+    Applied, Bucket, Builder, Command, CommandError, CommandKind, Config, ConfigError, DrainReport, Driver,
+    Effect, Filter, Handle, Histogram, LinkCause, LinkManager, Links, LinksReader, LinksSnapshot,
+    ManagerStats, MemoryReport, Outcome, SendError, SendErrorKind, ShutdownReport, SpawnError, Timing,
+    Transport,
 };
+#[cfg(feature = "manager")]
+pub use metrics::{Collector, LaneReport, Latency, Metrics, MetricsReport};
 pub use table::{
     Change, ChangeSet, Changes, DefaultHashBuilder, DefaultHasher, Feed, FeedEvent, GroupIndex, Index, Iter,
     Reader, Snapshot, Table, TableBuilder, TableMemory, TableStats, Version, WaitError, Writer,

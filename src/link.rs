@@ -268,6 +268,12 @@ impl<A> Link<A> {
         }
     }
 
+    /// Heap memory of the record where it is shared, without what the address owns.
+    pub(crate) fn bytes(&self) -> usize {
+        let lists = size_of_val(&*self.nets) + size_of_val(&*self.members) + size_of_val(&*self.streams);
+        size_of::<Self>() + 2 * size_of::<usize>() + lists
+    }
+
     /// Whether anything keeps the record: a net that wants it, a membership, or, for a pure downlink, a
     /// stream.
     pub(crate) fn has_reason(&self) -> bool {

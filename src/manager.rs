@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use crate::clock::{Clock, MonotonicClock};
 use crate::link::{Addr, NodeAddr};
-use crate::mailbox::mailbox;
+use crate::mailbox::{Priority, mailbox};
 use crate::sync::{self, StdArc, thread::JoinHandle};
-use crate::ticket::{Ticket, ticket};
+use crate::ticket::{Pool, Ticket, ticket};
 
 mod command;
 mod config;
@@ -29,6 +29,8 @@ mod directory;
 mod driver;
 mod effect;
 mod handle;
+mod memory;
+mod meters;
 #[cfg(test)]
 mod models;
 mod outbox;
@@ -36,11 +38,13 @@ mod query;
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 mod tests;
 
-pub use command::{Applied, Command, CommandError, Outcome, SendError, SendErrorKind};
+pub use command::{Applied, Command, CommandError, CommandKind, Outcome, SendError, SendErrorKind};
 pub use config::{Config, ConfigError, Timing};
 pub use driver::{DrainReport, Driver};
 pub use effect::{Effect, LinkCause};
 pub use handle::Handle;
+pub use memory::MemoryReport;
+pub use meters::{Bucket, Histogram};
 pub use query::{Filter, Links, LinksReader, LinksSnapshot, ManagerStats};
 
 use self::core::Core;
@@ -266,9 +270,11 @@ impl<A: Addr> Builder<A> {
 
     fn driver(self, may_wait: bool) -> Result<Driver<A>, ConfigError> {
         self.config.validate()?;
-        let (sender, receiver) = mailbox(self.config.capacities);
+        // What a transport reports travels above the low lane, and must not be lost.
+        let (sender, receiver) = mailbox(self.config.capacities.shed_from(Priority::Low));
         let policy = self.config.capacities.policy();
-        let handle = Handle::new(sender, self.clock.clone(), may_wait, policy);
+        let tickets = Pool::new(self.config.tickets());
+        let handle = Handle::new(sender, self.clock.clone(), tickets, may_wait, policy);
         let (core, table) = Core::new(self.config.clone(), self.own, self.clock.now());
         let links = Links::new(table, self.config.timing);
         Ok(Driver::new(core, self.config, receiver, handle, links))

@@ -13,7 +13,8 @@
 //! * [`Arc`] is loom's under loom, so that the release and acquire edges of its counter are explored.
 //!   [`StdArc`] is always the standard one: for immutable trait objects and for the pages of the map, whose
 //!   visibility to readers is established by the cell that publishes them.
-//! * [`Backoff`] yields at once under the checkers: spinning has no meaning there.
+//! * [`Spin`] ends at once under the checkers, and [`Backoff`] yields: spinning has no meaning there, and
+//!   loom runs a thread that yielded after all others, which would hide the races of parking.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::ops::{Deref, DerefMut};
@@ -32,7 +33,6 @@ use lock_order::{Held, Lock};
 
 #[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
 mod imp {
-    pub(crate) use crossbeam_utils::Backoff;
     pub(crate) use std::sync::atomic;
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
     #[cfg(feature = "shadow")]
@@ -42,7 +42,7 @@ mod imp {
 
     #[cfg(any(feature = "manager", test))] // The table and the mailbox start no thread.
     pub(crate) mod thread {
-        pub(crate) use std::thread::{Builder, JoinHandle};
+        pub(crate) use std::thread::{Builder, JoinHandle, current};
     }
 }
 
@@ -55,7 +55,7 @@ mod imp {
     pub(crate) use loom::thread_local;
 
     pub(crate) mod thread {
-        pub(crate) use loom::thread::{Builder, JoinHandle, yield_now};
+        pub(crate) use loom::thread::{Builder, JoinHandle, current, yield_now};
     }
 }
 
@@ -68,7 +68,7 @@ mod imp {
     pub(crate) use shuttle::thread_local;
 
     pub(crate) mod thread {
-        pub(crate) use shuttle::thread::{Builder, JoinHandle, yield_now};
+        pub(crate) use shuttle::thread::{Builder, JoinHandle, current, yield_now};
     }
 }
 
@@ -76,30 +76,23 @@ mod imp {
 mod backoff {
     /// Stand-in for `crossbeam_utils::Backoff`: every step yields to the scheduler of the checker.
     #[derive(Debug)]
-    pub(crate) struct Backoff {
-        steps: std::cell::Cell<u32>,
-    }
+    pub(crate) struct Backoff;
 
     impl Backoff {
         pub(crate) fn new() -> Self {
-            Self { steps: std::cell::Cell::new(0) }
+            Self
         }
 
         pub(crate) fn snooze(&self) {
-            self.steps.set(self.steps.get().saturating_add(1));
             super::imp::thread::yield_now();
-        }
-
-        pub(crate) fn is_completed(&self) -> bool {
-            self.steps.get() >= 1
         }
     }
 }
 
 #[cfg(any(switchboard_loom, switchboard_shuttle))]
 pub(crate) use backoff::Backoff;
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
-pub(crate) use imp::Backoff;
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+pub(crate) use crossbeam_utils::Backoff;
 
 #[cfg(any(feature = "manager", test, switchboard_loom, switchboard_shuttle))]
 pub(crate) use imp::thread;
@@ -146,6 +139,39 @@ impl<T> Unseen<T> {
         };
         let Some(value) = value else { panic!("an empty slot was read") };
         value
+    }
+}
+
+/// What a thread does between looking for something and parking: spins for a moment, and never yields.
+///
+/// A yield is no pause. Where another thread wants the processor it gives away a whole time slice, several
+/// milliseconds, while whoever it waits for may have been done long before; a thread that parked is woken at
+/// once. And where the two share one processor, which is where the scheduler of Linux puts threads that wake
+/// each other, all that spinning does is delay the other one. So it is short: see `docs::performance`.
+#[derive(Debug)]
+pub(crate) struct Spin {
+    steps: u32,
+}
+
+impl Spin {
+    /// 1, 2 and 4 pauses of the processor.
+    #[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+    const STEPS: u32 = 3;
+    #[cfg(any(switchboard_loom, switchboard_shuttle))]
+    const STEPS: u32 = 0;
+
+    pub(crate) fn new() -> Self {
+        Self { steps: 0 }
+    }
+
+    /// Spins a little longer than the last time; false, and it did not, when it is time to park.
+    pub(crate) fn spin(&mut self) -> bool {
+        let again = self.steps < Self::STEPS;
+        if again {
+            (0..1_u32 << self.steps).for_each(|_| std::hint::spin_loop());
+            self.steps += 1;
+        }
+        again
     }
 }
 

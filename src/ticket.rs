@@ -35,7 +35,7 @@
 //! # Progress
 //!
 //! Both ends share one lock, held for a few moves and never during foreign code. Completing wakes a thread
-//! only when one waits. Waiting tries, backs off for a bounded time, and parks.
+//! only when one waits. Waiting tries, spins for a moment, and parks.
 
 mod completion;
 mod pool;
@@ -52,7 +52,7 @@ use std::fmt;
 use slot::Slot;
 
 pub use completion::{Completion, Delivery};
-pub use pool::Pool;
+pub use pool::{Pool, PoolStats};
 pub use wait::{Ticket, WaitTimeout};
 
 use crate::sync::Arc;

@@ -7,6 +7,7 @@ mod groups;
 mod growth;
 mod manager;
 mod memory;
+mod metrics;
 mod tables;
 
 pub use tables::{tables, types};
@@ -35,12 +36,13 @@ type Workload = (&'static str, fn(&Settings, &mut Report));
 pub fn run(settings: &Settings) -> Report {
     let mut report = Report::default();
     tables(settings, &mut report);
-    let others: [Workload; 5] = [
+    let others: [Workload; 6] = [
         ("types", types),
         ("growth", growth::growth),
         ("groups", groups::groups),
         ("memory", memory::memory),
         ("manager", manager::manager),
+        ("metrics", metrics::metrics),
     ];
     for (_, workload) in others.iter().filter(|(name, _)| settings.wants(name)) {
         workload(settings, &mut report);

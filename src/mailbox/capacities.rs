@@ -55,8 +55,9 @@ pub enum Backpressure {
     Reject,
     /// Wait until there is room, without a bound.
     Block,
-    /// Take over the room of the oldest command of the lowest non-empty lane below, and hand that command to
-    /// the sender. When nothing is queued below, hand the new command back.
+    /// Take over the room of the oldest command of the lowest non-empty lane below that may be
+    /// [shed](Capacities::shed_from), and hand that command to the sender. When there is none, hand the new
+    /// command back.
     ShedLowest,
 }
 
@@ -84,6 +85,8 @@ pub struct Capacities {
     lanes: [usize; 4],
     backpressure: Backpressure,
     starvation_limit: NonZeroU32,
+    /// The first lane that may be shed.
+    shed_from: Priority,
 }
 
 impl Capacities {
@@ -105,7 +108,7 @@ impl Capacities {
             Some(limit) => limit,
             None => NonZeroU32::MIN,
         };
-        Self { lanes, backpressure: Backpressure::Reject, starvation_limit }
+        Self { lanes, backpressure: Backpressure::Reject, starvation_limit, shed_from: Priority::High }
     }
 
     /// Sets the capacity of the critical lane.
@@ -162,6 +165,28 @@ impl Capacities {
         self
     }
 
+    /// Sets the first lane that [`Backpressure::ShedLowest`] may shed from: this one and those below it. What
+    /// waits above it is as safe as under [`Backpressure::Reject`]. Default: the high lane, which leaves out
+    /// nothing that could be shed.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::mailbox::{Backpressure, Capacities, Priority, mailbox};
+    ///
+    /// let capacities = Capacities::try_from([1, 1, 1, 1]).unwrap().backpressure(Backpressure::ShedLowest);
+    /// let (sender, _receiver) = mailbox(capacities.shed_from(Priority::Low));
+    /// for priority in [Priority::Critical, Priority::High, Priority::Normal] {
+    ///     assert!(sender.send(priority, "kept").is_ok());
+    /// }
+    /// // There is nothing in the low lane.
+    /// assert!(sender.send(Priority::Critical, "one more").is_err_and(|error| error.is_full()));
+    /// ```
+    #[must_use]
+    pub const fn shed_from(mut self, priority: Priority) -> Self {
+        self.shed_from = priority;
+        self
+    }
+
     /// Sets how many takes in a row may pass over a waiting lane before it has its turn: see
     /// [the rule](super#order-and-starvation).
     #[must_use]
@@ -180,6 +205,14 @@ impl Capacities {
         self.backpressure
     }
 
+    /// The lanes, first to last, that a full lane of `priority` may shed from.
+    pub(super) fn sheddable(&self, priority: Priority) -> &'static [Priority] {
+        match self.backpressure {
+            Backpressure::ShedLowest => &Priority::ALL[self.shed_from.index().max(priority.index() + 1)..],
+            Backpressure::Reject | Backpressure::Block => &[],
+        }
+    }
+
     pub(super) const fn limit(&self) -> NonZeroU32 {
         self.starvation_limit
     }
@@ -187,10 +220,8 @@ impl Capacities {
     /// The slots that the ring of `priority` needs. An entry occupies the room of the lane that it came to be
     /// accounted in, which is its own or, after shedding, a lower one.
     pub(super) fn slots(&self, priority: Priority) -> usize {
-        match self.backpressure {
-            Backpressure::ShedLowest => self.lanes[priority.index()..].iter().sum(),
-            Backpressure::Reject | Backpressure::Block => self.lanes[priority.index()],
-        }
+        let below = self.sheddable(priority).iter().map(|lane| self.lanes[lane.index()]).sum::<usize>();
+        self.lanes[priority.index()] + below
     }
 }
 

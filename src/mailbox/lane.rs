@@ -8,11 +8,7 @@ use super::rooms::{Refused, Rooms};
 use super::{Capacities, Priority};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::ring::Ring;
-use crate::sync::{Backoff, Condvar, Mutex, lock_order};
-
-/// Whether waits spin before they park. Not under the checkers: loom runs a thread that yielded after all
-/// others, which would hide the races of parking.
-pub(super) const SPINS: bool = !cfg!(any(switchboard_loom, switchboard_shuttle));
+use crate::sync::{Condvar, Mutex, Spin, lock_order};
 
 /// A command in a ring.
 pub(super) struct Entry<T> {
@@ -92,20 +88,25 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Takes a room, waiting for one if need be: tries, backs off, parks.
+    /// Of the ring: a stamp beside each entry.
+    #[cfg(feature = "manager")]
+    pub(super) fn bytes(&self) -> usize {
+        self.ring.capacity() * (size_of::<Entry<T>>() + size_of::<usize>())
+    }
+
+    /// Takes a room, waiting for one if need be: tries, spins, parks.
     ///
     /// It is woken by whoever gives a room back ([`wake_waiting`](Self::wake_waiting)) and by
     /// [`close`](Self::close), which the receiver calls also when it is dropped, thus when its thread dies.
     pub(super) fn take_room(&self, patience: Patience) -> Result<(), Stopped> {
-        let backoff = Backoff::new();
+        let mut spin = Spin::new();
         loop {
             if let Some(outcome) = self.try_take_room() {
                 return outcome;
             }
-            if !SPINS || backoff.is_completed() {
+            if !spin.spin() {
                 return self.take_room_parked(patience);
             }
-            backoff.snooze();
         }
     }
 

@@ -4,11 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
-use super::lane::{Entry, Patience, SPINS};
+use super::lane::{Entry, Patience};
 use super::shared::Shared;
 use super::turns::{LaneSet, Turns};
 use super::{Capacities, Priority, Stats};
-use crate::sync::{Arc, Backoff};
+use crate::sync::{Arc, Spin};
 
 /// The receiving end of a mailbox: the only one.
 ///
@@ -233,17 +233,16 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Waits in three steps: tries, backs off, parks. Who wakes it is said in `parking`.
+    /// Waits in three steps: tries, spins, parks. Who wakes it is said in `parking`.
     fn wait(&mut self, patience: Patience, heeds_wake: bool) -> Result<(Priority, T), RecvTimeoutError> {
-        let backoff = Backoff::new();
+        let mut spin = Spin::new();
         loop {
             if let Some(outcome) = self.look(heeds_wake) {
                 return outcome;
             }
-            if !SPINS || backoff.is_completed() {
+            if !spin.spin() {
                 break;
             }
-            backoff.snooze();
         }
         loop {
             self.shared.parking.prepare();

@@ -230,6 +230,12 @@ impl<T> Sender<T> {
         self.shared.stats()
     }
 
+    /// Heap memory of the rings, without what queued commands own.
+    #[cfg(feature = "manager")]
+    pub(crate) fn bytes(&self) -> usize {
+        self.shared.bytes()
+    }
+
     /// Queues a command for which the caller holds a room.
     pub(super) fn send_reserved(&self, priority: Priority, value: T) -> Result<(), SendError<T>> {
         if self.shared.parking.is_gone() {

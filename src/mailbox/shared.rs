@@ -16,6 +16,8 @@ pub(super) struct Shared<T> {
     pub(super) parking: CachePadded<Parking>,
     senders: AtomicUsize,
     pub(super) policy: Backpressure,
+    /// The lanes that each lane may shed from.
+    sheddable: [&'static [Priority]; 4],
 }
 
 impl<T> Shared<T> {
@@ -26,6 +28,7 @@ impl<T> Shared<T> {
             parking: CachePadded::new(Parking::new()),
             senders: AtomicUsize::new(1),
             policy: capacities.policy(),
+            sheddable: Priority::ALL.map(|priority| capacities.sheddable(priority)),
         }
     }
 
@@ -54,9 +57,9 @@ impl<T> Shared<T> {
         }
     }
 
-    /// The oldest command of the lowest non-empty lane below `priority`. Its room is still taken.
+    /// The oldest command of the lowest non-empty lane that `priority` may shed from. Its room is still taken.
     pub(super) fn shed_below(&self, priority: Priority) -> Option<(Victim<T>, Priority)> {
-        let below = &Priority::ALL[priority.index() + 1..];
+        let below = self.sheddable[priority.index()];
         let (lane, entry) = below.iter().rev().find_map(|&lane| Some((lane, self.pop(lane)?)))?;
         self.lane(lane).counters.shed.add_one();
         Some((Victim { priority: lane, value: entry.value }, entry.home))
@@ -107,6 +110,12 @@ impl<T> Shared<T> {
         if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.close();
         }
+    }
+
+    /// Of the rings.
+    #[cfg(feature = "manager")]
+    pub(super) fn bytes(&self) -> usize {
+        self.lanes.iter().map(Lane::bytes).sum()
     }
 
     pub(super) fn stats(&self) -> Stats {

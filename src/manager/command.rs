@@ -5,10 +5,15 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::driver::DrainReport;
+use super::memory::MemoryReport;
 use crate::link::{DialId, Direction, EndpointError, LinkState, NetConfig, NetId, StreamId};
 use crate::mailbox::Priority;
 use crate::table::Version;
 use crate::ticket::{self, Completion};
+
+mod kind;
+
+pub use kind::CommandKind;
 
 /// One change asked of the manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -297,6 +302,17 @@ pub enum SendErrorKind {
     Closed,
 }
 
+impl fmt::Display for SendErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the manager's mailbox is full",
+            Self::Closed => "the manager has ended",
+        })
+    }
+}
+
+impl std::error::Error for SendErrorKind {}
+
 /// The command was not accepted. It is handed back.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -339,10 +355,7 @@ impl<A> fmt::Debug for SendError<A> {
 
 impl<A> fmt::Display for SendError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            SendErrorKind::Full => "the manager's mailbox is full",
-            SendErrorKind::Closed => "the manager has ended",
-        })
+        self.kind.fmt(f)
     }
 }
 
@@ -352,6 +365,7 @@ impl<A> std::error::Error for SendError<A> {}
 pub(crate) struct Envelope<A> {
     pub(crate) command: Command<A>,
     pub(crate) completion: Completion<Applied, CommandError>,
+    pub(crate) created: Instant,
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -366,6 +380,8 @@ pub(crate) struct Shutdown {
 pub(crate) enum Message<A> {
     Command(Envelope<A>),
     Shutdown(Shutdown),
+    /// Count the memory: O(what there is).
+    Measure(Completion<MemoryReport>),
 }
 
 impl<A> Message<A> {
@@ -380,7 +396,7 @@ impl<A> Message<A> {
     pub(crate) fn into_refusal(self, kind: SendErrorKind) -> SendError<A> {
         match self {
             Self::Command(envelope) => SendError { command: Box::new(envelope.command), kind },
-            Self::Shutdown(_) => unreachable!("a handle sends commands only"),
+            Self::Shutdown(_) | Self::Measure(_) => unreachable!("only commands are submitted"),
         }
     }
 }

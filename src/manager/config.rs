@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::link::{AddressPolicy, RetryPolicy};
-use crate::mailbox::Capacities;
+use crate::mailbox::{Capacities, Priority};
 
 /// When the manager acts on time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -49,6 +49,7 @@ pub struct Config {
     pub(crate) max_nets: usize,
     pub(crate) max_streams: usize,
     pub(crate) max_hot: usize,
+    tickets: Option<NonZeroUsize>,
 }
 
 impl Config {
@@ -109,6 +110,10 @@ impl Config {
     }
 
     /// The lanes of the mailbox and what happens when one is full.
+    ///
+    /// Under [`ShedLowest`](crate::mailbox::Backpressure::ShedLowest) only the low lane makes room for
+    /// others, whatever [`shed_from`](Capacities::shed_from) says: what a transport reports travels above it
+    /// and is never shed.
     pub fn capacities(mut self, capacities: Capacities) -> Self {
         self.capacities = capacities;
         self
@@ -153,6 +158,19 @@ impl Config {
         self
     }
 
+    /// Tickets that are kept to be used again: with as many as there are commands whose ticket somebody
+    /// holds, sending a command allocates nothing once they have been made. Default: as many as the mailbox
+    /// has rooms. Beyond it a ticket costs an allocation.
+    pub fn pooled_tickets(mut self, tickets: NonZeroUsize) -> Self {
+        self.tickets = Some(tickets);
+        self
+    }
+
+    pub(crate) fn tickets(&self) -> NonZeroUsize {
+        let rooms = Priority::ALL.map(|priority| self.capacities.capacity(priority)).iter().sum();
+        self.tickets.or(NonZeroUsize::new(rooms)).unwrap_or(NonZeroUsize::MIN)
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -195,6 +213,7 @@ impl Default for Config {
             max_nets: 1_024,
             max_streams: 8,
             max_hot: 1_024,
+            tickets: None,
         }
     }
 }

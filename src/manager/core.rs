@@ -22,7 +22,7 @@ use super::directory::{
 use super::effect::Effect;
 use crate::link::{Addr, Link, NetId, NetStatus, Stream};
 use crate::sync::StdArc;
-use crate::table::{Table, Version};
+use crate::table::{Table, TableMemory, Version};
 
 mod dial;
 mod journal;
@@ -189,6 +189,11 @@ impl<A: Addr> Core<A> {
         counts(&self.writer.index().0, net)
     }
 
+    /// The memory of the table, and that of the records in it. O(links + pages).
+    pub(crate) fn memory(&self) -> (TableMemory, usize) {
+        (self.writer.memory(), self.writer.iter().map(|(_, link)| link.bytes()).sum())
+    }
+
     /// A copy of the record of `addr`, to be changed and given to `commit` or `forget`.
     fn checkout(&self, addr: &A) -> Option<Link<A>> {
         self.writer.get(addr).map(|link| (**link).clone())
@@ -220,9 +225,9 @@ impl<A: Addr> Core<A> {
 
     fn note_counts(&mut self, before: Option<&Link<A>>, after: Option<&Link<A>>) {
         let (old, new) = (before.map(|link| link.direction), after.map(|link| link.direction));
-        let members = |link: Option<&Link<A>>| link.map_or_else(Vec::new, |link| link.members.clone());
-        let (left, joined) = (members(before), members(after));
-        let changed = left.iter().chain(&joined).copied();
+        let left = before.map_or(&[][..], |link| &link.members);
+        let joined = after.map_or(&[][..], |link| &link.members);
+        let changed = left.iter().chain(joined).copied();
         let turned = old != new;
         self.recount.extend(changed.filter(|net| turned || left.contains(net) != joined.contains(net)));
     }

@@ -92,6 +92,85 @@ pub(crate) struct Tally {
     pub(crate) effects_coalesced: u64,
 }
 
+impl Tally {
+    pub(crate) const WORDS: usize = size_of::<Self>() / size_of::<u64>();
+
+    /// The counters in the order of the struct, all of them.
+    pub(crate) fn to_words(self) -> [u64; Self::WORDS] {
+        let Self {
+            commands,
+            refused,
+            expired,
+            stale_answers,
+            dials,
+            dial_timeouts,
+            established,
+            reconnects,
+            requests,
+            links_created,
+            links_deleted,
+            publishes,
+            panics,
+            transport_panics,
+            effects_coalesced,
+        } = self;
+        [
+            commands,
+            refused,
+            expired,
+            stale_answers,
+            dials,
+            dial_timeouts,
+            established,
+            reconnects,
+            requests,
+            links_created,
+            links_deleted,
+            publishes,
+            panics,
+            transport_panics,
+            effects_coalesced,
+        ]
+    }
+
+    pub(crate) fn from_words(words: [u64; Self::WORDS]) -> Self {
+        let [
+            commands,
+            refused,
+            expired,
+            stale_answers,
+            dials,
+            dial_timeouts,
+            established,
+            reconnects,
+            requests,
+            links_created,
+            links_deleted,
+            publishes,
+            panics,
+            transport_panics,
+            effects_coalesced,
+        ] = words;
+        Self {
+            commands,
+            refused,
+            expired,
+            stale_answers,
+            dials,
+            dial_timeouts,
+            established,
+            reconnects,
+            requests,
+            links_created,
+            links_deleted,
+            publishes,
+            panics,
+            transport_panics,
+            effects_coalesced,
+        }
+    }
+}
+
 /// The part of a version that is not derived from the links.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory<A> {

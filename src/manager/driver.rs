@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::command::{Applied, Command, CommandError, Message, Shutdown};
+use super::command::{Applied, Command, CommandError, Envelope, Message, Shutdown};
 use super::config::Config;
 use super::core::{Applying, Core};
 use super::effect::Effect;
+use super::memory::MemoryReport;
 use super::outbox::SharedOutbox;
 use super::{Handle, Links};
 use crate::link::{Addr, NodeAddr, later};
@@ -47,13 +48,21 @@ pub struct Driver<A: Addr = NodeAddr> {
     receiver: Receiver<Message<A>>,
     /// Taken from the mailbox, not applied yet.
     inbox: Vec<(Priority, Message<A>)>,
-    done: Vec<(Completion<Applied, CommandError>, Applying)>,
+    done: Vec<Done>,
+    /// Who asked for the memory in this turn.
+    measures: Vec<Completion<MemoryReport>>,
     outbox: StdArc<SharedOutbox<A>>,
     /// While the transport is far behind: when the next batch of the host is taken all the same.
     relief: Option<Instant>,
     shutdown: Option<Shutdown>,
     handle: Handle<A>,
     links: Links<A>,
+}
+
+/// A command that was applied, whose ticket waits for the version.
+struct Done {
+    completion: Completion<Applied, CommandError>,
+    result: Applying,
 }
 
 impl<A: Addr> Driver<A> {
@@ -65,8 +74,19 @@ impl<A: Addr> Driver<A> {
         links: Links<A>,
     ) -> Self {
         let outbox = StdArc::new(SharedOutbox::new());
-        let (inbox, done) = (Vec::new(), Vec::new());
-        Self { core, config, receiver, inbox, done, outbox, relief: None, shutdown: None, handle, links }
+        Self {
+            core,
+            config,
+            receiver,
+            inbox: Vec::new(),
+            done: Vec::new(),
+            measures: Vec::new(),
+            outbox,
+            relief: None,
+            shutdown: None,
+            handle,
+            links,
+        }
     }
 
     /// The write side.
@@ -148,6 +168,7 @@ impl<A: Addr> Driver<A> {
         while !self.inbox.is_empty() {
             report.refused += self.inbox.len() as u64;
             for (_, message) in self.inbox.drain(..) {
+                self.handle.meters().failed(&CommandError::Closed);
                 message.refuse(CommandError::Closed);
             }
             self.fill();
@@ -200,21 +221,33 @@ impl<A: Addr> Driver<A> {
 
     fn turn(&mut self, now: Instant) {
         let mut inbox = std::mem::take(&mut self.inbox);
-        for (_, message) in inbox.drain(..) {
+        for (lane, message) in inbox.drain(..) {
             match message {
-                Message::Command(envelope) => {
-                    let result = self.apply(envelope.command, envelope.deadline, now);
-                    self.done.push((envelope.completion, result));
-                }
+                Message::Command(envelope) => self.take(lane, envelope, now),
                 Message::Shutdown(order) => self.shutdown = Some(order),
+                Message::Measure(completion) => self.measures.push(completion),
             }
         }
         self.inbox = inbox;
         self.core.advance(now);
         self.core.tally_mut().transport_panics = self.outbox.panics();
         let version = if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() };
+        if !self.done.is_empty() {
+            let spent = self.handle.clock().now().saturating_duration_since(now);
+            self.handle.meters().processing.record(spent, self.done.len() as u64);
+        }
         self.complete(version);
+        self.answer_measures();
         self.core.tally_mut().effects_coalesced = self.outbox.push(self.core.drain_effects());
+    }
+
+    fn take(&mut self, lane: Priority, envelope: Envelope<A>, now: Instant) {
+        let Envelope { command, completion, created, deadline } = envelope;
+        let kind = command.kind();
+        // A command that came after the turn began has not waited.
+        self.handle.meters().took(lane, kind, now.saturating_duration_since(created));
+        let result = self.apply(command, deadline, now);
+        self.done.push(Done { completion, result });
     }
 
     fn apply(&mut self, command: Command<A>, deadline: Option<Instant>, now: Instant) -> Applying {
@@ -226,10 +259,35 @@ impl<A: Addr> Driver<A> {
     }
 
     fn complete(&mut self, version: Version) {
-        for (completion, result) in self.done.drain(..) {
+        for Done { completion, result } in self.done.drain(..) {
+            if let Err(error) = &result {
+                self.handle.meters().failed(error);
+            }
             let result = result.map(|outcome| Applied { outcome, version });
             // A waker or a callback of the ticket that panics is contained there.
             if completion.finish(result).is_panicked() {
+                self.core.tally_mut().panics += 1;
+            }
+        }
+    }
+}
+
+impl<A: Addr> Driver<A> {
+    /// How much memory the manager takes. O(links + pages of all versions that are alive); allocates.
+    #[must_use]
+    pub fn memory(&self) -> MemoryReport {
+        let (table, records_bytes) = self.core.memory();
+        let (mailbox_bytes, tickets_bytes) = self.handle.queue_bytes();
+        MemoryReport { table, records_bytes, mailbox_bytes, tickets_bytes, outbox_bytes: self.outbox.bytes() }
+    }
+
+    fn answer_measures(&mut self) {
+        if self.measures.is_empty() {
+            return;
+        }
+        let report = self.memory();
+        for completion in self.measures.drain(..) {
+            if completion.complete(report).is_panicked() {
                 self.core.tally_mut().panics += 1;
             }
         }

@@ -184,6 +184,12 @@ impl<A: Addr> Outbox<A> {
         self.places.len()
     }
 
+    /// Heap memory, without what addresses and lists of streams own.
+    pub(crate) fn bytes(&self) -> usize {
+        self.queue.capacity() * size_of::<Option<Effect<A>>>()
+            + self.places.capacity() * (size_of::<Key<A>>() + size_of::<u64>() + 1)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty()
     }

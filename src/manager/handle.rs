@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::command::{Applied, Command, CommandError, Envelope, Message, SendError, SendErrorKind};
+use super::memory::MemoryReport;
+use super::meters::Meters;
 use crate::clock::Clock;
 use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, StreamId};
-use crate::mailbox::{Backpressure, Priority, Sender};
+use crate::mailbox::{self, Backpressure, Priority, Sender};
 use crate::sync::StdArc;
-use crate::ticket::{Ticket, ticket_with};
+use crate::ticket::{Pool, PoolStats, Ticket, ticket};
 
 /// The write side of a link manager. Clones are cheap and share the mailbox.
 ///
@@ -38,6 +40,9 @@ use crate::ticket::{Ticket, ticket_with};
 pub struct Handle<A: Addr = NodeAddr> {
     sender: Sender<Message<A>>,
     clock: StdArc<dyn Clock>,
+    /// Where tickets come from: shared by all handles.
+    tickets: Pool<Applied, CommandError>,
+    meters: StdArc<Meters>,
     deadline: Option<Duration>,
     /// There is a writer's thread of its own to wait for.
     may_wait: bool,
@@ -51,10 +56,13 @@ impl<A: Addr> Handle<A> {
     pub(super) fn new(
         sender: Sender<Message<A>>,
         clock: StdArc<dyn Clock>,
+        tickets: Pool<Applied, CommandError>,
         may_wait: bool,
         policy: Backpressure,
     ) -> Self {
-        Self { sender, clock, deadline: None, may_wait, blocks: policy == Backpressure::Block }
+        let blocks = policy == Backpressure::Block;
+        let meters = StdArc::new(Meters::new());
+        Self { sender, clock, tickets, meters, deadline: None, may_wait, blocks }
     }
 
     /// A handle whose commands expire `timeout` after they are sent: one that was not applied by then is
@@ -223,9 +231,10 @@ impl<A: Addr> Handle<A> {
     pub fn submit(&self, command: Command<A>) -> Asked<A> {
         let (priority, report) = (command.priority(), command.is_report());
         let timeout = self.deadline.filter(|_| !report);
-        let deadline = timeout.and_then(|timeout| self.clock.now().checked_add(timeout));
-        let (completion, ticket) = ticket_with();
-        let message = Message::Command(Envelope { command, completion, deadline });
+        let created = self.clock.now();
+        let deadline = timeout.and_then(|timeout| created.checked_add(timeout));
+        let (completion, ticket) = self.tickets.ticket();
+        let message = Message::Command(Envelope { command, completion, created, deadline });
         match self.send(priority, report, message) {
             Ok(None) => Ok(ticket),
             Ok(Some(victim)) => {
@@ -233,6 +242,20 @@ impl<A: Addr> Handle<A> {
                 Ok(ticket)
             }
             Err((kind, message)) => Err(message.into_refusal(kind)),
+        }
+    }
+
+    /// Has the writer count the memory of the manager. For diagnostics: the writer does nothing else while
+    /// it counts, O(links + pages of all versions that are alive), and allocates. Waits in the lane of the
+    /// lowest priority.
+    ///
+    /// # Errors
+    /// That lane is full, or the manager has ended. The ticket fails when the manager ends before.
+    pub fn measure_memory(&self) -> Result<Ticket<MemoryReport>, SendErrorKind> {
+        let (completion, ticket) = ticket();
+        match self.sender.try_send(Priority::Low, Message::Measure(completion)) {
+            Ok(()) => Ok(ticket),
+            Err(error) => Err(refusal(error.is_closed())),
         }
     }
 
@@ -262,6 +285,27 @@ impl<A: Addr> Handle<A> {
         self.sender.send_timeout(Priority::Critical, message, timeout).is_ok()
     }
 
+    pub(super) fn clock(&self) -> &StdArc<dyn Clock> {
+        &self.clock
+    }
+
+    pub(crate) fn meters(&self) -> &StdArc<Meters> {
+        &self.meters
+    }
+
+    pub(crate) fn mailbox_stats(&self) -> mailbox::Stats {
+        self.sender.stats()
+    }
+
+    pub(crate) fn ticket_stats(&self) -> PoolStats {
+        self.tickets.stats()
+    }
+
+    /// Of the mailbox's rings and of the tickets that the pool keeps.
+    pub(super) fn queue_bytes(&self) -> (usize, usize) {
+        (self.sender.bytes(), self.tickets.bytes())
+    }
+
     /// The end of the mailbox, to hold rooms with.
     #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
     pub(super) fn sender(&self) -> &Sender<Message<A>> {
@@ -285,6 +329,8 @@ impl<A: Addr> Clone for Handle<A> {
         Self {
             sender: self.sender.clone(),
             clock: self.clock.clone(),
+            tickets: self.tickets.clone(),
+            meters: self.meters.clone(),
             deadline: self.deadline,
             may_wait: self.may_wait,
             blocks: self.blocks,

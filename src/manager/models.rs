@@ -174,6 +174,45 @@ fn a_callback_that_calls_back_into_the_handle_never_deadlocks() {
     });
 }
 
+/// What callbacks do to the manager, they do from two threads at once: the transport's and one of their own.
+/// Every answer comes, whatever the order, and the end is clean.
+#[test]
+fn callbacks_call_from_two_threads_and_nobody_waits_for_ever() {
+    model(|| {
+        let entered = StdArc::new(AtomicBool::new(false));
+        let seen = entered.clone();
+        let transport = move |_: Effect<NodeAddr>, handle: &Handle<NodeAddr>| {
+            // Relaxed: only this thread writes it.
+            if seen.swap(true, Ordering::Relaxed) {
+                return;
+            }
+            let own = handle.clone();
+            let other = spawn(move || {
+                let (addr, stream) = (NodeAddr(3), StreamId(3));
+                let added = own.add_stream(addr, stream, Direction::Downlink).unwrap();
+                let joined = own.account_link(NET, addr, stream, true).unwrap();
+                assert!(added.wait().is_ok() && joined.wait().is_ok());
+                assert!(own.delete_link(addr).unwrap().wait().is_ok());
+            });
+            let created = handle.create_link(NodeAddr(4), NET).unwrap();
+            let ticked = handle.wake_up().unwrap();
+            assert!(handle.set_condition(true).unwrap().wait().is_ok());
+            assert!(created.wait().is_ok() && ticked.wait().is_ok());
+            assert!(other.join().is_ok());
+        };
+        let builder = LinkManager::builder(config()).clock(ManualClock::new()).transport(transport);
+        let manager = builder.spawn().unwrap();
+        let (handle, links) = (manager.handle(), manager.links());
+        open(&handle);
+        handle.create_link(NodeAddr(1), NET).unwrap();
+        // Its effects may find the transport in the middle of the above.
+        let deleted = handle.delete_link(NodeAddr(1)).unwrap();
+        assert!(deleted.wait().is_ok());
+        assert_coherent(&links.snapshot());
+        let _ = manager.shutdown(LONG);
+    });
+}
+
 /// B11: the death of a stream and the accounting for it, sent by different threads, in any order.
 #[test]
 fn accounting_for_a_stream_never_outlives_it() {

@@ -87,6 +87,10 @@ impl<A: Addr> SharedOutbox<A> {
         }
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().queue.bytes()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.state.lock().queue.len()
     }

@@ -136,6 +136,12 @@ impl<A: Addr> LinksSnapshot<A> {
         self.counts(net).total()
     }
 
+    /// Members of the net's main cluster whose primary stream this node opened, and those whose peer did.
+    pub(crate) fn members_by_direction(&self, net: NetId) -> (usize, usize) {
+        let Counts { uplinks, downlinks } = self.counts(net);
+        (uplinks, downlinks)
+    }
+
     /// Members of the net's main cluster with this direction and state. O(1).
     #[must_use]
     pub fn count_by(&self, net: NetId, direction: Direction, state: LinkState) -> usize {
@@ -258,6 +264,16 @@ impl<A: Addr> fmt::Debug for LinksSnapshot<A> {
 pub struct ManagerStats(Tally);
 
 impl ManagerStats {
+    pub(crate) const WORDS: usize = Tally::WORDS;
+
+    pub(crate) fn to_words(self) -> [u64; Self::WORDS] {
+        self.0.to_words()
+    }
+
+    pub(crate) fn from_words(words: [u64; Self::WORDS]) -> Self {
+        Self(Tally::from_words(words))
+    }
+
     /// Commands applied, refused ones included.
     #[must_use]
     pub fn commands(&self) -> u64 {

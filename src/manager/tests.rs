@@ -9,6 +9,9 @@ use crate::clock::ManualClock;
 use crate::link::{Direction, Link, LinkState, NetConfig, NetId, StreamId};
 use crate::mailbox::{Backpressure, Capacities, Priority};
 
+mod callbacks;
+mod pressure;
+
 const NET: NetId = NetId(1);
 const A: NodeAddr = NodeAddr(1);
 const B: NodeAddr = NodeAddr(2);
@@ -160,6 +163,7 @@ mod driver {
         let (completion, ticket) = crate::ticket::ticket_with();
         let command = Command::AddNet { net: NET, config: NetConfig::new() };
         let deadline = sync::deadline_after(LONG);
+        let created = clock.now();
         let closing = sync::spawn(String::from("closing"), move || driver.close(clock.now(), deadline));
         while !handle.is_closed() {
             std::hint::spin_loop();
@@ -168,7 +172,8 @@ mod driver {
         for _ in 0..1_000 {
             std::hint::spin_loop();
         }
-        permit.send(Message::Command(command::Envelope { command, completion, deadline: None })).unwrap();
+        let envelope = command::Envelope { command, completion, created, deadline: None };
+        permit.send(Message::Command(envelope)).unwrap();
         assert!(ticket.wait().is_ok_and(|applied| applied.outcome == Outcome::Done));
         assert_eq!(closing.unwrap().join().unwrap().drained, 1);
     }

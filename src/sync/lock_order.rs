@@ -5,8 +5,8 @@
 //! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
 //! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
 //! | 1 writer | [`RETIRED`] | the retired versions of one cell; taken by its one writer only |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`] | parking, and hand-over of one result or effect |
-//! | 3 metrics | [`SHADOW_LATENCY`] | the metrics report, the latencies of a shadow |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`] | parking, and hand-over of one result or effect |
+//! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the metrics report: who publishes the next one; the latencies of a shadow |
 //!
 //! A thread acquires locks in strictly rising rank: while it holds one of rank 2 it may take only one of rank
 //! 3. Two locks of one rank are never held together, so every auxiliary lock is a leaf among its kind.
@@ -31,7 +31,7 @@ pub(crate) enum Rank {
     Links = 0,
     Writer = 1,
     Auxiliary = 2,
-    #[allow(dead_code)]
+    #[cfg_attr(not(any(feature = "manager", test)), allow(dead_code))]
     Metrics = 3,
 }
 
@@ -93,6 +93,16 @@ pub(crate) static DRIVER_STORE: Lock = Lock::new(Rank::Auxiliary, "shadow: drive
 /// The latencies of one side of a shadow.
 #[cfg(feature = "shadow")]
 pub(crate) static SHADOW_LATENCY: Lock = Lock::new(Rank::Metrics, "shadow: latencies");
+
+/// What the thread of a metrics collector is asked to do.
+#[cfg(feature = "manager")]
+pub(crate) static TICKER: Lock = Lock::new(Rank::Auxiliary, "metrics: parked collector");
+/// The thread of a metrics collector, until somebody joins it.
+#[cfg(feature = "manager")]
+pub(crate) static TICKER_THREAD: Lock = Lock::new(Rank::Auxiliary, "metrics: collector's thread");
+/// The report that is the newest.
+#[cfg(feature = "manager")]
+pub(crate) static METRICS: Lock = Lock::new(Rank::Metrics, "metrics: report");
 
 /// The stand-in for the atomic pointer of a cell, under the checkers only; a leaf below [`RETIRED`].
 #[cfg(any(switchboard_loom, switchboard_shuttle))]

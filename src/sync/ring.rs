@@ -128,6 +128,11 @@ mod twin {
             head == tail
         }
 
+        #[allow(dead_code)] // For the manager.
+        pub(crate) fn capacity(&self) -> usize {
+            self.slots.len()
+        }
+
         pub(crate) fn len(&self) -> usize {
             // Acquire: as in `is_empty`. An instant in between cannot be named, so the result is clamped.
             let head = self.head.load(Ordering::Acquire);

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use super::Version;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use crate::sync::{Backoff, Condvar, Mutex, deadline_after, lock_order};
+use crate::sync::{Condvar, Mutex, Spin, deadline_after, lock_order};
 
 /// Nobody waits.
 const NOBODY: u64 = u64::MAX;
@@ -93,7 +93,7 @@ impl Waiters {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Tries, backs off, parks.
+    /// Tries, spins, parks.
     pub(super) fn wait(
         &self,
         wanted: Version,
@@ -113,10 +113,8 @@ impl Waiters {
             return Err(WaitError::Timeout);
         }
         let deadline = deadline_after(timeout);
-        // Models park at once: a yield would let the writer finish before anybody parks.
-        let backoff = Backoff::new();
-        while !cfg!(any(switchboard_loom, switchboard_shuttle)) && !backoff.is_completed() {
-            backoff.snooze();
+        let mut spin = Spin::new();
+        while spin.spin() {
             if let Some(result) = poll() {
                 return result;
             }

@@ -49,6 +49,10 @@ pub struct PoolStats {
     pub reused: u64,
     /// Tickets that were allocated.
     pub allocated: u64,
+    /// Slots that the pool has now, in use or free.
+    pub kept: usize,
+    /// Slots that the pool keeps at most.
+    pub capacity: usize,
 }
 
 /// How many slots in use are passed over before a ticket is allocated.
@@ -82,6 +86,14 @@ where
         ends(slot)
     }
 
+    /// Heap memory of the slots that are kept and of the places for them, without what results own.
+    #[cfg(feature = "manager")]
+    pub(crate) fn bytes(&self) -> usize {
+        let slots = &self.inner.slots;
+        slots.capacity() * 2 * size_of::<usize>()
+            + slots.len() * (size_of::<Slot<T, E>>() + 2 * size_of::<usize>())
+    }
+
     /// What the pool did so far.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
@@ -89,6 +101,8 @@ where
         PoolStats {
             reused: self.inner.reused.load(Ordering::Relaxed),
             allocated: self.inner.allocated.load(Ordering::Relaxed),
+            kept: self.inner.slots.len(),
+            capacity: self.inner.slots.capacity(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Backoff, Condvar, Mutex, MutexGuard, lock_order};
+use crate::sync::{Condvar, Mutex, MutexGuard, Spin, lock_order};
 
 /// What a ticket leaves to be called with the result.
 pub(super) type Callback<T, E> = Box<dyn FnOnce(Result<T, E>) + Send>;
@@ -77,16 +77,10 @@ impl<T, E> Slot<T, E> {
         *self.state.lock() = State::Pending(Waiter::Nobody);
     }
 
-    /// Backs off until the result is there, for a bounded time.
+    /// Spins until the result is there, for a bounded time.
     pub(super) fn spin(&self) {
-        // Not under the checkers, which run a thread that yields after the others: the races would go unseen.
-        if cfg!(any(switchboard_loom, switchboard_shuttle)) {
-            return;
-        }
-        let backoff = Backoff::new();
-        while !self.is_done() && !backoff.is_completed() {
-            backoff.snooze();
-        }
+        let mut spin = Spin::new();
+        while !self.is_done() && spin.spin() {}
     }
 
     /// The one completion. What is returned is foreign and to be run by the caller, without the lock.

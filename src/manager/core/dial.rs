@@ -56,10 +56,11 @@ impl<A: Addr> Core<A> {
     }
 
     pub(super) fn resolve_failed(&mut self, addr: &A, now: Instant) -> Outcome {
-        let Some(mut link) = self.checkout(addr) else { return Outcome::Stale };
-        if link.resolving.take().is_none() {
+        let Some(link) = self.writer.get(addr).filter(|link| link.resolving.is_some()) else {
             return Outcome::Stale;
-        }
+        };
+        let mut link = (**link).clone();
+        link.resolving = None;
         match link.endpoint {
             // An old endpoint is better than none.
             Some(endpoint) if self.may_dial(&link) => self.start_dial(link, endpoint, now),
@@ -70,13 +71,13 @@ impl<A: Addr> Core<A> {
     }
 
     pub(super) fn dial_connected(&mut self, addr: &A, dial: DialId, now: Instant) -> Outcome {
-        let Some(mut link) = self.checkout(addr) else { return Outcome::Stale };
-        if link.dial_id() != Some(dial) {
+        let Some(link) = self.writer.get(addr).filter(|link| link.dial_id() == Some(dial)) else {
             return Outcome::Stale;
-        }
+        };
         if link.state == LinkState::Established {
             return Outcome::Unchanged;
         }
+        let mut link = (**link).clone();
         link.establish(now);
         self.tally.established += 1;
         self.tally.reconnects += u64::from(link.proven);
@@ -86,10 +87,10 @@ impl<A: Addr> Core<A> {
     }
 
     pub(super) fn dial_failed(&mut self, addr: &A, dial: DialId, last: bool, now: Instant) -> Outcome {
-        let Some(link) = self.checkout(addr) else { return Outcome::Stale };
-        if link.dial_id() != Some(dial) {
+        let Some(link) = self.writer.get(addr).filter(|link| link.dial_id() == Some(dial)) else {
             return Outcome::Stale;
-        }
+        };
+        let link = (**link).clone();
         if !last {
             let broken = link.state == LinkState::Established;
             let cause = if broken { LinkCause::Broken } else { LinkCause::DialFailed };

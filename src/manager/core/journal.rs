@@ -5,6 +5,9 @@ use crate::link::{Addr, Link};
 use crate::manager::directory::Directory;
 use crate::sync::StdArc;
 
+/// Places for changed links that are kept from version to version.
+const KEPT: usize = 1_024;
+
 /// The state before the present command, of what it has touched so far.
 #[derive(Debug)]
 pub(super) struct Journal<A> {
@@ -36,7 +39,9 @@ impl<A: Addr> Core<A> {
 
     /// Lets go of what was noted: by commands, and by what happened on time, which nobody undoes.
     pub(super) fn end_journal(&mut self) {
-        self.journal = Journal::default();
+        self.journal.links.clear();
+        self.journal.links.shrink_to(KEPT);
+        self.journal.directory = None;
     }
 
     /// Notes a link before it is changed.

@@ -68,10 +68,19 @@ impl<A: Addr> Core<A> {
     }
 
     pub(super) fn update_link(&mut self, addr: &A, endpoint: SocketAddr, now: Instant) -> Applying {
-        let mut link = self.checkout(addr).ok_or(CommandError::UnknownLink)?;
+        let link = self.writer.get(addr).ok_or(CommandError::UnknownLink)?;
         if !link.dialable {
             return Err(CommandError::NotDialable);
         }
+        if link.resolving.is_none() {
+            if link.state != LinkState::Disconnected {
+                return Err(CommandError::LinkBusy(link.state));
+            }
+            if link.endpoint == Some(endpoint) && link.endpoint_fresh {
+                return Ok(Outcome::Done);
+            }
+        }
+        let mut link = (**link).clone();
         let asked = link.resolving.take().is_some();
         if link.state != LinkState::Disconnected {
             let state = link.state;

@@ -28,8 +28,9 @@ impl<A: Addr> Core<A> {
         if !self.directory().active {
             return Err(CommandError::Inactive);
         }
-        let mut link = match (self.checkout(addr), stream.direction) {
-            (Some(link), _) => link,
+        let mut link = match (self.writer.get(addr), stream.direction) {
+            (Some(link), _) if link.stream(stream.id).is_some() => return Ok(Outcome::Unchanged),
+            (Some(link), _) => (**link).clone(),
             (None, Direction::Uplink) => return Err(CommandError::UnknownLink),
             (None, Direction::Downlink) => {
                 self.check_room()?;
@@ -37,9 +38,6 @@ impl<A: Addr> Core<A> {
                 Link::new(addr.clone())
             }
         };
-        if link.stream(stream.id).is_some() {
-            return Ok(Outcome::Unchanged);
-        }
         // A stream of ours whose dial was given up meanwhile: its connection is being closed.
         if stream.direction == Direction::Uplink && link.dial.is_none() {
             return Ok(Outcome::Stale);
@@ -87,8 +85,9 @@ impl<A: Addr> Core<A> {
     }
 
     pub(super) fn delete_stream(&mut self, addr: &A, stream: StreamId, now: Instant) -> Outcome {
-        let Some(mut link) = self.checkout(addr) else { return Outcome::Stale };
+        let Some(link) = self.writer.get(addr) else { return Outcome::Stale };
         let Some(dead) = link.stream(stream) else { return Outcome::Stale };
+        let mut link = (**link).clone();
         let before = link.primary();
         link.streams.retain(|other| other.id != stream);
         if link.streams.is_empty() {
@@ -131,17 +130,21 @@ impl<A: Addr> Core<A> {
         if self.directory().net(net).is_none() {
             return Err(CommandError::UnknownNet(net));
         }
-        let Some(mut link) = self.checkout(addr) else { return Ok(Outcome::Stale) };
+        let Some(link) = self.writer.get(addr) else { return Ok(Outcome::Stale) };
         if link.stream(stream).is_none() {
             return Ok(Outcome::Stale);
         }
+        if accepted && !self.directory().is_net_active(net) {
+            return Err(CommandError::NetInactive(net));
+        }
+        if accepted && link.is_member(net) {
+            return Ok(Outcome::Unchanged);
+        }
+        let mut link = (**link).clone();
         if accepted {
-            if !self.directory().is_net_active(net) {
-                return Err(CommandError::NetInactive(net));
-            }
-            let joined = link.join(net);
+            link.join(net);
             self.settle(link);
-            return Ok(if joined { Outcome::Done } else { Outcome::Unchanged });
+            return Ok(Outcome::Done);
         }
         link.leave(net);
         let later = self.config.retry.next_attempt(now);

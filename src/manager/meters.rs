@@ -1,0 +1,93 @@
+//! What the manager counts while it runs: written by its one writer, read by anybody at any time.
+//!
+//! Not part of a version: these figures change with every command, also with those that change nothing, and
+//! are read without asking the writer, so that they can be read while it is stuck. Each is a counter of its
+//! own; read together they may be from slightly different instants, and none ever falls.
+
+use std::time::Duration;
+
+use super::command::{CommandError, CommandKind};
+use crate::mailbox::Priority;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+mod histogram;
+
+pub(crate) use histogram::Recorder;
+pub use histogram::{Bucket, Histogram};
+
+/// A number of events that one thread counts and anybody reads.
+#[derive(Debug)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Called by one thread at a time: a load and a store, and no exchange.
+    pub(crate) fn add(&self, more: u64) {
+        // Relaxed: a statistic, and nobody else writes it.
+        self.0.store(self.0.load(Ordering::Relaxed).saturating_add(more), Ordering::Relaxed);
+    }
+
+    /// Called by one thread at a time.
+    pub(crate) fn raise(&self, value: u64) {
+        // Relaxed: as in `add`.
+        if value > self.0.load(Ordering::Relaxed) {
+            self.0.store(value, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one manager. Only its writer records.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    lanes: [Count; 4],
+    kinds: [Count; CommandKind::COUNT],
+    errors: [Count; CommandError::CODES.len()],
+    /// From the submission of a command to the beginning of the turn that takes it.
+    pub(crate) queue_wait: Recorder,
+    /// From the beginning of that turn until its version is published.
+    pub(crate) processing: Recorder,
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        Self {
+            lanes: std::array::from_fn(|_| Count::new()),
+            kinds: std::array::from_fn(|_| Count::new()),
+            errors: std::array::from_fn(|_| Count::new()),
+            queue_wait: Recorder::new(),
+            processing: Recorder::new(),
+        }
+    }
+
+    /// A command was taken from its lane, after it had waited.
+    pub(crate) fn took(&self, lane: Priority, kind: CommandKind, waited: Duration) {
+        self.lanes[lane as usize].add(1);
+        self.kinds[kind.index()].add(1);
+        self.queue_wait.record(waited, 1);
+    }
+
+    /// A command that was accepted ended with an error.
+    pub(crate) fn failed(&self, error: &CommandError) {
+        self.errors[error.code_index()].add(1);
+    }
+
+    pub(crate) fn processed(&self, lane: Priority) -> u64 {
+        self.lanes[lane as usize].get()
+    }
+
+    pub(crate) fn operations(&self, kind: CommandKind) -> u64 {
+        self.kinds[kind.index()].get()
+    }
+
+    pub(crate) fn errors(&self) -> [u64; CommandError::CODES.len()] {
+        std::array::from_fn(|index| self.errors[index].get())
+    }
+}

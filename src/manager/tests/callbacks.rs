@@ -1,0 +1,175 @@
+//! Every public call, from inside every callback of the transport, from two threads at once.
+
+use std::collections::HashSet;
+use std::mem::{Discriminant, discriminant};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::*;
+use crate::link::DialId;
+use crate::manager::Filter;
+use crate::metrics::{Collector, Metrics};
+
+const HOST: NetId = NetId(7);
+
+/// What a callback can get hold of.
+struct Reach {
+    links: Links<NodeAddr>,
+    metrics: Metrics<NodeAddr>,
+    collector: Collector,
+}
+
+/// Calls everything there is to call, and waits for every answer. What it does is about addresses of its own.
+fn call_everything(handle: &Handle<NodeAddr>, reach: &Reach, thread: u64) {
+    let (addr, stream, dial) = (NodeAddr(100 + thread), StreamId(100 + thread), DialId(u64::MAX));
+    let tickets = [
+        handle.add_net(HOST, NetConfig::new().min_links(0)),
+        handle.set_net_condition(HOST, true),
+        handle.set_condition(true),
+        handle.create_link(addr, HOST),
+        handle.update_link(addr, endpoint()),
+        handle.resolve_failed(addr),
+        handle.add_stream(addr, stream, Direction::Downlink),
+        handle.replace_stream(addr, stream, StreamId(stream.0 + 100), Direction::Downlink),
+        handle.account_link(HOST, addr, StreamId(stream.0 + 100), true),
+        handle.delete_stream(addr, StreamId(stream.0 + 100)),
+        handle.dial_connected(addr, dial),
+        handle.dial_failed(addr, dial, true),
+        handle.request_links(),
+        handle.wake_up(),
+        handle.with_deadline(LONG).submit(Command::WakeUp),
+        handle.delete_link(addr),
+        handle.remove_net(HOST),
+    ];
+    let memory = handle.measure_memory().unwrap();
+    let mut last = Default::default();
+    for ticket in tickets {
+        // What another thread did meanwhile decides how each ends.
+        if let Ok(applied) = ticket.unwrap().wait_timeout(LONG).expect("nobody waits for this thread") {
+            last = applied.version;
+        }
+    }
+    assert!(memory.wait().unwrap().total_bytes() > 0);
+    assert!(!handle.is_closed());
+
+    let Reach { links, metrics, collector } = reach;
+    let snapshot = links.wait_for(last, LONG).unwrap();
+    assert!(snapshot.version() >= last && links.version() >= last && links.reader().snapshot().version() >= last);
+    assert_coherent(&snapshot);
+    assert!(snapshot.published_at() <= MonotonicClock.now());
+    let _ = (snapshot.needed(HOST), snapshot.ignored(HOST, snapshot.published_at()).count());
+    let report = metrics.collect();
+    assert!(report.version() >= last && metrics.report().version() >= last);
+    assert!(metrics.queue_wait().count() > 0 && metrics.processing().count() > 0);
+    collector.collect_now();
+}
+
+fn assert_coherent(snapshot: &LinksSnapshot<NodeAddr>) {
+    let stats = snapshot.stats();
+    assert_eq!(snapshot.len() as u64, stats.links_created() - stats.links_deleted());
+    for net in snapshot.nets() {
+        let members: Vec<_> = snapshot.addrs(net.id(), Filter::All).collect();
+        assert_eq!(members.len(), snapshot.count(net.id()));
+        for addr in members {
+            let link = snapshot.get(addr).unwrap();
+            assert!(link.is_member(net.id()) && link.primary().is_some());
+        }
+    }
+}
+
+/// Drives one node through everything that makes an effect of each kind, one after the other: what waits for
+/// the transport may be coalesced with what comes later.
+fn provoke(handle: &Handle<NodeAddr>, handled: &mpsc::Receiver<Effect<NodeAddr>>) {
+    let until = |name: &str| loop {
+        let effect = handled.recv_timeout(LONG);
+        let effect = effect.unwrap_or_else(|_| panic!("no effect of the kind {name}"));
+        if format!("{effect:?}").starts_with(name) && effect.addr().is_none_or(|addr| *addr == A) {
+            return effect;
+        }
+    };
+    let done = |ticket: Result<Ticket<Applied, CommandError>, SendError<NodeAddr>>| {
+        ticket.unwrap().wait_timeout(LONG).expect("the writer goes on").unwrap().outcome
+    };
+    done(handle.add_net(NET, NetConfig::new().min_links(1)));
+    done(handle.set_net_condition(NET, true));
+    until("RequestLinks");
+    assert_eq!(done(handle.create_link(A, NET)), Outcome::Created);
+    until("Resolve");
+    let Effect::Dial { dial, .. } = until("Dial") else { unreachable!() };
+    assert_eq!(done(handle.add_stream(A, StreamId(1), Direction::Uplink)), Outcome::Done);
+    until("Announce");
+    until("LinkCountChanged");
+    assert_eq!(done(handle.dial_connected(A, dial)), Outcome::Done);
+    assert_eq!(done(handle.dial_failed(A, dial, false)), Outcome::Done);
+    until("LinkError");
+    // The peer's stream takes over from ours.
+    assert_eq!(done(handle.add_stream(A, StreamId(2), Direction::Downlink)), Outcome::Done);
+    assert_eq!(done(handle.add_stream(A, StreamId(3), Direction::Uplink)), Outcome::Secondary);
+    assert_eq!(done(handle.replace_stream(A, StreamId(2), StreamId(3), Direction::Uplink)), Outcome::Done);
+    assert_eq!(done(handle.replace_stream(A, StreamId(3), StreamId(4), Direction::Downlink)), Outcome::Done);
+    until("CancelDial");
+    assert_eq!(done(handle.account_link(NET, A, StreamId(4), false)), Outcome::Done);
+    until("Disconnected");
+    until("CloseDialer");
+    assert_eq!(done(handle.delete_link(A)), Outcome::Done);
+    until("CloseStreams");
+}
+
+#[test]
+fn every_call_from_every_callback_from_two_threads() {
+    const KINDS: usize = 10;
+    let entered: Arc<Mutex<HashSet<Discriminant<Effect<NodeAddr>>>>> = Arc::default();
+    let reach: Arc<OnceLock<Reach>> = Arc::default();
+    let (sender, handled) = mpsc::channel();
+    let (seen, within) = (entered.clone(), reach.clone());
+    let manager = spawn(Config::default(), move |effect: Effect<NodeAddr>, handle: &Handle<NodeAddr>| {
+        if seen.lock().unwrap().insert(discriminant(&effect)) {
+            let reach = within.wait();
+            std::thread::scope(|scope| {
+                let other = scope.spawn(|| call_everything(handle, reach, 1));
+                call_everything(handle, reach, 2);
+                other.join().unwrap();
+            });
+        }
+        match effect {
+            Effect::Resolve { addr } if addr == A => _ = handle.update_link(addr, endpoint()).unwrap(),
+            Effect::Announce { addr, net, stream } if addr == A => {
+                _ = handle.account_link(net, addr, stream, true).unwrap();
+            }
+            _ => {}
+        }
+        // Nobody listens once everything was provoked.
+        let _ = sender.send(effect);
+    });
+    let metrics = Metrics::new(&manager);
+    let collector = Collector::start("metrics", metrics.clone(), Duration::MAX, |_| {}).unwrap();
+    assert!(reach.set(Reach { links: manager.links(), metrics, collector }).is_ok());
+    let (handle, links) = (manager.handle(), manager.links());
+    provoke(&handle, &handled);
+    assert_eq!(entered.lock().unwrap().len(), KINDS);
+    let snapshot = links.snapshot();
+    assert_coherent(&snapshot);
+    assert!(snapshot.get(&A).is_none_or(|link| link.nets().is_empty()));
+    let report = manager.shutdown(LONG);
+    assert!(report.is_clean() && report.transport_panics == 0, "{report:?}");
+}
+
+/// Even the end: a callback cannot be waited for by itself, and the report says so.
+#[test]
+fn a_callback_may_shut_its_manager_down() {
+    let own: Arc<Mutex<Option<LinkManager<NodeAddr>>>> = Arc::default();
+    let (sender, reports) = mpsc::channel();
+    let taken = own.clone();
+    let manager = spawn(Config::default(), move |effect: Effect<NodeAddr>, _: &Handle<NodeAddr>| {
+        if matches!(effect, Effect::RequestLinks { .. }) {
+            let manager = taken.lock().unwrap().take().unwrap();
+            sender.send(manager.shutdown(Duration::from_millis(200))).unwrap();
+        }
+    });
+    let handle = manager.handle();
+    *own.lock().unwrap() = Some(manager);
+    handle.add_net(NET, NetConfig::new().min_links(1)).unwrap();
+    handle.set_net_condition(NET, true).unwrap();
+    let report = reports.recv_timeout(LONG).unwrap();
+    assert!(report.writer_joined && !report.transport_joined, "{report:?}");
+    assert!(handle.is_closed());
+}

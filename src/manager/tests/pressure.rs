@@ -1,0 +1,248 @@
+//! More than the writer can take: what is accepted is not lost, what is refused is handed back and counted.
+
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroUsize;
+
+use super::*;
+use crate::link::Addr;
+use crate::metrics::Metrics;
+
+/// An address that takes its time: the writer is slow, and its clients are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slow(u64);
+
+impl Hash for Slow {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if std::thread::current().name() == Some("slow writer") {
+            (0..2_000).for_each(|_| std::hint::spin_loop());
+        }
+        self.0.hash(state);
+    }
+}
+
+impl Addr for Slow {
+    fn is_blank(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+const LANES: [usize; 4] = [2, 4, 4, 2];
+const COMMANDS: u64 = 600;
+
+/// What became of the commands of one producer.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Fates {
+    accepted: u64,
+    refused: u64,
+    applied: u64,
+    shed: u64,
+}
+
+fn command(producer: u64, number: u64) -> Command<Slow> {
+    let addr = Slow(producer * COMMANDS + number / 8 + 1);
+    let stream = StreamId(addr.0);
+    match number % 8 {
+        0 => Command::AddStream { addr, stream, direction: Direction::Downlink },
+        1 => Command::AccountLink { net: NET, addr, stream, accepted: true },
+        2 => Command::CreateLink { addr, net: NET },
+        3 => Command::WakeUp,
+        4 => Command::UpdateLink { addr, endpoint: endpoint() },
+        5 => Command::RequestLinks,
+        6 => Command::DeleteStream { addr, stream },
+        _ => Command::SetCondition { active: true },
+    }
+}
+
+/// Sends without pause, then asks every ticket.
+fn produce(handle: &Handle<Slow>, producer: u64) -> Fates {
+    let (mut fates, mut tickets) = (Fates::default(), Vec::new());
+    for command in (0..COMMANDS).map(|number| command(producer, number)) {
+        match handle.submit(command.clone()) {
+            Ok(ticket) => tickets.push((command.is_report(), ticket)),
+            Err(error) => {
+                assert!(error.is_full() && !command.is_report(), "{error:?}");
+                assert_eq!(error.into_inner(), command);
+                fates.refused += 1;
+            }
+        }
+    }
+    fates.accepted = tickets.len() as u64;
+    for (is_report, ticket) in tickets {
+        match ticket.wait_timeout(LONG).expect("an accepted command ends") {
+            Err(CommandError::Shed) => {
+                assert!(!is_report, "a report was shed");
+                fates.shed += 1;
+            }
+            Err(CommandError::Closed) => panic!("an accepted command was lost"),
+            Ok(_) | Err(_) => fates.applied += 1,
+        }
+    }
+    fates
+}
+
+/// Two producers against a slow writer.
+fn saturate(policy: Backpressure) -> Fates {
+    let capacities = Capacities::try_from(LANES).unwrap().backpressure(policy);
+    let config = Config::default().name("slow writer").capacities(capacities).batch(NonZeroUsize::MIN);
+    let transport = |_: Effect<Slow>, _: &Handle<Slow>| {};
+    let manager = LinkManager::builder(config).transport(transport).spawn().unwrap();
+    let (metrics, handle) = (Metrics::new(&manager), manager.handle());
+    handle.add_net(NET, NetConfig::new().min_links(0)).unwrap().wait().unwrap();
+    handle.set_net_condition(NET, true).unwrap().wait().unwrap();
+    let before = metrics.collect();
+
+    let producers = [0, 1].map(|producer| {
+        let handle = handle.clone();
+        sync::spawn(format!("producer {producer}"), move || produce(&handle, producer)).unwrap()
+    });
+    let mut fates = Fates::default();
+    for producer in producers {
+        let own = producer.join().unwrap();
+        fates.accepted += own.accepted;
+        fates.refused += own.refused;
+        fates.applied += own.applied;
+        fates.shed += own.shed;
+    }
+    assert_eq!(fates.accepted + fates.refused, 2 * COMMANDS);
+    assert_eq!(fates.applied + fates.shed, fates.accepted);
+
+    let after = metrics.collect();
+    let lanes = Priority::ALL.map(|lane| after.lane(lane));
+    assert_eq!(after.processed() - before.processed(), fates.applied);
+    assert_eq!(lanes.iter().map(|lane| lane.refused).sum::<u64>(), fates.refused);
+    assert_eq!(lanes.iter().map(|lane| lane.shed).sum::<u64>(), fates.shed);
+    assert_eq!(after.error_count("shed"), fates.shed);
+    // Bounded: the rooms, and so the tickets that are under way, whatever came.
+    for (lane, capacity) in lanes.iter().zip(LANES) {
+        assert!(lane.queued_peak <= capacity as u64 && lane.queued == 0);
+    }
+
+    // Some more, which only the shutdown applies.
+    let last: Vec<_> = (0..4).map(|net| handle.remove_net(NetId(100 + net))).collect();
+    let accepted = last.iter().filter(|ticket| ticket.is_ok()).count() as u64;
+    let report = manager.shutdown(LONG);
+    assert!(report.is_clean(), "{report:?}");
+    assert!(report.drain.unwrap().drained <= accepted);
+    for ticket in last.into_iter().flatten() {
+        assert!(matches!(ticket.wait(), Err(CommandError::UnknownNet(_))));
+    }
+    assert_eq!(metrics.collect().processed() - after.processed(), accepted);
+    fates
+}
+
+#[test]
+fn under_reject_everything_is_applied_or_handed_back() {
+    let fates = saturate(Backpressure::Reject);
+    assert!(fates.refused > 0 && fates.shed == 0, "{fates:?}");
+}
+
+#[test]
+fn under_block_everything_is_applied() {
+    let fates = saturate(Backpressure::Block);
+    assert_eq!(fates.applied, 2 * COMMANDS);
+}
+
+#[test]
+fn under_shed_lowest_everything_is_applied_shed_or_handed_back() {
+    let fates = saturate(Backpressure::ShedLowest);
+    assert!(fates.shed > 0 && fates.refused > 0, "{fates:?}");
+}
+
+fn driver(capacities: Capacities, batch: usize) -> (Driver<NodeAddr>, ManualClock) {
+    let clock = ManualClock::new();
+    let config = Config::default().capacities(capacities).batch(NonZeroUsize::new(batch).unwrap());
+    (LinkManager::builder(config).clock(clock.clone()).build().unwrap(), clock)
+}
+
+/// What a transport reports travels above the lane that is shed from, so a critical command never takes the
+/// place of a report, nor of what the host asked for; only that of a tick.
+#[test]
+fn a_critical_command_sheds_ticks_and_nothing_else() {
+    let capacities = Capacities::try_from([1; 4]).unwrap().backpressure(Backpressure::ShedLowest);
+    let (mut driver, clock) = driver(capacities.shed_from(Priority::High), 16);
+    let handle = driver.handle();
+    let stream = StreamId(1);
+    let event = handle.add_stream(A, stream, Direction::Downlink).unwrap();
+    let accounting = handle.account_link(NET, A, stream, true).unwrap();
+    let tick = handle.wake_up().unwrap();
+    for _ in 0..2 {
+        handle.set_condition(true).unwrap();
+    }
+    assert_eq!(tick.wait(), Err(CommandError::Shed));
+    assert!(handle.set_condition(true).is_err_and(|error| error.is_full()));
+    let _ = driver.run_once(clock.now());
+    assert!(event.wait().is_ok());
+    assert_eq!(accounting.wait(), Err(CommandError::UnknownNet(NET)));
+}
+
+#[test]
+fn no_report_travels_in_the_lane_that_is_shed_from() {
+    let (addr, net, stream, dial) = (A, NET, StreamId(1), crate::link::DialId(1));
+    let reports = [
+        Command::AddStream { addr, stream, direction: Direction::Uplink },
+        Command::ReplaceStream { addr, old: stream, new: stream, direction: Direction::Uplink },
+        Command::DeleteStream { addr, stream },
+        Command::AccountLink { net, addr, stream, accepted: true },
+        Command::UpdateLink { addr, endpoint: endpoint() },
+        Command::DialConnected { addr, dial },
+        Command::DialFailed { addr, dial, last: true },
+        Command::ResolveFailed { addr },
+    ];
+    for report in reports {
+        assert!(report.is_report() && report.priority() < Priority::Low, "{report:?}");
+    }
+    assert!(!Command::<NodeAddr>::WakeUp.is_report() && !Command::<NodeAddr>::RequestLinks.is_report());
+}
+
+/// With the default limit of 32, of any 35 commands in a row one is from the low lane while it waits there.
+#[test]
+fn the_low_lane_is_served_once_in_35_commands_under_a_flood_of_all_others() {
+    let (mut driver, clock) = driver(Capacities::new(), 1);
+    let handle = driver.handle();
+    let flood = || {
+        handle.set_condition(true).unwrap();
+        handle.add_stream(A, StreamId(1), Direction::Downlink).unwrap();
+        handle.remove_net(NET).unwrap();
+    };
+    (0..8).for_each(|_| flood());
+    for round in 0..5 {
+        let mut tick = handle.wake_up().unwrap();
+        let mut commands = 0;
+        while tick.try_take().is_none() {
+            // Every other lane has more at every take.
+            flood();
+            let _ = driver.run_once(clock.now());
+            driver.effects().for_each(drop);
+            commands += 1;
+            assert!(commands <= 35, "the low lane was passed over {commands} times");
+        }
+        // In the first round it has to wait for as long as it ever can.
+        assert!(round > 0 || commands == 35, "{commands}");
+    }
+}
+
+#[test]
+fn a_turn_applies_no_more_than_its_batch() {
+    for batch in [1, 3, 16] {
+        let (mut driver, clock) = driver(Capacities::new(), batch);
+        let (handle, metrics) = (driver.handle(), Metrics::for_driver(&driver));
+        let commands = 3 * batch as u64 + 1;
+        for node in 1..=commands {
+            handle.add_stream(NodeAddr(node), StreamId(node), Direction::Downlink).unwrap();
+        }
+        let mut turns = 0;
+        loop {
+            let before = metrics.collect().processed();
+            let next = driver.run_once(clock.now());
+            turns += 1;
+            let taken = metrics.collect().processed() - before;
+            assert!(taken <= batch as u64, "{taken} in one turn");
+            if metrics.report().processed() == commands {
+                break;
+            }
+            // It asks for the next turn at once.
+            assert_eq!((taken, next), (batch as u64, Some(clock.now())));
+        }
+        assert_eq!(turns, 4);
+    }
+}

@@ -1,0 +1,167 @@
+//! What a link manager has and does, as one coherent report.
+//!
+//! * `report`: the figures. `board`: where the newest report is kept, and the one lock of the data path.
+//! * `ticker`, `collector`: a thread that collects, for those who want one.
+//!
+//! What belongs to the links and nets is computed from **one** snapshot, so that it belongs to one version;
+//! what the manager counts while it runs (`manager::meters`) is read when the report is published, and may be
+//! newer than the version. A report whose version is older than that of the newest one is not published, so
+//! that nobody ever sees a version or a counter go back.
+//!
+//! There is nothing here that recovers anything: no component is restarted, so no rule is needed for who may.
+
+use std::fmt;
+
+use crate::link::{Addr, NodeAddr};
+use crate::manager::{Driver, Handle, Histogram, LinkManager, Links, LinksSnapshot};
+use crate::sync::StdArc;
+
+mod board;
+mod collector;
+mod report;
+mod ticker;
+
+#[cfg(test)]
+mod models;
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests;
+
+pub use collector::Collector;
+pub use report::{LaneReport, Latency, MetricsReport};
+
+use board::Board;
+
+/// The metrics of one link manager: collects reports, and hands out the newest one.
+///
+/// Clones are cheap and share the newest report. There is no background work: somebody calls
+/// [`collect`](Self::collect), or starts a [`Collector`]. It stays usable after the manager has ended, whose
+/// mailbox it keeps in memory.
+///
+/// # Progress
+/// [`report`](Self::report) never waits: neither for the writer nor for a thread that collects, even if that
+/// thread stands still in the middle. It looks again when three reports were published while it copied one.
+/// [`collect`](Self::collect) blocks while another thread collects, for as long as it takes to read some
+/// counters and to store the report (well under a microsecond); nothing is allocated, dropped or called back
+/// meanwhile. Neither allocates, and neither does the manager for being counted.
+///
+/// # Examples
+/// ```
+/// use switchboard::mailbox::Priority;
+/// use switchboard::{CommandKind, Config, LinkManager, Metrics, NetConfig, NetId, NodeAddr};
+/// use switchboard::{Clock, ManualClock};
+///
+/// let clock = ManualClock::new();
+/// let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;
+/// let metrics = Metrics::for_driver(&driver);
+/// driver.handle().add_net(NetId(1), NetConfig::new())?;
+/// assert_eq!(metrics.collect().lane(Priority::Normal).queued, 1);
+///
+/// driver.run_once(clock.now());
+/// let report = metrics.collect();
+/// assert_eq!((report.nets(), report.operations(CommandKind::AddNet)), (1, 1));
+/// assert_eq!(report.version(), driver.links().version());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Metrics<A: Addr = NodeAddr> {
+    shared: StdArc<Shared<A>>,
+}
+
+struct Shared<A: Addr> {
+    links: Links<A>,
+    handle: Handle<A>,
+    board: Board<{ report::WORDS }>,
+}
+
+impl<A: Addr> Metrics<A> {
+    /// The metrics of a manager, with a first report.
+    #[must_use]
+    pub fn new(manager: &LinkManager<A>) -> Self {
+        Self::of(manager.links(), manager.handle())
+    }
+
+    /// The metrics of a manager that the embedder drives, with a first report.
+    #[must_use]
+    pub fn for_driver(driver: &Driver<A>) -> Self {
+        Self::of(driver.links(), driver.handle())
+    }
+
+    fn of(links: Links<A>, handle: Handle<A>) -> Self {
+        let metrics = Self { shared: StdArc::new(Shared { links, handle, board: Board::new() }) };
+        metrics.collect();
+        metrics
+    }
+
+    /// Makes a report of the newest version and publishes it. Returns the report that is the newest then:
+    /// this one, or that of a thread that was faster. O(nets) when there is a new version, O(1) when not.
+    #[allow(clippy::must_use_candidate)] // To have it published may be the point.
+    pub fn collect(&self) -> MetricsReport {
+        let Shared { links, board, .. } = &*self.shared;
+        let (number, head) = board.read_first();
+        let mut report = MetricsReport::of_head(head);
+        // Of a version that was reported before, only the counters are new.
+        if number == 0 || report.version() != links.version() {
+            report = MetricsReport::of(&links.snapshot());
+        }
+        self.publish(report)
+    }
+
+    /// As [`collect`](Self::collect), of a version that the caller has: for reports that go together with
+    /// other answers from it. When the newest report is of a later version, that one is returned.
+    ///
+    /// The snapshot must be of the same manager.
+    #[allow(clippy::must_use_candidate)] // As above.
+    pub fn collect_from(&self, snapshot: &LinksSnapshot<A>) -> MetricsReport {
+        self.publish(MetricsReport::of(snapshot))
+    }
+
+    /// Completes and publishes what was computed from a version.
+    fn publish(&self, mut report: MetricsReport) -> MetricsReport {
+        let Shared { handle, board, .. } = &*self.shared;
+        let version = report.version().as_u64();
+        if board.publish(version, report.words_mut(), |words| report::count(words, handle)) {
+            report
+        } else {
+            self.report()
+        }
+    }
+
+    /// The newest report.
+    #[must_use]
+    pub fn report(&self) -> MetricsReport {
+        MetricsReport::from_words(self.shared.board.read())
+    }
+
+    /// How long commands waited in the mailbox: from their submission to the beginning of the turn of the
+    /// writer that took them. Read now, whatever the newest report says.
+    #[must_use]
+    pub fn queue_wait(&self) -> Histogram {
+        self.shared.handle.meters().queue_wait.read()
+    }
+
+    /// How long commands took from the beginning of the turn that took them until the version with their
+    /// change was published. Read now, whatever the newest report says.
+    ///
+    /// Commands that are taken together are published together, and took as long as all of them.
+    #[must_use]
+    pub fn processing(&self) -> Histogram {
+        self.shared.handle.meters().processing.read()
+    }
+
+    /// The read side of the manager.
+    #[must_use]
+    pub fn links(&self) -> Links<A> {
+        self.shared.links.clone()
+    }
+}
+
+impl<A: Addr> Clone for Metrics<A> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<A: Addr> fmt::Debug for Metrics<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("report", &self.report()).finish_non_exhaustive()
+    }
+}

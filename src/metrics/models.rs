@@ -1,0 +1,145 @@
+//! Reports under loom and shuttle: collectors, updates, and the end of the thread that collects.
+#![allow(clippy::unwrap_used)] // A panic is how these fail.
+
+use std::time::Duration;
+
+use super::board::Board;
+use super::ticker::Ticker;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::model::{model, model_each, spawn};
+use crate::table::Table;
+
+/// No tick but those that are asked for: a deadline of a model passes at once, and would hide a lost wake-up.
+const NEVER: Duration = Duration::MAX;
+
+type Links = Table<u64, u64>;
+
+/// A report: the version, what it says about the state, and a counter.
+const WORDS: usize = 3;
+
+/// Computes a report from one snapshot and publishes it, as `Metrics::collect` does.
+fn collect(links: &Links, counter: &AtomicU64, board: &Board<WORDS>) {
+    let snapshot = links.snapshot();
+    let version = snapshot.version().as_u64();
+    let mut words = [version, snapshot.get(&0).copied().unwrap_or(0), 0];
+    // Relaxed: a counter.
+    board.publish(version, &mut words, |words| words[2] = counter.load(Ordering::Relaxed));
+}
+
+/// Reads the newest report, which is of one version and not older than the one before.
+fn check(board: &Board<WORDS>, before: [u64; WORDS]) -> [u64; WORDS] {
+    let report = board.read();
+    assert_eq!(report[0], report[1], "a report of two versions");
+    assert!(report[0] >= before[0], "the version went back");
+    assert!(report[2] >= before[2], "a counter went back");
+    report
+}
+
+/// A thread that collects, two updates, a reader, and a stop at any time.
+#[test]
+fn a_collector_two_updates_and_a_stop() {
+    model_each(|| {
+        let (mut writer, links) = Links::new();
+        let counter = Arc::new(AtomicU64::new(0));
+        let board = Arc::new(Board::new());
+        let (seen, counted, reported) = (links.clone(), counter.clone(), board.clone());
+        let ticker = Ticker::start(String::from("collector"), NEVER, move || {
+            collect(&seen, &counted, &reported);
+        });
+        let ticker = ticker.unwrap();
+        ticker.tick();
+        let updates = spawn(move || {
+            for version in 1..=2 {
+                writer.insert(0, version);
+                writer.publish();
+                // Relaxed: a counter.
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            writer
+        });
+        let report = check(&board, [0; WORDS]);
+        ticker.stop();
+        check(&board, report);
+        drop(updates.join().unwrap());
+    });
+}
+
+/// Two threads collect at once, each from a snapshot of its own: whichever is slower, no reader goes back.
+#[test]
+fn a_slower_collector_does_not_overwrite_a_newer_report() {
+    model_each(|| {
+        let (mut writer, links) = Links::new();
+        let counter = Arc::new(AtomicU64::new(0));
+        let board = Arc::new(Board::new());
+        let slower = {
+            let (links, counter, board) = (links.clone(), counter.clone(), board.clone());
+            spawn(move || collect(&links, &counter, &board))
+        };
+        writer.insert(0, 1);
+        writer.publish();
+        // Relaxed: a counter.
+        counter.fetch_add(1, Ordering::Relaxed);
+        collect(&links, &counter, &board);
+        let mine = check(&board, [0; WORDS]);
+        assert_eq!(mine[0], 1, "what this thread collected is there");
+        slower.join().unwrap();
+        check(&board, mine);
+    });
+}
+
+/// What is read is one report, however many are published meanwhile.
+#[test]
+fn a_reader_sees_whole_reports_in_order() {
+    model(|| {
+        let board = Arc::new(Board::<2>::new());
+        let other = board.clone();
+        let reader = spawn(move || {
+            let mut before = [0; 2];
+            for _ in 0..2 {
+                let report = other.read();
+                assert_eq!(report[0], report[1], "a torn report");
+                assert!(report[0] >= before[0], "the report went back");
+                before = report;
+            }
+        });
+        for version in 1..=3 {
+            assert!(board.publish(version, &mut [version; 2], |_| {}));
+        }
+        reader.join().unwrap();
+        assert_eq!(board.read(), [3; 2]);
+    });
+}
+
+/// A request to tick is heeded, whenever it comes.
+#[test]
+fn a_tick_that_was_asked_for_happens() {
+    model(|| {
+        let (completion, ticket) = crate::ticket::ticket::<()>();
+        let mut completion = Some(completion);
+        let ticker = Ticker::start(String::from("ticker"), NEVER, move || {
+            if let Some(completion) = completion.take() {
+                let _ = completion.complete(());
+            }
+        });
+        let ticker = ticker.unwrap();
+        ticker.tick();
+        assert_eq!(ticket.wait(), Ok(()));
+        ticker.stop();
+    });
+}
+
+/// However many stop it, and whenever: it ends, and nobody waits for ever.
+#[test]
+fn a_ticker_ends_however_it_is_stopped() {
+    model(|| {
+        let ticker = Ticker::start(String::from("ticker"), NEVER, || {});
+        let ticker = Arc::new(ticker.unwrap());
+        let other = ticker.clone();
+        let stopper = spawn(move || other.stop());
+        ticker.tick();
+        ticker.stop();
+        ticker.stop();
+        stopper.join().unwrap();
+    });
+}

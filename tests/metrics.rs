@@ -1,0 +1,168 @@
+//! Metrics under load: hundreds of readers, and no report ever goes back or mixes two versions.
+#![cfg(feature = "manager")]
+#![allow(clippy::unwrap_used)] // A panic is how these fail.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use switchboard::mailbox::Priority;
+use switchboard::{
+    Collector, CommandKind, Config, Direction, Effect, Handle, LinkManager, LinksSnapshot, Metrics,
+    MetricsReport, NetConfig, NetId, NodeAddr, StreamId,
+};
+
+const NET: NetId = NetId(1);
+
+fn manager() -> LinkManager<NodeAddr> {
+    let transport = |_: Effect<NodeAddr>, _: &Handle<NodeAddr>| {};
+    let manager = LinkManager::builder(Config::default()).transport(transport).spawn().unwrap();
+    let handle = manager.handle();
+    handle.add_net(NET, NetConfig::new().min_links(0)).unwrap().wait().unwrap();
+    handle.set_net_condition(NET, true).unwrap().wait().unwrap();
+    manager
+}
+
+/// Nodes come, join, and go, as fast as the manager lets them.
+fn churn(handle: &Handle<NodeAddr>, stop: &AtomicBool) {
+    // Relaxed, here and below: nothing is handed over with the flag.
+    for node in 1.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let (addr, stream) = (NodeAddr(node), StreamId(node));
+        handle.add_stream(addr, stream, Direction::Downlink).unwrap();
+        handle.account_link(NET, addr, stream, true).unwrap();
+        let gone = NodeAddr(node.saturating_sub(100));
+        let deleted = handle.delete_stream(gone, StreamId(gone.0)).unwrap();
+        // Seldom: a round trip takes long while hundreds of threads want the processor.
+        if node % 100 == 0 {
+            deleted.wait().unwrap();
+        }
+    }
+}
+
+/// What is true of every version: a report of two versions breaks it.
+fn check_report(report: &MetricsReport, before: &MetricsReport) {
+    let stats = report.stats();
+    assert_eq!(report.links(), stats.links_created() - stats.links_deleted());
+    assert!(report.downlinks() <= report.links() && report.uplinks() == 0);
+    assert_eq!((report.nets(), report.nets_active()), (1, 1));
+
+    assert!(report.version() >= before.version());
+    assert!(stats.commands() >= before.stats().commands());
+    assert!(stats.publishes() >= before.stats().publishes());
+    for priority in Priority::ALL {
+        assert!(report.lane(priority).processed >= before.lane(priority).processed);
+        assert!(report.lane(priority).queued_peak >= before.lane(priority).queued_peak);
+    }
+    for kind in CommandKind::ALL {
+        assert!(report.operations(*kind) >= before.operations(*kind));
+    }
+    for ((code, now), (_, then)) in report.errors().zip(before.errors()) {
+        assert!(now >= then, "{code}");
+    }
+    assert!(report.queue_wait().count >= before.queue_wait().count);
+    assert!(report.queue_wait().max >= before.queue_wait().max);
+    assert!(report.tickets().reused >= before.tickets().reused);
+}
+
+fn check_snapshot(snapshot: &LinksSnapshot<NodeAddr>, before: &LinksSnapshot<NodeAddr>) {
+    let stats = snapshot.stats();
+    assert_eq!(snapshot.len() as u64, stats.links_created() - stats.links_deleted());
+    assert!(snapshot.version() >= before.version());
+    assert!(stats.commands() >= before.stats().commands());
+}
+
+/// Readers of the newest report, readers of the state, readers of the settings, and one collector.
+fn storm(duration: Duration, metric_readers: usize, state_readers: usize, config_readers: usize) -> u64 {
+    let manager = manager();
+    let metrics = Metrics::new(&manager);
+    let (stop, operations) = (AtomicBool::new(false), AtomicU64::new(0));
+    let collected = std::sync::Arc::new(AtomicU64::new(0));
+    let counted = collected.clone();
+    let mut last = metrics.report();
+    let sink = move |report: &MetricsReport| {
+        check_report(report, &last);
+        last = *report;
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    let collector = Collector::start("metrics", metrics.clone(), Duration::from_millis(5), sink).unwrap();
+    let until_stopped = |step: &mut dyn FnMut()| {
+        let mut done = 0;
+        while !stop.load(Ordering::Relaxed) {
+            step();
+            done += 1;
+        }
+        operations.fetch_add(done, Ordering::Relaxed);
+    };
+    thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for _ in 0..metric_readers {
+            threads.push(scope.spawn(|| {
+                let mut before = metrics.report();
+                until_stopped(&mut || {
+                    let report = metrics.report();
+                    check_report(&report, &before);
+                    before = report;
+                });
+            }));
+        }
+        for _ in 0..state_readers {
+            threads.push(scope.spawn(|| {
+                let links = manager.links();
+                let mut before = links.snapshot();
+                until_stopped(&mut || {
+                    let snapshot = links.snapshot();
+                    check_snapshot(&snapshot, &before);
+                    before = snapshot;
+                });
+            }));
+        }
+        for _ in 0..config_readers {
+            threads.push(scope.spawn(|| {
+                let mut reader = manager.links().reader();
+                until_stopped(&mut || {
+                    let snapshot = reader.snapshot();
+                    let net = snapshot.net(NET).unwrap();
+                    assert!(net.is_active() && snapshot.is_manager_active());
+                    assert_eq!((net.required(), snapshot.needed(NET)), (0, 0));
+                });
+            }));
+        }
+        let handle = manager.handle();
+        let churning = scope.spawn(|| {
+            let handle = handle;
+            churn(&handle, &stop);
+        });
+        let end = Instant::now() + duration;
+        while Instant::now() < end && !threads.iter().any(thread::ScopedJoinHandle::is_finished) {
+            thread::park_timeout(
+                end.saturating_duration_since(Instant::now()).min(Duration::from_millis(100)),
+            );
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(threads.into_iter().all(|thread| thread.join().is_ok()));
+        churning.join().unwrap();
+    });
+    collector.stop();
+    let last = metrics.collect();
+    assert_eq!(last.version(), manager.links().version());
+    assert!(collected.load(Ordering::Relaxed) >= 2, "the collector ran beside the readers");
+    assert!(last.processed() > 100, "the writer ran beside the readers: {}", last.processed());
+    operations.load(Ordering::Relaxed)
+}
+
+/// 151 threads for 2 s, beside the manager's own and one that makes changes.
+#[test]
+fn a_hundred_readers_see_whole_reports_in_order() {
+    let operations = storm(Duration::from_secs(2), 100, 50, 0);
+    assert!(operations > 30_000, "{operations}");
+}
+
+/// 301 threads for 3 s.
+#[test]
+fn three_hundred_readers_see_whole_reports_in_order() {
+    let operations = storm(Duration::from_secs(3), 200, 50, 50);
+    assert!(operations > 30_000, "{operations}");
+}
