@@ -99,3 +99,64 @@ fn the_counter_counts() {
     assert_eq!(table.snapshot().get(&1), None);
     assert_eq!(HASHED.get() - before, 1);
 }
+
+/// What a diff says, in the order of the keys.
+fn sorted<'a>(newer: &'a Snapshot<u64, u64>, older: &'a Snapshot<u64, u64>) -> Vec<Change<'a, u64, u64>> {
+    let mut changes: Vec<_> = newer.diff(older).collect();
+    changes.sort_by_key(|change| match change {
+        Change::Inserted { key, .. } | Change::Updated { key, .. } | Change::Removed { key, .. } => **key,
+    });
+    changes
+}
+
+/// While somebody subscribes, versions carry their operations, and a diff reads those in place of the pages.
+#[test]
+fn a_diff_by_operations_is_the_diff_by_pages() {
+    for recycles in [true, false] {
+        let tables = [(); 2].map(|()| Table::<u64, u64>::builder().recycle(recycles).history(8, 400).build());
+        let [(mut followed, followed_table), (mut plain, plain_table)] = tables;
+        let _feed = followed_table.subscribe();
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut held = Vec::new();
+        let mut compared = 0;
+        for _ in 0..300 {
+            for _ in 0..random.usize(1..40) {
+                let (key, value) = (random.u64(..500), random.u64(..3));
+                if random.u8(..4) == 0 {
+                    assert_eq!(followed.remove(&key), plain.remove(&key));
+                } else {
+                    assert_eq!(followed.insert(key, value), plain.insert(key, value));
+                }
+            }
+            if random.u8(..40) == 0 {
+                followed.clear();
+                plain.clear();
+            }
+            followed.publish();
+            plain.publish();
+            held.push((followed_table.snapshot(), plain_table.snapshot()));
+            held.drain(..held.len().saturating_sub(20));
+            for (one, other) in &held {
+                let (by_ops, by_pages) = (&held[held.len() - 1].0, &held[held.len() - 1].1);
+                assert_eq!(sorted(by_ops, one), sorted(by_pages, other));
+                assert_eq!(sorted(one, by_ops), sorted(other, by_pages), "the way back");
+                compared += by_ops.diff(one).count();
+            }
+        }
+        assert!(compared > 10_000, "only {compared} changes");
+    }
+}
+
+#[test]
+fn a_diff_by_operations_looks_at_no_entry_that_they_did_not_touch() {
+    let (mut writer, table) = Table::<u64, u64>::builder().hasher(Counting::default()).build();
+    writer.extend((0..LEN).map(|key| (key, 0)));
+    writer.publish();
+    let _feed = table.subscribe();
+    change(&mut writer, 0);
+    let older = table.snapshot();
+    change(&mut writer, 1);
+    change(&mut writer, 2);
+    // The operations carry their hashes, and nothing else is looked at.
+    assert_eq!(diff(&table.snapshot(), &older), (2 * CHANGES, 0));
+}

@@ -1,10 +1,12 @@
 //! What changed between two versions of a map.
 
 use std::iter::FusedIterator;
-use std::slice;
+use std::{slice, vec};
 
-use hashbrown::{HashTable, hash_table};
+use hashbrown::HashTable;
+use hashbrown::hash_table::{self, Entry};
 
+use super::log::Op;
 use super::page_map::PageMap;
 use super::page_map::pages::{LEVELS, Pages, Slot};
 
@@ -108,6 +110,80 @@ where
 }
 
 impl<K, V, H> FusedIterator for Diff<'_, K, V, H>
+where
+    K: Eq,
+    V: PartialEq,
+    H: Fn(&K) -> u64,
+{
+}
+
+/// What changed from `old` to `new`, where these operations lead from the one to the other: each key that one of
+/// them touched is looked up in both. O(operations).
+pub(crate) fn diff_by_ops<'a, K: Eq, V>(
+    old: &'a PageMap<K, V>,
+    new: &'a PageMap<K, V>,
+    batches: &[&'a [Op<K, V>]],
+) -> DiffByOps<'a, K, V> {
+    let len = batches.iter().map(|ops| ops.len()).sum();
+    let mut touched = Vec::with_capacity(len);
+    let mut seen = HashTable::<&Op<K, V>>::with_capacity(len);
+    for op in batches.iter().copied().flatten() {
+        if let Entry::Vacant(place) = seen.entry(op.hash, |other| other.key == op.key, |other| other.hash) {
+            place.insert(op);
+            touched.push(op);
+        }
+    }
+    DiffByOps { old, new, touched: touched.into_iter() }
+}
+
+/// The iterator of [`diff_by_ops`].
+pub(crate) struct DiffByOps<'a, K, V> {
+    old: &'a PageMap<K, V>,
+    new: &'a PageMap<K, V>,
+    /// The newest operation of each key.
+    touched: vec::IntoIter<&'a Op<K, V>>,
+}
+
+impl<'a, K: Eq, V: PartialEq> Iterator for DiffByOps<'a, K, V> {
+    type Item = Change<'a, K, V>;
+
+    fn next(&mut self) -> Option<Change<'a, K, V>> {
+        loop {
+            let Op { hash, key, .. } = self.touched.next()?;
+            match (self.old.get(*hash, key), self.new.get(*hash, key)) {
+                (None, Some(new)) => return Some(Change::Inserted { key, new }),
+                (Some(old), None) => return Some(Change::Removed { key, old }),
+                (Some(old), Some(new)) if old != new => return Some(Change::Updated { key, old, new }),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// One way to find the changes, or the other.
+#[allow(clippy::large_enum_variant)] // Lives on the stack of whoever asks; a box would allocate.
+pub(crate) enum EitherDiff<'a, K, V, H> {
+    Ops(DiffByOps<'a, K, V>),
+    Pages(Diff<'a, K, V, H>),
+}
+
+impl<'a, K, V, H> Iterator for EitherDiff<'a, K, V, H>
+where
+    K: Eq,
+    V: PartialEq,
+    H: Fn(&K) -> u64,
+{
+    type Item = Change<'a, K, V>;
+
+    fn next(&mut self) -> Option<Change<'a, K, V>> {
+        match self {
+            Self::Ops(diff) => diff.next(),
+            Self::Pages(diff) => diff.next(),
+        }
+    }
+}
+
+impl<K, V, H> FusedIterator for EitherDiff<'_, K, V, H>
 where
     K: Eq,
     V: PartialEq,

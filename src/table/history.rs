@@ -104,6 +104,19 @@ impl<K, V> History<K, V> {
         self.links().map(link).sum()
     }
 
+    /// The operations that lead from `version` to the newest here, batch by batch, newest first; `None` if that goes
+    /// too far back.
+    pub(super) fn ops_since(&self, version: Version) -> Option<Vec<&[Op<K, V>]>> {
+        let mut batches = Vec::new();
+        for link in self.links() {
+            batches.push(&link.ops[..]);
+            if link.version.previous() == version {
+                return Some(batches);
+            }
+        }
+        None
+    }
+
     /// The batches that lead from `version` to the newest here, oldest first; `None` if that goes too far
     /// back.
     pub(super) fn since(&self, version: Version) -> Option<Vec<StdArc<Link<K, V>>>> {

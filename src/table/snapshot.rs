@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash};
 use std::iter::FusedIterator;
 
 use super::cell::Header;
-use super::diff::{self, Change};
+use super::diff::{self, Change, EitherDiff};
 use super::page_map;
 use super::state::State;
 use super::{DefaultHashBuilder, Version};
@@ -111,14 +111,16 @@ impl<K: Hash + Eq, V: PartialEq, I, S: BuildHasher> Snapshot<K, V, I, S> {
     ///
     /// # Complexity
     ///
-    /// O(pages that were written in between, and their entries), a few hundred entries for each change at
+    /// O(operations in between), each key looked up in both versions, if the newer version knows them: while
+    /// somebody [subscribes](crate::Table::subscribe), versions carry the operations of their last
+    /// predecessors ([`TableBuilder::history`](crate::TableBuilder::history)). Allocates a list of these keys.
+    ///
+    /// Otherwise O(pages that were written in between, and their entries), a few hundred entries for each change at
     /// most: pages that both versions share, and directories of them, are skipped by their address. With
     /// [recycling](crate::TableBuilder::recycle) two versions may be copies that share nothing; then each page
     /// is asked for the version in which it was written last, and those of one answer are skipped: one step
     /// more for each page of the table, about len / 250 of them, and no entry more. An entry that is looked at is
     /// looked up once in the other version. Does not allocate.
-    ///
-    /// Who wants every change of every version, in O(changes), [subscribes](crate::Table::subscribe).
     ///
     /// `older` may be the newer one of the two; then the changes lead back.
     ///
@@ -146,9 +148,13 @@ impl<K: Hash + Eq, V: PartialEq, I, S: BuildHasher> Snapshot<K, V, I, S> {
         &'a self,
         older: &'a Self,
     ) -> impl FusedIterator<Item = Change<'a, K, V>> + use<'a, K, V, I, S> {
+        let older_version = older.version();
         let (older, newer) = (older.state(), self.state());
         assert!(newer.is_related_to(older), "`diff` compares two versions of one table");
-        diff::diff(&older.map, &newer.map, |key: &K| newer.hash(key))
+        match newer.history.ops_since(older_version) {
+            Some(batches) => EitherDiff::Ops(diff::diff_by_ops(&older.map, &newer.map, &batches)),
+            None => EitherDiff::Pages(diff::diff(&older.map, &newer.map, |key: &K| newer.hash(key))),
+        }
     }
 }
 
