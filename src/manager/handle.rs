@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::command::{Applied, Command, CommandError, Envelope, Message, SendError, SendErrorKind};
 use super::memory::MemoryReport;
 use super::meters::Meters;
+use super::trace;
 use crate::clock::Clock;
 use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, StreamId};
 use crate::mailbox::{self, Backpressure, Priority, Sender};
@@ -230,6 +231,7 @@ impl<A: Addr> Handle<A> {
     /// [`SendError`] hands the command back.
     pub fn submit(&self, command: Command<A>) -> Asked<A> {
         let (priority, report) = (command.priority(), command.is_report());
+        trace::submitted(&command);
         let timeout = self.deadline.filter(|_| !report);
         let created = self.clock.now();
         let deadline = timeout.and_then(|timeout| created.checked_add(timeout));
@@ -238,10 +240,15 @@ impl<A: Addr> Handle<A> {
         match self.send(priority, report, message) {
             Ok(None) => Ok(ticket),
             Ok(Some(victim)) => {
+                trace::shed(&victim);
                 victim.refuse(CommandError::Shed);
                 Ok(ticket)
             }
-            Err((kind, message)) => Err(message.into_refusal(kind)),
+            Err((kind, message)) => {
+                let error = message.into_refusal(kind);
+                trace::refused(&error);
+                Err(error)
+            }
         }
     }
 

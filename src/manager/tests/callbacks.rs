@@ -53,7 +53,9 @@ fn call_everything(handle: &Handle<NodeAddr>, reach: &Reach, thread: u64) {
 
     let Reach { links, metrics, collector } = reach;
     let snapshot = links.wait_for(last, LONG).unwrap();
-    assert!(snapshot.version() >= last && links.version() >= last && links.reader().snapshot().version() >= last);
+    assert!(
+        snapshot.version() >= last && links.version() >= last && links.reader().snapshot().version() >= last
+    );
     assert_coherent(&snapshot);
     assert!(snapshot.published_at() <= MonotonicClock.now());
     let _ = (snapshot.needed(HOST), snapshot.ignored(HOST, snapshot.published_at()).count());
