@@ -4,12 +4,18 @@
 //!
 //! * [`design`](mod@design): how the crate is built, and why so.
 //! * [`guarantees`]: consistency, progress and memory of the table, and the argument for each.
+//! * [`metrics`](mod@metrics): what is counted, how a report is made, and the names that exporters show.
+//! * [`logging`](mod@logging): what a subscriber of `tracing` hears.
 //! * [`orderings`]: every pair of atomic operations that one thread relies on another for.
 //! * [`shutdown`](mod@shutdown): how things end, step by step, and the races on the way.
 
 #[cfg(feature = "manager")]
 pub mod design;
 pub mod guarantees;
+#[cfg(feature = "manager")]
+pub mod logging;
+#[cfg(feature = "manager")]
+pub mod metrics;
 pub mod orderings;
 #[cfg(feature = "manager")]
 pub mod shutdown;

@@ -1,5 +1,6 @@
 //! What a subscriber hears: one event per command, with what `docs::logging` says is in it.
 #![allow(clippy::unwrap_used)] // A panic is how these fail.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Real threads, and no models.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -22,8 +22,14 @@ use crate::ticket::{Pool, PoolStats, Ticket, ticket};
 ///
 /// Queries are not commands: they read a snapshot of [`Links`](super::Links).
 ///
+/// # Costs
+/// A command reads the clock once and takes its ticket from a pool that all handles share: nothing is allocated
+/// while no more tickets are held than the pool [keeps](super::Config::pooled_tickets). Applying it allocates
+/// what the new record of the link is made of, and nothing where no record changes.
+///
 /// # When the mailbox is full
-/// What the host asks for (nets, links) follows the configured [`Backpressure`]. What a transport reports
+/// What the host asks for (nets, links) follows the configured [`Backpressure`]; under
+/// [`ShedLowest`](Backpressure::ShedLowest) only requests to tick are shed, and never a report of a transport. What a transport reports
 /// (streams, dials, endpoints, accounting) is never refused by a manager with a thread of its own: the call
 /// waits until the writer has made room, and the writer never waits for anybody. It is slow to make room for
 /// endpoints and accounting while the transport is [far behind](super::Config::outbox).

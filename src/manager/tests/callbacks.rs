@@ -1,4 +1,5 @@
 //! Every public call, from inside every callback of the transport, from two threads at once.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Real threads, and no models.
 
 use std::collections::HashSet;
 use std::mem::{Discriminant, discriminant};
