@@ -6,6 +6,8 @@
 //! * [`guarantees`]: consistency, progress and memory of the table, and the argument for each.
 //! * [`migration`](mod@migration): how to move here from a lock, from concurrent maps, from an actor, from a
 //!   manager with callbacks, with both running side by side.
+//! * [`metrics`](mod@metrics): what is counted, how a report is made, and the names that exporters show.
+//! * [`logging`](mod@logging): what a subscriber of `tracing` hears.
 //! * [`orderings`]: every pair of atomic operations that one thread relies on another for.
 //! * [`performance`]: what operations cost beside other maps, where the time goes, what was tried.
 //! * [`shutdown`](mod@shutdown): how things end, step by step, and the races on the way.
@@ -15,6 +17,10 @@ pub mod design;
 pub mod guarantees;
 #[cfg(feature = "shadow")]
 pub mod migration;
+#[cfg(feature = "manager")]
+pub mod logging;
+#[cfg(feature = "manager")]
+pub mod metrics;
 pub mod orderings;
 pub mod performance;
 #[cfg(feature = "manager")]

@@ -37,6 +37,7 @@ mod outbox;
 mod query;
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 mod tests;
+mod trace;
 
 pub use command::{Applied, Command, CommandError, CommandKind, Outcome, SendError, SendErrorKind};
 pub use config::{Config, ConfigError, Timing};
@@ -370,12 +371,14 @@ impl<A: Addr> Courier<A> {
     }
 
     fn deliver(&mut self, effect: Effect<A>) {
+        trace::delivered(&effect);
         let failure = failure(&effect);
         let Self { transport, handle, .. } = self;
         if catch_unwind(AssertUnwindSafe(|| transport.on_effect(effect, handle))).is_ok() {
             return;
         }
         self.outbox.count_panic();
+        trace::transport_panicked();
         if let Some(command) = failure {
             // Refused only by a manager that has ended, which needs no answer.
             let _ = self.handle.submit(command);

@@ -2,6 +2,7 @@
 //!
 //! * `report`: the figures. `board`: where the newest report is kept, and the one lock of the data path.
 //! * `ticker`, `collector`: a thread that collects, for those who want one.
+//! * `figures`: all of it by name. `page`, `prometheus`, `facade`: for those who show it.
 //!
 //! What belongs to the links and nets is computed from **one** snapshot, so that it belongs to one version;
 //! what the manager counts while it runs (`manager::meters`) is read when the report is published, and may be
@@ -18,6 +19,12 @@ use crate::sync::StdArc;
 
 mod board;
 mod collector;
+#[cfg(feature = "metrics")]
+mod facade;
+mod figures;
+mod page;
+#[cfg(feature = "prometheus-client")]
+mod prometheus;
 mod report;
 mod ticker;
 
@@ -27,9 +34,11 @@ mod models;
 mod tests;
 
 pub use collector::Collector;
+pub use page::MetricsPage;
 pub use report::{LaneReport, Latency, MetricsReport};
 
 use board::Board;
+use figures::Answer;
 
 /// The metrics of one link manager: collects reports, and hands out the newest one.
 ///
@@ -145,6 +154,14 @@ impl<A: Addr> Metrics<A> {
     #[must_use]
     pub fn processing(&self) -> Histogram {
         self.shared.handle.meters().processing.read()
+    }
+
+    /// What an exporter shows: all of it from one snapshot, which need not be the one of the newest report.
+    fn answer(&self) -> Answer {
+        let snapshot = self.shared.links.snapshot();
+        let mut report = MetricsReport::of(&snapshot);
+        report::count(report.words_mut(), &self.shared.handle);
+        Answer::new(&snapshot, report, self.queue_wait(), self.processing())
     }
 
     /// The read side of the manager.

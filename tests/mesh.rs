@@ -3,8 +3,11 @@
 // Whatever is expected here is what the test is about.
 #![allow(clippy::expect_used)]
 
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -16,7 +19,7 @@ mod truth;
 mod wire;
 
 /// The example that `cargo test` built beside this test.
-fn mesh(flags: &[&str]) -> Output {
+fn program() -> Command {
     let test = std::env::current_exe().expect("a test has a path");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("a test is in target/<profile>/deps");
     let name = format!("mesh{}", std::env::consts::EXE_SUFFIX);
@@ -26,7 +29,11 @@ fn mesh(flags: &[&str]) -> Output {
         "{} is missing: plain `cargo test` builds it; otherwise run `cargo build --example mesh` first",
         program.display()
     );
-    Command::new(&program).args(flags).output().expect("the example starts")
+    Command::new(&program)
+}
+
+fn mesh(flags: &[&str]) -> Output {
+    program().args(flags).output().expect("the example starts")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -94,6 +101,75 @@ fn a_quiet_mesh_without_readers_reports_in_words() {
     assert!(stdout.contains("0 ghosts, 0 disagreements"), "{stdout}");
 }
 
+/// The head and the body of an answer.
+fn get(endpoint: &str, path: &str) -> (String, String) {
+    let mut socket = TcpStream::connect(endpoint).expect("somebody listens");
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: mesh\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("it answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    (head.to_owned(), body.to_owned())
+}
+
+/// The samples of one name, by node.
+fn by_node(body: &str, name: &str) -> BTreeMap<String, f64> {
+    let lines = body.lines().map(|line| Ok(line.to_owned()));
+    let scrape = prometheus_parse::Scrape::parse(lines).expect("it is the format of Prometheus");
+    let samples = scrape.samples.into_iter().filter(|sample| sample.metric == name);
+    let of_node = |sample: prometheus_parse::Sample| {
+        let value = match sample.value {
+            prometheus_parse::Value::Counter(value) | prometheus_parse::Value::Gauge(value) => value,
+            other => panic!("{name}: {other:?}"),
+        };
+        (sample.labels.get("node").expect("a node").to_owned(), value)
+    };
+    let mut by_node = BTreeMap::new();
+    for (node, value) in samples.map(of_node) {
+        *by_node.entry(node).or_insert(0.0) += value;
+    }
+    by_node
+}
+
+#[test]
+fn the_metrics_of_all_nodes_are_scraped_while_the_mesh_runs() {
+    let flags = ["--nodes", "3", "--min-links", "2", "--seconds", "2", "--churn", "0", "--json"];
+    let mut running = program()
+        .args(flags)
+        .args(["--metrics", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the example starts");
+    let mut errors = BufReader::new(running.stderr.take().expect("it is piped"));
+    let mut line = String::new();
+    errors.read_line(&mut line).expect("it says where it listens");
+    let endpoint = line.trim().strip_prefix("metrics at http://").and_then(|at| at.strip_suffix("/metrics"));
+    let endpoint = endpoint.unwrap_or_else(|| panic!("{line:?}"));
+
+    assert!(get(endpoint, "/").0.starts_with("HTTP/1.1 404 "));
+    let (head, first) = get(endpoint, "/metrics");
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("text/plain; version=0.0.4"), "{head}");
+    let commands = by_node(&first, "switchboard_commands_total");
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    assert!(commands.values().all(|commands| *commands >= 4.0), "{commands:?}");
+    // What comes and what goes make what is there: each node's figures are of one version.
+    let (_, second) = get(endpoint, "/metrics");
+    let [links, created, deleted] = ["links", "links_created_total", "links_deleted_total"]
+        .map(|name| by_node(&second, &format!("switchboard_{name}")));
+    for (node, links) in &links {
+        assert_eq!(*links, created[node] - deleted[node], "{node}");
+    }
+    for (node, more) in by_node(&second, "switchboard_commands_total") {
+        assert!(more >= commands[&node], "{node}");
+    }
+    // Read on, so that the program can write.
+    let mut rest = String::new();
+    errors.read_to_string(&mut rest).expect("it is text");
+    let output = running.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{rest}");
+    assert_eq!(number(&report(&output), "/nodes"), 3);
+}
+
 #[test]
 fn flags_that_make_no_sense_are_refused_with_a_reason() {
     for (flags, reason) in [
@@ -111,6 +187,7 @@ fn flags_that_make_no_sense_are_refused_with_a_reason() {
         (&["--churn", "often"], "not a number"),
         (&["--readers", "65"], "65 is not in 0..=64"),
         (&["--seed", "x"], "invalid value 'x'"),
+        (&["--metrics", "here"], "invalid value 'here'"),
         (&["--frobnicate"], "unexpected argument '--frobnicate'"),
     ] {
         let output = mesh(flags);

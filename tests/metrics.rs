@@ -1,6 +1,7 @@
 //! Metrics under load: hundreds of readers, and no report ever goes back or mixes two versions.
 #![cfg(feature = "manager")]
 #![allow(clippy::unwrap_used)] // A panic is how these fail.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Real threads, and no models.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;

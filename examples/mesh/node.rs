@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use switchboard::{
-    AddressPolicy, Config, LinkManager, Links, NetConfig, NetId, NodeAddr, RetryPolicy, ShutdownReport,
+    AddressPolicy, Config, LinkManager, Links, Metrics, NetConfig, NetId, NodeAddr, RetryPolicy,
+    ShutdownReport,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -61,6 +62,7 @@ pub(crate) struct Node {
     pub(crate) addr: NodeAddr,
     pub(crate) endpoint: SocketAddr,
     pub(crate) links: Links,
+    pub(crate) metrics: Metrics,
     manager: LinkManager,
     requests: mpsc::Sender<Request>,
     switch: JoinHandle<()>,
@@ -89,9 +91,9 @@ impl Node {
             local.apply(|handle| handle.set_net_condition(net, true)).await?;
         }
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
-        let links = manager.links();
+        let (links, metrics) = (manager.links(), Metrics::new(&manager));
         let switch = tokio::spawn(Switch::new(local, listener, effects, inbox, rng).run());
-        Ok(Self { addr, endpoint, links, manager, requests, switch })
+        Ok(Self { addr, endpoint, links, metrics, manager, requests, switch })
     }
 
     /// Breaks a random connection; `false` when there is none.

@@ -1,5 +1,7 @@
 //! The flags, and what makes sense of them.
 
+use std::net::SocketAddr;
+
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, value_parser};
 
@@ -43,6 +45,10 @@ pub(crate) struct Options {
     /// Seed of every random choice [default: a random one]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<u64>,
+
+    /// Serve the metrics of all nodes at http://ADDR/metrics; port 0 for any, which standard error names
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<SocketAddr>,
 
     /// Print one JSON object as the last line of standard output
     #[arg(long)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use hdrhistogram::Histogram;
-use switchboard::{Filter, Links, LinksReader, LinksSnapshot, NetId, NodeAddr, Table, Version};
+use switchboard::{Filter, Links, LinksReader, LinksSnapshot, Metrics, NetId, NodeAddr, Table, Version};
 
 use crate::options::Options;
 use crate::run::Failure;
@@ -23,7 +23,9 @@ pub(crate) type Roster = Table<u16, Alive>;
 pub(crate) struct Alive {
     /// Counts the lives. Versions begin anew with each.
     pub(crate) life: u32,
+    pub(crate) addr: NodeAddr,
     pub(crate) links: Links,
+    pub(crate) metrics: Metrics,
 }
 
 /// Questions asked of a node before it is the next one's turn.

@@ -17,6 +17,7 @@ use crate::node::{Blueprint, Node};
 use crate::options::Options;
 use crate::progress::{Progress, Row};
 use crate::query::{Alive, Answers, Queries};
+use crate::scrape::Scrape;
 use crate::totals::{Totals, addr_of};
 use crate::truth::{self, Breach, View};
 
@@ -88,6 +89,10 @@ pub(crate) async fn run(options: &Options) -> Result<Outcome, Failure> {
     let nets = supervisor.blueprint.nets.clone();
     supervisor.start_dead(Instant::now()).await?;
     let queries = Queries::start(options, &alive, &nets)?;
+    let _scrape = match options.metrics {
+        Some(endpoint) => Some(Scrape::start(endpoint, alive.clone()).await?),
+        None => None,
+    };
 
     supervisor.fight().await?;
     let (breaches, settled_after) = supervisor.settle().await?;
@@ -227,7 +232,8 @@ impl<'a> Supervisor<'a> {
             let life = life + 1;
             let node = Node::start(&self.blueprint, index, *endpoint, self.rng.fork()).await?;
             self.book.insert(node.addr, node.endpoint);
-            self.roster.insert(index, Alive { life, links: node.links.clone() });
+            let (addr, links, metrics) = (node.addr, node.links.clone(), node.metrics.clone());
+            self.roster.insert(index, Alive { life, addr, links, metrics });
             self.seats[usize::from(index)] = Seat::Up { node, life };
         }
         self.book.publish();

@@ -68,4 +68,14 @@
 //! |---|---|
 //! | `SharedOutbox::panics`, relaxed | nothing: a plain counter |
 //!
+//! # Metrics
+//!
+//! | # | written by | read by | what it carries |
+//! |---|---|---|---|
+//! | R1 | `Board::publish`: the number of the newest report, `Release` | `Board::read_first`, `Acquire` | the words of that report |
+//! | R2 | `Board::publish`: `fence(Release)`, then the words of a copy | `Board::read_first`: the words, then `fence(Acquire)` | that the report before is the newest: whoever reads a word of the next one sees that its own copy was given up |
+//!
+//! What the counters and the words carry is themselves: they are relaxed. Of two reports that are published under the
+//! lock the later one reads the counters later, so none is smaller. R1 and R2 are spelled out in `metrics/board.rs`.
+//!
 //! The outbox is under its lock; a clock that is moved by hand is a counter of its own.

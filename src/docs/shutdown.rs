@@ -23,6 +23,8 @@
 //! | a blocked sender | room | the writer, for each command it takes; the close | the receiver's drop closes the mailbox |
 //! | a ticket | its result | the writer; the drop of the completion | the completion is dropped with the mailbox |
 //! | the transport's thread | an effect | the writer; `end` | the driver's drop calls `end`, also when the writer panics |
+//! | a metrics collector | its period, or a request | `collect_now`; `stop` | its owner's drop tells it to end |
+//! | `Collector::stop` | the end of the thread | the thread, when its sink returns | a panic of the sink is contained |
 //! | `wait_for` | a version | each publish; the writer's drop | as before |
 //!
 //! # Races
@@ -37,6 +39,10 @@
 //! * *A callback that never returns.* The writer does not wait for the transport. `shutdown` leaves the thread behind
 //!   and says so in its report.
 //!
+//! * *`Collector::stop` against itself, a tick, or the sink.* It says so, takes the thread out of its place, lets go of
+//!   both locks, and joins. A second call finds no thread and returns; a call from the sink leaves the thread for
+//!   another one to join.
+//!
 //! # `Drop`
 //!
 //! | what | does |
@@ -44,6 +50,7 @@
 //! | `LinkManager` | asks the writer to end; waits at most a second for room in the critical lane |
 //! | `Driver` | closes the mailbox; tickets that wait end with `Closed`; ends the outbox |
 //! | `Writer` | marks the table as closed; its last version stays readable |
+//! | `Collector` | tells its thread to end, without waiting |
 //! | `Receiver` | closes the mailbox and drops what is queued |
 //! | `Completion` | gives its ticket `Closed` |
 //! | `Ticket` | the result is dropped by whoever completes |

@@ -9,6 +9,7 @@ use super::core::{Applying, Core};
 use super::effect::Effect;
 use super::memory::MemoryReport;
 use super::outbox::SharedOutbox;
+use super::trace;
 use super::{Handle, Links};
 use crate::link::{Addr, NodeAddr, later};
 use crate::mailbox::{Priority, Receiver, RecvTimeoutError};
@@ -63,6 +64,7 @@ pub struct Driver<A: Addr = NodeAddr> {
 struct Done {
     completion: Completion<Applied, CommandError>,
     result: Applying,
+    log: trace::Entry,
 }
 
 impl<A: Addr> Driver<A> {
@@ -245,9 +247,12 @@ impl<A: Addr> Driver<A> {
         let Envelope { command, completion, created, deadline } = envelope;
         let kind = command.kind();
         // A command that came after the turn began has not waited.
-        self.handle.meters().took(lane, kind, now.saturating_duration_since(created));
+        let waited = now.saturating_duration_since(created);
+        self.handle.meters().took(lane, kind, waited);
+        let mut log = trace::Entry::new(kind, lane, waited, &**self.handle.clock());
         let result = self.apply(command, deadline, now);
-        self.done.push(Done { completion, result });
+        log.applied(&**self.handle.clock());
+        self.done.push(Done { completion, result, log });
     }
 
     fn apply(&mut self, command: Command<A>, deadline: Option<Instant>, now: Instant) -> Applying {
@@ -259,13 +264,16 @@ impl<A: Addr> Driver<A> {
     }
 
     fn complete(&mut self, version: Version) {
-        for Done { completion, result } in self.done.drain(..) {
+        for Done { completion, result, log } in self.done.drain(..) {
             if let Err(error) = &result {
                 self.handle.meters().failed(error);
             }
+            let report = log.report(&result, version, || self.receiver.len_total());
             let result = result.map(|outcome| Applied { outcome, version });
             // A waker or a callback of the ticket that panics is contained there.
-            if completion.finish(result).is_panicked() {
+            let panicked = completion.finish(result).is_panicked();
+            // As is a subscriber.
+            if !report.emit() || panicked {
                 self.core.tally_mut().panics += 1;
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::command::{Applied, Command, CommandError, Envelope, Message, SendError, SendErrorKind};
 use super::memory::MemoryReport;
 use super::meters::Meters;
+use super::trace;
 use crate::clock::Clock;
 use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, StreamId};
 use crate::mailbox::{self, Backpressure, Priority, Sender};
@@ -21,8 +22,14 @@ use crate::ticket::{Pool, PoolStats, Ticket, ticket};
 ///
 /// Queries are not commands: they read a snapshot of [`Links`](super::Links).
 ///
+/// # Costs
+/// A command reads the clock once and takes its ticket from a pool that all handles share: nothing is allocated
+/// while no more tickets are held than the pool [keeps](super::Config::pooled_tickets). Applying it allocates
+/// what the new record of the link is made of, and nothing where no record changes.
+///
 /// # When the mailbox is full
-/// What the host asks for (nets, links) follows the configured [`Backpressure`]. What a transport reports
+/// What the host asks for (nets, links) follows the configured [`Backpressure`]; under
+/// [`ShedLowest`](Backpressure::ShedLowest) only requests to tick are shed, and never a report of a transport. What a transport reports
 /// (streams, dials, endpoints, accounting) is never refused by a manager with a thread of its own: the call
 /// waits until the writer has made room, and the writer never waits for anybody. It is slow to make room for
 /// endpoints and accounting while the transport is [far behind](super::Config::outbox).
@@ -230,6 +237,7 @@ impl<A: Addr> Handle<A> {
     /// [`SendError`] hands the command back.
     pub fn submit(&self, command: Command<A>) -> Asked<A> {
         let (priority, report) = (command.priority(), command.is_report());
+        trace::submitted(&command);
         let timeout = self.deadline.filter(|_| !report);
         let created = self.clock.now();
         let deadline = timeout.and_then(|timeout| created.checked_add(timeout));
@@ -238,10 +246,15 @@ impl<A: Addr> Handle<A> {
         match self.send(priority, report, message) {
             Ok(None) => Ok(ticket),
             Ok(Some(victim)) => {
+                trace::shed(&victim);
                 victim.refuse(CommandError::Shed);
                 Ok(ticket)
             }
-            Err((kind, message)) => Err(message.into_refusal(kind)),
+            Err((kind, message)) => {
+                let error = message.into_refusal(kind);
+                trace::refused(&error);
+                Err(error)
+            }
         }
     }
 

@@ -179,13 +179,10 @@ fn a_callback_that_calls_back_into_the_handle_never_deadlocks() {
 #[test]
 fn callbacks_call_from_two_threads_and_nobody_waits_for_ever() {
     model(|| {
-        let entered = StdArc::new(AtomicBool::new(false));
-        let seen = entered.clone();
+        let (called, calling) = ticket();
+        let mut called = Some(called);
         let transport = move |_: Effect<NodeAddr>, handle: &Handle<NodeAddr>| {
-            // Relaxed: only this thread writes it.
-            if seen.swap(true, Ordering::Relaxed) {
-                return;
-            }
+            let Some(called) = called.take() else { return };
             let own = handle.clone();
             let other = spawn(move || {
                 let (addr, stream) = (NodeAddr(3), StreamId(3));
@@ -199,6 +196,7 @@ fn callbacks_call_from_two_threads_and_nobody_waits_for_ever() {
             assert!(handle.set_condition(true).unwrap().wait().is_ok());
             assert!(created.wait().is_ok() && ticked.wait().is_ok());
             assert!(other.join().is_ok());
+            let _ = called.complete(());
         };
         let builder = LinkManager::builder(config()).clock(ManualClock::new()).transport(transport);
         let manager = builder.spawn().unwrap();
@@ -208,6 +206,7 @@ fn callbacks_call_from_two_threads_and_nobody_waits_for_ever() {
         // Its effects may find the transport in the middle of the above.
         let deleted = handle.delete_link(NodeAddr(1)).unwrap();
         assert!(deleted.wait().is_ok());
+        assert_eq!(calling.wait(), Ok(()));
         assert_coherent(&links.snapshot());
         let _ = manager.shutdown(LONG);
     });

@@ -1,5 +1,6 @@
 //! Reports against what they are made from, and the threads that collect.
 #![allow(clippy::unwrap_used)] // A panic is how these fail.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Real threads, and no models.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};

@@ -1,4 +1,5 @@
 //! Every public call, from inside every callback of the transport, from two threads at once.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Real threads, and no models.
 
 use std::collections::HashSet;
 use std::mem::{Discriminant, discriminant};
@@ -53,7 +54,9 @@ fn call_everything(handle: &Handle<NodeAddr>, reach: &Reach, thread: u64) {
 
     let Reach { links, metrics, collector } = reach;
     let snapshot = links.wait_for(last, LONG).unwrap();
-    assert!(snapshot.version() >= last && links.version() >= last && links.reader().snapshot().version() >= last);
+    assert!(
+        snapshot.version() >= last && links.version() >= last && links.reader().snapshot().version() >= last
+    );
     assert_coherent(&snapshot);
     assert!(snapshot.published_at() <= MonotonicClock.now());
     let _ = (snapshot.needed(HOST), snapshot.ignored(HOST, snapshot.published_at()).count());

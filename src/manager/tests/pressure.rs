@@ -1,4 +1,5 @@
 //! More than the writer can take: what is accepted is not lost, what is refused is handed back and counted.
+#![allow(clippy::disallowed_methods)] // Real threads, and no models.
 
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;

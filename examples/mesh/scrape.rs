@@ -1,0 +1,84 @@
+//! The figures of all nodes over HTTP, for Prometheus to scrape.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use switchboard::MetricsPage;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::query::Roster;
+use crate::run::Failure;
+
+/// How long a request, or its answer, may take.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The longest request that is read.
+const REQUEST_MAX: usize = 4096;
+
+/// Pause after a connection could not be accepted, as when there are no more file descriptors.
+const REST: Duration = Duration::from_millis(100);
+
+/// The task that answers.
+pub(crate) struct Scrape(JoinHandle<()>);
+
+impl Scrape {
+    /// Listens at `endpoint`, and says where on standard error: the port may have been chosen by the system.
+    pub(crate) async fn start(endpoint: SocketAddr, roster: Roster) -> Result<Self, Failure> {
+        let listener = TcpListener::bind(endpoint).await?;
+        eprintln!("metrics at http://{}/metrics", listener.local_addr()?);
+        Ok(Self(tokio::spawn(serve(listener, roster))))
+    }
+}
+
+impl Drop for Scrape {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, roster: Roster) {
+    loop {
+        let Ok((mut socket, _)) = listener.accept().await else {
+            sleep(REST).await;
+            continue;
+        };
+        // One at a time. Whoever is slow, or gone, is none of the next one's business.
+        let _ = timeout(LIMIT, answer(&mut socket, &roster)).await;
+    }
+}
+
+async fn answer(socket: &mut TcpStream, roster: &Roster) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") && request.len() < REQUEST_MAX {
+        if socket.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    }
+    let (status, body) = if request.starts_with(b"GET /metrics ") {
+        ("200 OK", page(roster))
+    } else {
+        ("404 Not Found", String::from("there is /metrics\n"))
+    };
+    let (kind, len) = (MetricsPage::CONTENT_TYPE, body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await?;
+    socket.write_all(body.as_bytes()).await?;
+    socket.shutdown().await
+}
+
+/// Every node that is alive, by its address.
+fn page(roster: &Roster) -> String {
+    let mut page = MetricsPage::new();
+    let alive = roster.snapshot();
+    let mut nodes: Vec<_> = alive.iter().collect();
+    nodes.sort_by_key(|(index, _)| **index);
+    for (_, node) in nodes {
+        page = page.add(node.addr.to_string(), &node.metrics);
+    }
+    page.to_string()
+}

@@ -1,0 +1,52 @@
+//! The figures for the crate `metrics`, the facade.
+
+use ::metrics::{Label, counter, describe_counter, describe_gauge, gauge};
+
+use super::Metrics;
+use super::figures::{DURATIONS, FAMILIES, Shape};
+use crate::link::Addr;
+
+/// Quantiles of the durations that are recorded.
+const QUANTILES: [(&str, f64); 4] = [("0.5", 0.5), ("0.9", 0.9), ("0.99", 0.99), ("1", 1.0)];
+
+impl<A: Addr> Metrics<A> {
+    /// Hands all figures to the recorder of the `metrics` facade, labelled `node="name"`: counters as absolute
+    /// values, durations as gauges of their quantiles in seconds. What is said of links and nets is taken from
+    /// one snapshot, but recorders show it piece by piece. Allocates.
+    ///
+    /// Available with the feature `metrics`.
+    pub fn record(&self, name: &str) {
+        let answer = self.answer();
+        let node = Label::new("node", name.to_owned());
+        for family in FAMILIES {
+            (family.samples)(&answer, &mut |labels, value| {
+                let own = labels.iter().map(|(name, value)| Label::new(*name, (*value).to_owned()));
+                let labels: Vec<Label> = own.chain([node.clone()]).collect();
+                match family.shape {
+                    Shape::Counter => counter!(family.name, labels).absolute(value),
+                    Shape::Gauge => gauge!(family.name, labels).set(value as f64),
+                }
+            });
+        }
+        for durations in DURATIONS {
+            let histogram = (durations.of)(&answer);
+            for (quantile, part) in QUANTILES {
+                let labels = vec![Label::from_static_parts("quantile", quantile), node.clone()];
+                gauge!(durations.name, labels).set(histogram.quantile(part).as_secs_f64());
+            }
+        }
+    }
+
+    /// Tells the recorder of the `metrics` facade what the figures mean. Once is enough.
+    ///
+    /// Available with the feature `metrics`.
+    pub fn describe() {
+        for family in FAMILIES {
+            match family.shape {
+                Shape::Counter => describe_counter!(family.name, family.help),
+                Shape::Gauge => describe_gauge!(family.name, family.help),
+            }
+        }
+        DURATIONS.iter().for_each(|durations| describe_gauge!(durations.name, durations.help));
+    }
+}

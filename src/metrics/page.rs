@@ -1,0 +1,109 @@
+//! The figures as text, for Prometheus to scrape.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Metrics;
+use super::figures::{Answer, BOUNDS_NS, DURATIONS, FAMILIES, Shape};
+use crate::link::Addr;
+
+/// The figures of one or several managers in the text format of Prometheus (version 0.0.4), without any
+/// dependency.
+///
+/// What is said of one manager was taken from one snapshot when it was added: every gauge of links and nets
+/// belongs to the version that `switchboard_version` shows. [`docs::metrics`](crate::docs::metrics) lists the
+/// names.
+///
+/// # Examples
+/// ```
+/// use switchboard::{Config, LinkManager, Metrics, MetricsPage, NodeAddr};
+///
+/// let driver = LinkManager::<NodeAddr>::builder(Config::default()).build()?;
+/// let page = MetricsPage::new().add("north", &Metrics::for_driver(&driver)).to_string();
+/// assert!(page.contains("# TYPE switchboard_links gauge\nswitchboard_links{node=\"north\"} 0\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "it is written by its `Display`"]
+pub struct MetricsPage {
+    nodes: Vec<(String, Answer)>,
+}
+
+impl MetricsPage {
+    /// The content type to serve it with.
+    pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+    /// A page without a manager.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds what a manager has to say now, labelled `node="name"`. O(nets).
+    pub fn add<A: Addr>(mut self, name: impl Into<String>, metrics: &Metrics<A>) -> Self {
+        self.nodes.push((name.into(), metrics.answer()));
+        self
+    }
+}
+
+impl fmt::Display for MetricsPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for family in FAMILIES {
+            let (suffix, shape) = match family.shape {
+                Shape::Counter => ("_total", "counter"),
+                Shape::Gauge => ("", "gauge"),
+            };
+            let name = family.name;
+            writeln!(f, "# HELP {name}{suffix} {}\n# TYPE {name}{suffix} {shape}", family.help)?;
+            for (node, answer) in &self.nodes {
+                let mut written = Ok(());
+                (family.samples)(answer, &mut |labels, value| {
+                    written = written.and_then(|()| {
+                        write!(f, "{name}{suffix}")?;
+                        write_labels(f, node, labels)?;
+                        writeln!(f, " {value}")
+                    });
+                });
+                written?;
+            }
+        }
+        for durations in DURATIONS {
+            let name = durations.name;
+            writeln!(f, "# HELP {name} {}\n# TYPE {name} histogram", durations.help)?;
+            for (node, answer) in &self.nodes {
+                let histogram = (durations.of)(answer);
+                for bound in BOUNDS_NS.map(Duration::from_nanos) {
+                    let le = bound.as_secs_f64().to_string();
+                    write!(f, "{name}_bucket")?;
+                    write_labels(f, node, &[("le", &le)])?;
+                    writeln!(f, " {}", histogram.count_up_to(bound))?;
+                }
+                write!(f, "{name}_bucket")?;
+                write_labels(f, node, &[("le", "+Inf")])?;
+                writeln!(f, " {}", histogram.count())?;
+                write!(f, "{name}_sum")?;
+                write_labels(f, node, &[])?;
+                writeln!(f, " {}", histogram.sum().as_secs_f64())?;
+                write!(f, "{name}_count")?;
+                write_labels(f, node, &[])?;
+                writeln!(f, " {}", histogram.count())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_labels(f: &mut fmt::Formatter<'_>, node: &str, labels: &[(&'static str, &str)]) -> fmt::Result {
+    f.write_str("{node=\"")?;
+    for character in node.chars() {
+        match character {
+            '\\' => f.write_str("\\\\")?,
+            '"' => f.write_str("\\\"")?,
+            '\n' => f.write_str("\\n")?,
+            other => fmt::Write::write_char(f, other)?,
+        }
+    }
+    f.write_str("\"")?;
+    // These are the crate's own, without anything to escape.
+    labels.iter().try_for_each(|(name, value)| write!(f, ",{name}=\"{value}\""))?;
+    f.write_str("}")
+}
