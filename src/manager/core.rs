@@ -64,6 +64,9 @@ pub(crate) struct Core<A: Addr> {
     dirty: bool,
     /// What the present command has changed.
     journal: Journal<A>,
+    /// Links that were looked at, one by one or all of them.
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    looked_at: std::cell::Cell<u64>,
 }
 
 impl<A: Addr> Core<A> {
@@ -84,6 +87,8 @@ impl<A: Addr> Core<A> {
             tally: Tally::default(),
             dirty: false,
             journal: Journal::default(),
+            #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+            looked_at: std::cell::Cell::new(0),
         };
         (core, table)
     }
@@ -204,7 +209,7 @@ impl<A: Addr> Core<A> {
 
     /// Closes every link, whatever keeps it, and removes every net. Returns how many links there were.
     pub(crate) fn close(&mut self) -> usize {
-        let links: Vec<_> = self.writer.iter().map(|(_, link)| link.clone()).collect();
+        let links: Vec<_> = self.links().cloned().collect();
         for link in &links {
             self.forget((**link).clone());
         }
@@ -234,8 +239,23 @@ impl<A: Addr> Core<A> {
 
     /// A copy of the record of `addr`, to be changed and given to `commit` or `forget`.
     fn checkout(&self, addr: &A) -> Option<Link<A>> {
+        self.note_look();
         self.writer.get(addr).map(|link| (**link).clone())
     }
+
+    /// All links. O(links): for what concerns all of them, and never for what happens on time.
+    fn links(&self) -> impl Iterator<Item = &StdArc<Link<A>>> {
+        self.writer.iter().map(|(_, link)| link).inspect(|_| self.note_look())
+    }
+
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    fn note_look(&self) {
+        self.looked_at.set(self.looked_at.get() + 1);
+    }
+
+    #[cfg(not(all(test, not(any(switchboard_loom, switchboard_shuttle)))))]
+    #[allow(clippy::unused_self)] // Counts under test only.
+    fn note_look(&self) {}
 
     /// Stores a changed record, notes the nets whose counts change, and plans what is due next.
     fn commit(&mut self, link: Link<A>) {

@@ -93,7 +93,7 @@ impl<A: Addr> Core<A> {
         self.journal_directory();
         self.directory_mut().active = active;
         if active {
-            let all: Vec<A> = self.writer.iter().map(|(addr, _)| addr.clone()).collect();
+            let all: Vec<A> = self.links().map(|link| link.addr.clone()).collect();
             for addr in all {
                 self.plan(&addr);
             }

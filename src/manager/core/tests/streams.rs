@@ -75,9 +75,9 @@ fn accounting_for_a_net_that_is_off_joins_nothing() {
     assert_eq!(bench.snapshot().count(NET), 0);
 }
 
+/// Scenario 10: uplink and downlink at the same time.
 #[test]
 fn the_second_stream_is_spare_and_takes_over() {
-    // Scenario 10: uplink and downlink at the same time.
     let mut bench = Bench::prompt();
     let dial = bench.uplink(A, NET, 1);
     assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Secondary));
@@ -147,9 +147,9 @@ fn a_replacement_names_a_stream_that_the_link_has() {
     assert_eq!(bench.link(A).primary().map(|stream| stream.id), Some(StreamId(2)));
 }
 
+/// Scenario 11, for a net that does not keep the peer.
 #[test]
 fn a_refusal_ends_the_association_and_closes_what_nothing_keeps() {
-    // Scenario 11, for a net that does not keep the peer.
     let mut bench = Bench::prompt();
     bench.open(OTHER, 0);
     bench.uplink(A, NET, 1);
