@@ -125,6 +125,7 @@ impl<A> Cluster<A> {
 
     /// The designated nodes, this one included where it is one of them, in no particular order. Empty for an
     /// embedded cluster.
+    #[must_use]
     pub fn role_members(&self) -> impl ExactSizeIterator<Item = &A> {
         self.roles.iter()
     }

@@ -128,6 +128,7 @@ impl<A> NetStatus<A> {
     }
 
     /// The peers that the net keeps whatever happens, in no particular order.
+    #[must_use]
     pub fn permanent_peers(&self) -> impl ExactSizeIterator<Item = &A> {
         self.permanent.iter()
     }

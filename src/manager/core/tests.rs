@@ -33,8 +33,8 @@ use std::time::{Duration, Instant};
 use super::{Applying, Core};
 use crate::clock::{Clock, ManualClock};
 use crate::link::{
-    AddressPolicy, ClusterId, ClusterKind, ClusterStatus, DialId, Direction, EndpointError, Link, LinkState,
-    NetConfig, NetId, NetStatus, NodeAddr, RetryPolicy, StreamId, UnstablePolicy,
+    AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, DialId, Direction, EndpointError, Link,
+    LinkState, NetConfig, NetId, NetStatus, NodeAddr, RetryPolicy, StreamId, UnstablePolicy,
 };
 use crate::manager::command::{Command, CommandError, Outcome};
 use crate::manager::config::Config;

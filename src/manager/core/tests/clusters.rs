@@ -64,7 +64,7 @@ fn a_cluster_is_enabled_while_its_net_is_on() {
     let snapshot = bench.snapshot();
     let listed: Vec<_> = snapshot.clusters().iter().map(|cluster| (cluster.id(), cluster.net())).collect();
     assert_eq!(listed, [(CLUSTER, NET), (FOREIGN, OTHER)]);
-    assert_eq!(snapshot.cluster(CLUSTER).map(crate::link::Cluster::kind), Some(ClusterKind::Autonomic));
+    assert_eq!(snapshot.cluster(CLUSTER).map(Cluster::kind), Some(ClusterKind::Autonomic));
     bench.done(Command::RemoveNet { net: NET });
     assert!(bench.snapshot().cluster(CLUSTER).is_none());
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::link::Cluster;
 use crate::manager::config::Timing;
 use crate::manager::directory::Group;
 

@@ -82,7 +82,7 @@ fn view(core: &mut Core<Fragile>, table: &LinkTable<Fragile>, now: Instant) -> S
         .flat_map(|net| net.permanent_peers().map(move |addr| (net.id(), addr.0)))
         .collect();
     kept.sort_unstable();
-    let statuses: Vec<_> = snapshot.clusters().iter().map(|cluster| cluster.status()).collect();
+    let statuses: Vec<_> = snapshot.clusters().iter().map(Cluster::status).collect();
     let counts = (snapshot.count(NET), snapshot.cluster_count(CLUSTER));
     format!("{all:?} {listed:?} {ignored:?} {cluster:?} {fixed:?} {roles:?} {kept:?} {statuses:?} {counts:?}")
 }
@@ -117,6 +117,12 @@ fn staged(now: Instant) -> (Core<Fragile>, LinkTable<Fragile>) {
         let addr = Fragile(role);
         core.apply(Command::SetRoleMember { cluster: CLUSTER, addr, member: true }, now).unwrap();
     }
+    // A connection that drops at once makes a link unstable.
+    core.apply(Command::WakeUp, now).unwrap();
+    core.apply(Command::UpdateLink { addr: Fragile(4), endpoint: endpoint() }, now).unwrap();
+    let dial = core.writer.get(&Fragile(4)).and_then(|link| link.dial_id()).expect("a dial");
+    core.apply(Command::AddUplink { addr: Fragile(4), stream: StreamId(40), dial }, now).unwrap();
+    core.apply(Command::DialConnected { addr: Fragile(4), dial }, now).unwrap();
     (core, table)
 }
 
@@ -128,7 +134,7 @@ fn a_command_that_panics_changes_nothing() {
     let now = clock.now();
     let (mut core, table) = staged(now);
     let before = view(&mut core, &table, now);
-    let commands: [fn() -> Command<Fragile>; 14] = [
+    let commands: [fn() -> Command<Fragile>; 15] = [
         || Command::CreateLink { addr: Fragile(5), net: NET },
         || Command::CreateLink { addr: Fragile(1), net: OTHER },
         || Command::AddStream { addr: Fragile(6), stream: StreamId(60), direction: Direction::Downlink },
@@ -143,6 +149,7 @@ fn a_command_that_panics_changes_nothing() {
         || Command::AddPermanentPeer { net: NET, addr: Fragile(6) },
         || Command::RemoveNet { net: OTHER },
         || Command::DeleteLink { addr: Fragile(4) },
+        || Command::DeleteStream { addr: Fragile(4), stream: StreamId(40) },
     ];
     let mut contained = 0;
     for command in commands {
@@ -168,6 +175,7 @@ fn a_command_that_panics_changes_nothing() {
             assert_eq!(core.effects.len(), effects);
             assert_eq!((core.recount.len(), core.recount_clusters.len()), recounts);
             assert_eq!(core.tally.links_created, created);
+            assert_eq!(core.drops.len(), 0);
             assert_eq!(view(&mut core, &table, now), before);
             // The core works on.
             let again = Command::CreateLink { addr: Fragile(9), net: NET };

@@ -148,7 +148,7 @@ fn a_net_that_goes_off_empties_and_disables_its_clusters() {
     bench.switch(NET, false);
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.count(NET), snapshot.cluster_count(CLUSTER)), (0, 0));
-    assert_eq!(snapshot.cluster(CLUSTER).map(|cluster| cluster.status()), Some(ClusterStatus::Disabled));
+    assert_eq!(snapshot.cluster(CLUSTER).map(Cluster::status), Some(ClusterStatus::Disabled));
     assert_eq!(bench.join(CLUSTER, A), Err(CommandError::ClusterDisabled(CLUSTER)));
     assert!(bench.link(A).primary().is_some(), "a downlink stays open");
     let effects = bench.turn();
