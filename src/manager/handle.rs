@@ -33,7 +33,8 @@ mod clusters;
 /// # Progress
 /// Each method makes a ticket and one send into the [mailbox](crate::mailbox#progress), O(1), and inherits its
 /// progress; where it waits, it blocks until the writer's next turn at the latest. What a command costs when it
-/// is applied is O(1) expected in the number of links, but for switching a net or the manager (O(its links)).
+/// is applied is O(1) expected in the number of links, but for switching a net or the manager (O(its links)), and
+/// for dissociating a cluster and the role of this node in one (O(its peers)).
 ///
 /// # Errors
 /// [`SendError`] hands the command back: the mailbox is full, or the manager has ended.
