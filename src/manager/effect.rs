@@ -249,11 +249,11 @@ impl<A: Addr> Outbox<A> {
     }
 
     fn append(&mut self, effect: Effect<A>) {
+        let key = key(&effect);
+        // First: what is taken back at the end makes the queue shorter.
+        self.take_back(&key);
         let place = self.first + self.queue.len() as u64;
-        if let Some(older) = self.places.insert(key(&effect), place) {
-            self.coalesced += 1;
-            self.clear_place(older);
-        }
+        self.places.insert(key, place);
         self.queue.push_back(Some(effect));
     }
 
@@ -391,6 +391,15 @@ mod tests {
         assert_eq!(drained([cancel(A, 1), dial(A, 2), forget.clone()]), std::slice::from_ref(&forget));
         assert_eq!(drained([Effect::Resolve { addr: A }, forget.clone()]), std::slice::from_ref(&forget));
         assert_eq!(drained([forget.clone(), dial(A, 3)]), [forget, dial(A, 3)]);
+    }
+
+    #[test]
+    fn an_effect_that_takes_the_last_place_of_an_older_one_takes_no_other() {
+        let forget = Effect::CloseDialer { addr: A };
+        let twice = [forget.clone(), forget.clone(), count(1), forget.clone()];
+        assert_eq!(drained(twice), [count(1), forget.clone()]);
+        let between = [count(1), forget.clone(), forget.clone(), dial(B, 1), close(A, &[7]), forget.clone()];
+        assert_eq!(drained(between), [count(1), dial(B, 1), close(A, &[7]), forget]);
     }
 
     #[test]
