@@ -56,8 +56,9 @@ pub mod ticket;
 pub use clock::{Clock, ManualClock, MonotonicClock};
 #[cfg(feature = "manager")]
 pub use link::{
-    Addr, AddressPolicy, DialId, Direction, EndpointError, Link, LinkState, NetConfig, NetId, NetStatus,
-    NodeAddr, ParseAddrError, RetryPolicy, Stream, StreamId,
+    Addr, AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, DialId, Direction, EndpointError,
+    Link, LinkState, NetConfig, NetId, NetStatus, NodeAddr, ParseAddrError, RetryPolicy, Stream, StreamId,
+    UnstablePolicy,
 };
 #[cfg(feature = "manager")]
 pub use manager::{

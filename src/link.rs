@@ -8,15 +8,21 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 mod addr;
+mod cluster;
 mod net;
 mod retry;
 #[cfg(feature = "serde")]
 mod serialize;
+mod unstable;
 
 pub use addr::{Addr, AddressPolicy, EndpointError, NodeAddr, ParseAddrError};
+pub(crate) use cluster::{By, Designation};
+pub use cluster::{Cluster, ClusterId, ClusterKind, ClusterStatus};
 pub use net::{NetConfig, NetId, NetStatus};
 pub use retry::RetryPolicy;
 pub(crate) use retry::later;
+pub(crate) use unstable::QuickDrops;
+pub use unstable::UnstablePolicy;
 
 /// Which side opened a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,8 +85,8 @@ pub(crate) struct Dial {
 
 /// Everything known about one remote node.
 ///
-/// A record exists as long as there is a reason for it: a net that wants the link, a membership, or a live
-/// stream.
+/// A record exists as long as there is a reason for it: a net that wants the link, a membership, a cluster of
+/// which the node is a static peer, or a live stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link<A> {
     pub(crate) addr: A,
@@ -91,7 +97,12 @@ pub struct Link<A> {
     /// The endpoint was supplied since the last failure, so that it need not be asked for again.
     pub(crate) endpoint_fresh: bool,
     pub(crate) nets: Vec<NetId>,
+    /// Main clusters, by their nets.
     pub(crate) members: Vec<NetId>,
+    /// Associated clusters of which the node is a member.
+    pub(crate) clusters: Vec<ClusterId>,
+    /// Clusters of which the node is a static peer: one entry each.
+    pub(crate) designations: Vec<Designation>,
     /// The first one is the primary stream.
     pub(crate) streams: Vec<Stream>,
     pub(crate) dial: Option<Dial>,
@@ -101,6 +112,7 @@ pub struct Link<A> {
     pub(crate) announce_not_before: Option<Instant>,
     /// The dialer has had a connection since the record was made.
     pub(crate) proven: bool,
+    pub(crate) drops: Option<QuickDrops>,
 }
 
 impl<A> Link<A> {
@@ -114,6 +126,8 @@ impl<A> Link<A> {
             endpoint_fresh: false,
             nets: Vec::new(),
             members: Vec::new(),
+            clusters: Vec::new(),
+            designations: Vec::new(),
             streams: Vec::new(),
             dial: None,
             resolving: None,
@@ -121,6 +135,7 @@ impl<A> Link<A> {
             not_before: None,
             announce_not_before: None,
             proven: false,
+            drops: None,
         }
     }
 
@@ -142,7 +157,7 @@ impl<A> Link<A> {
         self.state
     }
 
-    /// Whether the manager may dial this node: some net asked for it. `false` for a pure downlink.
+    /// Whether the manager may dial this node: some net or cluster asked for it. `false` for a pure downlink.
     #[must_use]
     pub fn is_dialable(&self) -> bool {
         self.dialable
@@ -170,6 +185,35 @@ impl<A> Link<A> {
     #[must_use]
     pub fn is_member(&self, net: NetId) -> bool {
         self.members.contains(&net)
+    }
+
+    /// The associated clusters of which the node is a member.
+    #[must_use]
+    pub fn clusters(&self) -> &[ClusterId] {
+        &self.clusters
+    }
+
+    /// Whether the node is a member of a cluster: a main one or an associated one.
+    #[must_use]
+    pub fn is_cluster_member(&self, cluster: ClusterId) -> bool {
+        if cluster.is_main() { self.is_member(cluster.net()) } else { self.clusters.contains(&cluster) }
+    }
+
+    /// The clusters of which the node is a static peer, in the order in which it became one.
+    pub fn static_clusters(&self) -> impl ExactSizeIterator<Item = ClusterId> {
+        self.designations.iter().map(|designation| designation.cluster)
+    }
+
+    /// Whether the node is a static peer of `cluster`.
+    #[must_use]
+    pub fn is_static_peer(&self, cluster: ClusterId) -> bool {
+        self.static_clusters().any(|other| other == cluster)
+    }
+
+    /// Quick drops in a row that are remembered at `now`: see [`UnstablePolicy`].
+    #[must_use]
+    pub fn quick_drops(&self, now: Instant) -> u32 {
+        self.drops.filter(|drops| now <= drops.until).map_or(0, |drops| drops.count)
     }
 
     /// The live streams, the primary one first.
@@ -228,6 +272,54 @@ impl<A> Link<A> {
         self.members.len() != before
     }
 
+    /// Joins an associated cluster; `false` when it is a member already.
+    pub(crate) fn join_cluster(&mut self, cluster: ClusterId) -> bool {
+        let absent = !self.clusters.contains(&cluster);
+        if absent {
+            self.clusters.push(cluster);
+        }
+        absent
+    }
+
+    /// Leaves an associated cluster; `false` when it was no member.
+    pub(crate) fn leave_cluster(&mut self, cluster: ClusterId) -> bool {
+        let before = self.clusters.len();
+        self.clusters.retain(|member| *member != cluster);
+        self.clusters.len() != before
+    }
+
+    /// Leaves every cluster, as a link without a stream does.
+    pub(crate) fn leave_all(&mut self) {
+        self.members.clear();
+        self.clusters.clear();
+    }
+
+    /// Whether the node is a member of any cluster.
+    pub(crate) fn is_active(&self) -> bool {
+        !self.members.is_empty() || !self.clusters.is_empty()
+    }
+
+    /// Makes the node a static peer of the cluster; `false` when it was one already, by the same word.
+    pub(crate) fn designate(&mut self, cluster: ClusterId, by: By) -> bool {
+        let known = self.designations.iter().position(|designation| designation.cluster == cluster);
+        let index = known.unwrap_or_else(|| {
+            self.designations.push(Designation { cluster, asked: false, role: false });
+            self.designations.len() - 1
+        });
+        !std::mem::replace(self.designations[index].by(by), true)
+    }
+
+    /// Takes a designation back; `false` when there was none by this word.
+    pub(crate) fn undesignate(&mut self, cluster: ClusterId, by: By) -> bool {
+        let mut designations = self.designations.iter_mut();
+        let Some(designation) = designations.find(|designation| designation.cluster == cluster) else {
+            return false;
+        };
+        let was = std::mem::replace(designation.by(by), false);
+        self.designations.retain(|designation| designation.asked || designation.role);
+        was
+    }
+
     /// The net no longer wants this link; `false` when it did not.
     pub(crate) fn dissociate(&mut self, net: NetId) -> bool {
         let before = self.nets.len();
@@ -268,9 +360,12 @@ impl<A> Link<A> {
         }
     }
 
-    /// Whether anything keeps the record: a net that wants it, a membership, or, for a pure downlink, a
-    /// stream.
+    /// Whether anything keeps the record: a net that wants it, a membership, a designation, or, for a pure
+    /// downlink, a stream.
     pub(crate) fn has_reason(&self) -> bool {
-        !self.nets.is_empty() || !self.members.is_empty() || (!self.dialable && !self.streams.is_empty())
+        !self.nets.is_empty()
+            || self.is_active()
+            || !self.designations.is_empty()
+            || (!self.dialable && !self.streams.is_empty())
     }
 }

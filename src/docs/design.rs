@@ -46,6 +46,18 @@
 //! it. The reference announces on its own uplinks only, and never dials a peer that has a downlink: a second
 //! net that wants such a peer waits until the downlink dies.
 //!
+//! # Who is kept, and by whom
+//!
+//! A record lives as long as anything keeps it: a net, a membership, a cluster of which the node is a static
+//! peer, or the stream that a peer opened. What makes a peer lasting is data, not the answer of a callback: the
+//! permanent peers of a net are part of the net, the roles of an autonomic cluster part of the cluster, and a
+//! static peer says in its record of which clusters it is one, and whether the host or a role made it so. A
+//! failure, a refusal and a deletion find it there. A connection needs more than a record: a net that wants
+//! it, a membership, or an enabled cluster. A static peer whose clusters are all disabled is not connected.
+//!
+//! Membership in any cluster is a field of the link, and the index that counts and lists is derived from it in
+//! the same step. There is no message between the two that could be late.
+//!
 //! # Nothing waits for an answer for ever
 //!
 //! A resolution or a dial that is not answered within [`Config::dial_timeout`](crate::Config::dial_timeout)

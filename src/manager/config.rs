@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::link::{AddressPolicy, RetryPolicy};
+use crate::link::{AddressPolicy, RetryPolicy, UnstablePolicy};
 use crate::mailbox::Capacities;
 
 /// When the manager acts on time.
@@ -49,6 +49,10 @@ pub struct Config {
     pub(crate) max_nets: usize,
     pub(crate) max_streams: usize,
     pub(crate) max_hot: usize,
+    pub(crate) max_clusters: usize,
+    pub(crate) max_roles: usize,
+    pub(crate) max_permanent: usize,
+    pub(crate) unstable: Option<UnstablePolicy>,
 }
 
 impl Config {
@@ -153,6 +157,31 @@ impl Config {
         self
     }
 
+    /// Clusters associated with nets at most, all nets together. Default 1,024.
+    pub fn max_clusters(mut self, clusters: usize) -> Self {
+        self.max_clusters = clusters;
+        self
+    }
+
+    /// Role members per cluster at most, this node included. Default 1,024.
+    pub fn max_roles(mut self, nodes: usize) -> Self {
+        self.max_roles = nodes;
+        self
+    }
+
+    /// Permanent peers per net at most. Default 1,024.
+    pub fn max_permanent(mut self, peers: usize) -> Self {
+        self.max_permanent = peers;
+        self
+    }
+
+    /// What becomes of links that connect and drop, again and again. Default `None`: they are treated as all
+    /// others.
+    pub fn unstable(mut self, policy: impl Into<Option<UnstablePolicy>>) -> Self {
+        self.unstable = policy.into();
+        self
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -170,6 +199,13 @@ impl Config {
             (self.max_nets == 0, "max_nets: must be at least 1"),
             (self.max_streams == 0, "max_streams: must be at least 1"),
             (self.max_hot == 0, "max_hot: must be at least 1"),
+            (self.max_clusters == 0, "max_clusters: must be at least 1"),
+            (self.max_roles == 0, "max_roles: must be at least 1"),
+            (self.max_permanent == 0, "max_permanent: must be at least 1"),
+            (
+                self.unstable.is_some_and(|policy| !policy.is_valid()),
+                "unstable: threshold, limit, delay and entries must be more than zero",
+            ),
             (self.name.contains('\0'), "name: a thread name cannot contain a NUL byte"),
         ];
         let problems: Vec<_> = checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, what)| what).collect();
@@ -195,6 +231,10 @@ impl Default for Config {
             max_nets: 1_024,
             max_streams: 8,
             max_hot: 1_024,
+            max_clusters: 1_024,
+            max_roles: 1_024,
+            max_permanent: 1_024,
+            unstable: None,
         }
     }
 }
@@ -243,9 +283,13 @@ mod tests {
             .max_nets(0)
             .max_streams(0)
             .max_hot(0)
+            .max_clusters(0)
+            .max_roles(0)
+            .max_permanent(0)
+            .unstable(UnstablePolicy::new().limit(0))
             .name("a\0b");
         let error = config.validate().unwrap_err();
-        assert_eq!(error.problems().len(), 9);
+        assert_eq!(error.problems().len(), 13);
         assert!(error.to_string().contains("tick: must be longer than zero"));
     }
 }

@@ -1,8 +1,8 @@
-//! What a version holds beside the links: the nets, the membership index, the statistics.
+//! What a version holds beside the links: the nets and clusters, the membership index, the statistics.
 
 use std::time::Instant;
 
-use crate::link::{Addr, Direction, Link, LinkState, NetId, NetStatus};
+use crate::link::{Addr, Cluster, ClusterId, ClusterStatus, Direction, Link, LinkState, NetId, NetStatus};
 use crate::sync::StdArc;
 use crate::table::{GroupIndex, Index, Table, Writer};
 
@@ -13,6 +13,10 @@ pub(crate) enum Group {
     Member(NetId, Direction, LinkState),
     /// Links that a net wants.
     Wanted(NetId),
+    /// Members of an associated cluster.
+    Cluster(ClusterId),
+    /// Static peers of an associated cluster.
+    Static(ClusterId),
 }
 
 /// The order in which the members of a net are listed: uplinks first, the established ones in front.
@@ -37,6 +41,12 @@ pub(crate) fn groups_of<A>(_: &A, link: &StdArc<Link<A>>, group: &mut dyn FnMut(
     }
     for net in &link.nets {
         group(Group::Wanted(*net));
+    }
+    for cluster in &link.clusters {
+        group(Group::Cluster(*cluster));
+    }
+    for cluster in link.static_clusters() {
+        group(Group::Static(cluster));
     }
 }
 
@@ -97,6 +107,8 @@ pub(crate) struct Tally {
 pub(crate) struct Directory<A> {
     /// In order of their identities.
     nets: StdArc<Vec<NetStatus<A>>>,
+    /// In order of their identities.
+    clusters: StdArc<Vec<Cluster<A>>>,
     pub(crate) active: bool,
     pub(crate) published_at: Instant,
     pub(crate) tally: Tally,
@@ -104,7 +116,8 @@ pub(crate) struct Directory<A> {
 
 impl<A: Addr> Directory<A> {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { nets: StdArc::new(Vec::new()), active: true, published_at: now, tally: Tally::default() }
+        let (nets, clusters) = (StdArc::new(Vec::new()), StdArc::new(Vec::new()));
+        Self { nets, clusters, active: true, published_at: now, tally: Tally::default() }
     }
 
     pub(crate) fn nets(&self) -> &[NetStatus<A>] {
@@ -135,6 +148,53 @@ impl<A: Addr> Directory<A> {
         if let Ok(place) = self.place(id) {
             StdArc::make_mut(&mut self.nets).remove(place);
         }
+    }
+
+    pub(crate) fn clusters(&self) -> &[Cluster<A>] {
+        &self.clusters
+    }
+
+    /// The clusters that are associated with a net. O(all clusters).
+    pub(crate) fn clusters_of(&self, net: NetId) -> impl Iterator<Item = &Cluster<A>> {
+        self.clusters.iter().filter(move |cluster| cluster.net() == net)
+    }
+
+    pub(crate) fn cluster(&self, id: ClusterId) -> Option<&Cluster<A>> {
+        self.cluster_place(id).ok().map(|place| &self.clusters[place])
+    }
+
+    pub(crate) fn is_cluster_enabled(&self, id: ClusterId) -> bool {
+        self.cluster(id).is_some_and(Cluster::is_enabled)
+    }
+
+    pub(crate) fn cluster_mut(&mut self, id: ClusterId) -> Option<&mut Cluster<A>> {
+        let place = self.cluster_place(id).ok()?;
+        StdArc::make_mut(&mut self.clusters).get_mut(place)
+    }
+
+    /// Enables or disables every cluster of a net.
+    pub(crate) fn set_cluster_status(&mut self, net: NetId, status: ClusterStatus) {
+        if self.clusters_of(net).next().is_some() {
+            let clusters = StdArc::make_mut(&mut self.clusters).iter_mut();
+            clusters.filter(|cluster| cluster.net == net).for_each(|cluster| cluster.status = status);
+        }
+    }
+
+    /// Adds a cluster that is not there yet.
+    pub(crate) fn add_cluster(&mut self, cluster: Cluster<A>) {
+        if let Err(place) = self.cluster_place(cluster.id()) {
+            StdArc::make_mut(&mut self.clusters).insert(place, cluster);
+        }
+    }
+
+    pub(crate) fn remove_cluster(&mut self, id: ClusterId) {
+        if let Ok(place) = self.cluster_place(id) {
+            StdArc::make_mut(&mut self.clusters).remove(place);
+        }
+    }
+
+    fn cluster_place(&self, id: ClusterId) -> Result<usize, usize> {
+        self.clusters.binary_search_by_key(&id, Cluster::id)
     }
 
     fn place(&self, id: NetId) -> Result<usize, usize> {

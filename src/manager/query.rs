@@ -10,6 +10,8 @@ use crate::link::{Addr, Direction, Link, LinkState, NetId, NetStatus, NodeAddr};
 use crate::sync::StdArc;
 use crate::table::{Snapshot, Version, WaitError};
 
+mod clusters;
+
 /// Which members of a net to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -148,11 +150,15 @@ impl<A: Addr> LinksSnapshot<A> {
         self.net(net).map_or(0, |net| net.required() as usize)
     }
 
-    /// How many links the net is short of its minimum; 0 for an unknown net. With the reference timings the
+    /// How many links the net is short of its minimum; 0 for an unknown net, and for one that is reserved to its
+    /// permanent peers. With the reference timings the
     /// links are those counted by the last request phase.
     #[must_use]
     pub fn needed(&self, net: NetId) -> usize {
         let Some(status) = self.net(net) else { return 0 };
+        if status.config().reserved_only {
+            return 0;
+        }
         let counted = match self.timing {
             Timing::Prompt if status.config().count_downlinks => self.counts(net).total(),
             Timing::Prompt => self.counts(net).uplinks,

@@ -14,7 +14,7 @@ impl<A: Addr> Core<A> {
     pub(super) fn may_dial(&self, link: &Link<A>) -> bool {
         let directory = self.directory();
         // A live stream of the peer makes a dial superfluous. The reference looks at memberships only.
-        let (wanted, unconnected) = match self.config.timing {
+        let (by_net, unconnected) = match self.config.timing {
             Timing::Prompt => {
                 (link.nets.iter().any(|net| directory.is_net_active(*net)), link.streams.is_empty())
             }
@@ -25,9 +25,14 @@ impl<A: Addr> Core<A> {
             && link.state == LinkState::Disconnected
             && link.dial.is_none()
             && link.resolving.is_none()
-            && link.members.is_empty()
-            && wanted
+            && !link.is_active()
             && unconnected
+            && (by_net || self.has_enabled_static(link))
+    }
+
+    /// Whether the retry delay is over. It may have begun anew while the endpoint was asked for.
+    pub(super) fn is_ripe(&self, link: &Link<A>, now: Instant) -> bool {
+        link.not_before.is_none_or(|at| self.is_past(at, now))
     }
 
     /// Dials, or asks where to dial. Only for a link that may be dialled.
@@ -62,7 +67,9 @@ impl<A: Addr> Core<A> {
         }
         match link.endpoint {
             // An old endpoint is better than none.
-            Some(endpoint) if self.may_dial(&link) => self.start_dial(link, endpoint, now),
+            Some(endpoint) if self.may_dial(&link) && self.is_ripe(&link, now) => {
+                self.start_dial(link, endpoint, now);
+            }
             Some(_) => self.settle(link),
             None => self.give_up(link, now),
         }
@@ -106,9 +113,14 @@ impl<A: Addr> Core<A> {
         link.streams.retain(|stream| stream.direction == Direction::Downlink);
         link.follow_primary();
         if link.streams.is_empty() {
-            link.members.clear();
+            link.leave_all();
         }
-        if !link.members.is_empty() {
+        if let Some(policy) = self.note_drop(&mut link, now) {
+            if last {
+                link.dial = None;
+            }
+            self.rest(link, policy, now);
+        } else if link.is_active() {
             // The peer's own stream carries the memberships: the dial is superfluous.
             if last {
                 link.dial = None;

@@ -29,6 +29,7 @@ impl<A: Addr> Core<A> {
         self.set_net_condition(net, false)?;
         // Links may have been created for the net while it was off.
         self.release_links(net);
+        self.dissociate_clusters_of(net)?;
         self.directory_mut().remove(net);
         Ok(Outcome::Done)
     }
@@ -37,8 +38,11 @@ impl<A: Addr> Core<A> {
         match self.directory().net(net).map(NetStatus::is_active) {
             None => return Err(CommandError::UnknownNet(net)),
             Some(before) if before == active => return Ok(Outcome::Unchanged),
-            Some(_) => self.journal_directory(),
+            Some(_) => {}
         }
+        let permanent = if active { self.permanent_of(net) } else { Vec::new() };
+        self.check_room_for(permanent.iter())?;
+        self.journal_directory();
         if let Some(status) = self.directory_mut().net_mut(net) {
             status.active = active;
             status.request_not_before = None;
@@ -52,9 +56,13 @@ impl<A: Addr> Core<A> {
                 self.commit(link);
                 self.plan(&addr);
             }
+            for addr in permanent {
+                self.associate_permanent(addr, net)?;
+            }
         } else {
             self.release_links(net);
         }
+        self.switch_clusters(net, active);
         Ok(Outcome::Done)
     }
 
@@ -85,7 +93,7 @@ impl<A: Addr> Core<A> {
         self.journal_directory();
         self.directory_mut().active = active;
         if active {
-            let all: Vec<A> = self.writer.iter().map(|(addr, _)| addr.clone()).collect();
+            let all: Vec<A> = self.links().map(|link| link.addr.clone()).collect();
             for addr in all {
                 self.plan(&addr);
             }

@@ -45,7 +45,7 @@ impl<A: Addr> Timers<A> {
     }
 
     /// Takes the timers that are due, the oldest first, `limit` at most.
-    fn take(&mut self, is_due: impl Fn(Instant) -> bool, limit: usize) -> Vec<A> {
+    pub(super) fn take(&mut self, is_due: impl Fn(Instant) -> bool, limit: usize) -> Vec<A> {
         let mut taken = Vec::new();
         while taken.len() < limit {
             match self.due.first_entry() {
@@ -183,7 +183,7 @@ impl<A: Addr> Core<A> {
 
     /// How many links an active net is short of.
     fn shortage(&self, net: &NetStatus<A>) -> u32 {
-        if !net.is_active() || !self.directory().active {
+        if !net.is_active() || !self.directory().active || net.config().reserved_only {
             return 0;
         }
         let counted = u32::try_from(self.counted(net)).unwrap_or(u32::MAX);
@@ -223,7 +223,7 @@ impl<A: Addr> Core<A> {
     }
 
     /// Prompt: at its time or after. Reference: strictly after.
-    fn is_past(&self, at: Instant, now: Instant) -> bool {
+    pub(super) fn is_past(&self, at: Instant, now: Instant) -> bool {
         match self.config.timing {
             Timing::Prompt => at <= now,
             Timing::Reference => at < now,

@@ -3,45 +3,42 @@
 use std::time::Instant;
 
 use super::{Applying, Core};
-use crate::link::{Addr, Direction, Link, LinkState, NetId, Stream, StreamId};
+use crate::link::{Addr, DialId, Direction, Link, LinkState, NetId, Stream, StreamId};
 use crate::manager::command::{CommandError, Outcome};
 use crate::manager::effect::Effect;
 
 impl<A: Addr> Core<A> {
+    /// `dial`: the dial that made a stream of ours, where the transport says so.
     pub(super) fn add_stream(
         &mut self,
         addr: A,
-        stream: StreamId,
-        direction: Direction,
+        stream: Stream,
+        dial: Option<DialId>,
         now: Instant,
     ) -> Applying {
-        let result = self.accept_stream(&addr, Stream { id: stream, direction }, now);
+        let result = self.accept_stream(&addr, stream, dial, now);
         // Nobody would ever close a stream that no link knows.
         if matches!(result, Err(_) | Ok(Outcome::Stale)) {
-            self.effects.push(Effect::CloseStreams { addr, streams: vec![stream] });
+            self.effects.push(Effect::CloseStreams { addr, streams: vec![stream.id] });
         }
         result
     }
 
-    fn accept_stream(&mut self, addr: &A, stream: Stream, now: Instant) -> Applying {
+    fn accept_stream(&mut self, addr: &A, stream: Stream, dial: Option<DialId>, now: Instant) -> Applying {
         self.check_addr(addr)?;
         if !self.directory().active {
             return Err(CommandError::Inactive);
         }
-        let mut link = match (self.checkout(addr), stream.direction) {
-            (Some(link), _) => link,
-            (None, Direction::Uplink) => return Err(CommandError::UnknownLink),
-            (None, Direction::Downlink) => {
-                self.check_room()?;
-                self.tally.links_created += 1;
-                Link::new(addr.clone())
-            }
-        };
+        if stream.direction == Direction::Uplink && self.writer.get(addr).is_none() {
+            return Err(CommandError::UnknownLink);
+        }
+        let (mut link, _) = self.checkout_or_new(addr.clone())?;
         if link.stream(stream.id).is_some() {
             return Ok(Outcome::Unchanged);
         }
         // A stream of ours whose dial was given up meanwhile: its connection is being closed.
-        if stream.direction == Direction::Uplink && link.dial.is_none() {
+        let is_made_by = |current: DialId| dial.is_none_or(|dial| dial == current);
+        if stream.direction == Direction::Uplink && !link.dial_id().is_some_and(is_made_by) {
             return Ok(Outcome::Stale);
         }
         let limit = self.config.max_streams;
@@ -53,6 +50,7 @@ impl<A: Addr> Core<A> {
         if primary {
             link.direction = stream.direction;
             link.announce_not_before = None;
+            self.join_static(&mut link);
             if stream.direction == Direction::Uplink {
                 self.announce(&mut link, now);
             }
@@ -92,7 +90,7 @@ impl<A: Addr> Core<A> {
         let before = link.primary();
         link.streams.retain(|other| other.id != stream);
         if link.streams.is_empty() {
-            link.members.clear();
+            link.leave_all();
             link.follow_primary();
         } else {
             self.follow(&mut link, before);
@@ -101,6 +99,10 @@ impl<A: Addr> Core<A> {
         let dialed = link.streams.iter().any(|stream| stream.direction == Direction::Uplink);
         let lost = link.streams.is_empty() || (dead.direction == Direction::Uplink && !dialed);
         if link.state == LinkState::Established && lost {
+            if let Some(policy) = self.note_drop(&mut link, now) {
+                self.rest(link, policy, now);
+                return Outcome::Done;
+            }
             link.break_connection(now);
         }
         self.settle(link);
@@ -136,14 +138,15 @@ impl<A: Addr> Core<A> {
             return Ok(Outcome::Stale);
         }
         if accepted {
-            if !self.directory().is_net_active(net) {
+            if !self.check_admission(addr, net)?.is_active() {
                 return Err(CommandError::NetInactive(net));
             }
             let joined = link.join(net);
+            self.join_static_of(&mut link, net);
             self.settle(link);
             return Ok(if joined { Outcome::Done } else { Outcome::Unchanged });
         }
-        link.leave(net);
+        self.leave_net(&mut link, net);
         let later = self.config.retry.next_attempt(now);
         link.not_before = Some(later);
         link.announce_not_before = Some(later);

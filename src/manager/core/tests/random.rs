@@ -7,6 +7,7 @@ use fastrand::Rng;
 
 use super::*;
 use crate::manager::config::Timing;
+use crate::manager::directory::Group;
 use crate::manager::effect::Outbox;
 
 const NODES: u64 = 6;
@@ -29,6 +30,7 @@ struct World {
     /// As told by the effects that were delivered.
     open: BTreeMap<StreamId, Open>,
     counts: BTreeMap<NetId, (usize, usize)>,
+    cluster_counts: BTreeMap<ClusterId, usize>,
     asked: BTreeMap<NetId, Instant>,
     next_stream: u64,
     next_dial: u64,
@@ -47,6 +49,7 @@ impl World {
             told: BTreeMap::new(),
             open: BTreeMap::new(),
             counts: BTreeMap::new(),
+            cluster_counts: BTreeMap::new(),
             asked: BTreeMap::new(),
             next_stream: 1,
             next_dial: 1,
@@ -87,7 +90,38 @@ impl World {
         dial.filter(|_| self.rng.u8(..) < 200).unwrap_or(DialId(self.rng.u64(1..100)))
     }
 
+    /// Two clusters for each net, or one that no net has.
+    fn cluster(&mut self) -> ClusterId {
+        ClusterId::new(self.net(), self.rng.u64(0..12) % 3)
+    }
+
+    /// A command about clusters and who is kept.
+    fn random_keeping(&mut self) -> Command<NodeAddr> {
+        let (addr, net, cluster) = (self.addr(), self.net(), self.cluster());
+        match self.rng.u8(0..20) {
+            0..3 => {
+                let kind = if self.rng.bool() { ClusterKind::Autonomic } else { ClusterKind::Embedded };
+                Command::AssociateCluster { net: cluster.net(), cluster, kind }
+            }
+            3 => Command::DissociateCluster { cluster },
+            4..7 => Command::JoinCluster { cluster, addr },
+            7 => Command::LeaveCluster { cluster, addr },
+            8..10 => Command::AddStaticPeer { cluster, addr },
+            10..12 => Command::RemoveStaticPeer { cluster, addr },
+            12..15 => {
+                let addr = if self.rng.u8(0..3) == 0 { OWN } else { addr };
+                Command::SetRoleMember { cluster, addr, member: self.rng.u8(..) < 150 }
+            }
+            15 | 16 => Command::AddPermanentPeer { net, addr },
+            17 => Command::RemovePermanentPeer { net, addr },
+            _ => Command::AddUplink { addr, stream: self.fresh(), dial: self.dial_of(addr) },
+        }
+    }
+
     fn random_command(&mut self) -> Command<NodeAddr> {
+        if self.rng.u8(0..4) == 0 {
+            return self.random_keeping();
+        }
         let (addr, net) = (self.addr(), self.net());
         match self.rng.u8(0..32) {
             0..5 => Command::CreateLink { addr, net },
@@ -111,7 +145,10 @@ impl World {
             28 => Command::SetNetCondition { net, active: self.rng.u8(..) < 170 },
             29 => match self.rng.u8(0..4) {
                 0 => Command::RemoveNet { net },
-                _ => Command::AddNet { net, config: NetConfig::new().min_links(self.rng.u32(0..4)) },
+                _ => {
+                    let config = NetConfig::new().min_links(self.rng.u32(0..4));
+                    Command::AddNet { net, config: config.reserved_only(self.rng.u8(0..4) == 0) }
+                }
             },
             30 => match self.rng.u8(0..3) {
                 0 => Command::SetCondition { active: false },
@@ -136,6 +173,7 @@ impl World {
         };
         match command {
             Command::AddStream { addr, stream, direction } => self.opened(stream, addr, direction),
+            Command::AddUplink { addr, stream, .. } => self.opened(stream, addr, Direction::Uplink),
             Command::DeleteStream { stream, .. } => unlist(self, &|id, _| id == stream),
             Command::ReplaceStream { addr, old, new, direction } => {
                 unlist(self, &|id, _| id == old);
@@ -145,7 +183,13 @@ impl World {
             Command::DialFailed { addr, .. } if result == Ok(Outcome::Done) => {
                 unlist(self, &|_, open| open.addr == addr && open.direction == Direction::Uplink);
             }
-            Command::RemoveNet { net } if result.is_ok() => drop(self.counts.remove(&net)),
+            Command::RemoveNet { net } if result.is_ok() => {
+                self.counts.remove(&net);
+                self.cluster_counts.retain(|cluster, _| cluster.net() != net);
+            }
+            Command::DissociateCluster { cluster } if result.is_ok() => {
+                self.cluster_counts.remove(&cluster);
+            }
             _ => {}
         }
         result
@@ -161,8 +205,7 @@ impl World {
         let now = self.bench.now();
         let mut advances = 0;
         while advances == 0 || self.bench.core.next_deadline() <= now {
-            self.bench.core.advance(now);
-            self.bench.check();
+            self.bench.advance();
             advances += 1;
             assert!(advances < 5, "the same is due again and again");
         }
@@ -179,6 +222,9 @@ impl World {
             match effect {
                 Effect::LinkCountChanged { net, uplinks, downlinks } => {
                     self.counts.insert(net, (uplinks, downlinks));
+                }
+                Effect::ClusterCountChanged { cluster, members } => {
+                    self.cluster_counts.insert(cluster, members);
                 }
                 Effect::RequestLinks { net, .. } => drop(self.asked.insert(net, self.bench.now())),
                 _ => {}
@@ -197,6 +243,11 @@ impl World {
             let counts = self.bench.core.counts(net.id());
             let told = self.counts.get(&net.id()).copied().unwrap_or_default();
             assert_eq!((counts.uplinks, counts.downlinks), told, "{}", net.id());
+        }
+        for cluster in self.bench.core.directory().clusters() {
+            let count = self.bench.core.writer.index().0.count(&Group::Cluster(cluster.id()));
+            let told = self.cluster_counts.get(&cluster.id()).copied().unwrap_or_default();
+            assert_eq!(count, told, "{}", cluster.id());
         }
     }
 
@@ -224,7 +275,7 @@ impl World {
                 assert!(dial.0 >= self.next_dial, "dials are delivered in order");
                 self.next_dial = dial.0 + 1;
                 let stream = self.fresh();
-                let _ = self.apply(Command::AddStream { addr, stream, direction: Direction::Uplink });
+                let _ = self.apply(Command::AddUplink { addr, stream, dial });
                 let _ = self.apply(Command::DialConnected { addr, dial });
             }
             Effect::Announce { addr, net, stream } => {
@@ -290,12 +341,18 @@ impl World {
                 let active = self.bench.core.directory().is_net_active(*net);
                 // The reference announces nothing on the peer's stream: one membership has to do.
                 let carried = self.reference && link.state() == LinkState::Disconnected;
-                let enough = link.is_member(*net) || (carried && !link.memberships().is_empty());
+                let enough = link.is_member(*net) || (carried && link.is_active());
                 assert!(!active || enough, "{link:?}");
             }
+            let directory = self.bench.core.directory();
+            let fixed = link.static_clusters().any(|cluster| directory.is_cluster_enabled(cluster));
+            assert!(!fixed || !link.streams().is_empty(), "{link:?}");
         }
         let recent = self.bench.now() - 2 * TICK;
         for net in self.bench.core.directory().nets().iter().filter(|net| net.is_active()) {
+            if net.config().reserved_only {
+                continue;
+            }
             let enough = self.bench.core.counts(net.id()).total() >= net.required() as usize;
             let asked = self.asked.get(&net.id()).is_some_and(|at| *at >= recent);
             assert!(enough || asked, "{}", net.id());
@@ -316,7 +373,7 @@ fn close(streams: &mut BTreeMap<StreamId, Open>, effect: &Effect<NodeAddr>) {
 
 #[allow(clippy::print_stdout)] // The seed is shown by a test that fails.
 fn run(config: &Config, seeds: std::ops::Range<u64>) {
-    let mut members = 0;
+    let (mut members, mut clusters) = (0, 0);
     for seed in seeds {
         println!("seed {seed}");
         let mut world = World::new(config.clone().cooling(Duration::from_secs(60)).max_streams(3), seed);
@@ -326,15 +383,24 @@ fn run(config: &Config, seeds: std::ops::Range<u64>) {
             world.settle();
             world.check_settled();
         }
-        members += world.bench.core.writer.iter().map(|(_, link)| link.memberships().len()).sum::<usize>();
+        let links = world.bench.core.writer.iter().map(|(_, link)| link);
+        members += links.clone().map(|link| link.memberships().len()).sum::<usize>();
+        clusters += links.map(|link| link.clusters().len()).sum::<usize>();
     }
-    assert!(members > 0, "nothing ran");
+    assert!(members > 0 && clusters > 0, "nothing ran");
 }
 
 #[test]
 fn random_commands_break_nothing_and_everything_settles_in_prompt_mode() {
     run(&Config::default(), 0..60);
     run(&Config::default().max_attempts(3), 60..80);
+}
+
+#[test]
+fn random_commands_break_nothing_and_everything_settles_with_unstable_links() {
+    // Short enough that the rest is over when everything has settled.
+    let policy = UnstablePolicy::new().delay(Duration::from_secs(60)).entries(3);
+    run(&Config::default().unstable(policy), 200..240);
 }
 
 #[test]
