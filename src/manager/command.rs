@@ -4,8 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::config::{ConfigError, Settings};
 use super::driver::DrainReport;
-use crate::link::{DialId, Direction, EndpointError, LinkState, NetConfig, NetId, StreamId};
+use crate::link::{DialId, Direction, EndpointError, LinkState, NetConfig, NetId, StreamId, UserData};
 use crate::mailbox::Priority;
 use crate::table::Version;
 use crate::ticket::{self, Completion};
@@ -37,6 +38,25 @@ pub enum Command<A> {
     SetCondition {
         /// Whether it is on.
         active: bool,
+    },
+    /// Change what a net asks for.
+    ConfigureNet {
+        /// The net.
+        net: NetId,
+        /// What it asks for from now on.
+        config: NetConfig,
+    },
+    /// Change the settings of the manager.
+    Reconfigure {
+        /// The settings, all of them.
+        settings: Box<Settings>,
+    },
+    /// Attach a value to a link, or take it away.
+    SetUserData {
+        /// The remote node.
+        addr: A,
+        /// The value.
+        data: Option<UserData>,
     },
     /// A net wants a link.
     CreateLink {
@@ -141,6 +161,9 @@ impl<A> Command<A> {
             Self::AddNet { .. }
             | Self::RemoveNet { .. }
             | Self::SetNetCondition { .. }
+            | Self::ConfigureNet { .. }
+            | Self::Reconfigure { .. }
+            | Self::SetUserData { .. }
             | Self::CreateLink { .. }
             | Self::UpdateLink { .. }
             | Self::DeleteLink { .. }
@@ -166,6 +189,9 @@ impl<A> Command<A> {
             | Self::RemoveNet { .. }
             | Self::SetNetCondition { .. }
             | Self::SetCondition { .. }
+            | Self::ConfigureNet { .. }
+            | Self::Reconfigure { .. }
+            | Self::SetUserData { .. }
             | Self::CreateLink { .. }
             | Self::DeleteLink { .. }
             | Self::RequestLinks
@@ -232,6 +258,8 @@ pub enum CommandError {
     LinkBusy(LinkState),
     /// The endpoint cannot be dialled.
     Endpoint(EndpointError),
+    /// The settings cannot work.
+    Config(ConfigError),
     /// The limit on nets, links or streams is reached.
     LimitReached {
         /// What there are too many of.
@@ -263,6 +291,7 @@ impl fmt::Display for CommandError {
             Self::NotDialable => f.write_str("the link is a pure downlink: no net asked to dial it"),
             Self::LinkBusy(state) => write!(f, "the link is {state:?}: its endpoint cannot change now"),
             Self::Endpoint(error) => write!(f, "the endpoint cannot be dialled: {error}"),
+            Self::Config(error) => error.fmt(f),
             Self::LimitReached { of, limit } => write!(f, "the limit of {limit} {of} is reached"),
             Self::Expired => f.write_str("the deadline passed before the command was applied"),
             Self::Shed => f.write_str("a more urgent command took its place in a full mailbox"),
@@ -276,6 +305,7 @@ impl std::error::Error for CommandError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Endpoint(error) => Some(error),
+            Self::Config(error) => Some(error),
             _ => None,
         }
     }

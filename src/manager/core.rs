@@ -10,17 +10,19 @@
 //! * `dial`: resolving, dialling, failing.
 //! * `journal`: what a command changed, to be undone if it panics.
 //! * `schedule`: what is due when: ticks, retries, announcements, time-outs.
+//! * `reconfigure`: settings that change. `restore`: beginning with what was exported.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::command::{Command, CommandError, Outcome};
-use super::config::Config;
+use super::config::{Config, Settings, Timing};
 use super::directory::{
     Counts, Directory, Indexes, LinkTable, LinkWriter, Membership, Tally, counts, groups_of,
 };
 use super::effect::Effect;
-use crate::link::{Addr, Link, NetId, NetStatus, Stream};
+use super::rules::Rules;
+use crate::link::{Addr, AddressPolicy, Link, NetId, NetStatus, Random, Stream};
 use crate::sync::StdArc;
 use crate::table::{Table, Version};
 
@@ -28,6 +30,8 @@ mod dial;
 mod journal;
 mod lifecycle;
 mod net;
+mod reconfigure;
+mod restore;
 mod schedule;
 mod stream;
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
@@ -38,10 +42,19 @@ use schedule::{Schedule, Timers};
 
 pub(crate) type Applying = Result<Outcome, CommandError>;
 
+/// The part of the configuration that never changes. What may is in the directory: see
+/// [`Core::settings`].
+#[derive(Debug)]
+struct Fixed {
+    timing: Timing,
+    addresses: AddressPolicy,
+}
+
 /// The state of one manager.
 #[derive(Debug)]
 pub(crate) struct Core<A: Addr> {
-    config: Config,
+    config: Fixed,
+    random: Random,
     own: Option<A>,
     writer: LinkWriter<A>,
     timers: Timers<A>,
@@ -59,11 +72,13 @@ pub(crate) struct Core<A: Addr> {
 
 impl<A: Addr> Core<A> {
     pub(crate) fn new(config: Config, own: Option<A>, now: Instant) -> (Self, LinkTable<A>) {
-        let indexes: Indexes<A> = (Membership::new(groups_of::<A>), Directory::new(now));
+        let tick = config.settings.tick;
+        let indexes: Indexes<A> = (Membership::new(groups_of::<A>), Directory::new(now, config.settings));
         let (writer, table) = Table::builder().index(indexes).build();
         let core = Self {
-            schedule: Schedule::new(now, config.tick),
-            config,
+            schedule: Schedule::new(now, tick),
+            config: Fixed { timing: config.timing, addresses: config.addresses },
+            random: Random::default(),
             own,
             writer,
             timers: Timers::new(),
@@ -103,6 +118,9 @@ impl<A: Addr> Core<A> {
             Command::RemoveNet { net } => self.remove_net(net),
             Command::SetNetCondition { net, active } => self.set_net_condition(net, active),
             Command::SetCondition { active } => Ok(self.set_condition(active)),
+            Command::ConfigureNet { net, config } => self.configure_net(net, config),
+            Command::Reconfigure { settings } => self.reconfigure(*settings, now),
+            Command::SetUserData { addr, data } => self.set_user_data(&addr, data),
             Command::CreateLink { addr, net } => self.create_link(addr, net, now),
             Command::UpdateLink { addr, endpoint } => self.update_link(&addr, endpoint, now),
             Command::DeleteLink { addr } => self.delete_link(&addr),
@@ -189,6 +207,21 @@ impl<A: Addr> Core<A> {
         counts(&self.writer.index().0, net)
     }
 
+    /// The settings in force.
+    fn settings(&self) -> &Settings {
+        &self.directory().settings
+    }
+
+    /// The rules, over the staged state.
+    fn rules(&self) -> Rules<'_, A> {
+        Rules::new(self.writer.index(), self.config.timing)
+    }
+
+    /// Where chance comes from, from now on.
+    pub(crate) fn set_random(&mut self, random: Random) {
+        self.random = random;
+    }
+
     /// A copy of the record of `addr`, to be changed and given to `commit` or `forget`.
     fn checkout(&self, addr: &A) -> Option<Link<A>> {
         self.writer.get(addr).map(|link| (**link).clone())
@@ -202,7 +235,7 @@ impl<A: Addr> Core<A> {
         }
         self.note_counts(before.as_deref(), Some(&link));
         self.journal_link(&link.addr, before);
-        let due = self.due(&link);
+        let due = self.rules().due(&link);
         self.timers.set(&link.addr, due);
         self.dirty = true;
         self.writer.insert(link.addr.clone(), StdArc::new(link));

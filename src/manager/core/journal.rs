@@ -57,7 +57,9 @@ impl<A: Addr> Core<A> {
     pub(super) fn roll_back(&mut self) {
         self.effects.truncate(self.journal.effects);
         let links = std::mem::take(&mut self.journal.links);
+        let mut replan = false;
         if let Some(directory) = self.journal.directory.take() {
+            replan = !StdArc::ptr_eq(&directory.settings, &self.directory().settings);
             self.writer.index_mut().1 = directory;
         }
         for (addr, before) in links.into_iter().rev() {
@@ -66,6 +68,10 @@ impl<A: Addr> Core<A> {
                 None => drop(self.writer.remove(&addr)),
             }
             self.plan(&addr);
+        }
+        // The time limits of all links are those of the settings before.
+        if replan {
+            self.plan_all();
         }
     }
 }

@@ -21,7 +21,7 @@ impl<A: Addr> Core<A> {
     }
 
     pub(super) fn check_room(&self) -> Result<(), CommandError> {
-        let limit = self.config.max_links;
+        let limit = self.settings().max_links;
         if self.writer.len() >= limit {
             return Err(CommandError::LimitReached { of: "links", limit });
         }
@@ -37,7 +37,7 @@ impl<A: Addr> Core<A> {
             Some(link) => (link, false),
             None => {
                 self.check_room()?;
-                (Link::new(addr.clone()), true)
+                (Link::new(addr.clone(), now), true)
             }
         };
         let outcome = match (new, link.nets.contains(&net)) {
@@ -59,8 +59,8 @@ impl<A: Addr> Core<A> {
 
     /// Puts the address on the hot list of the net: candidates leave it out for the cooling period.
     fn heat(&mut self, addr: &A, net: NetId, now: Instant) {
-        let until = later(now, self.config.cooling);
-        let limit = self.config.max_hot;
+        let until = later(now, self.settings().cooling);
+        let limit = self.settings().max_hot;
         if let Some(status) = self.directory_mut().net_mut(net) {
             status.cool(now);
             status.heat(addr, until, limit);

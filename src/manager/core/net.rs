@@ -13,7 +13,7 @@ impl<A: Addr> Core<A> {
         if self.directory().net(net).is_some() {
             return Err(CommandError::NetExists(net));
         }
-        let limit = self.config.max_nets;
+        let limit = self.settings().max_nets;
         if self.directory().nets().len() >= limit {
             return Err(CommandError::LimitReached { of: "nets", limit });
         }
@@ -85,10 +85,7 @@ impl<A: Addr> Core<A> {
         self.journal_directory();
         self.directory_mut().active = active;
         if active {
-            let all: Vec<A> = self.writer.iter().map(|(addr, _)| addr.clone()).collect();
-            for addr in all {
-                self.plan(&addr);
-            }
+            self.plan_all();
         }
         Outcome::Done
     }

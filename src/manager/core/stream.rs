@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Applying, Core};
-use crate::link::{Addr, Direction, Link, LinkState, NetId, Stream, StreamId};
+use crate::link::{Addr, Direction, Link, LinkState, NetId, Stream, StreamId, later};
 use crate::manager::command::{CommandError, Outcome};
 use crate::manager::effect::Effect;
 
@@ -34,7 +34,7 @@ impl<A: Addr> Core<A> {
             (None, Direction::Downlink) => {
                 self.check_room()?;
                 self.tally.links_created += 1;
-                Link::new(addr.clone())
+                Link::new(addr.clone(), now)
             }
         };
         if link.stream(stream.id).is_some() {
@@ -44,7 +44,7 @@ impl<A: Addr> Core<A> {
         if stream.direction == Direction::Uplink && link.dial.is_none() {
             return Ok(Outcome::Stale);
         }
-        let limit = self.config.max_streams;
+        let limit = self.settings().max_streams;
         if link.streams.len() >= limit {
             return Err(CommandError::LimitReached { of: "streams", limit });
         }
@@ -140,11 +140,12 @@ impl<A: Addr> Core<A> {
                 return Err(CommandError::NetInactive(net));
             }
             let joined = link.join(net);
+            link.failures = 0;
             self.settle(link);
             return Ok(if joined { Outcome::Done } else { Outcome::Unchanged });
         }
         link.leave(net);
-        let later = self.config.retry.next_attempt(now);
+        let later = self.fail(&mut link, now);
         link.not_before = Some(later);
         link.announce_not_before = Some(later);
         self.disconnect_from(&mut link, net);
@@ -156,20 +157,15 @@ impl<A: Addr> Core<A> {
     /// Announces every active net that wants the link and does not have it yet on the primary stream.
     pub(super) fn announce(&mut self, link: &mut Link<A>, now: Instant) {
         let Some(primary) = link.primary() else { return };
-        let open: Vec<_> = self.unannounced(link).collect();
+        let open: Vec<_> = self.rules().unannounced(link).collect();
         if open.is_empty() {
             return;
         }
         for net in open {
             self.effects.push(Effect::Announce { addr: link.addr.clone(), net, stream: primary.id });
         }
-        // An announcement that nobody answers is repeated after the retry delay.
-        link.announce_not_before = Some(self.config.retry.next_attempt(now));
-    }
-
-    /// The active nets that want the link and in which it is no member.
-    pub(super) fn unannounced<'a>(&'a self, link: &'a Link<A>) -> impl Iterator<Item = NetId> + 'a {
-        let directory = self.directory();
-        link.nets.iter().copied().filter(|net| directory.is_net_active(*net) && !link.is_member(*net))
+        // An announcement that nobody answers is repeated after the longest retry delay: chance could make a
+        // shorter one so short that the answer is still on its way.
+        link.announce_not_before = Some(later(now, self.settings().retry.cap()));
     }
 }
