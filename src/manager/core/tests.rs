@@ -8,7 +8,7 @@ use super::{Applying, Core};
 use crate::clock::{Clock, ManualClock};
 use crate::link::{
     AddressPolicy, DialId, Direction, EndpointError, Link, LinkState, NetConfig, NetId, NetStatus, NodeAddr,
-    RetryPolicy, StreamId,
+    RetryPolicy, StreamId, later,
 };
 use crate::manager::command::{Command, CommandError, Outcome};
 use crate::manager::config::Config;
@@ -16,6 +16,8 @@ use crate::manager::effect::{Effect, LinkCause};
 use crate::manager::query::{Filter, Links, LinksSnapshot};
 
 mod commands;
+mod data;
+mod explain;
 mod failures;
 mod liveness;
 mod nets;
@@ -24,6 +26,8 @@ mod prompt;
 mod queries;
 mod random;
 mod reference;
+mod retry;
+mod settings;
 mod streams;
 
 const OWN: NodeAddr = NodeAddr(0xFFFF);
@@ -161,7 +165,7 @@ impl Bench {
 
     /// The invariants of the specification, on the staged state.
     fn check(&self) {
-        let limit = self.now() + Duration::from_secs(20);
+        let limit = later(self.now(), self.core.settings().retry.cap());
         let mut members = 0;
         for (addr, link) in self.core.writer.iter() {
             // I1: one record per address, and never for the own or the blank one.
