@@ -196,7 +196,7 @@ impl Case {
 }
 
 /// What holds in every version.
-fn check(links: &LinksSnapshot<NodeAddr>) {
+pub(super) fn check(links: &LinksSnapshot<NodeAddr>) {
     let states = [LinkState::Disconnected, LinkState::Connecting, LinkState::Established];
     for net in links.nets() {
         let id = net.id();
