@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use switchboard::{
-    Addr, Clock, CommandError, Config, Direction, Effect, Filter, Hold, LinkManager, LinkState, ManualClock,
-    NetConfig, NetId, NodeAddr, Outcome, Reason, StreamId,
+    Addr, Clock, CommandError, Config, Direction, Effect, Filter, Hold, Link, LinkManager, LinkState,
+    ManualClock, NetConfig, NetId, NodeAddr, Outcome, Reason, StreamId,
 };
 
 const NET: NetId = NetId(1);
@@ -74,7 +74,7 @@ fn live<A: Addr>(own: &A, blank: &A, peer: &A, guest: &A) {
     let restored = builder.import(export.clone(), wall).unwrap().build().unwrap();
     let snapshot = restored.links().snapshot();
     assert!(snapshot.contains(peer, NET) && snapshot.get(guest).is_none());
-    assert_eq!(snapshot.get(peer).and_then(|link| link.endpoint()), Some(endpoint));
+    assert_eq!(snapshot.get(peer).and_then(Link::endpoint), Some(endpoint));
     assert_eq!(snapshot.export(clock.now(), wall), export);
 }
 

@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use switchboard::{Clock, Config, Export, ImportError, LinkManager, ManualClock, NetConfig, NetId, NodeAddr};
+use switchboard::{
+    Clock, Config, Export, ImportError, Link, LinkManager, ManualClock, NetConfig, NetId, NodeAddr,
+};
 
 const NET: NetId = NetId(1);
 
@@ -29,7 +31,7 @@ fn exported() -> Export<NodeAddr> {
     }
     handle.update_link(NodeAddr(1), SocketAddr::from(([192, 0, 2, 1], 7))).unwrap();
     let _ = driver.run_once(clock.now());
-    let dial = driver.links().snapshot().get(&NodeAddr(1)).and_then(|link| link.dial_id());
+    let dial = driver.links().snapshot().get(&NodeAddr(1)).and_then(Link::dial_id);
     handle.dial_failed(NodeAddr(1), dial.unwrap(), true).unwrap();
     let _ = driver.run_once(clock.now());
     driver.links().snapshot().export(clock.now(), wall())

@@ -10,7 +10,7 @@ use switchboard::ticket::Ticket;
 use switchboard::{
     AddressPolicy, Applied, Clock, Command, CommandError, Config, DialId, Direction, Driver, Effect, Filter,
     Handle, LinkManager, LinkState, LinksSnapshot, ManualClock, NetConfig, NetId, NodeAddr, RetryPolicy,
-    StreamId, Timing,
+    Settings, StreamId, Timing, UserData,
 };
 
 use super::bytes::Bytes;
@@ -116,6 +116,9 @@ impl Case {
         let links = self.driver.links().snapshot();
         assert!(links.version().as_u64() <= before.as_u64() + 1, "one turn publishes once");
         check(&links);
+        let latest = now + links.settings().retry_policy().cap();
+        assert!(links.links().all(|link| link.not_before().is_none_or(|at| at <= latest)));
+        assert!(links.links().all(|link| links.explain(link.addr(), now).is_known()));
         let version = links.version();
         self.tickets.retain_mut(|ticket| match ticket.try_take() {
             None => true,
@@ -232,6 +235,25 @@ pub(super) fn check(links: &LinksSnapshot<NodeAddr>) {
     }
 }
 
+/// Settings that work, or not.
+fn settings(bytes: &mut Bytes<'_>) -> Settings {
+    let (flags, seconds) = (bytes.byte(), u64::from(bytes.byte() % 32));
+    let delay = Duration::from_secs(seconds);
+    let retry = if flags & 1 == 0 {
+        RetryPolicy::fixed(delay)
+    } else {
+        RetryPolicy::exponential(delay, Duration::from_secs(10))
+    };
+    Settings::default()
+        .retry(retry)
+        .tick(Duration::from_secs(if flags & 2 == 0 { 5 } else { 1 }))
+        .max_attempts(u32::from(flags >> 2 & 3))
+        .max_links(if flags & 16 == 0 { 100 } else { 2 })
+        .max_nets(if flags & 32 == 0 { 100 } else { 1 })
+        .max_streams(if flags & 64 == 0 { 8 } else { 1 })
+        .dial_timeout((flags & 128 == 0).then_some(Duration::from_secs(30)))
+}
+
 fn endpoint(byte: u8) -> SocketAddr {
     let port = u16::from(byte & 7);
     match byte >> 3 & 3 {
@@ -251,6 +273,15 @@ fn command(bytes: &mut Bytes<'_>, last_dial: u64) -> Command<NodeAddr> {
     };
     // Mostly the newest dial, or one a little older.
     let dial = |bytes: &mut Bytes<'_>| DialId(last_dial.saturating_sub(u64::from(bytes.byte() % 4)));
+    match kind {
+        240..245 => return Command::Reconfigure { settings: Box::new(settings(bytes)) },
+        245..250 => {
+            let config = NetConfig::new().min_links(u32::from(bytes.byte() % 4));
+            return Command::ConfigureNet { net, config };
+        }
+        250.. => return Command::SetUserData { addr, data: Some(UserData::new(bytes.byte())) },
+        _ => {}
+    }
     match kind % 20 {
         0 => Command::AddNet { net, config: NetConfig::new().min_links(u32::from(bytes.byte() % 4)) },
         1 => Command::AddNet { net, config: NetConfig::new().count_downlinks(false) },
