@@ -56,15 +56,16 @@ pub mod ticket;
 pub use clock::{Clock, ManualClock, MonotonicClock};
 #[cfg(feature = "manager")]
 pub use link::{
-    Addr, AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, DialId, Direction, EndpointError,
-    Link, LinkState, NetConfig, NetId, NetStatus, NodeAddr, ParseAddrError, RetryPolicy, Stream, StreamId,
-    UnstablePolicy,
+    Addr, AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, CustomRetry, DialId, Direction,
+    EndpointError, Link, LinkCounters, LinkState, NetConfig, NetId, NetStatus, NodeAddr, ParseAddrError,
+    Retry, RetryPolicy, Stream, StreamId, UnstablePolicy, UserData,
 };
 #[cfg(feature = "manager")]
 pub use manager::{
-    Applied, Builder, Command, CommandError, Config, ConfigError, DrainReport, Driver, Effect, Filter,
-    Handle, LinkCause, LinkManager, Links, LinksReader, LinksSnapshot, ManagerStats, Outcome, SendError,
-    SendErrorKind, ShutdownReport, SpawnError, Timing, Transport,
+    Applied, Builder, Command, CommandError, Config, ConfigError, ConfigProblem, DrainReport, Driver, Effect,
+    Explanation, Export, Filter, Handle, Hold, Ignored, ImportError, LinkCause, LinkManager, Links,
+    LinksReader, LinksSnapshot, ManagerStats, NetExplanation, NextStep, Outcome, Reason, RequestHold,
+    SendError, SendErrorKind, Settings, ShutdownReport, SpawnError, Step, Timing, Transport,
 };
 pub use table::{
     Change, ChangeSet, Changes, DefaultHashBuilder, DefaultHasher, Feed, FeedEvent, GroupIndex, Index, Iter,

@@ -3,12 +3,16 @@
 //! Values of this module are plain data. A [`Link`] read from a snapshot never changes; the next version
 //! holds a new one.
 
+use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 mod addr;
 mod cluster;
+mod counters;
+mod data;
+pub(crate) mod foreign;
 mod net;
 mod retry;
 #[cfg(feature = "serde")]
@@ -18,9 +22,12 @@ mod unstable;
 pub use addr::{Addr, AddressPolicy, EndpointError, NodeAddr, ParseAddrError};
 pub(crate) use cluster::{By, Designation};
 pub use cluster::{Cluster, ClusterId, ClusterKind, ClusterStatus};
+pub use counters::LinkCounters;
+pub use data::UserData;
+pub(crate) use net::HotEntry;
 pub use net::{NetConfig, NetId, NetStatus};
-pub use retry::RetryPolicy;
-pub(crate) use retry::later;
+pub use retry::{CustomRetry, Retry, RetryPolicy};
+pub(crate) use retry::{Drawn, Random, later};
 pub(crate) use unstable::QuickDrops;
 pub use unstable::UnstablePolicy;
 
@@ -109,14 +116,24 @@ pub struct Link<A> {
     pub(crate) resolving: Option<Instant>,
     pub(crate) attempts: u32,
     pub(crate) not_before: Option<Instant>,
+    /// Until then the link rests, because it was unstable.
+    pub(crate) resting: bool,
     pub(crate) announce_not_before: Option<Instant>,
     /// The dialer has had a connection since the record was made.
     pub(crate) proven: bool,
     pub(crate) drops: Option<QuickDrops>,
+    /// When the record was made.
+    pub(crate) since: Instant,
+    /// Failures since the last success: what the retry policy is asked with. Unlike `attempts` it does not
+    /// start anew when the nets were told.
+    pub(crate) failures: u32,
+    pub(crate) user_data: Option<UserData>,
+    /// Shared by all versions of the record.
+    pub(crate) counters: LinkCounters,
 }
 
 impl<A> Link<A> {
-    pub(crate) fn new(addr: A) -> Self {
+    pub(crate) fn new(addr: A, now: Instant) -> Self {
         Self {
             addr,
             direction: Direction::Downlink,
@@ -133,9 +150,14 @@ impl<A> Link<A> {
             resolving: None,
             attempts: 0,
             not_before: None,
+            resting: false,
             announce_not_before: None,
             proven: false,
             drops: None,
+            since: now,
+            failures: 0,
+            user_data: None,
+            counters: LinkCounters::new(now),
         }
     }
 
@@ -240,16 +262,71 @@ impl<A> Link<A> {
         self.resolving.is_some()
     }
 
-    /// Dial cycles that failed in a row.
+    /// Dial cycles that failed in a row, of those that [`Config::max_attempts`](crate::Config::max_attempts)
+    /// grants.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// Failures in a row (dial cycles, and announcements that the peer refused) since the node was last
+    /// reached or accepted: what the [`RetryPolicy`] is asked with.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// No dial starts before this instant. `None`: whenever there is a reason to.
     #[must_use]
     pub fn not_before(&self) -> Option<Instant> {
         self.not_before
+    }
+
+    /// The earliest instant for the next dial: the end of the retry delay, or one that has passed when there
+    /// is none. `None` while the record itself rules a dial out: a pure downlink, a member of a net or cluster, a
+    /// dial or a question for the endpoint under way.
+    ///
+    /// Whether the dial is then wanted is a matter of the nets and of live streams:
+    /// [`LinksSnapshot::explain`](crate::LinksSnapshot::explain) looks at these, too.
+    #[must_use]
+    pub fn next_attempt_at(&self) -> Option<Instant> {
+        let idle = self.dialable && self.is_idle() && !self.is_active();
+        idle.then(|| self.not_before.unwrap_or(self.since))
+    }
+
+    /// When the record was made. A link that is forgotten and comes back has a new record.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// What the user has attached, if it is a `T`.
+    #[must_use]
+    pub fn user_data<T: Any>(&self) -> Option<&T> {
+        self.user_data.as_ref()?.downcast_ref()
+    }
+
+    /// The traffic of the link: shared by all versions of the record, and newer than any of them.
+    #[must_use]
+    pub fn counters(&self) -> &LinkCounters {
+        &self.counters
+    }
+
+    /// No dial before this instant, after a failure.
+    pub(crate) fn delay_until(&mut self, at: Instant) {
+        self.not_before = Some(at);
+        self.resting = false;
+    }
+
+    /// No dial before this instant, because the link is unstable.
+    pub(crate) fn rest_until(&mut self, at: Instant) {
+        self.not_before = Some(at);
+        self.resting = true;
+    }
+
+    /// The dialer does nothing and holds nothing.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == LinkState::Disconnected && self.dial.is_none() && self.resolving.is_none()
     }
 
     pub(crate) fn stream(&self, id: StreamId) -> Option<Stream> {
@@ -339,6 +416,7 @@ impl<A> Link<A> {
         self.dial = None;
         self.resolving = None;
         self.attempts = 0;
+        self.failures = 0;
         self.streams.retain(|stream| stream.direction == Direction::Downlink);
         self.follow_primary();
     }
@@ -347,6 +425,7 @@ impl<A> Link<A> {
     pub(crate) fn establish(&mut self, now: Instant) {
         self.state = LinkState::Established;
         self.attempts = 0;
+        self.failures = 0;
         if let Some(dial) = &mut self.dial {
             dial.since = now;
         }

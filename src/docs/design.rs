@@ -72,6 +72,32 @@
 //! things go away. One batch of the others gets through every 100 ms: a callback of the transport may be
 //! waiting for one of them, and the outbox does not drain before that callback returns.
 //!
+//! # One set of rules
+//!
+//! Whether and when a link is dialled, an announcement repeated, a net asks: these rules are functions of a link and the
+//! nets, in one place. The core asks them about what is staged, and acts;
+//! [`LinksSnapshot::explain`](crate::LinksSnapshot::explain) asks them about a version, and says why.
+//!
+//! # Chance and delays
+//!
+//! A retry policy is a function of the failures in a row and of chance, and chance is injected: a run can be repeated.
+//! The delay is drawn once, when the failure is counted, and is part of the version. It is never longer than the cap of
+//! the policy in force, whatever a policy of the user asks for, whatever the wall clock said when a manager began with
+//! an export, and also after the policy was changed: what is planned for later is cut.
+//!
+//! # Values of the user
+//!
+//! A link can carry a value of the user. Versions are emptied by the writer, so its destructor would run in the middle
+//! of a publish, or of a command. It does not: while the writer works, such values are collected, and let go of at the end
+//! of the turn, one by one, each with its panic contained.
+//!
+//! Counters of traffic are not values of a version: they are shared by all versions of a record, and newer than any.
+//!
+//! # What outlives a restart
+//!
+//! An export has what cannot be learned again: nets, the links that they want, retry state, ignored addresses. Streams
+//! and memberships end with the process. It is checked as a whole before anything is built from it.
+//!
 //! # Timers
 //!
 //! Each link has at most one timer: the earliest of its retry, its next announcement and its time-out. A turn

@@ -175,6 +175,11 @@ impl<A: Clone + PartialEq> NetStatus<A> {
         expired > 0
     }
 
+    /// When the address is on the list: how long it stays.
+    pub(crate) fn ignored_until(&self, addr: &A) -> Option<Instant> {
+        self.hot.iter().find(|entry| entry.addr == *addr).map(|entry| entry.until)
+    }
+
     /// The addresses that are still hot at `now`.
     pub(crate) fn ignored(&self, now: Instant) -> impl Iterator<Item = &A> {
         self.hot.iter().filter(move |entry| entry.until >= now).map(|entry| &entry.addr)

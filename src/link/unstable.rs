@@ -54,11 +54,6 @@ impl UnstablePolicy {
         self.entries = nodes;
         self
     }
-
-    /// Whether every setting can work.
-    pub(crate) fn is_valid(&self) -> bool {
-        !self.threshold.is_zero() && !self.delay.is_zero() && self.limit > 0 && self.entries > 0
-    }
 }
 
 impl Default for UnstablePolicy {

@@ -4,9 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::config::{ConfigError, Settings};
 use super::driver::DrainReport;
 use crate::link::{
-    ClusterId, ClusterKind, DialId, Direction, EndpointError, LinkState, NetConfig, NetId, StreamId,
+    ClusterId, ClusterKind, DialId, Direction, EndpointError, LinkState, NetConfig, NetId, StreamId, UserData,
 };
 use crate::mailbox::Priority;
 use crate::table::Version;
@@ -104,6 +105,25 @@ pub enum Command<A> {
         net: NetId,
         /// The remote node.
         addr: A,
+    },
+    /// Change what a net asks for.
+    ConfigureNet {
+        /// The net.
+        net: NetId,
+        /// What it asks for from now on.
+        config: NetConfig,
+    },
+    /// Change the settings of the manager.
+    Reconfigure {
+        /// The settings, all of them.
+        settings: Box<Settings>,
+    },
+    /// Attach a value to a link, or take it away.
+    SetUserData {
+        /// The remote node.
+        addr: A,
+        /// The value.
+        data: Option<UserData>,
     },
     /// A net wants a link.
     CreateLink {
@@ -227,6 +247,9 @@ impl<A> Command<A> {
             | Self::SetRoleMember { .. }
             | Self::AddPermanentPeer { .. }
             | Self::RemovePermanentPeer { .. }
+            | Self::ConfigureNet { .. }
+            | Self::Reconfigure { .. }
+            | Self::SetUserData { .. }
             | Self::CreateLink { .. }
             | Self::UpdateLink { .. }
             | Self::DeleteLink { .. }
@@ -262,6 +285,9 @@ impl<A> Command<A> {
             | Self::SetRoleMember { .. }
             | Self::AddPermanentPeer { .. }
             | Self::RemovePermanentPeer { .. }
+            | Self::ConfigureNet { .. }
+            | Self::Reconfigure { .. }
+            | Self::SetUserData { .. }
             | Self::CreateLink { .. }
             | Self::DeleteLink { .. }
             | Self::RequestLinks
@@ -342,6 +368,8 @@ pub enum CommandError {
     LinkBusy(LinkState),
     /// The endpoint cannot be dialled.
     Endpoint(EndpointError),
+    /// The settings cannot work.
+    Config(ConfigError),
     /// The limit on nets, links, streams, clusters, role members or permanent peers is reached.
     LimitReached {
         /// What there are too many of.
@@ -388,6 +416,7 @@ impl fmt::Display for CommandError {
             }
             Self::LinkBusy(state) => write!(f, "the link is {state:?}: its endpoint cannot change now"),
             Self::Endpoint(error) => write!(f, "the endpoint cannot be dialled: {error}"),
+            Self::Config(error) => error.fmt(f),
             Self::LimitReached { of, limit } => write!(f, "the limit of {limit} {of} is reached"),
             Self::Expired => f.write_str("the deadline passed before the command was applied"),
             Self::Shed => f.write_str("a more urgent command took its place in a full mailbox"),
@@ -401,6 +430,7 @@ impl std::error::Error for CommandError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Endpoint(error) => Some(error),
+            Self::Config(error) => Some(error),
             _ => None,
         }
     }

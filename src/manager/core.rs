@@ -11,17 +11,21 @@
 //! * `dial`: resolving, dialling, failing. `unstable`: failing again and again.
 //! * `journal`: what a command changed, to be undone if it panics.
 //! * `schedule`: what is due when: ticks, retries, announcements, time-outs.
+//! * `reconfigure`: settings that change. `restore`: beginning with what was exported.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::command::{Command, CommandError, Outcome};
-use super::config::Config;
+use super::config::{Config, Settings, Timing};
 use super::directory::{
     Counts, Directory, Group, Indexes, LinkTable, LinkWriter, Membership, Tally, counts, groups_of,
 };
 use super::effect::Effect;
-use crate::link::{Addr, Cluster, ClusterId, Direction, Link, NetId, NetStatus, Stream};
+use super::rules::Rules;
+use crate::link::{
+    Addr, AddressPolicy, Cluster, ClusterId, Direction, Link, NetId, NetStatus, Random, Stream,
+};
 use crate::sync::StdArc;
 use crate::table::{Table, Version};
 
@@ -31,6 +35,8 @@ mod journal;
 mod lifecycle;
 mod net;
 mod permanent;
+mod reconfigure;
+mod restore;
 mod schedule;
 mod stream;
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
@@ -43,10 +49,19 @@ use unstable::Drops;
 
 pub(crate) type Applying = Result<Outcome, CommandError>;
 
+/// The part of the configuration that never changes. What may is in the directory: see
+/// [`Core::settings`].
+#[derive(Debug)]
+struct Fixed {
+    timing: Timing,
+    addresses: AddressPolicy,
+}
+
 /// The state of one manager.
 #[derive(Debug)]
 pub(crate) struct Core<A: Addr> {
-    config: Config,
+    config: Fixed,
+    random: Random,
     own: Option<A>,
     writer: LinkWriter<A>,
     timers: Timers<A>,
@@ -71,11 +86,13 @@ pub(crate) struct Core<A: Addr> {
 
 impl<A: Addr> Core<A> {
     pub(crate) fn new(config: Config, own: Option<A>, now: Instant) -> (Self, LinkTable<A>) {
-        let indexes: Indexes<A> = (Membership::new(groups_of::<A>), Directory::new(now));
+        let tick = config.settings.tick;
+        let indexes: Indexes<A> = (Membership::new(groups_of::<A>), Directory::new(now, config.settings));
         let (writer, table) = Table::builder().index(indexes).build();
         let core = Self {
-            schedule: Schedule::new(now, config.tick),
-            config,
+            schedule: Schedule::new(now, tick),
+            config: Fixed { timing: config.timing, addresses: config.addresses },
+            random: Random::default(),
             own,
             writer,
             timers: Timers::new(),
@@ -116,17 +133,22 @@ impl<A: Addr> Core<A> {
     fn dispatch(&mut self, command: Command<A>, now: Instant) -> Applying {
         match command {
             Command::AddNet { net, config } => self.add_net(net, config),
-            Command::RemoveNet { net } => self.remove_net(net),
-            Command::SetNetCondition { net, active } => self.set_net_condition(net, active),
+            Command::RemoveNet { net } => self.remove_net(net, now),
+            Command::SetNetCondition { net, active } => self.set_net_condition(net, active, now),
             Command::SetCondition { active } => Ok(self.set_condition(active)),
+            Command::ConfigureNet { net, config } => self.configure_net(net, config),
+            Command::Reconfigure { settings } => self.reconfigure(*settings, now),
+            Command::SetUserData { addr, data } => self.set_user_data(&addr, data),
             Command::AssociateCluster { net, cluster, kind } => self.associate_cluster(net, cluster, kind),
             Command::DissociateCluster { cluster } => self.dissociate_cluster(cluster),
             Command::JoinCluster { cluster, addr } => self.join_cluster(cluster, &addr),
             Command::LeaveCluster { cluster, addr } => self.leave_cluster(cluster, &addr),
-            Command::AddStaticPeer { cluster, addr } => self.add_static_peer(cluster, addr),
+            Command::AddStaticPeer { cluster, addr } => self.add_static_peer(cluster, addr, now),
             Command::RemoveStaticPeer { cluster, addr } => self.remove_static_peer(cluster, &addr),
-            Command::SetRoleMember { cluster, addr, member } => self.set_role_member(cluster, addr, member),
-            Command::AddPermanentPeer { net, addr } => self.add_permanent_peer(net, addr),
+            Command::SetRoleMember { cluster, addr, member } => {
+                self.set_role_member(cluster, addr, member, now)
+            }
+            Command::AddPermanentPeer { net, addr } => self.add_permanent_peer(net, addr, now),
             Command::RemovePermanentPeer { net, addr } => self.remove_permanent_peer(net, &addr),
             Command::CreateLink { addr, net } => self.create_link(addr, net, now),
             Command::UpdateLink { addr, endpoint } => self.update_link(&addr, endpoint, now),
@@ -237,6 +259,21 @@ impl<A: Addr> Core<A> {
         counts(&self.writer.index().0, net)
     }
 
+    /// The settings in force.
+    fn settings(&self) -> &Settings {
+        &self.directory().settings
+    }
+
+    /// The rules, over the staged state.
+    fn rules(&self) -> Rules<'_, A> {
+        Rules::new(self.writer.index(), self.config.timing)
+    }
+
+    /// Where chance comes from, from now on.
+    pub(crate) fn set_random(&mut self, random: Random) {
+        self.random = random;
+    }
+
     /// A copy of the record of `addr`, to be changed and given to `commit` or `forget`.
     fn checkout(&self, addr: &A) -> Option<Link<A>> {
         self.note_look();
@@ -265,7 +302,7 @@ impl<A: Addr> Core<A> {
         }
         self.note_counts(before.as_deref(), Some(&link));
         self.journal_link(&link.addr, before);
-        let due = self.due(&link);
+        let due = self.rules().due(&link);
         self.timers.set(&link.addr, due);
         self.dirty = true;
         self.writer.insert(link.addr.clone(), StdArc::new(link));

@@ -1,7 +1,8 @@
 //! What a version holds beside the links: the nets and clusters, the membership index, the statistics.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::config::Settings;
 use crate::link::{Addr, Cluster, ClusterId, ClusterStatus, Direction, Link, LinkState, NetId, NetStatus};
 use crate::sync::StdArc;
 use crate::table::{GroupIndex, Index, Table, Writer};
@@ -100,6 +101,7 @@ pub(crate) struct Tally {
     pub(crate) panics: u64,
     pub(crate) transport_panics: u64,
     pub(crate) effects_coalesced: u64,
+    pub(crate) retry_faults: u64,
 }
 
 /// The part of a version that is not derived from the links.
@@ -110,14 +112,26 @@ pub(crate) struct Directory<A> {
     /// In order of their identities.
     clusters: StdArc<Vec<Cluster<A>>>,
     pub(crate) active: bool,
+    /// In force.
+    pub(crate) settings: StdArc<Settings>,
+    /// Before every instant that the core will see: what is due since then is due at once.
+    pub(crate) epoch: Instant,
     pub(crate) published_at: Instant,
     pub(crate) tally: Tally,
 }
 
 impl<A: Addr> Directory<A> {
-    pub(crate) fn new(now: Instant) -> Self {
-        let (nets, clusters) = (StdArc::new(Vec::new()), StdArc::new(Vec::new()));
-        Self { nets, clusters, active: true, published_at: now, tally: Tally::default() }
+    pub(crate) fn new(now: Instant, settings: Settings) -> Self {
+        Self {
+            nets: StdArc::new(Vec::new()),
+            clusters: StdArc::new(Vec::new()),
+            active: true,
+            settings: StdArc::new(settings),
+            // Strictly before the first `now`, because the reference compares strictly.
+            epoch: now.checked_sub(Duration::from_nanos(1)).unwrap_or(now),
+            published_at: now,
+            tally: Tally::default(),
+        }
     }
 
     pub(crate) fn nets(&self) -> &[NetStatus<A>] {

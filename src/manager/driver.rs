@@ -9,6 +9,7 @@ use super::core::{Applying, Core};
 use super::effect::Effect;
 use super::outbox::SharedOutbox;
 use super::{Handle, Links};
+use crate::link::foreign::collect;
 use crate::link::{Addr, NodeAddr, later};
 use crate::mailbox::{Priority, Receiver, RecvTimeoutError};
 use crate::sync::{self, StdArc};
@@ -152,9 +153,12 @@ impl<A: Addr> Driver<A> {
             }
             self.fill();
         }
-        report.links_closed = self.core.close();
-        report.version = if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() };
+        let ((), dropped) = collect(|| {
+            report.links_closed = self.core.close();
+            report.version = if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() };
+        });
         self.outbox.push(self.core.drain_effects());
+        self.core.tally_mut().panics += dropped.release();
         report
     }
 
@@ -199,6 +203,19 @@ impl<A: Addr> Driver<A> {
     }
 
     fn turn(&mut self, now: Instant) {
+        let (version, dropped) = collect(|| {
+            self.apply_all(now);
+            self.core.advance(now);
+            self.core.tally_mut().transport_panics = self.outbox.panics();
+            if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() }
+        });
+        self.complete(version);
+        self.core.tally_mut().effects_coalesced = self.outbox.push(self.core.drain_effects());
+        // Values of the user, whose destructors may do as they like from here on.
+        self.core.tally_mut().panics += dropped.release();
+    }
+
+    fn apply_all(&mut self, now: Instant) {
         let mut inbox = std::mem::take(&mut self.inbox);
         for (_, message) in inbox.drain(..) {
             match message {
@@ -210,11 +227,6 @@ impl<A: Addr> Driver<A> {
             }
         }
         self.inbox = inbox;
-        self.core.advance(now);
-        self.core.tally_mut().transport_panics = self.outbox.panics();
-        let version = if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() };
-        self.complete(version);
-        self.core.tally_mut().effects_coalesced = self.outbox.push(self.core.drain_effects());
     }
 
     fn apply(&mut self, command: Command<A>, deadline: Option<Instant>, now: Instant) -> Applying {

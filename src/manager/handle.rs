@@ -4,9 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::Settings;
 use super::command::{Applied, Command, CommandError, Envelope, Message, SendError, SendErrorKind};
 use crate::clock::Clock;
-use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, StreamId};
+use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, StreamId, UserData};
 use crate::mailbox::{Backpressure, Priority, Sender};
 use crate::sync::StdArc;
 use crate::ticket::{Ticket, ticket_with};
@@ -98,6 +99,34 @@ impl<A: Addr> Handle<A> {
     /// there is no room for the links to the permanent peers.
     pub fn set_net_condition(&self, net: NetId, active: bool) -> Asked<A> {
         self.submit(Command::SetNetCondition { net, active })
+    }
+
+    /// Changes what a net asks for. A minimum that is raised asks for candidates at once with prompt timing, in
+    /// the next request phase with the reference's.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`.
+    pub fn configure_net(&self, net: NetId, config: NetConfig) -> Asked<A> {
+        self.submit(Command::ConfigureNet { net, config })
+    }
+
+    /// Changes the settings of the manager: [`Settings`] says what each change does. Validated when it is
+    /// applied, as a whole; [`Settings::validate`] tells beforehand. O(links) when the retry policy or the dial
+    /// time-out changes.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `Config`, and nothing is changed.
+    pub fn reconfigure(&self, settings: Settings) -> Asked<A> {
+        self.submit(Command::Reconfigure { settings: Box::new(settings) })
+    }
+
+    /// Attaches a value to a link, in place of the one before; `None` takes it away. Read it with
+    /// [`Link::user_data`](crate::Link::user_data); [`UserData`] says who drops it.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `UnknownLink`.
+    pub fn set_user_data(&self, addr: A, data: impl Into<Option<UserData>>) -> Asked<A> {
+        self.submit(Command::SetUserData { addr, data: data.into() })
     }
 
     /// Switches the whole manager on or off. While it is off nothing is dialled or asked for, and new streams

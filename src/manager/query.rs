@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::config::Timing;
+use super::config::{Settings, Timing};
 use super::directory::Indexes;
 use super::directory::{Counts, Directory, Group, LinkTable, Membership, Tally, counts, member_groups};
+use super::rules::Rules;
 use crate::link::{Addr, Direction, Link, LinkState, NetId, NetStatus, NodeAddr};
 use crate::sync::StdArc;
 use crate::table::{Snapshot, Version, WaitError};
@@ -230,6 +231,11 @@ impl<A: Addr> LinksSnapshot<A> {
         self.directory().net(net)
     }
 
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.directory().settings
+    }
+
     /// What the manager has done up to this version.
     #[must_use]
     pub fn stats(&self) -> ManagerStats {
@@ -242,6 +248,10 @@ impl<A: Addr> LinksSnapshot<A> {
 
     fn directory(&self) -> &Directory<A> {
         &self.inner.index().1
+    }
+
+    pub(super) fn rules(&self) -> Rules<'_, A> {
+        Rules::new(self.inner.index(), self.timing)
     }
 
     fn counts(&self, net: NetId) -> Counts {
@@ -346,6 +356,13 @@ impl ManagerStats {
     #[must_use]
     pub fn transport_panics(&self) -> u64 {
         self.0.transport_panics
+    }
+
+    /// Times that a [custom retry policy](crate::RetryPolicy::custom) or the source of chance panicked, or asked
+    /// for a delay that it may not have.
+    #[must_use]
+    pub fn retry_faults(&self) -> u64 {
+        self.0.retry_faults
     }
 
     /// Effects that were merged with one that still waited for the transport.

@@ -10,7 +10,7 @@ use switchboard::ticket::Ticket;
 use switchboard::{
     AddressPolicy, Applied, Clock, ClusterId, ClusterKind, ClusterStatus, Command, CommandError, Config,
     DialId, Direction, Driver, Effect, Filter, Handle, LinkManager, LinkState, LinksSnapshot, ManualClock,
-    NetConfig, NetId, NodeAddr, RetryPolicy, StreamId, Timing, UnstablePolicy,
+    NetConfig, NetId, NodeAddr, RetryPolicy, Settings, StreamId, Timing, UnstablePolicy, UserData,
 };
 
 use super::bytes::Bytes;
@@ -120,6 +120,11 @@ impl Case {
         let links = self.driver.links().snapshot();
         assert!(links.version().as_u64() <= before.as_u64() + 1, "one turn publishes once");
         check(&links);
+        let settings = links.settings();
+        let rest = settings.unstable_policy().map_or(Duration::ZERO, |_| Duration::from_secs(900));
+        let latest = now + settings.retry_policy().cap().max(rest);
+        assert!(links.links().all(|link| link.not_before().is_none_or(|at| at <= latest)));
+        assert!(links.links().all(|link| links.explain(link.addr(), now).is_known()));
         let version = links.version();
         self.tickets.retain_mut(|ticket| match ticket.try_take() {
             None => true,
@@ -204,7 +209,7 @@ impl Case {
 }
 
 /// What holds in every version.
-fn check(links: &LinksSnapshot<NodeAddr>) {
+pub(super) fn check(links: &LinksSnapshot<NodeAddr>) {
     let states = [LinkState::Disconnected, LinkState::Connecting, LinkState::Established];
     for net in links.nets() {
         let id = net.id();
@@ -271,6 +276,29 @@ fn check_clusters(links: &LinksSnapshot<NodeAddr>) {
     }
 }
 
+/// Settings that work, or not.
+fn settings(bytes: &mut Bytes<'_>) -> Settings {
+    let (flags, limits) = (bytes.byte(), bytes.byte());
+    let delay = Duration::from_secs(u64::from(limits % 32));
+    let retry = if flags & 1 == 0 {
+        RetryPolicy::fixed(delay)
+    } else {
+        RetryPolicy::exponential(delay, Duration::from_secs(10))
+    };
+    Settings::default()
+        .retry(retry)
+        .tick(Duration::from_secs(if flags & 2 == 0 { 5 } else { 1 }))
+        .max_attempts(u32::from(flags >> 2 & 3))
+        .max_links(if flags & 16 == 0 { 100 } else { 2 })
+        .max_nets(if flags & 32 == 0 { 100 } else { 1 })
+        .max_streams(if flags & 64 == 0 { 8 } else { 1 })
+        .dial_timeout((flags & 128 == 0).then_some(Duration::from_secs(30)))
+        .unstable((limits & 32 != 0).then(|| UnstablePolicy::new().entries(2)))
+        .max_clusters(if limits & 64 == 0 { 100 } else { 1 })
+        .max_roles(if limits & 64 == 0 { 100 } else { 1 })
+        .max_permanent(if limits & 128 == 0 { 100 } else { 1 })
+}
+
 fn endpoint(byte: u8) -> SocketAddr {
     let port = u16::from(byte & 7);
     match byte >> 3 & 3 {
@@ -291,6 +319,16 @@ fn command(bytes: &mut Bytes<'_>, last_dial: u64) -> Command<NodeAddr> {
     // Mostly the newest dial, or one a little older.
     let dial = |bytes: &mut Bytes<'_>| DialId(last_dial.saturating_sub(u64::from(bytes.byte() % 4)));
     // Above what the first findings use, so that they stay what they were.
+    match kind {
+        240..245 => return Command::Reconfigure { settings: Box::new(settings(bytes)) },
+        245..250 => {
+            let flags = bytes.byte();
+            let config = NetConfig::new().min_links(u32::from(flags % 4)).reserved_only(flags & 4 != 0);
+            return Command::ConfigureNet { net, config };
+        }
+        250.. => return Command::SetUserData { addr, data: Some(UserData::new(bytes.byte())) },
+        _ => {}
+    }
     if kind >= KEEPING {
         return keeping(kind - KEEPING, addr, net, bytes, last_dial);
     }

@@ -1,5 +1,7 @@
 //! Clusters and static peers.
 
+use std::time::Instant;
+
 use super::{Applying, Core};
 use crate::link::{Addr, By, Cluster, ClusterId, ClusterKind, ClusterStatus, Link, NetId};
 use crate::manager::command::{CommandError, Outcome};
@@ -21,7 +23,7 @@ impl<A: Addr> Core<A> {
         if directory.cluster(cluster).is_some() {
             return Err(CommandError::ClusterExists(cluster));
         }
-        let limit = self.config.max_clusters;
+        let limit = self.settings().max_clusters;
         if directory.clusters().len() >= limit {
             return Err(CommandError::LimitReached { of: "clusters", limit });
         }
@@ -65,10 +67,10 @@ impl<A: Addr> Core<A> {
         Ok(if left { Outcome::Done } else { Outcome::Unchanged })
     }
 
-    pub(super) fn add_static_peer(&mut self, cluster: ClusterId, addr: A) -> Applying {
+    pub(super) fn add_static_peer(&mut self, cluster: ClusterId, addr: A, now: Instant) -> Applying {
         self.check_addr(&addr)?;
         self.check_cluster(cluster)?;
-        self.designate(addr, cluster, By::Host)
+        self.designate(addr, cluster, By::Host, now)
     }
 
     pub(super) fn remove_static_peer(&mut self, cluster: ClusterId, addr: &A) -> Applying {
@@ -77,7 +79,13 @@ impl<A: Addr> Core<A> {
     }
 
     /// Notes a role, and replays what follows from it: static peers come and go while this node has a role.
-    pub(super) fn set_role_member(&mut self, cluster: ClusterId, addr: A, member: bool) -> Applying {
+    pub(super) fn set_role_member(
+        &mut self,
+        cluster: ClusterId,
+        addr: A,
+        member: bool,
+        now: Instant,
+    ) -> Applying {
         if addr.is_blank() {
             return Err(CommandError::BlankAddr);
         }
@@ -89,7 +97,7 @@ impl<A: Addr> Core<A> {
         if roles.contains(&addr) == member {
             return Ok(Outcome::Unchanged);
         }
-        let limit = self.config.max_roles;
+        let limit = self.settings().max_roles;
         if member && roles.len() >= limit {
             return Err(CommandError::LimitReached { of: "role members", limit });
         }
@@ -101,14 +109,14 @@ impl<A: Addr> Core<A> {
         if is_own {
             for other in roles.iter() {
                 if member {
-                    self.designate(other.clone(), cluster, By::Role)?;
+                    self.designate(other.clone(), cluster, By::Role, now)?;
                 } else if *other != addr {
                     self.undesignate(other, cluster, By::Role);
                 }
             }
         } else if self.own.as_ref().is_some_and(|own| roles.contains(own)) {
             if member {
-                self.designate(addr.clone(), cluster, By::Role)?;
+                self.designate(addr.clone(), cluster, By::Role, now)?;
             } else {
                 self.undesignate(&addr, cluster, By::Role);
             }
@@ -184,15 +192,10 @@ impl<A: Addr> Core<A> {
         link.clusters.retain(|cluster| directory.cluster(*cluster).is_some_and(|found| found.net() != net));
     }
 
-    /// Whether the node is a static peer of a cluster that is enabled.
-    pub(super) fn has_enabled_static(&self, link: &Link<A>) -> bool {
-        link.static_clusters().any(|cluster| self.directory().is_cluster_enabled(cluster))
-    }
-
     /// That there is room for records of those addresses that have none.
     pub(super) fn check_room_for<'a>(&self, addrs: impl Iterator<Item = &'a A>) -> Result<(), CommandError> {
         let new = addrs.filter(|addr| self.writer.get(*addr).is_none()).count();
-        let limit = self.config.max_links;
+        let limit = self.settings().max_links;
         if self.writer.len() + new > limit {
             return Err(CommandError::LimitReached { of: "links", limit });
         }
@@ -206,8 +209,8 @@ impl<A: Addr> Core<A> {
         self.directory().cluster(cluster).ok_or(CommandError::UnknownCluster(cluster))
     }
 
-    fn designate(&mut self, addr: A, cluster: ClusterId, by: By) -> Applying {
-        let (mut link, _) = self.checkout_or_new(addr)?;
+    fn designate(&mut self, addr: A, cluster: ClusterId, by: By, now: Instant) -> Applying {
+        let (mut link, _) = self.checkout_or_new(addr, now)?;
         if !link.designate(cluster, by) {
             return Ok(Outcome::Unchanged);
         }

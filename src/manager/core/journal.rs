@@ -84,7 +84,9 @@ impl<A: Addr> Core<A> {
         self.recount_clusters.truncate(self.journal.recount_clusters);
         self.tally = self.journal.tally;
         let links = std::mem::take(&mut self.journal.links);
+        let mut replan = false;
         if let Some(directory) = self.journal.directory.take() {
+            replan = !StdArc::ptr_eq(&directory.settings, &self.directory().settings);
             self.writer.index_mut().1 = directory;
         }
         for (addr, drops) in std::mem::take(&mut self.journal.drops).into_iter().rev() {
@@ -96,6 +98,10 @@ impl<A: Addr> Core<A> {
                 None => drop(self.writer.remove(&addr)),
             }
             self.plan(&addr);
+        }
+        // The time limits of all links are those of the settings before.
+        if replan {
+            self.plan_all();
         }
     }
 }

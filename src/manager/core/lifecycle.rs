@@ -21,7 +21,7 @@ impl<A: Addr> Core<A> {
     }
 
     pub(super) fn check_room(&self) -> Result<(), CommandError> {
-        let limit = self.config.max_links;
+        let limit = self.settings().max_links;
         if self.writer.len() >= limit {
             return Err(CommandError::LimitReached { of: "links", limit });
         }
@@ -30,13 +30,13 @@ impl<A: Addr> Core<A> {
 
     /// A copy of the record of `addr` as [`checkout`](Self::checkout) makes it, or a new record, which counts as
     /// created; and which of the two it is.
-    pub(super) fn checkout_or_new(&mut self, addr: A) -> Result<(Link<A>, bool), CommandError> {
+    pub(super) fn checkout_or_new(&mut self, addr: A, now: Instant) -> Result<(Link<A>, bool), CommandError> {
         if let Some(link) = self.checkout(&addr) {
             return Ok((link, false));
         }
         self.check_room()?;
         self.tally.links_created += 1;
-        let mut link = Link::new(addr);
+        let mut link = Link::new(addr, now);
         link.drops = self.drops.get(&link.addr);
         Ok((link, true))
     }
@@ -44,7 +44,7 @@ impl<A: Addr> Core<A> {
     pub(super) fn create_link(&mut self, addr: A, net: NetId, now: Instant) -> Applying {
         self.check_addr(&addr)?;
         self.check_admission(&addr, net)?;
-        let (mut link, new) = self.checkout_or_new(addr.clone())?;
+        let (mut link, new) = self.checkout_or_new(addr.clone(), now)?;
         let outcome = match (new, link.nets.contains(&net)) {
             (true, _) => Outcome::Created,
             (false, false) => Outcome::Associated,
@@ -63,8 +63,8 @@ impl<A: Addr> Core<A> {
 
     /// Puts the address on the hot list of the net: candidates leave it out for the cooling period.
     pub(super) fn heat(&mut self, addr: &A, net: NetId, now: Instant) {
-        let until = later(now, self.config.cooling);
-        let limit = self.config.max_hot;
+        let until = later(now, self.settings().cooling);
+        let limit = self.settings().max_hot;
         if let Some(status) = self.directory_mut().net_mut(net) {
             status.cool(now);
             status.heat(addr, until, limit);
@@ -104,10 +104,11 @@ impl<A: Addr> Core<A> {
     /// link a blank record stays.
     pub(super) fn delete_link(&mut self, addr: &A, now: Instant) -> Applying {
         let link = self.checkout(addr).ok_or(CommandError::UnknownLink)?;
-        let lasting = self.lasting(&link);
+        let lasting = self.lasting(&link, now);
         self.forget(link);
         if let Some(mut link) = lasting {
-            link.not_before = Some(self.config.retry.next_attempt(now));
+            // As after a failure, which it is not.
+            link.delay_until(self.next_attempt(1, now));
             self.tally.links_created += 1;
             self.commit(link);
         }
@@ -118,7 +119,11 @@ impl<A: Addr> Core<A> {
     /// core is next advanced.
     pub(super) fn settle(&mut self, mut link: Link<A>) {
         if link.has_reason() {
-            if link.dialable && link.nets.is_empty() && !link.is_active() && !self.has_enabled_static(&link) {
+            if link.dialable
+                && link.nets.is_empty()
+                && !link.is_active()
+                && !self.rules().has_enabled_static(&link)
+            {
                 // A static peer of disabled clusters: the record stays, the connection goes.
                 self.reset_dialer(&mut link);
                 link.follow_primary();

@@ -1,5 +1,7 @@
 //! Nets.
 
+use std::time::Instant;
+
 use super::{Applying, Core};
 use crate::link::{Addr, NetConfig, NetId, NetStatus};
 use crate::manager::command::{CommandError, Outcome};
@@ -13,7 +15,7 @@ impl<A: Addr> Core<A> {
         if self.directory().net(net).is_some() {
             return Err(CommandError::NetExists(net));
         }
-        let limit = self.config.max_nets;
+        let limit = self.settings().max_nets;
         if self.directory().nets().len() >= limit {
             return Err(CommandError::LimitReached { of: "nets", limit });
         }
@@ -21,12 +23,12 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    pub(super) fn remove_net(&mut self, net: NetId) -> Applying {
+    pub(super) fn remove_net(&mut self, net: NetId, now: Instant) -> Applying {
         if self.directory().net(net).is_none() {
             return Err(CommandError::UnknownNet(net));
         }
         self.journal_directory();
-        self.set_net_condition(net, false)?;
+        self.set_net_condition(net, false, now)?;
         // Links may have been created for the net while it was off.
         self.release_links(net);
         self.dissociate_clusters_of(net)?;
@@ -34,7 +36,7 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    pub(super) fn set_net_condition(&mut self, net: NetId, active: bool) -> Applying {
+    pub(super) fn set_net_condition(&mut self, net: NetId, active: bool, now: Instant) -> Applying {
         match self.directory().net(net).map(NetStatus::is_active) {
             None => return Err(CommandError::UnknownNet(net)),
             Some(before) if before == active => return Ok(Outcome::Unchanged),
@@ -57,7 +59,7 @@ impl<A: Addr> Core<A> {
                 self.plan(&addr);
             }
             for addr in permanent {
-                self.associate_permanent(addr, net)?;
+                self.associate_permanent(addr, net, now)?;
             }
         } else {
             self.release_links(net);
@@ -93,10 +95,7 @@ impl<A: Addr> Core<A> {
         self.journal_directory();
         self.directory_mut().active = active;
         if active {
-            let all: Vec<A> = self.links().map(|link| link.addr.clone()).collect();
-            for addr in all {
-                self.plan(&addr);
-            }
+            self.plan_all();
         }
         Outcome::Done
     }

@@ -1,18 +1,20 @@
 //! Permanent peers, and nets that are reserved to them.
 
+use std::time::Instant;
+
 use super::{Applying, Core};
 use crate::link::{Addr, Link, NetId, NetStatus};
 use crate::manager::command::{CommandError, Outcome};
 use crate::sync::StdArc;
 
 impl<A: Addr> Core<A> {
-    pub(super) fn add_permanent_peer(&mut self, net: NetId, addr: A) -> Applying {
+    pub(super) fn add_permanent_peer(&mut self, net: NetId, addr: A, now: Instant) -> Applying {
         self.check_addr(&addr)?;
         let Some(status) = self.directory().net(net) else { return Err(CommandError::UnknownNet(net)) };
         if status.is_permanent(&addr) {
             return Ok(Outcome::Unchanged);
         }
-        let limit = self.config.max_permanent;
+        let limit = self.settings().max_permanent;
         if status.permanent.len() >= limit {
             return Err(CommandError::LimitReached { of: "permanent peers", limit });
         }
@@ -25,7 +27,7 @@ impl<A: Addr> Core<A> {
             StdArc::make_mut(&mut status.permanent).insert(addr.clone());
         }
         if active {
-            self.associate_permanent(addr, net)?;
+            self.associate_permanent(addr, net, now)?;
         }
         Ok(Outcome::Done)
     }
@@ -54,8 +56,8 @@ impl<A: Addr> Core<A> {
     }
 
     /// The net, which is on, wants its permanent peer.
-    pub(super) fn associate_permanent(&mut self, addr: A, net: NetId) -> Applying {
-        let (mut link, _) = self.checkout_or_new(addr)?;
+    pub(super) fn associate_permanent(&mut self, addr: A, net: NetId, now: Instant) -> Applying {
+        let (mut link, _) = self.checkout_or_new(addr, now)?;
         if link.nets.contains(&net) {
             return Ok(Outcome::AlreadyAssociated);
         }
@@ -81,9 +83,9 @@ impl<A: Addr> Core<A> {
     }
 
     /// What stays of a link that is deleted: that it is a static peer, and a permanent one of active nets.
-    pub(super) fn lasting(&self, link: &Link<A>) -> Option<Link<A>> {
+    pub(super) fn lasting(&self, link: &Link<A>, now: Instant) -> Option<Link<A>> {
         let directory = self.directory();
-        let mut rest = Link::new(link.addr.clone());
+        let mut rest = Link::new(link.addr.clone(), now);
         rest.designations.clone_from(&link.designations);
         let wanted = link.nets.iter().copied();
         let kept = |net: &NetId| {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Applying, Core};
-use crate::link::{Addr, DialId, Direction, Link, LinkState, NetId, Stream, StreamId};
+use crate::link::{Addr, DialId, Direction, Link, LinkState, NetId, Stream, StreamId, later};
 use crate::manager::command::{CommandError, Outcome};
 use crate::manager::effect::Effect;
 
@@ -32,7 +32,7 @@ impl<A: Addr> Core<A> {
         if stream.direction == Direction::Uplink && self.writer.get(addr).is_none() {
             return Err(CommandError::UnknownLink);
         }
-        let (mut link, _) = self.checkout_or_new(addr.clone())?;
+        let (mut link, _) = self.checkout_or_new(addr.clone(), now)?;
         if link.stream(stream.id).is_some() {
             return Ok(Outcome::Unchanged);
         }
@@ -41,7 +41,7 @@ impl<A: Addr> Core<A> {
         if stream.direction == Direction::Uplink && !link.dial_id().is_some_and(is_made_by) {
             return Ok(Outcome::Stale);
         }
-        let limit = self.config.max_streams;
+        let limit = self.settings().max_streams;
         if link.streams.len() >= limit {
             return Err(CommandError::LimitReached { of: "streams", limit });
         }
@@ -143,12 +143,13 @@ impl<A: Addr> Core<A> {
             }
             let joined = link.join(net);
             self.join_static_of(&mut link, net);
+            link.failures = 0;
             self.settle(link);
             return Ok(if joined { Outcome::Done } else { Outcome::Unchanged });
         }
         self.leave_net(&mut link, net);
-        let later = self.config.retry.next_attempt(now);
-        link.not_before = Some(later);
+        let later = self.fail(&mut link, now);
+        link.delay_until(later);
         link.announce_not_before = Some(later);
         self.disconnect_from(&mut link, net);
         // `settle` forgets a link that nothing keeps any more, which closes its connection.
@@ -159,20 +160,15 @@ impl<A: Addr> Core<A> {
     /// Announces every active net that wants the link and does not have it yet on the primary stream.
     pub(super) fn announce(&mut self, link: &mut Link<A>, now: Instant) {
         let Some(primary) = link.primary() else { return };
-        let open: Vec<_> = self.unannounced(link).collect();
+        let open: Vec<_> = self.rules().unannounced(link).collect();
         if open.is_empty() {
             return;
         }
         for net in open {
             self.effects.push(Effect::Announce { addr: link.addr.clone(), net, stream: primary.id });
         }
-        // An announcement that nobody answers is repeated after the retry delay.
-        link.announce_not_before = Some(self.config.retry.next_attempt(now));
-    }
-
-    /// The active nets that want the link and in which it is no member.
-    pub(super) fn unannounced<'a>(&'a self, link: &'a Link<A>) -> impl Iterator<Item = NetId> + 'a {
-        let directory = self.directory();
-        link.nets.iter().copied().filter(|net| directory.is_net_active(*net) && !link.is_member(*net))
+        // An announcement that nobody answers is repeated after the longest retry delay: chance could make a
+        // shorter one so short that the answer is still on its way.
+        link.announce_not_before = Some(later(now, self.settings().retry.cap()));
     }
 }

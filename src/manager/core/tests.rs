@@ -34,7 +34,7 @@ use super::{Applying, Core};
 use crate::clock::{Clock, ManualClock};
 use crate::link::{
     AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, DialId, Direction, EndpointError, Link,
-    LinkState, NetConfig, NetId, NetStatus, NodeAddr, RetryPolicy, StreamId, UnstablePolicy,
+    LinkState, NetConfig, NetId, NetStatus, NodeAddr, RetryPolicy, StreamId, UnstablePolicy, later,
 };
 use crate::manager::command::{Command, CommandError, Outcome};
 use crate::manager::config::Config;
@@ -43,7 +43,9 @@ use crate::manager::query::{Filter, Links, LinksSnapshot};
 
 mod clusters;
 mod commands;
+mod data;
 mod divergences;
+mod explain;
 mod failures;
 mod invariants;
 mod liveness;
@@ -54,7 +56,9 @@ mod prompt;
 mod queries;
 mod random;
 mod reference;
+mod retry;
 mod scenarios;
+mod settings;
 mod streams;
 mod transitions;
 mod unstable;

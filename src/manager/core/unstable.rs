@@ -52,7 +52,7 @@ impl<A: Addr> Core<A> {
     /// The connection that the dialer has is about to be lost, with no stream left: counts it if it was short.
     /// Returns the policy when the link is unstable by that.
     pub(super) fn note_drop(&mut self, link: &mut Link<A>, now: Instant) -> Option<UnstablePolicy> {
-        let policy = self.config.unstable?;
+        let policy = self.settings().unstable?;
         // Reported once more, the same outage finds the link in another state.
         let connected = link.dial.filter(|_| link.state == LinkState::Established)?;
         if !link.streams.is_empty() {
@@ -79,7 +79,7 @@ impl<A: Addr> Core<A> {
         link.follow_primary();
         link.endpoint_fresh = false;
         link.attempts = 0;
-        link.not_before = Some(later(now, policy.delay));
+        link.rest_until(later(now, policy.delay));
         self.journal_directory();
         for net in link.nets.clone() {
             if self.directory().is_net_active(net) {

@@ -52,9 +52,10 @@ impl Bench {
         assert_unique(link.clusters().iter());
         assert_unique(link.static_clusters());
         // I8: no retry later than the delay.
-        let unstable = self.core.config.unstable.map_or(Duration::ZERO, |policy| policy.delay);
-        let limit = self.now() + unstable.max(Duration::from_secs(20));
-        assert!(link.not_before().is_none_or(|at| at <= limit));
+        let settings = self.core.settings();
+        let rest = settings.unstable.filter(|_| link.resting).map(|policy| policy.delay);
+        let limit = later(self.now(), rest.unwrap_or(settings.retry.cap()));
+        assert!(link.not_before().is_none_or(|at| at <= limit), "{link:?}");
         // A record has a reason, and a dial agrees with its state.
         assert!(link.has_reason(), "{link:?}");
         assert_eq!(link.dial_id().is_some(), link.state() != LinkState::Disconnected, "{link:?}");

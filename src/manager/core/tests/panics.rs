@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 
 use super::*;
-use crate::link::Addr;
+use crate::link::{Addr, UserData};
+use crate::manager::config::Settings;
 use crate::manager::directory::LinkTable;
 
 thread_local! {
@@ -84,7 +85,10 @@ fn view(core: &mut Core<Fragile>, table: &LinkTable<Fragile>, now: Instant) -> S
     kept.sort_unstable();
     let statuses: Vec<_> = snapshot.clusters().iter().map(Cluster::status).collect();
     let counts = (snapshot.count(NET), snapshot.cluster_count(CLUSTER));
-    format!("{all:?} {listed:?} {ignored:?} {cluster:?} {fixed:?} {roles:?} {kept:?} {statuses:?} {counts:?}")
+    let settings = snapshot.settings();
+    format!(
+        "{all:?} {listed:?} {ignored:?} {cluster:?} {fixed:?} {roles:?} {kept:?} {statuses:?} {counts:?} {settings:?}"
+    )
 }
 
 fn config() -> Config {
@@ -134,7 +138,7 @@ fn a_command_that_panics_changes_nothing() {
     let now = clock.now();
     let (mut core, table) = staged(now);
     let before = view(&mut core, &table, now);
-    let commands: [fn() -> Command<Fragile>; 15] = [
+    let commands: [fn() -> Command<Fragile>; 18] = [
         || Command::CreateLink { addr: Fragile(5), net: NET },
         || Command::CreateLink { addr: Fragile(1), net: OTHER },
         || Command::AddStream { addr: Fragile(6), stream: StreamId(60), direction: Direction::Downlink },
@@ -150,6 +154,13 @@ fn a_command_that_panics_changes_nothing() {
         || Command::RemoveNet { net: OTHER },
         || Command::DeleteLink { addr: Fragile(4) },
         || Command::DeleteStream { addr: Fragile(4), stream: StreamId(40) },
+        || Command::ConfigureNet { net: NET, config: NetConfig::new().min_links(9) },
+        || Command::SetUserData { addr: Fragile(1), data: Some(UserData::new(1)) },
+        || {
+            let retry = RetryPolicy::fixed(Duration::from_secs(1));
+            let settings = Settings::default().retry(retry).dial_timeout(Duration::from_secs(1));
+            Command::Reconfigure { settings: Box::new(settings) }
+        },
     ];
     let mut contained = 0;
     for command in commands {
@@ -183,4 +194,34 @@ fn a_command_that_panics_changes_nothing() {
         }
     }
     assert!(contained > 30, "{contained}");
+}
+
+/// The timers follow the settings that a panic puts back.
+#[test]
+fn a_change_of_settings_that_panics_leaves_no_link_without_its_time_limit() {
+    let clock = ManualClock::new();
+    let now = clock.now();
+    let mut contained = 0;
+    for fuse in 0.. {
+        let (mut core, _table) = Core::<Fragile>::new(Config::default(), None, now);
+        core.apply(Command::AddNet { net: NET, config: NetConfig::new() }, now).unwrap();
+        core.apply(Command::SetNetCondition { net: NET, active: true }, now).unwrap();
+        for node in 1..4 {
+            core.apply(Command::CreateLink { addr: Fragile(node), net: NET }, now).unwrap();
+        }
+        core.advance(now);
+        let settings = Box::new(Settings::default().dial_timeout(None));
+        FUSE.set(Some(fuse));
+        let result = core.apply(Command::Reconfigure { settings }, now);
+        let panicked = FUSE.take().is_none();
+        core.advance(now + Duration::from_secs(60));
+        let timed_out = core.tally_mut().dial_timeouts;
+        if !panicked {
+            assert_eq!((result, timed_out), (Ok(Outcome::Done), 0));
+            break;
+        }
+        contained += 1;
+        assert_eq!((result, timed_out), (Err(CommandError::Panicked), 3));
+    }
+    assert!(contained > 3, "{contained}");
 }

@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use fastrand::Rng;
 
 use super::*;
-use crate::manager::config::Timing;
+use crate::link::{Random, UserData};
+use crate::manager::config::{Settings, Timing};
 use crate::manager::directory::Group;
 use crate::manager::effect::Outbox;
+use crate::manager::explain::Step;
 
 const NODES: u64 = 6;
 const NETS: u64 = 3;
@@ -37,6 +39,18 @@ struct World {
     /// Answers each effect; otherwise effects are delivered into the void.
     cooperates: bool,
     reference: bool,
+    /// Links and nets whose explanation was put to the test: held, and not.
+    explained: [[u32; 2]; 2],
+}
+
+/// A retry policy that does whatever comes to its mind.
+fn wild(attempts: u32, random: &mut dyn FnMut() -> u64) -> Duration {
+    match (random() >> 60, attempts) {
+        (0, _) => std::panic::resume_unwind(Box::new("a policy that panics")),
+        (1, _) => Duration::ZERO,
+        (2, _) => Duration::MAX,
+        (chance, attempts) => Duration::from_secs(chance) * attempts.min(100),
+    }
 }
 
 impl World {
@@ -54,7 +68,10 @@ impl World {
             next_stream: 1,
             next_dial: 1,
             cooperates: false,
+            explained: [[0; 2]; 2],
         };
+        let mut chance = Rng::with_seed(seed);
+        world.bench.core.set_random(Random::new(move || chance.u64(..)));
         world.bench.open(NET, 2);
         world
     }
@@ -143,23 +160,40 @@ impl World {
             25..27 => Command::DialFailed { addr, dial: self.dial_of(addr), last: self.rng.bool() },
             27 => Command::ResolveFailed { addr },
             28 => Command::SetNetCondition { net, active: self.rng.u8(..) < 170 },
-            29 => match self.rng.u8(0..4) {
+            29 => match self.rng.u8(0..6) {
                 0 => Command::RemoveNet { net },
-                _ => {
-                    let config = NetConfig::new().min_links(self.rng.u32(0..4));
-                    Command::AddNet { net, config: config.reserved_only(self.rng.u8(0..4) == 0) }
-                }
+                1 => Command::ConfigureNet { net, config: self.net_config() },
+                2 => Command::Reconfigure { settings: Box::new(self.settings()) },
+                _ => Command::AddNet { net, config: self.net_config() },
             },
             30 => match self.rng.u8(0..3) {
                 0 => Command::SetCondition { active: false },
                 _ => Command::SetCondition { active: true },
             },
-            _ => match self.rng.u8(0..3) {
+            _ => match self.rng.u8(0..4) {
                 0 => Command::DeleteLink { addr },
+                3 => Command::SetUserData { addr, data: Some(UserData::new(self.rng.u8(..))) },
                 1 => Command::WakeUp,
                 _ => Command::RequestLinks,
             },
         }
+    }
+
+    fn net_config(&mut self) -> NetConfig {
+        NetConfig::new().min_links(self.rng.u32(0..4)).reserved_only(self.rng.u8(0..4) == 0)
+    }
+
+    /// What a host may change: also a retry policy that does wrong.
+    fn settings(&mut self) -> Settings {
+        let seconds = |rng: &mut Rng| Duration::from_secs(rng.u64(1..20));
+        let (base, cap) = (seconds(&mut self.rng), Duration::from_secs(20));
+        let retry = match self.rng.u8(0..3) {
+            0 => RetryPolicy::fixed(base),
+            1 => RetryPolicy::exponential(base, cap),
+            _ => RetryPolicy::custom(wild, cap),
+        };
+        let settings = self.bench.core.settings().clone().retry(retry);
+        settings.max_attempts(self.rng.u32(1..4)).cooling(seconds(&mut self.rng) * 3)
     }
 
     /// Applies a command, and notes what a transport that sends it knows about its streams.
@@ -293,6 +327,54 @@ impl World {
         }
     }
 
+    /// What is not held is dialled when its time has come, and nothing else; and so for the nets.
+    fn check_explanations(&mut self) {
+        let now = self.bench.now();
+        self.collect();
+        let snapshot = self.bench.snapshot();
+        self.collect();
+        let _ = self.bench.apply(Command::WakeUp);
+        let begun = |effect: &Effect<NodeAddr>| match effect {
+            Effect::Resolve { addr } | Effect::Dial { addr, .. } => Some(*addr),
+            _ => None,
+        };
+        let begun: BTreeSet<_> = self.bench.core.effects.iter().filter_map(begun).collect();
+        for addr in (1..=NODES).map(NodeAddr) {
+            let explanation = snapshot.explain(&addr, now);
+            assert_eq!(explanation.is_known(), snapshot.get(&addr).is_some());
+            assert_eq!(explanation.is_known(), !explanation.reasons.is_empty(), "{addr}: {explanation:?}");
+            // What takes too long ends in the same phase, and may be dialled by what that leads to.
+            if explanation.next.is_some_and(|next| next.step == Step::TimeOut && next.at <= now) {
+                continue;
+            }
+            let held = explanation.is_held();
+            assert_eq!(begun.contains(&addr), !held, "{addr}: {explanation:?}");
+            self.explained[0][usize::from(held)] += 1;
+        }
+        self.check_net_explanations(now);
+        self.check();
+    }
+
+    fn check_net_explanations(&mut self, now: Instant) {
+        self.collect();
+        let snapshot = self.bench.snapshot();
+        self.collect();
+        if self.reference {
+            let _ = self.bench.apply(Command::RequestLinks);
+        } else {
+            self.bench.core.advance(now);
+        }
+        let asked: BTreeMap<_, _> = requested(&self.bench.core.effects).into_iter().collect();
+        for net in (1..=NETS).map(NetId) {
+            let explanation = snapshot.explain_net(net, now);
+            let held = !explanation.holds.is_empty();
+            let needed = (!held).then_some(explanation.short_of as u32);
+            assert_eq!(asked.get(&net).copied(), needed, "{net}: {explanation:?}");
+            self.explained[1][usize::from(held)] += 1;
+        }
+        self.collect();
+    }
+
     fn chaos(&mut self, steps: usize) {
         for _ in 0..steps {
             match self.rng.u8(0..10) {
@@ -301,6 +383,7 @@ impl World {
                     let _ = self.apply(command);
                 }
                 7 => self.bench.clock.advance(Duration::from_millis(self.rng.u64(0..9_000))),
+                8 if self.rng.bool() => self.check_explanations(),
                 8 => self.turn(),
                 _ => drop(self.deliver()),
             }
@@ -373,7 +456,7 @@ fn close(streams: &mut BTreeMap<StreamId, Open>, effect: &Effect<NodeAddr>) {
 
 #[allow(clippy::print_stdout)] // The seed is shown by a test that fails.
 fn run(config: &Config, seeds: std::ops::Range<u64>) {
-    let (mut members, mut clusters) = (0, 0);
+    let (mut members, mut clusters, mut explained) = (0, 0, [0; 4]);
     for seed in seeds {
         println!("seed {seed}");
         let mut world = World::new(config.clone().cooling(Duration::from_secs(60)).max_streams(3), seed);
@@ -383,11 +466,15 @@ fn run(config: &Config, seeds: std::ops::Range<u64>) {
             world.settle();
             world.check_settled();
         }
+        for (sum, count) in explained.iter_mut().zip(world.explained.as_flattened()) {
+            *sum += count;
+        }
         let links = world.bench.core.writer.iter().map(|(_, link)| link);
         members += links.clone().map(|link| link.memberships().len()).sum::<usize>();
         clusters += links.map(|link| link.clusters().len()).sum::<usize>();
     }
     assert!(members > 0 && clusters > 0, "nothing ran");
+    assert!(explained.iter().all(|count| *count > 100), "{explained:?}");
 }
 
 #[test]
