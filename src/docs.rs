@@ -15,12 +15,12 @@
 #[cfg(feature = "manager")]
 pub mod design;
 pub mod guarantees;
-#[cfg(feature = "shadow")]
-pub mod migration;
 #[cfg(feature = "manager")]
 pub mod logging;
 #[cfg(feature = "manager")]
 pub mod metrics;
+#[cfg(feature = "shadow")]
+pub mod migration;
 pub mod orderings;
 pub mod performance;
 #[cfg(feature = "manager")]

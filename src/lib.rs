@@ -60,15 +60,17 @@ pub mod ticket;
 pub use clock::{Clock, ManualClock, MonotonicClock};
 #[cfg(feature = "manager")]
 pub use link::{
-    Addr, AddressPolicy, DialId, Direction, EndpointError, Link, LinkState, NetConfig, NetId, NetStatus,
-    NodeAddr, ParseAddrError, RetryPolicy, Stream, StreamId,
+    Addr, AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, CustomRetry, DialId, Direction,
+    EndpointError, Link, LinkCounters, LinkState, NetConfig, NetId, NetStatus, NodeAddr, ParseAddrError,
+    Retry, RetryPolicy, Stream, StreamId, UnstablePolicy, UserData,
 };
 #[cfg(feature = "manager")]
 pub use manager::{
-    Applied, Bucket, Builder, Command, CommandError, CommandKind, Config, ConfigError, DrainReport, Driver,
-    Effect, Filter, Handle, Histogram, LinkCause, LinkManager, Links, LinksReader, LinksSnapshot,
-    ManagerStats, MemoryReport, Outcome, SendError, SendErrorKind, ShutdownReport, SpawnError, Timing,
-    Transport,
+    Applied, Bucket, Builder, Command, CommandError, CommandKind, Config, ConfigError, ConfigProblem,
+    DrainReport, Driver, Effect, Explanation, Export, Filter, Handle, Histogram, Hold, Ignored, ImportError,
+    LinkCause, LinkManager, Links, LinksReader, LinksSnapshot, ManagerStats, MemoryReport, NetExplanation,
+    NextStep, Outcome, Reason, RequestHold, SendError, SendErrorKind, Settings, ShutdownReport, SpawnError,
+    Step, Timing, Transport,
 };
 #[cfg(feature = "manager")]
 pub use metrics::{Collector, LaneReport, Latency, Metrics, MetricsPage, MetricsReport};

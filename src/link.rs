@@ -3,20 +3,33 @@
 //! Values of this module are plain data. A [`Link`] read from a snapshot never changes; the next version
 //! holds a new one.
 
+use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 mod addr;
+mod cluster;
+mod counters;
+mod data;
+pub(crate) mod foreign;
 mod net;
 mod retry;
 #[cfg(feature = "serde")]
 mod serialize;
+mod unstable;
 
 pub use addr::{Addr, AddressPolicy, EndpointError, NodeAddr, ParseAddrError};
+pub(crate) use cluster::{By, Designation};
+pub use cluster::{Cluster, ClusterId, ClusterKind, ClusterStatus};
+pub use counters::LinkCounters;
+pub use data::UserData;
+pub(crate) use net::HotEntry;
 pub use net::{NetConfig, NetId, NetStatus};
-pub use retry::RetryPolicy;
-pub(crate) use retry::later;
+pub use retry::{CustomRetry, Retry, RetryPolicy};
+pub(crate) use retry::{Drawn, Random, later};
+pub(crate) use unstable::QuickDrops;
+pub use unstable::UnstablePolicy;
 
 /// Which side opened a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,8 +92,8 @@ pub(crate) struct Dial {
 
 /// Everything known about one remote node.
 ///
-/// A record exists as long as there is a reason for it: a net that wants the link, a membership, or a live
-/// stream.
+/// A record exists as long as there is a reason for it: a net that wants the link, a membership, a cluster of
+/// which the node is a static peer, or a live stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link<A> {
     pub(crate) addr: A,
@@ -91,20 +104,36 @@ pub struct Link<A> {
     /// The endpoint was supplied since the last failure, so that it need not be asked for again.
     pub(crate) endpoint_fresh: bool,
     pub(crate) nets: Vec<NetId>,
+    /// Main clusters, by their nets.
     pub(crate) members: Vec<NetId>,
+    /// Associated clusters of which the node is a member.
+    pub(crate) clusters: Vec<ClusterId>,
+    /// Clusters of which the node is a static peer: one entry each.
+    pub(crate) designations: Vec<Designation>,
     /// The first one is the primary stream.
     pub(crate) streams: Vec<Stream>,
     pub(crate) dial: Option<Dial>,
     pub(crate) resolving: Option<Instant>,
     pub(crate) attempts: u32,
     pub(crate) not_before: Option<Instant>,
+    /// Until then the link rests, because it was unstable.
+    pub(crate) resting: bool,
     pub(crate) announce_not_before: Option<Instant>,
     /// The dialer has had a connection since the record was made.
     pub(crate) proven: bool,
+    pub(crate) drops: Option<QuickDrops>,
+    /// When the record was made.
+    pub(crate) since: Instant,
+    /// Failures since the last success: what the retry policy is asked with. Unlike `attempts` it does not
+    /// start anew when the nets were told.
+    pub(crate) failures: u32,
+    pub(crate) user_data: Option<UserData>,
+    /// Shared by all versions of the record.
+    pub(crate) counters: LinkCounters,
 }
 
 impl<A> Link<A> {
-    pub(crate) fn new(addr: A) -> Self {
+    pub(crate) fn new(addr: A, now: Instant) -> Self {
         Self {
             addr,
             direction: Direction::Downlink,
@@ -114,13 +143,21 @@ impl<A> Link<A> {
             endpoint_fresh: false,
             nets: Vec::new(),
             members: Vec::new(),
+            clusters: Vec::new(),
+            designations: Vec::new(),
             streams: Vec::new(),
             dial: None,
             resolving: None,
             attempts: 0,
             not_before: None,
+            resting: false,
             announce_not_before: None,
             proven: false,
+            drops: None,
+            since: now,
+            failures: 0,
+            user_data: None,
+            counters: LinkCounters::new(now),
         }
     }
 
@@ -142,7 +179,7 @@ impl<A> Link<A> {
         self.state
     }
 
-    /// Whether the manager may dial this node: some net asked for it. `false` for a pure downlink.
+    /// Whether the manager may dial this node: some net or cluster asked for it. `false` for a pure downlink.
     #[must_use]
     pub fn is_dialable(&self) -> bool {
         self.dialable
@@ -172,6 +209,35 @@ impl<A> Link<A> {
         self.members.contains(&net)
     }
 
+    /// The associated clusters of which the node is a member.
+    #[must_use]
+    pub fn clusters(&self) -> &[ClusterId] {
+        &self.clusters
+    }
+
+    /// Whether the node is a member of a cluster: a main one or an associated one.
+    #[must_use]
+    pub fn is_cluster_member(&self, cluster: ClusterId) -> bool {
+        if cluster.is_main() { self.is_member(cluster.net()) } else { self.clusters.contains(&cluster) }
+    }
+
+    /// The clusters of which the node is a static peer, in the order in which it became one.
+    pub fn static_clusters(&self) -> impl ExactSizeIterator<Item = ClusterId> {
+        self.designations.iter().map(|designation| designation.cluster)
+    }
+
+    /// Whether the node is a static peer of `cluster`.
+    #[must_use]
+    pub fn is_static_peer(&self, cluster: ClusterId) -> bool {
+        self.static_clusters().any(|other| other == cluster)
+    }
+
+    /// Quick drops in a row that are remembered at `now`: see [`UnstablePolicy`].
+    #[must_use]
+    pub fn quick_drops(&self, now: Instant) -> u32 {
+        self.drops.filter(|drops| now <= drops.until).map_or(0, |drops| drops.count)
+    }
+
     /// The live streams, the primary one first.
     #[must_use]
     pub fn streams(&self) -> &[Stream] {
@@ -196,16 +262,71 @@ impl<A> Link<A> {
         self.resolving.is_some()
     }
 
-    /// Dial cycles that failed in a row.
+    /// Dial cycles that failed in a row, of those that [`Config::max_attempts`](crate::Config::max_attempts)
+    /// grants.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// Failures in a row (dial cycles, and announcements that the peer refused) since the node was last
+    /// reached or accepted: what the [`RetryPolicy`] is asked with.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// No dial starts before this instant. `None`: whenever there is a reason to.
     #[must_use]
     pub fn not_before(&self) -> Option<Instant> {
         self.not_before
+    }
+
+    /// The earliest instant for the next dial: the end of the retry delay, or one that has passed when there
+    /// is none. `None` while the record itself rules a dial out: a pure downlink, a member of a net or cluster, a
+    /// dial or a question for the endpoint under way.
+    ///
+    /// Whether the dial is then wanted is a matter of the nets and of live streams:
+    /// [`LinksSnapshot::explain`](crate::LinksSnapshot::explain) looks at these, too.
+    #[must_use]
+    pub fn next_attempt_at(&self) -> Option<Instant> {
+        let idle = self.dialable && self.is_idle() && !self.is_active();
+        idle.then(|| self.not_before.unwrap_or(self.since))
+    }
+
+    /// When the record was made. A link that is forgotten and comes back has a new record.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// What the user has attached, if it is a `T`.
+    #[must_use]
+    pub fn user_data<T: Any>(&self) -> Option<&T> {
+        self.user_data.as_ref()?.downcast_ref()
+    }
+
+    /// The traffic of the link: shared by all versions of the record, and newer than any of them.
+    #[must_use]
+    pub fn counters(&self) -> &LinkCounters {
+        &self.counters
+    }
+
+    /// No dial before this instant, after a failure.
+    pub(crate) fn delay_until(&mut self, at: Instant) {
+        self.not_before = Some(at);
+        self.resting = false;
+    }
+
+    /// No dial before this instant, because the link is unstable.
+    pub(crate) fn rest_until(&mut self, at: Instant) {
+        self.not_before = Some(at);
+        self.resting = true;
+    }
+
+    /// The dialer does nothing and holds nothing.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == LinkState::Disconnected && self.dial.is_none() && self.resolving.is_none()
     }
 
     pub(crate) fn stream(&self, id: StreamId) -> Option<Stream> {
@@ -228,6 +349,54 @@ impl<A> Link<A> {
         self.members.len() != before
     }
 
+    /// Joins an associated cluster; `false` when it is a member already.
+    pub(crate) fn join_cluster(&mut self, cluster: ClusterId) -> bool {
+        let absent = !self.clusters.contains(&cluster);
+        if absent {
+            self.clusters.push(cluster);
+        }
+        absent
+    }
+
+    /// Leaves an associated cluster; `false` when it was no member.
+    pub(crate) fn leave_cluster(&mut self, cluster: ClusterId) -> bool {
+        let before = self.clusters.len();
+        self.clusters.retain(|member| *member != cluster);
+        self.clusters.len() != before
+    }
+
+    /// Leaves every cluster, as a link without a stream does.
+    pub(crate) fn leave_all(&mut self) {
+        self.members.clear();
+        self.clusters.clear();
+    }
+
+    /// Whether the node is a member of any cluster.
+    pub(crate) fn is_active(&self) -> bool {
+        !self.members.is_empty() || !self.clusters.is_empty()
+    }
+
+    /// Makes the node a static peer of the cluster; `false` when it was one already, by the same word.
+    pub(crate) fn designate(&mut self, cluster: ClusterId, by: By) -> bool {
+        let known = self.designations.iter().position(|designation| designation.cluster == cluster);
+        let index = known.unwrap_or_else(|| {
+            self.designations.push(Designation { cluster, asked: false, role: false });
+            self.designations.len() - 1
+        });
+        !std::mem::replace(self.designations[index].by(by), true)
+    }
+
+    /// Takes a designation back; `false` when there was none by this word.
+    pub(crate) fn undesignate(&mut self, cluster: ClusterId, by: By) -> bool {
+        let mut designations = self.designations.iter_mut();
+        let Some(designation) = designations.find(|designation| designation.cluster == cluster) else {
+            return false;
+        };
+        let was = std::mem::replace(designation.by(by), false);
+        self.designations.retain(|designation| designation.asked || designation.role);
+        was
+    }
+
     /// The net no longer wants this link; `false` when it did not.
     pub(crate) fn dissociate(&mut self, net: NetId) -> bool {
         let before = self.nets.len();
@@ -247,6 +416,7 @@ impl<A> Link<A> {
         self.dial = None;
         self.resolving = None;
         self.attempts = 0;
+        self.failures = 0;
         self.streams.retain(|stream| stream.direction == Direction::Downlink);
         self.follow_primary();
     }
@@ -255,6 +425,7 @@ impl<A> Link<A> {
     pub(crate) fn establish(&mut self, now: Instant) {
         self.state = LinkState::Established;
         self.attempts = 0;
+        self.failures = 0;
         if let Some(dial) = &mut self.dial {
             dial.since = now;
         }
@@ -274,9 +445,12 @@ impl<A> Link<A> {
         size_of::<Self>() + 2 * size_of::<usize>() + lists
     }
 
-    /// Whether anything keeps the record: a net that wants it, a membership, or, for a pure downlink, a
-    /// stream.
+    /// Whether anything keeps the record: a net that wants it, a membership, a designation, or, for a pure
+    /// downlink, a stream.
     pub(crate) fn has_reason(&self) -> bool {
-        !self.nets.is_empty() || !self.members.is_empty() || (!self.dialable && !self.streams.is_empty())
+        !self.nets.is_empty()
+            || self.is_active()
+            || !self.designations.is_empty()
+            || (!self.dialable && !self.streams.is_empty())
     }
 }

@@ -9,15 +9,17 @@
 //!
 //! * `command`: what goes in, and how it ends. `handle`: who sends it.
 //! * `core`: the state machine. `driver`: one turn of it.
-//! * `directory`: what a version holds beside the links. `query`: reading it.
+//! * `directory`: what a version holds beside the links. `query`: reading it. `explain`: why it is so.
+//! * `rules`: when something is due; by them the core acts and a snapshot explains.
+//! * `persist`: taking a version out, and beginning with it again.
 //! * `effect`, `outbox`: what comes out, and how it gets to the transport.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::clock::{Clock, MonotonicClock};
-use crate::link::{Addr, NodeAddr};
+use crate::link::{Addr, NodeAddr, Random};
 use crate::mailbox::{Priority, mailbox};
 use crate::sync::{self, StdArc, thread::JoinHandle};
 use crate::ticket::{Pool, Ticket, ticket};
@@ -28,24 +30,29 @@ mod core;
 mod directory;
 mod driver;
 mod effect;
+mod explain;
 mod handle;
 mod memory;
 mod meters;
 #[cfg(test)]
 mod models;
 mod outbox;
+mod persist;
 mod query;
+mod rules;
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 mod tests;
 mod trace;
 
 pub use command::{Applied, Command, CommandError, CommandKind, Outcome, SendError, SendErrorKind};
-pub use config::{Config, ConfigError, Timing};
+pub use config::{Config, ConfigError, ConfigProblem, Settings, Timing};
 pub use driver::{DrainReport, Driver};
 pub use effect::{Effect, LinkCause};
+pub use explain::{Explanation, Hold, Ignored, NetExplanation, NextStep, Reason, RequestHold, Step};
 pub use handle::Handle;
 pub use memory::MemoryReport;
 pub use meters::{Bucket, Histogram};
+pub use persist::{Export, ImportError};
 pub use query::{Filter, Links, LinksReader, LinksSnapshot, ManagerStats};
 
 use self::core::Core;
@@ -115,7 +122,8 @@ pub struct LinkManager<A: Addr = NodeAddr> {
 impl<A: Addr> LinkManager<A> {
     /// Begins to build a manager.
     pub fn builder(config: Config) -> Builder<A> {
-        Builder { config, own: None, transport: None, clock: StdArc::new(MonotonicClock) }
+        let clock = StdArc::new(MonotonicClock);
+        Builder { config, own: None, transport: None, clock, random: Random::default(), import: None }
     }
 
     /// The read side.
@@ -213,6 +221,9 @@ pub struct Builder<A: Addr> {
     own: Option<A>,
     transport: Option<Box<dyn Transport<A>>>,
     clock: StdArc<dyn Clock>,
+    random: Random,
+    /// With the time on the wall clock. Checked.
+    import: Option<(Export<A>, SystemTime)>,
 }
 
 impl<A: Addr> Builder<A> {
@@ -234,6 +245,15 @@ impl<A: Addr> Builder<A> {
     /// A writer's thread waits in real time: with a clock that stands still, it acts when a command arrives.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = StdArc::new(clock);
+        self
+    }
+
+    /// Where the retry policy takes chance from: 64 random bits for each call. By default a small generator,
+    /// seeded by the operating system; with a generator that has a seed of your own, runs can be repeated.
+    ///
+    /// Called on the writer's thread inside a command: it must be quick. A panic in it is contained.
+    pub fn random(mut self, source: impl FnMut() -> u64 + Send + Sync + 'static) -> Self {
+        self.random = Random::new(source);
         self
     }
 
@@ -276,7 +296,12 @@ impl<A: Addr> Builder<A> {
         let policy = self.config.capacities.policy();
         let tickets = Pool::new(self.config.tickets());
         let handle = Handle::new(sender, self.clock.clone(), tickets, may_wait, policy);
-        let (core, table) = Core::new(self.config.clone(), self.own, self.clock.now());
+        let now = self.clock.now();
+        let (mut core, table) = Core::new(self.config.clone(), self.own, now);
+        core.set_random(self.random);
+        if let Some((export, wall)) = self.import {
+            core.restore(export, wall, now);
+        }
         let links = Links::new(table, self.config.timing);
         Ok(Driver::new(core, self.config, receiver, handle, links))
     }

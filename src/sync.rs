@@ -37,7 +37,7 @@ mod imp {
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
     #[cfg(feature = "shadow")]
     pub(crate) use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-    #[cfg(debug_assertions)]
+    #[cfg(any(debug_assertions, feature = "manager"))]
     pub(crate) use std::thread_local;
 
     #[cfg(any(feature = "manager", test))] // The table and the mailbox start no thread.
@@ -96,7 +96,7 @@ pub(crate) use crossbeam_utils::Backoff;
 
 #[cfg(any(feature = "manager", test, switchboard_loom, switchboard_shuttle))]
 pub(crate) use imp::thread;
-#[cfg(debug_assertions)] // For the record of held locks.
+#[cfg(any(debug_assertions, feature = "manager"))] // The record of held locks; the values to be dropped.
 pub(crate) use imp::thread_local;
 pub(crate) use imp::{Arc, atomic};
 pub(crate) use std::sync::Arc as StdArc;

@@ -31,3 +31,9 @@ fn node_addresses_survive_their_text_form() {
 fn a_driver_keeps_its_promises_whatever_it_is_told() {
     replay("driver", 400, ops::driver::run);
 }
+
+#[cfg(all(feature = "manager", feature = "serde"))]
+#[test]
+fn an_export_is_refused_or_makes_a_manager_that_works() {
+    replay("import", 120, ops::import::run);
+}

@@ -134,7 +134,7 @@ impl Switch {
                     self.dial_ended(dialled).await;
                 },
                 Some(greeted) = self.greetings.join_next() => if let Ok(Some(greeted)) = greeted {
-                    self.open(greeted, Direction::Downlink).await;
+                    self.open(greeted, None).await;
                 },
                 accepted = self.listener.accept(), if self.greetings.len() < GREETINGS_MAX => {
                     self.greet(accepted).await;
@@ -247,7 +247,7 @@ impl Switch {
         };
         self.local.totals.count_established(self.local.addr, addr);
         // First the stream, then the success of the dial that made it.
-        let id = self.open(greeted, Direction::Uplink).await;
+        let id = self.open(greeted, Some(dial)).await;
         self.dialers.insert(addr, Dialer { dial, endpoint, stage: Stage::Up(id) });
         self.local.post(|handle| handle.dial_connected(addr, dial)).await;
     }
@@ -267,10 +267,15 @@ impl Switch {
         self.greetings.spawn(stream::accept(self.local.clone(), socket, remote, hangs));
     }
 
-    /// A connection is ready: tells the manager, and lets it run.
-    async fn open(&mut self, Greeted { peer, ends, wire }: Greeted, direction: Direction) -> StreamId {
+    /// A connection is ready, made by a dial or by the peer: tells the manager, and lets it run.
+    async fn open(&mut self, Greeted { peer, ends, wire }: Greeted, dial: Option<DialId>) -> StreamId {
         let id = self.local.totals.next_stream();
-        let registered = self.local.submit(|handle| handle.add_stream(peer, id, direction)).await;
+        let direction = if dial.is_some() { Direction::Uplink } else { Direction::Downlink };
+        let added = |handle: &Handle<NodeAddr>| match dial {
+            Some(dial) => handle.add_uplink(peer, id, dial),
+            None => handle.add_stream(peer, id, direction),
+        };
+        let registered = self.local.submit(added).await;
         let (local, rng) = (self.local.clone(), self.rng.fork());
         let socket = Socket { id, peer, direction, ends };
         self.sockets.open(socket, |orders| Stream { local, peer, id, wire, orders, rng }.run(registered));

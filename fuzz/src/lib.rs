@@ -15,5 +15,7 @@ mod tests {
         assert!(ops::replay(&folder.join("table"), ops::table::run) > 0);
         assert!(ops::replay(&folder.join("node_addr"), ops::node_addr::run) > 0);
         assert!(ops::replay(&folder.join("driver"), ops::driver::run) > 0);
+        #[cfg(feature = "serde")]
+        assert!(ops::replay(&folder.join("import"), ops::import::run) > 0);
     }
 }

@@ -1,7 +1,8 @@
 //! Managed nets.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::hash::Hash;
 use std::time::Instant;
 
 use crate::sync::StdArc;
@@ -30,12 +31,13 @@ impl fmt::Display for NetId {
 pub struct NetConfig {
     pub(crate) min_links: u32,
     pub(crate) count_downlinks: bool,
+    pub(crate) reserved_only: bool,
 }
 
 impl NetConfig {
-    /// A minimum of 3 links (the reference's `links_required`), to which downlinks count.
+    /// A minimum of 3 links (the reference's `links_required`), to which downlinks count. Open to every peer.
     pub fn new() -> Self {
-        Self { min_links: 3, count_downlinks: true }
+        Self { min_links: 3, count_downlinks: true, reserved_only: false }
     }
 
     /// While the net is active and has fewer links than this, the manager asks the host for candidates.
@@ -48,6 +50,13 @@ impl NetConfig {
     /// dialling even when many peers dial it.
     pub fn count_downlinks(mut self, count: bool) -> Self {
         self.count_downlinks = count;
+        self
+    }
+
+    /// Whether the net is reserved to its permanent peers: no other link is created for it or accounted in it,
+    /// and the manager asks for no candidates, however few links there are.
+    pub fn reserved_only(mut self, reserved: bool) -> Self {
+        self.reserved_only = reserved;
         self
     }
 }
@@ -78,6 +87,8 @@ pub struct NetStatus<A> {
     pub(crate) request_not_before: Option<Instant>,
     /// In order of expiry; bounded by the configuration.
     pub(crate) hot: StdArc<VecDeque<HotEntry<A>>>,
+    /// Bounded by the configuration. Copied when it changes, which is rare.
+    pub(crate) permanent: StdArc<HashSet<A>>,
 }
 
 impl<A> NetStatus<A> {
@@ -89,6 +100,7 @@ impl<A> NetStatus<A> {
             counted: 0,
             request_not_before: None,
             hot: StdArc::new(VecDeque::new()),
+            permanent: StdArc::new(HashSet::new()),
         }
     }
 
@@ -113,6 +125,25 @@ impl<A> NetStatus<A> {
     #[must_use]
     pub fn required(&self) -> u32 {
         self.config.min_links
+    }
+
+    /// The peers that the net keeps whatever happens, in no particular order.
+    #[must_use]
+    pub fn permanent_peers(&self) -> impl ExactSizeIterator<Item = &A> {
+        self.permanent.iter()
+    }
+}
+
+impl<A: Eq + Hash> NetStatus<A> {
+    /// Whether the net keeps this peer whatever happens. O(1).
+    #[must_use]
+    pub fn is_permanent(&self, addr: &A) -> bool {
+        self.permanent.contains(addr)
+    }
+
+    /// Whether a link to this peer may serve the net.
+    pub(crate) fn admits(&self, addr: &A) -> bool {
+        !self.config.reserved_only || self.is_permanent(addr)
     }
 }
 
@@ -144,6 +175,11 @@ impl<A: Clone + PartialEq> NetStatus<A> {
         expired > 0
     }
 
+    /// When the address is on the list: how long it stays.
+    pub(crate) fn ignored_until(&self, addr: &A) -> Option<Instant> {
+        self.hot.iter().find(|entry| entry.addr == *addr).map(|entry| entry.until)
+    }
+
     /// The addresses that are still hot at `now`.
     pub(crate) fn ignored(&self, now: Instant) -> impl Iterator<Item = &A> {
         self.hot.iter().filter(move |entry| entry.until >= now).map(|entry| &entry.addr)
@@ -168,7 +204,7 @@ mod tests {
         assert_eq!(ignored(&net, now + Duration::from_secs(900)), [7]);
         assert!(!net.cool(now + Duration::from_secs(900)));
         let later = now + Duration::from_secs(900) + Duration::from_nanos(1);
-        assert_eq!(ignored(&net, later), []);
+        assert!(ignored(&net, later).is_empty());
         assert!(net.cool(later));
         assert!(net.hot.is_empty());
     }

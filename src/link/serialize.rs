@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{NetId, NodeAddr, StreamId};
+use super::{ClusterId, NetId, NodeAddr, StreamId};
 
 impl Serialize for NodeAddr {
     /// As its text, in every format.
@@ -52,4 +52,4 @@ macro_rules! number {
     };
 }
 
-number!(NetId, StreamId);
+number!(ClusterId, NetId, StreamId);

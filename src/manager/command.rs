@@ -4,9 +4,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::config::{ConfigError, Settings};
 use super::driver::DrainReport;
 use super::memory::MemoryReport;
-use crate::link::{DialId, Direction, EndpointError, LinkState, NetConfig, NetId, StreamId};
+use crate::link::{
+    ClusterId, ClusterKind, DialId, Direction, EndpointError, LinkState, NetConfig, NetId, StreamId, UserData,
+};
 use crate::mailbox::Priority;
 use crate::table::Version;
 use crate::ticket::{self, Completion};
@@ -43,6 +46,90 @@ pub enum Command<A> {
         /// Whether it is on.
         active: bool,
     },
+    /// Associate a cluster with a net.
+    AssociateCluster {
+        /// The net.
+        net: NetId,
+        /// The cluster.
+        cluster: ClusterId,
+        /// Who says which nodes belong to it.
+        kind: ClusterKind,
+    },
+    /// Forget a cluster.
+    DissociateCluster {
+        /// The cluster.
+        cluster: ClusterId,
+    },
+    /// Make a connected node a member of a cluster.
+    JoinCluster {
+        /// The cluster.
+        cluster: ClusterId,
+        /// The remote node.
+        addr: A,
+    },
+    /// End a node's membership in a cluster.
+    LeaveCluster {
+        /// The cluster.
+        cluster: ClusterId,
+        /// The remote node.
+        addr: A,
+    },
+    /// Make a node a static peer of a cluster.
+    AddStaticPeer {
+        /// The cluster.
+        cluster: ClusterId,
+        /// The remote node.
+        addr: A,
+    },
+    /// Take back what made a node a static peer of a cluster.
+    RemoveStaticPeer {
+        /// The cluster.
+        cluster: ClusterId,
+        /// The remote node.
+        addr: A,
+    },
+    /// Say whether a node, this one or another, has a role in an autonomic cluster.
+    SetRoleMember {
+        /// The cluster.
+        cluster: ClusterId,
+        /// The node.
+        addr: A,
+        /// Whether it has a role.
+        member: bool,
+    },
+    /// Make a node a permanent peer of a net.
+    AddPermanentPeer {
+        /// The net.
+        net: NetId,
+        /// The remote node.
+        addr: A,
+    },
+    /// Make a permanent peer of a net an ordinary one.
+    RemovePermanentPeer {
+        /// The net.
+        net: NetId,
+        /// The remote node.
+        addr: A,
+    },
+    /// Change what a net asks for.
+    ConfigureNet {
+        /// The net.
+        net: NetId,
+        /// What it asks for from now on.
+        config: NetConfig,
+    },
+    /// Change the settings of the manager.
+    Reconfigure {
+        /// The settings, all of them.
+        settings: Box<Settings>,
+    },
+    /// Attach a value to a link, or take it away.
+    SetUserData {
+        /// The remote node.
+        addr: A,
+        /// The value.
+        data: Option<UserData>,
+    },
     /// A net wants a link.
     CreateLink {
         /// The remote node.
@@ -75,6 +162,15 @@ pub enum Command<A> {
         stream: StreamId,
         /// Which side opened it.
         direction: Direction,
+    },
+    /// A stream that a dial has made appeared.
+    AddUplink {
+        /// The remote node.
+        addr: A,
+        /// The stream.
+        stream: StreamId,
+        /// The dial.
+        dial: DialId,
     },
     /// A stream died and another one takes over.
     ReplaceStream {
@@ -138,6 +234,7 @@ impl<A> Command<A> {
         match self {
             Self::SetCondition { .. } => Priority::Critical,
             Self::AddStream { .. }
+            | Self::AddUplink { .. }
             | Self::ReplaceStream { .. }
             | Self::DeleteStream { .. }
             | Self::DialConnected { .. }
@@ -146,6 +243,18 @@ impl<A> Command<A> {
             Self::AddNet { .. }
             | Self::RemoveNet { .. }
             | Self::SetNetCondition { .. }
+            | Self::AssociateCluster { .. }
+            | Self::DissociateCluster { .. }
+            | Self::JoinCluster { .. }
+            | Self::LeaveCluster { .. }
+            | Self::AddStaticPeer { .. }
+            | Self::RemoveStaticPeer { .. }
+            | Self::SetRoleMember { .. }
+            | Self::AddPermanentPeer { .. }
+            | Self::RemovePermanentPeer { .. }
+            | Self::ConfigureNet { .. }
+            | Self::Reconfigure { .. }
+            | Self::SetUserData { .. }
             | Self::CreateLink { .. }
             | Self::UpdateLink { .. }
             | Self::DeleteLink { .. }
@@ -160,6 +269,7 @@ impl<A> Command<A> {
     pub(crate) fn is_report(&self) -> bool {
         match self {
             Self::AddStream { .. }
+            | Self::AddUplink { .. }
             | Self::ReplaceStream { .. }
             | Self::DeleteStream { .. }
             | Self::AccountLink { .. }
@@ -171,6 +281,18 @@ impl<A> Command<A> {
             | Self::RemoveNet { .. }
             | Self::SetNetCondition { .. }
             | Self::SetCondition { .. }
+            | Self::AssociateCluster { .. }
+            | Self::DissociateCluster { .. }
+            | Self::JoinCluster { .. }
+            | Self::LeaveCluster { .. }
+            | Self::AddStaticPeer { .. }
+            | Self::RemoveStaticPeer { .. }
+            | Self::SetRoleMember { .. }
+            | Self::AddPermanentPeer { .. }
+            | Self::RemovePermanentPeer { .. }
+            | Self::ConfigureNet { .. }
+            | Self::Reconfigure { .. }
+            | Self::SetUserData { .. }
             | Self::CreateLink { .. }
             | Self::DeleteLink { .. }
             | Self::RequestLinks
@@ -223,6 +345,20 @@ pub enum CommandError {
     InvalidNet(NetId),
     /// The net is switched off.
     NetInactive(NetId),
+    /// The net is reserved to its permanent peers: make the node one of them first.
+    ReservedNet(NetId),
+    /// No net has this cluster: associate it first.
+    UnknownCluster(ClusterId),
+    /// The cluster is associated already.
+    ClusterExists(ClusterId),
+    /// The cluster is the main one of its net: it comes with the net, and accounting makes its members.
+    MainCluster(ClusterId),
+    /// The net of the cluster is switched off.
+    ClusterDisabled(ClusterId),
+    /// The cluster is not autonomic: nobody has a role in it.
+    NotAutonomic(ClusterId),
+    /// The link has no live stream.
+    NotConnected,
     /// The manager is switched off.
     Inactive,
     /// The address is blank.
@@ -231,13 +367,15 @@ pub enum CommandError {
     OwnAddr,
     /// No link has this address.
     UnknownLink,
-    /// The link is a pure downlink: no net asked to dial it.
+    /// The link is a pure downlink: no net or cluster asked to dial it.
     NotDialable,
     /// The link is being dialled or is connected: its endpoint cannot change now.
     LinkBusy(LinkState),
     /// The endpoint cannot be dialled.
     Endpoint(EndpointError),
-    /// The limit on nets, links or streams is reached.
+    /// The settings cannot work.
+    Config(ConfigError),
+    /// The limit on nets, links, streams, clusters, role members or permanent peers is reached.
     LimitReached {
         /// What there are too many of.
         of: &'static str,
@@ -261,13 +399,29 @@ impl fmt::Display for CommandError {
             Self::NetExists(net) => write!(f, "{net} is managed already"),
             Self::InvalidNet(net) => write!(f, "{net} cannot name a net"),
             Self::NetInactive(net) => write!(f, "{net} is switched off"),
+            Self::ReservedNet(net) => {
+                write!(f, "{net} is reserved to its permanent peers: make the node one of them first")
+            }
+            Self::UnknownCluster(cluster) => write!(f, "{cluster} is unknown: associate it with a net first"),
+            Self::ClusterExists(cluster) => write!(f, "{cluster} is associated with a net already"),
+            Self::MainCluster(cluster) => {
+                write!(f, "{cluster} is the main one of its net: use the commands of the net")
+            }
+            Self::ClusterDisabled(cluster) => write!(f, "{cluster} is disabled: switch its net on first"),
+            Self::NotAutonomic(cluster) => {
+                write!(f, "{cluster} is not autonomic: add static peers in place of roles")
+            }
+            Self::NotConnected => f.write_str("the link has no live stream: wait for one"),
             Self::Inactive => f.write_str("the manager is switched off"),
             Self::BlankAddr => f.write_str("the address is blank"),
             Self::OwnAddr => f.write_str("the address is this node's own"),
             Self::UnknownLink => f.write_str("no link has this address"),
-            Self::NotDialable => f.write_str("the link is a pure downlink: no net asked to dial it"),
+            Self::NotDialable => {
+                f.write_str("the link is a pure downlink: no net or cluster asked to dial it")
+            }
             Self::LinkBusy(state) => write!(f, "the link is {state:?}: its endpoint cannot change now"),
             Self::Endpoint(error) => write!(f, "the endpoint cannot be dialled: {error}"),
+            Self::Config(error) => error.fmt(f),
             Self::LimitReached { of, limit } => write!(f, "the limit of {limit} {of} is reached"),
             Self::Expired => f.write_str("the deadline passed before the command was applied"),
             Self::Shed => f.write_str("a more urgent command took its place in a full mailbox"),
@@ -281,6 +435,7 @@ impl std::error::Error for CommandError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Endpoint(error) => Some(error),
+            Self::Config(error) => Some(error),
             _ => None,
         }
     }

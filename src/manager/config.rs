@@ -1,11 +1,16 @@
 //! What a link manager is told at construction.
 
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::link::{AddressPolicy, RetryPolicy};
+use crate::link::{AddressPolicy, RetryPolicy, UnstablePolicy};
 use crate::mailbox::{Capacities, Priority};
+
+mod problem;
+mod settings;
+
+pub use problem::{ConfigError, ConfigProblem};
+pub use settings::Settings;
 
 /// When the manager acts on time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -23,6 +28,8 @@ pub enum Timing {
 
 /// The settings of a link manager. Every list and queue has a limit here.
 ///
+/// Those of [`Settings`] may change while the manager runs.
+///
 /// # Examples
 /// ```
 /// use std::time::Duration;
@@ -36,19 +43,11 @@ pub enum Timing {
 pub struct Config {
     pub(crate) name: String,
     pub(crate) timing: Timing,
-    pub(crate) tick: Duration,
-    pub(crate) max_attempts: u32,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) cooling: Duration,
-    pub(crate) dial_timeout: Option<Duration>,
+    pub(crate) settings: Settings,
     pub(crate) addresses: AddressPolicy,
     pub(crate) capacities: Capacities,
     pub(crate) batch: usize,
     pub(crate) outbox: usize,
-    pub(crate) max_links: usize,
-    pub(crate) max_nets: usize,
-    pub(crate) max_streams: usize,
-    pub(crate) max_hot: usize,
     tickets: Option<NonZeroUsize>,
 }
 
@@ -56,7 +55,18 @@ impl Config {
     /// The settings of the reference system: a tick of 5 s that alternates between its two phases, 1 attempt,
     /// 20 s between attempts, 900 s on the hot list, no limit on how long a dial takes.
     pub fn reference() -> Self {
-        Self { timing: Timing::Reference, dial_timeout: None, ..Self::default() }
+        Self { timing: Timing::Reference, ..Self::default() }.dial_timeout(None)
+    }
+
+    /// All that may change while the manager runs, in place of what was set before.
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The part that may change while the manager runs.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The name of the writer's thread; the transport's thread adds `-effects`. Default `switchboard`.
@@ -73,25 +83,25 @@ impl Config {
 
     /// The period of the tick. Default 5 s.
     pub fn tick(mut self, period: Duration) -> Self {
-        self.tick = period;
+        self.settings.tick = period;
         self
     }
 
     /// Dial cycles that may fail in a row before the nets of a link are told and give it up. Default 1.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.max_attempts = attempts;
+        self.settings.max_attempts = attempts;
         self
     }
 
     /// The delay before a failed link is dialled again, longer than zero. Default 20 s.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.retry = policy;
+        self.settings.retry = policy;
         self
     }
 
     /// How long an address that was tried stays among the ignored ones. Default 900 s.
     pub fn cooling(mut self, period: Duration) -> Self {
-        self.cooling = period;
+        self.settings.cooling = period;
         self
     }
 
@@ -99,7 +109,7 @@ impl Config {
     /// connection without a stream has answered by half. Default 60 s; `None` waits for ever, as the
     /// reference does.
     pub fn dial_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.dial_timeout = timeout.into();
+        self.settings.dial_timeout = timeout.into();
         self
     }
 
@@ -136,25 +146,50 @@ impl Config {
 
     /// Links at most. Default 1,000,000.
     pub fn max_links(mut self, links: usize) -> Self {
-        self.max_links = links;
+        self.settings.max_links = links;
         self
     }
 
     /// Nets at most. Default 1,024.
     pub fn max_nets(mut self, nets: usize) -> Self {
-        self.max_nets = nets;
+        self.settings.max_nets = nets;
         self
     }
 
     /// Streams per link at most. Default 8.
     pub fn max_streams(mut self, streams: usize) -> Self {
-        self.max_streams = streams;
+        self.settings.max_streams = streams;
         self
     }
 
     /// Ignored addresses per net at most: beyond it the ones that would expire first go. Default 1,024.
     pub fn max_hot(mut self, addresses: usize) -> Self {
-        self.max_hot = addresses;
+        self.settings.max_hot = addresses;
+        self
+    }
+
+    /// Clusters associated with nets at most, all nets together. Default 1,024.
+    pub fn max_clusters(mut self, clusters: usize) -> Self {
+        self.settings.max_clusters = clusters;
+        self
+    }
+
+    /// Role members per cluster at most, this node included. Default 1,024.
+    pub fn max_roles(mut self, nodes: usize) -> Self {
+        self.settings.max_roles = nodes;
+        self
+    }
+
+    /// Permanent peers per net at most. Default 1,024.
+    pub fn max_permanent(mut self, peers: usize) -> Self {
+        self.settings.max_permanent = peers;
+        self
+    }
+
+    /// What becomes of links that connect and drop, again and again. Default `None`: they are treated as all
+    /// others.
+    pub fn unstable(mut self, policy: impl Into<Option<UnstablePolicy>>) -> Self {
+        self.settings.unstable = policy.into();
         self
     }
 
@@ -176,22 +211,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] lists every setting that cannot work, not only the first.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let checks = [
-            (self.tick.is_zero(), "tick: must be longer than zero"),
-            (self.max_attempts == 0, "max_attempts: must be at least 1"),
-            (
-                self.dial_timeout.is_some_and(|timeout| timeout.is_zero()),
-                "dial_timeout: must be longer than zero",
-            ),
-            (self.retry.is_immediate(), "retry: the delay must be longer than zero"),
-            (self.max_links == 0, "max_links: must be at least 1"),
-            (self.max_nets == 0, "max_nets: must be at least 1"),
-            (self.max_streams == 0, "max_streams: must be at least 1"),
-            (self.max_hot == 0, "max_hot: must be at least 1"),
-            (self.name.contains('\0'), "name: a thread name cannot contain a NUL byte"),
-        ];
-        let problems: Vec<_> = checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, what)| what).collect();
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+        let name = self.name.contains('\0').then_some(ConfigProblem::NameNul);
+        ConfigError::unless_empty(self.settings.problems().chain(name).collect())
     }
 }
 
@@ -200,46 +221,15 @@ impl Default for Config {
         Self {
             name: String::from("switchboard"),
             timing: Timing::Prompt,
-            tick: Duration::from_secs(5),
-            max_attempts: 1,
-            retry: RetryPolicy::default(),
-            cooling: Duration::from_secs(900),
-            dial_timeout: Some(Duration::from_secs(60)),
+            settings: Settings::default(),
             addresses: AddressPolicy::new(),
             capacities: Capacities::default(),
             batch: 256,
             outbox: 65_536,
-            max_links: 1_000_000,
-            max_nets: 1_024,
-            max_streams: 8,
-            max_hot: 1_024,
             tickets: None,
         }
     }
 }
-
-/// Settings that cannot work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConfigError {
-    problems: Vec<&'static str>,
-}
-
-impl ConfigError {
-    /// One line for each setting that cannot work.
-    #[must_use]
-    pub fn problems(&self) -> &[&'static str] {
-        &self.problems
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid configuration: {}", self.problems.join("; "))
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 mod tests {
@@ -262,9 +252,62 @@ mod tests {
             .max_nets(0)
             .max_streams(0)
             .max_hot(0)
+            .max_clusters(0)
+            .max_roles(0)
+            .max_permanent(0)
+            .unstable(
+                UnstablePolicy::new().threshold(Duration::ZERO).limit(0).delay(Duration::ZERO).entries(0),
+            )
             .name("a\0b");
         let error = config.validate().unwrap_err();
-        assert_eq!(error.problems().len(), 9);
-        assert!(error.to_string().contains("tick: must be longer than zero"));
+        assert_eq!(
+            error.problems(),
+            [
+                ConfigProblem::TickZero,
+                ConfigProblem::MaxAttemptsZero,
+                ConfigProblem::DialTimeoutZero,
+                ConfigProblem::MaxLinksZero,
+                ConfigProblem::MaxNetsZero,
+                ConfigProblem::MaxStreamsZero,
+                ConfigProblem::MaxHotZero,
+                ConfigProblem::MaxClustersZero,
+                ConfigProblem::MaxRolesZero,
+                ConfigProblem::MaxPermanentZero,
+                ConfigProblem::UnstableThresholdZero,
+                ConfigProblem::UnstableLimitZero,
+                ConfigProblem::UnstableDelayZero,
+                ConfigProblem::UnstableEntriesZero,
+                ConfigProblem::RetryDelayZero,
+                ConfigProblem::NameNul,
+            ]
+        );
+        for problem in error.problems() {
+            assert!(error.to_string().contains(&problem.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_retry_policy_that_cannot_work_is_named() {
+        let problems = |policy| match Settings::default().retry(policy).validate() {
+            Ok(()) => Vec::new(),
+            Err(error) => error.problems().to_vec(),
+        };
+        let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
+        assert_eq!(problems(RetryPolicy::fixed(zero)), [ConfigProblem::RetryDelayZero]);
+        assert_eq!(problems(RetryPolicy::exponential(zero, second)), [ConfigProblem::RetryBaseZero]);
+        assert_eq!(problems(RetryPolicy::exponential(second, zero)), [ConfigProblem::RetryCapBelowBase]);
+        assert_eq!(problems(RetryPolicy::exponential(second, second)), []);
+        let custom = |cap| RetryPolicy::custom(|_: u32, _: &mut dyn FnMut() -> u64| Duration::ZERO, cap);
+        assert_eq!(problems(custom(zero)), [ConfigProblem::RetryCapZero]);
+        assert_eq!(problems(custom(second)), []);
+    }
+
+    #[test]
+    fn the_settings_of_a_configuration_are_a_value_of_their_own() {
+        let config = Config::default().tick(Duration::from_secs(1)).max_hot(7);
+        let settings = config.settings().clone();
+        assert_eq!((settings.tick_period(), settings.hot_limit()), (Duration::from_secs(1), 7));
+        assert_eq!(settings, Settings::default().tick(Duration::from_secs(1)).max_hot(7));
+        assert_eq!(Config::reference().settings().dial_time_limit(), None);
     }
 }

@@ -4,44 +4,64 @@
 //! state is the staged side of the link table; [`Core::publish`] makes it visible. Whoever drives the core
 //! passes `now` and carries the effects away.
 //!
-//! * `net`: nets, and what switching one off does to its links.
+//! * `net`: nets, and what switching one off does to its links. `cluster`, `permanent`: who is kept whatever
+//!   happens.
 //! * `lifecycle`: how links come, join, leave and go.
 //! * `stream`: streams and accounting.
-//! * `dial`: resolving, dialling, failing.
+//! * `dial`: resolving, dialling, failing. `unstable`: failing again and again.
 //! * `journal`: what a command changed, to be undone if it panics.
 //! * `schedule`: what is due when: ticks, retries, announcements, time-outs.
+//! * `reconfigure`: settings that change. `restore`: beginning with what was exported.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::command::{Command, CommandError, Outcome};
-use super::config::Config;
+use super::config::{Config, Settings, Timing};
 use super::directory::{
-    Counts, Directory, Indexes, LinkTable, LinkWriter, Membership, Tally, counts, groups_of,
+    Counts, Directory, Group, Indexes, LinkTable, LinkWriter, Membership, Tally, counts, groups_of,
 };
 use super::effect::Effect;
-use crate::link::{Addr, Link, NetId, NetStatus, Stream};
+use super::rules::Rules;
+use crate::link::{
+    Addr, AddressPolicy, Cluster, ClusterId, Direction, Link, NetId, NetStatus, Random, Stream,
+};
 use crate::sync::StdArc;
 use crate::table::{Table, TableMemory, Version};
 
+mod cluster;
 mod dial;
 mod journal;
 mod lifecycle;
 mod net;
+mod permanent;
+mod reconfigure;
+mod restore;
 mod schedule;
 mod stream;
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 mod tests;
+mod unstable;
 
 use journal::Journal;
 use schedule::{Schedule, Timers};
+use unstable::Drops;
 
 pub(crate) type Applying = Result<Outcome, CommandError>;
+
+/// The part of the configuration that never changes. What may is in the directory: see
+/// [`Core::settings`].
+#[derive(Debug)]
+struct Fixed {
+    timing: Timing,
+    addresses: AddressPolicy,
+}
 
 /// The state of one manager.
 #[derive(Debug)]
 pub(crate) struct Core<A: Addr> {
-    config: Config,
+    config: Fixed,
+    random: Random,
     own: Option<A>,
     writer: LinkWriter<A>,
     timers: Timers<A>,
@@ -49,30 +69,43 @@ pub(crate) struct Core<A: Addr> {
     effects: Vec<Effect<A>>,
     /// Nets whose members changed since the last publish.
     recount: Vec<NetId>,
+    /// Associated clusters likewise.
+    recount_clusters: Vec<ClusterId>,
+    /// Quick drops of links, also of those that are gone.
+    drops: Drops<A>,
     next_dial: u64,
     tally: Tally,
     /// Something changed since the last publish.
     dirty: bool,
     /// What the present command has changed.
     journal: Journal<A>,
+    /// Links that were looked at, one by one or all of them.
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    looked_at: std::cell::Cell<u64>,
 }
 
 impl<A: Addr> Core<A> {
     pub(crate) fn new(config: Config, own: Option<A>, now: Instant) -> (Self, LinkTable<A>) {
-        let indexes: Indexes<A> = (Membership::new(groups_of::<A>), Directory::new(now));
+        let tick = config.settings.tick;
+        let indexes: Indexes<A> = (Membership::new(groups_of::<A>), Directory::new(now, config.settings));
         let (writer, table) = Table::builder().index(indexes).build();
         let core = Self {
-            schedule: Schedule::new(now, config.tick),
-            config,
+            schedule: Schedule::new(now, tick),
+            config: Fixed { timing: config.timing, addresses: config.addresses },
+            random: Random::default(),
             own,
             writer,
             timers: Timers::new(),
             effects: Vec::new(),
             recount: Vec::new(),
+            recount_clusters: Vec::new(),
+            drops: Drops::new(),
             next_dial: 1,
             tally: Tally::default(),
             dirty: false,
             journal: Journal::default(),
+            #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+            looked_at: std::cell::Cell::new(0),
         };
         (core, table)
     }
@@ -100,14 +133,33 @@ impl<A: Addr> Core<A> {
     fn dispatch(&mut self, command: Command<A>, now: Instant) -> Applying {
         match command {
             Command::AddNet { net, config } => self.add_net(net, config),
-            Command::RemoveNet { net } => self.remove_net(net),
-            Command::SetNetCondition { net, active } => self.set_net_condition(net, active),
+            Command::RemoveNet { net } => self.remove_net(net, now),
+            Command::SetNetCondition { net, active } => self.set_net_condition(net, active, now),
             Command::SetCondition { active } => Ok(self.set_condition(active)),
+            Command::ConfigureNet { net, config } => self.configure_net(net, config),
+            Command::Reconfigure { settings } => self.reconfigure(*settings, now),
+            Command::SetUserData { addr, data } => self.set_user_data(&addr, data),
+            Command::AssociateCluster { net, cluster, kind } => self.associate_cluster(net, cluster, kind),
+            Command::DissociateCluster { cluster } => self.dissociate_cluster(cluster),
+            Command::JoinCluster { cluster, addr } => self.join_cluster(cluster, &addr),
+            Command::LeaveCluster { cluster, addr } => self.leave_cluster(cluster, &addr),
+            Command::AddStaticPeer { cluster, addr } => self.add_static_peer(cluster, addr, now),
+            Command::RemoveStaticPeer { cluster, addr } => self.remove_static_peer(cluster, &addr),
+            Command::SetRoleMember { cluster, addr, member } => {
+                self.set_role_member(cluster, addr, member, now)
+            }
+            Command::AddPermanentPeer { net, addr } => self.add_permanent_peer(net, addr, now),
+            Command::RemovePermanentPeer { net, addr } => self.remove_permanent_peer(net, &addr),
             Command::CreateLink { addr, net } => self.create_link(addr, net, now),
             Command::UpdateLink { addr, endpoint } => self.update_link(&addr, endpoint, now),
-            Command::DeleteLink { addr } => self.delete_link(&addr),
+            Command::DeleteLink { addr } => self.delete_link(&addr, now),
             Command::ResolveFailed { addr } => Ok(self.resolve_failed(&addr, now)),
-            Command::AddStream { addr, stream, direction } => self.add_stream(addr, stream, direction, now),
+            Command::AddStream { addr, stream, direction } => {
+                self.add_stream(addr, Stream { id: stream, direction }, None, now)
+            }
+            Command::AddUplink { addr, stream, dial } => {
+                self.add_stream(addr, Stream { id: stream, direction: Direction::Uplink }, Some(dial), now)
+            }
             Command::ReplaceStream { addr, old, new, direction } => {
                 Ok(self.replace_stream(addr, old, Stream { id: new, direction }, now))
             }
@@ -139,6 +191,7 @@ impl<A: Addr> Core<A> {
             }
         }
         self.recount = recount;
+        self.recount_clusters();
         self.tally.publishes += 1;
         let tally = self.tally;
         let directory = self.directory_mut();
@@ -147,6 +200,19 @@ impl<A: Addr> Core<A> {
         self.dirty = false;
         self.end_journal();
         self.writer.publish()
+    }
+
+    fn recount_clusters(&mut self) {
+        let mut recount = std::mem::take(&mut self.recount_clusters);
+        recount.sort_unstable();
+        recount.dedup();
+        for cluster in recount.drain(..) {
+            if self.directory().cluster(cluster).is_some() {
+                let members = self.writer.index().0.count(&Group::Cluster(cluster));
+                self.effects.push(Effect::ClusterCountChanged { cluster, members });
+            }
+        }
+        self.recount_clusters = recount;
     }
 
     /// The newest version that readers can see.
@@ -165,13 +231,17 @@ impl<A: Addr> Core<A> {
 
     /// Closes every link, whatever keeps it, and removes every net. Returns how many links there were.
     pub(crate) fn close(&mut self) -> usize {
-        let links: Vec<_> = self.writer.iter().map(|(_, link)| link.clone()).collect();
+        let links: Vec<_> = self.links().cloned().collect();
         for link in &links {
             self.forget((**link).clone());
         }
         let nets: Vec<_> = self.directory().nets().iter().map(NetStatus::id).collect();
         for net in nets {
             self.directory_mut().remove(net);
+        }
+        let clusters: Vec<_> = self.directory().clusters().iter().map(Cluster::id).collect();
+        for cluster in clusters {
+            self.directory_mut().remove_cluster(cluster);
         }
         links.len()
     }
@@ -194,10 +264,40 @@ impl<A: Addr> Core<A> {
         (self.writer.memory(), self.writer.iter().map(|(_, link)| link.bytes()).sum())
     }
 
+    /// The settings in force.
+    fn settings(&self) -> &Settings {
+        &self.directory().settings
+    }
+
+    /// The rules, over the staged state.
+    fn rules(&self) -> Rules<'_, A> {
+        Rules::new(self.writer.index(), self.config.timing)
+    }
+
+    /// Where chance comes from, from now on.
+    pub(crate) fn set_random(&mut self, random: Random) {
+        self.random = random;
+    }
+
     /// A copy of the record of `addr`, to be changed and given to `commit` or `forget`.
     fn checkout(&self, addr: &A) -> Option<Link<A>> {
+        self.note_look();
         self.writer.get(addr).map(|link| (**link).clone())
     }
+
+    /// All links. O(links): for what concerns all of them, and never for what happens on time.
+    fn links(&self) -> impl Iterator<Item = &StdArc<Link<A>>> {
+        self.writer.iter().map(|(_, link)| link).inspect(|_| self.note_look())
+    }
+
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    fn note_look(&self) {
+        self.looked_at.set(self.looked_at.get() + 1);
+    }
+
+    #[cfg(not(all(test, not(any(switchboard_loom, switchboard_shuttle)))))]
+    #[allow(clippy::unused_self)] // Counts under test only.
+    fn note_look(&self) {}
 
     /// Stores a changed record, notes the nets whose counts change, and plans what is due next.
     fn commit(&mut self, link: Link<A>) {
@@ -207,7 +307,7 @@ impl<A: Addr> Core<A> {
         }
         self.note_counts(before.as_deref(), Some(&link));
         self.journal_link(&link.addr, before);
-        let due = self.due(&link);
+        let due = self.rules().due(&link);
         self.timers.set(&link.addr, due);
         self.dirty = true;
         self.writer.insert(link.addr.clone(), StdArc::new(link));
@@ -224,11 +324,15 @@ impl<A: Addr> Core<A> {
     }
 
     fn note_counts(&mut self, before: Option<&Link<A>>, after: Option<&Link<A>>) {
-        let (old, new) = (before.map(|link| link.direction), after.map(|link| link.direction));
+        let turned = before.map(|link| link.direction) != after.map(|link| link.direction);
         let left = before.map_or(&[][..], |link| &link.members);
         let joined = after.map_or(&[][..], |link| &link.members);
-        let changed = left.iter().chain(joined).copied();
-        let turned = old != new;
+        let changed = left.iter().chain(joined);
         self.recount.extend(changed.filter(|net| turned || left.contains(net) != joined.contains(net)));
+
+        let left = before.map_or(&[][..], |link| &link.clusters);
+        let joined = after.map_or(&[][..], |link| &link.clusters);
+        let changed = left.iter().chain(joined);
+        self.recount_clusters.extend(changed.filter(|one| left.contains(one) != joined.contains(one)));
     }
 }

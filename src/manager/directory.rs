@@ -1,8 +1,9 @@
-//! What a version holds beside the links: the nets, the membership index, the statistics.
+//! What a version holds beside the links: the nets and clusters, the membership index, the statistics.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::link::{Addr, Direction, Link, LinkState, NetId, NetStatus};
+use super::config::Settings;
+use crate::link::{Addr, Cluster, ClusterId, ClusterStatus, Direction, Link, LinkState, NetId, NetStatus};
 use crate::sync::StdArc;
 use crate::table::{GroupIndex, Index, Table, Writer};
 
@@ -13,6 +14,10 @@ pub(crate) enum Group {
     Member(NetId, Direction, LinkState),
     /// Links that a net wants.
     Wanted(NetId),
+    /// Members of an associated cluster.
+    Cluster(ClusterId),
+    /// Static peers of an associated cluster.
+    Static(ClusterId),
 }
 
 /// The order in which the members of a net are listed: uplinks first, the established ones in front.
@@ -37,6 +42,12 @@ pub(crate) fn groups_of<A>(_: &A, link: &StdArc<Link<A>>, group: &mut dyn FnMut(
     }
     for net in &link.nets {
         group(Group::Wanted(*net));
+    }
+    for cluster in &link.clusters {
+        group(Group::Cluster(*cluster));
+    }
+    for cluster in link.static_clusters() {
+        group(Group::Static(cluster));
     }
 }
 
@@ -90,6 +101,7 @@ pub(crate) struct Tally {
     pub(crate) panics: u64,
     pub(crate) transport_panics: u64,
     pub(crate) effects_coalesced: u64,
+    pub(crate) retry_faults: u64,
 }
 
 impl Tally {
@@ -113,6 +125,7 @@ impl Tally {
             panics,
             transport_panics,
             effects_coalesced,
+            retry_faults,
         } = self;
         [
             commands,
@@ -130,6 +143,7 @@ impl Tally {
             panics,
             transport_panics,
             effects_coalesced,
+            retry_faults,
         ]
     }
 
@@ -150,6 +164,7 @@ impl Tally {
             panics,
             transport_panics,
             effects_coalesced,
+            retry_faults,
         ] = words;
         Self {
             commands,
@@ -167,6 +182,7 @@ impl Tally {
             panics,
             transport_panics,
             effects_coalesced,
+            retry_faults,
         }
     }
 }
@@ -176,14 +192,29 @@ impl Tally {
 pub(crate) struct Directory<A> {
     /// In order of their identities.
     nets: StdArc<Vec<NetStatus<A>>>,
+    /// In order of their identities.
+    clusters: StdArc<Vec<Cluster<A>>>,
     pub(crate) active: bool,
+    /// In force.
+    pub(crate) settings: StdArc<Settings>,
+    /// Before every instant that the core will see: what is due since then is due at once.
+    pub(crate) epoch: Instant,
     pub(crate) published_at: Instant,
     pub(crate) tally: Tally,
 }
 
 impl<A: Addr> Directory<A> {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { nets: StdArc::new(Vec::new()), active: true, published_at: now, tally: Tally::default() }
+    pub(crate) fn new(now: Instant, settings: Settings) -> Self {
+        Self {
+            nets: StdArc::new(Vec::new()),
+            clusters: StdArc::new(Vec::new()),
+            active: true,
+            settings: StdArc::new(settings),
+            // Strictly before the first `now`, because the reference compares strictly.
+            epoch: now.checked_sub(Duration::from_nanos(1)).unwrap_or(now),
+            published_at: now,
+            tally: Tally::default(),
+        }
     }
 
     pub(crate) fn nets(&self) -> &[NetStatus<A>] {
@@ -214,6 +245,53 @@ impl<A: Addr> Directory<A> {
         if let Ok(place) = self.place(id) {
             StdArc::make_mut(&mut self.nets).remove(place);
         }
+    }
+
+    pub(crate) fn clusters(&self) -> &[Cluster<A>] {
+        &self.clusters
+    }
+
+    /// The clusters that are associated with a net. O(all clusters).
+    pub(crate) fn clusters_of(&self, net: NetId) -> impl Iterator<Item = &Cluster<A>> {
+        self.clusters.iter().filter(move |cluster| cluster.net() == net)
+    }
+
+    pub(crate) fn cluster(&self, id: ClusterId) -> Option<&Cluster<A>> {
+        self.cluster_place(id).ok().map(|place| &self.clusters[place])
+    }
+
+    pub(crate) fn is_cluster_enabled(&self, id: ClusterId) -> bool {
+        self.cluster(id).is_some_and(Cluster::is_enabled)
+    }
+
+    pub(crate) fn cluster_mut(&mut self, id: ClusterId) -> Option<&mut Cluster<A>> {
+        let place = self.cluster_place(id).ok()?;
+        StdArc::make_mut(&mut self.clusters).get_mut(place)
+    }
+
+    /// Enables or disables every cluster of a net.
+    pub(crate) fn set_cluster_status(&mut self, net: NetId, status: ClusterStatus) {
+        if self.clusters_of(net).next().is_some() {
+            let clusters = StdArc::make_mut(&mut self.clusters).iter_mut();
+            clusters.filter(|cluster| cluster.net == net).for_each(|cluster| cluster.status = status);
+        }
+    }
+
+    /// Adds a cluster that is not there yet.
+    pub(crate) fn add_cluster(&mut self, cluster: Cluster<A>) {
+        if let Err(place) = self.cluster_place(cluster.id()) {
+            StdArc::make_mut(&mut self.clusters).insert(place, cluster);
+        }
+    }
+
+    pub(crate) fn remove_cluster(&mut self, id: ClusterId) {
+        if let Ok(place) = self.cluster_place(id) {
+            StdArc::make_mut(&mut self.clusters).remove(place);
+        }
+    }
+
+    fn cluster_place(&self, id: ClusterId) -> Result<usize, usize> {
+        self.clusters.binary_search_by_key(&id, Cluster::id)
     }
 
     fn place(&self, id: NetId) -> Result<usize, usize> {

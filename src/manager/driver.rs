@@ -11,6 +11,7 @@ use super::memory::MemoryReport;
 use super::outbox::SharedOutbox;
 use super::trace;
 use super::{Handle, Links};
+use crate::link::foreign::collect;
 use crate::link::{Addr, NodeAddr, later};
 use crate::mailbox::{Priority, Receiver, RecvTimeoutError};
 use crate::sync::{self, StdArc};
@@ -175,9 +176,12 @@ impl<A: Addr> Driver<A> {
             }
             self.fill();
         }
-        report.links_closed = self.core.close();
-        report.version = if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() };
+        let ((), dropped) = collect(|| {
+            report.links_closed = self.core.close();
+            report.version = if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() };
+        });
         self.outbox.push(self.core.drain_effects());
+        self.core.tally_mut().panics += dropped.release();
         report
     }
 
@@ -222,6 +226,24 @@ impl<A: Addr> Driver<A> {
     }
 
     fn turn(&mut self, now: Instant) {
+        let (version, dropped) = collect(|| {
+            self.apply_all(now);
+            self.core.advance(now);
+            self.core.tally_mut().transport_panics = self.outbox.panics();
+            if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() }
+        });
+        if !self.done.is_empty() {
+            let spent = self.handle.clock().now().saturating_duration_since(now);
+            self.handle.meters().processing.record(spent, self.done.len() as u64);
+        }
+        self.complete(version);
+        self.answer_measures();
+        self.core.tally_mut().effects_coalesced = self.outbox.push(self.core.drain_effects());
+        // Values of the user, whose destructors may do as they like from here on.
+        self.core.tally_mut().panics += dropped.release();
+    }
+
+    fn apply_all(&mut self, now: Instant) {
         let mut inbox = std::mem::take(&mut self.inbox);
         for (lane, message) in inbox.drain(..) {
             match message {
@@ -231,16 +253,6 @@ impl<A: Addr> Driver<A> {
             }
         }
         self.inbox = inbox;
-        self.core.advance(now);
-        self.core.tally_mut().transport_panics = self.outbox.panics();
-        let version = if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() };
-        if !self.done.is_empty() {
-            let spent = self.handle.clock().now().saturating_duration_since(now);
-            self.handle.meters().processing.record(spent, self.done.len() as u64);
-        }
-        self.complete(version);
-        self.answer_measures();
-        self.core.tally_mut().effects_coalesced = self.outbox.push(self.core.drain_effects());
     }
 
     fn take(&mut self, lane: Priority, envelope: Envelope<A>, now: Instant) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::link::{Addr, DialId, NetId, StreamId};
+use crate::link::{Addr, ClusterId, DialId, NetId, StreamId};
 
 /// Why a link failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum LinkCause {
 /// Effects leave the manager after the version that explains them is published, in order. What waits for a
 /// slow transport is coalesced and never dropped: per link at most one request to resolve or dial and one to
 /// close, per link and net one announcement and one notice of each kind, per net one count and one request
-/// for candidates. The streams to close that no link ever listed come on top: each is one that the transport
+/// for candidates, per cluster one count. The streams to close that no link ever listed come on top: each is one that the transport
 /// itself reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,7 +31,7 @@ pub enum Effect<A> {
         /// The remote node.
         addr: A,
     },
-    /// Connect to the node; answer with `add_stream` and `dial_connected`, or with `dial_failed`.
+    /// Connect to the node; answer with `add_uplink` and `dial_connected`, or with `dial_failed`.
     Dial {
         /// The remote node.
         addr: A,
@@ -44,8 +44,9 @@ pub enum Effect<A> {
     },
     /// Give up a dial and close the connection that it may have made, with its streams.
     ///
-    /// Answer with `delete_stream` for each stream of it that was added: one that was on its way when the
-    /// dial was given up may be listed as a stream of the next dial.
+    /// Answer with `delete_stream` for each stream of it that was added. One that was on its way when the dial
+    /// was given up is refused when it was added with `add_uplink`, which names the dial; with `add_stream` it
+    /// may be listed as a stream of the next dial.
     CancelDial {
         /// The remote node.
         addr: A,
@@ -112,6 +113,13 @@ pub enum Effect<A> {
         /// Members whose primary stream the peer opened.
         downlinks: usize,
     },
+    /// The number of members of an associated cluster changed.
+    ClusterCountChanged {
+        /// The cluster.
+        cluster: ClusterId,
+        /// Its members.
+        members: usize,
+    },
 }
 
 impl<A> Effect<A> {
@@ -127,7 +135,9 @@ impl<A> Effect<A> {
             | Self::Announce { addr, .. }
             | Self::Disconnected { addr, .. }
             | Self::LinkError { addr, .. } => Some(addr),
-            Self::RequestLinks { .. } | Self::LinkCountChanged { .. } => None,
+            Self::RequestLinks { .. } | Self::LinkCountChanged { .. } | Self::ClusterCountChanged { .. } => {
+                None
+            }
         }
     }
 }
@@ -144,6 +154,7 @@ enum Key<A> {
     LinkError(A, NetId),
     RequestLinks(NetId),
     LinkCountChanged(NetId),
+    ClusterCountChanged(ClusterId),
 }
 
 fn key<A: Clone>(effect: &Effect<A>) -> Key<A> {
@@ -157,6 +168,7 @@ fn key<A: Clone>(effect: &Effect<A>) -> Key<A> {
         Effect::LinkError { addr, net, .. } => Key::LinkError(addr.clone(), *net),
         Effect::RequestLinks { net, .. } => Key::RequestLinks(*net),
         Effect::LinkCountChanged { net, .. } => Key::LinkCountChanged(*net),
+        Effect::ClusterCountChanged { cluster, .. } => Key::ClusterCountChanged(*cluster),
     }
 }
 
@@ -243,11 +255,11 @@ impl<A: Addr> Outbox<A> {
     }
 
     fn append(&mut self, effect: Effect<A>) {
+        let key = key(&effect);
+        // First: what is taken back at the end makes the queue shorter.
+        self.take_back(&key);
         let place = self.first + self.queue.len() as u64;
-        if let Some(older) = self.places.insert(key(&effect), place) {
-            self.coalesced += 1;
-            self.clear_place(older);
-        }
+        self.places.insert(key, place);
         self.queue.push_back(Some(effect));
     }
 
@@ -385,6 +397,15 @@ mod tests {
         assert_eq!(drained([cancel(A, 1), dial(A, 2), forget.clone()]), std::slice::from_ref(&forget));
         assert_eq!(drained([Effect::Resolve { addr: A }, forget.clone()]), std::slice::from_ref(&forget));
         assert_eq!(drained([forget.clone(), dial(A, 3)]), [forget, dial(A, 3)]);
+    }
+
+    #[test]
+    fn an_effect_that_takes_the_last_place_of_an_older_one_takes_no_other() {
+        let forget = Effect::CloseDialer { addr: A };
+        let twice = [forget.clone(), forget.clone(), count(1), forget.clone()];
+        assert_eq!(drained(twice), [count(1), forget.clone()]);
+        let between = [count(1), forget.clone(), forget.clone(), dial(B, 1), close(A, &[7]), forget.clone()];
+        assert_eq!(drained(between), [count(1), dial(B, 1), close(A, &[7]), forget]);
     }
 
     #[test]

@@ -4,15 +4,18 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::Settings;
 use super::command::{Applied, Command, CommandError, Envelope, Message, SendError, SendErrorKind};
 use super::memory::MemoryReport;
 use super::meters::Meters;
 use super::trace;
 use crate::clock::Clock;
-use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, StreamId};
+use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, StreamId, UserData};
 use crate::mailbox::{self, Backpressure, Priority, Sender};
 use crate::sync::StdArc;
 use crate::ticket::{Pool, PoolStats, Ticket, ticket};
+
+mod clusters;
 
 /// The write side of a link manager. Clones are cheap and share the mailbox.
 ///
@@ -40,7 +43,8 @@ use crate::ticket::{Pool, PoolStats, Ticket, ticket};
 /// # Progress
 /// Each method makes a ticket and one send into the [mailbox](crate::mailbox#progress), O(1), and inherits its
 /// progress; where it waits, it blocks until the writer's next turn at the latest. What a command costs when it
-/// is applied is O(1) expected in the number of links, but for switching a net or the manager (O(its links)).
+/// is applied is O(1) expected in the number of links, but for switching a net or the manager (O(its links)), and
+/// for dissociating a cluster and the role of this node in one (O(its peers)).
 ///
 /// # Errors
 /// [`SendError`] hands the command back: the mailbox is full, or the manager has ended.
@@ -91,7 +95,7 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::AddNet { net, config })
     }
 
-    /// Stops managing a net: switches it off first.
+    /// Stops managing a net: switches it off first. Its clusters are dissociated.
     ///
     /// # Errors
     /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`.
@@ -99,13 +103,45 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::RemoveNet { net })
     }
 
-    /// Switches a net on or off. Switching it off ends its memberships and every link that only this net
-    /// kept; streams that the peer opened stay, as members of nothing.
+    /// Switches a net on or off, and its clusters with it.
+    ///
+    /// Switching it off empties and disables its clusters, and ends every link that only this net kept;
+    /// streams that the peer opened stay, as members of nothing, and so do the records of static peers.
+    /// Switching it on associates its permanent peers, and static peers that are connected join at once.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`, or with `LimitReached` when
+    /// there is no room for the links to the permanent peers.
+    pub fn set_net_condition(&self, net: NetId, active: bool) -> Asked<A> {
+        self.submit(Command::SetNetCondition { net, active })
+    }
+
+    /// Changes what a net asks for. A minimum that is raised asks for candidates at once with prompt timing, in
+    /// the next request phase with the reference's.
     ///
     /// # Errors
     /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`.
-    pub fn set_net_condition(&self, net: NetId, active: bool) -> Asked<A> {
-        self.submit(Command::SetNetCondition { net, active })
+    pub fn configure_net(&self, net: NetId, config: NetConfig) -> Asked<A> {
+        self.submit(Command::ConfigureNet { net, config })
+    }
+
+    /// Changes the settings of the manager: [`Settings`] says what each change does. Validated when it is
+    /// applied, as a whole; [`Settings::validate`] tells beforehand. O(links) when the retry policy or the dial
+    /// time-out changes.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `Config`, and nothing is changed.
+    pub fn reconfigure(&self, settings: Settings) -> Asked<A> {
+        self.submit(Command::Reconfigure { settings: Box::new(settings) })
+    }
+
+    /// Attaches a value to a link, in place of the one before; `None` takes it away. Read it with
+    /// [`Link::user_data`](crate::Link::user_data); [`UserData`] says who drops it.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails with `UnknownLink`.
+    pub fn set_user_data(&self, addr: A, data: impl Into<Option<UserData>>) -> Asked<A> {
+        self.submit(Command::SetUserData { addr, data: data.into() })
     }
 
     /// Switches the whole manager on or off. While it is off nothing is dialled or asked for, and new streams
@@ -121,8 +157,8 @@ impl<A: Addr> Handle<A> {
     /// `AlreadyAssociated`. Puts the address on the hot list of the net.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`, `UnknownNet` or
-    /// `LimitReached`.
+    /// [`SendError`] hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`, `UnknownNet`,
+    /// `ReservedNet` or `LimitReached`.
     pub fn create_link(&self, addr: A, net: NetId) -> Asked<A> {
         self.submit(Command::CreateLink { addr, net })
     }
@@ -136,7 +172,8 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::UpdateLink { addr, endpoint })
     }
 
-    /// Closes a link, whatever keeps it, and forgets it.
+    /// Closes a link, whatever keeps it, and forgets it. Of a permanent or static peer a blank record stays,
+    /// which is dialled after the retry delay: what makes it one is taken back by other commands.
     ///
     /// # Errors
     /// [`SendError`] hands the command back. The ticket fails with `UnknownLink`.
@@ -158,10 +195,22 @@ impl<A: Addr> Handle<A> {
     /// `Stale` (a stream of ours whose dial was given up), or fails with `BlankAddr`, `OwnAddr`,
     /// `Inactive`, `UnknownLink` (a stream of ours to a node that nobody asked for) or `LimitReached`.
     ///
+    /// A node that is a static peer joins its enabled clusters in the same version.
+    ///
     /// # Errors
     /// [`SendError`] hands the command back.
     pub fn add_stream(&self, addr: A, stream: StreamId, direction: Direction) -> Asked<A> {
         self.submit(Command::AddStream { addr, stream, direction })
+    }
+
+    /// A stream that a dial has made appeared: as [`add_stream`](Self::add_stream) with an uplink, but it is
+    /// taken only while that dial is the one of the link. A late stream of a dial that was cancelled ends
+    /// `Stale` and is closed, also when the node is being dialled again.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the command back. The ticket fails as that of `add_stream`.
+    pub fn add_uplink(&self, addr: A, stream: StreamId, dial: DialId) -> Asked<A> {
+        self.submit(Command::AddUplink { addr, stream, dial })
     }
 
     /// A stream died and another one takes over as the primary; memberships stay.
@@ -183,16 +232,19 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::DeleteStream { addr, stream })
     }
 
-    /// The outcome of announcing a net on a stream. `accepted` makes the node a member; otherwise the net
-    /// lets the link go, and with its last reason the link is closed.
+    /// The outcome of announcing a net on a stream. `accepted` makes the node a member of the net's main
+    /// cluster, and of those clusters of the net of which it is a static peer. Otherwise it leaves all clusters
+    /// of the net and the net lets the link go: with its last reason the link is closed. A permanent peer stays
+    /// associated and is announced again after the retry delay.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `UnknownNet` or `NetInactive`.
+    /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`, `NetInactive` or
+    /// `ReservedNet`.
     pub fn account_link(&self, net: NetId, addr: A, stream: StreamId, accepted: bool) -> Asked<A> {
         self.submit(Command::AccountLink { net, addr, stream, accepted })
     }
 
-    /// A dial reached the node: the answer to `Effect::Dial`, sent after `add_stream`.
+    /// A dial reached the node: the answer to `Effect::Dial`, sent after `add_uplink`.
     ///
     /// # Errors
     /// [`SendError`] hands the command back.

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::config::Timing;
+use super::config::{Settings, Timing};
 use super::directory::Indexes;
 use super::directory::{Counts, Directory, Group, LinkTable, Membership, Tally, counts, member_groups};
+use super::rules::Rules;
 use crate::link::{Addr, Direction, Link, LinkState, NetId, NetStatus, NodeAddr};
 use crate::sync::StdArc;
 use crate::table::{Snapshot, Version, WaitError};
+
+mod clusters;
 
 /// Which members of a net to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,11 +157,15 @@ impl<A: Addr> LinksSnapshot<A> {
         self.net(net).map_or(0, |net| net.required() as usize)
     }
 
-    /// How many links the net is short of its minimum; 0 for an unknown net. With the reference timings the
+    /// How many links the net is short of its minimum; 0 for an unknown net, and for one that is reserved to its
+    /// permanent peers. With the reference timings the
     /// links are those counted by the last request phase.
     #[must_use]
     pub fn needed(&self, net: NetId) -> usize {
         let Some(status) = self.net(net) else { return 0 };
+        if status.config().reserved_only {
+            return 0;
+        }
         let counted = match self.timing {
             Timing::Prompt if status.config().count_downlinks => self.counts(net).total(),
             Timing::Prompt => self.counts(net).uplinks,
@@ -230,6 +237,11 @@ impl<A: Addr> LinksSnapshot<A> {
         self.directory().net(net)
     }
 
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.directory().settings
+    }
+
     /// What the manager has done up to this version.
     #[must_use]
     pub fn stats(&self) -> ManagerStats {
@@ -242,6 +254,10 @@ impl<A: Addr> LinksSnapshot<A> {
 
     fn directory(&self) -> &Directory<A> {
         &self.inner.index().1
+    }
+
+    pub(super) fn rules(&self) -> Rules<'_, A> {
+        Rules::new(self.inner.index(), self.timing)
     }
 
     fn counts(&self, net: NetId) -> Counts {
@@ -356,6 +372,13 @@ impl ManagerStats {
     #[must_use]
     pub fn transport_panics(&self) -> u64 {
         self.0.transport_panics
+    }
+
+    /// Times that a [custom retry policy](crate::RetryPolicy::custom) or the source of chance panicked, or asked
+    /// for a delay that it may not have.
+    #[must_use]
+    pub fn retry_faults(&self) -> u64 {
+        self.0.retry_faults
     }
 
     /// Effects that were merged with one that still waited for the transport.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use switchboard::mailbox::{Backpressure, Capacities};
 use switchboard::ticket::Ticket;
 use switchboard::{
-    AddressPolicy, Applied, Clock, Command, CommandError, Config, DialId, Direction, Driver, Effect, Filter,
-    Handle, LinkManager, LinkState, LinksSnapshot, ManualClock, NetConfig, NetId, NodeAddr, RetryPolicy,
-    StreamId, Timing,
+    AddressPolicy, Applied, Clock, ClusterId, ClusterKind, ClusterStatus, Command, CommandError, Config,
+    DialId, Direction, Driver, Effect, Filter, Handle, LinkManager, LinkState, LinksSnapshot, ManualClock,
+    NetConfig, NetId, NodeAddr, RetryPolicy, Settings, StreamId, Timing, UnstablePolicy, UserData,
 };
 
 use super::bytes::Bytes;
@@ -76,6 +76,10 @@ fn config(bytes: &mut Bytes<'_>) -> Config {
         .max_nets(if limits & 4 == 0 { 100 } else { 2 })
         .max_streams(if limits & 8 == 0 { 8 } else { 1 })
         .max_hot(if limits & 16 == 0 { 100 } else { 2 })
+        .max_permanent(if limits & 16 == 0 { 100 } else { 1 })
+        .max_roles(if limits & 16 == 0 { 100 } else { 2 })
+        .max_clusters(if limits & 4 == 0 { 100 } else { 2 })
+        .unstable((limits & 64 != 0).then(|| UnstablePolicy::new().entries(2)))
         .outbox(some(if limits & 32 == 0 { 1000 } else { 2 }))
 }
 
@@ -116,6 +120,11 @@ impl Case {
         let links = self.driver.links().snapshot();
         assert!(links.version().as_u64() <= before.as_u64() + 1, "one turn publishes once");
         check(&links);
+        let settings = links.settings();
+        let rest = settings.unstable_policy().map_or(Duration::ZERO, |_| Duration::from_secs(900));
+        let latest = now + settings.retry_policy().cap().max(rest);
+        assert!(links.links().all(|link| link.not_before().is_none_or(|at| at <= latest)));
+        assert!(links.links().all(|link| links.explain(link.addr(), now).is_known()));
         let version = links.version();
         self.tickets.retain_mut(|ticket| match ticket.try_take() {
             None => true,
@@ -159,7 +168,11 @@ impl Case {
             Effect::Resolve { addr } => self.submit(Command::ResolveFailed { addr }),
             Effect::Dial { addr, dial, .. } if well & 1 == 0 => {
                 let stream = StreamId(u64::from(well) + 100);
-                self.submit(Command::AddStream { addr, stream, direction: Direction::Uplink });
+                self.submit(if well & 2 == 0 {
+                    Command::AddStream { addr, stream, direction: Direction::Uplink }
+                } else {
+                    Command::AddUplink { addr, stream, dial }
+                });
                 self.submit(Command::DialConnected { addr, dial });
             }
             Effect::Dial { addr, dial, .. } => {
@@ -196,7 +209,7 @@ impl Case {
 }
 
 /// What holds in every version.
-fn check(links: &LinksSnapshot<NodeAddr>) {
+pub(super) fn check(links: &LinksSnapshot<NodeAddr>) {
     let states = [LinkState::Disconnected, LinkState::Connecting, LinkState::Established];
     for net in links.nets() {
         let id = net.id();
@@ -216,9 +229,11 @@ fn check(links: &LinksSnapshot<NodeAddr>) {
         }
         assert!(net.is_active() || listed.is_empty(), "a net that is off has no members");
     }
+    check_clusters(links);
     assert_eq!(links.links().count(), links.len());
     for link in links.links() {
-        let kept = !link.nets().is_empty() || !link.memberships().is_empty();
+        let active = !link.memberships().is_empty() || !link.clusters().is_empty();
+        let kept = !link.nets().is_empty() || active || link.static_clusters().len() > 0;
         assert!(kept || !link.is_dialable() && !link.streams().is_empty(), "every link has a reason");
         assert_ne!(*link.addr(), OWN);
         assert_ne!(*link.addr(), NodeAddr::BLANK);
@@ -230,6 +245,58 @@ fn check(links: &LinksSnapshot<NodeAddr>) {
         assert_eq!(streams.len(), link.streams().len());
         assert_eq!(link.primary().map(|stream| stream.id), link.streams().first().map(|stream| stream.id));
     }
+}
+
+fn check_clusters(links: &LinksSnapshot<NodeAddr>) {
+    for cluster in links.clusters() {
+        let id = cluster.id();
+        let listed: HashSet<_> = links.cluster_members(id).copied().collect();
+        assert_eq!(listed.len(), links.cluster_members(id).count(), "nobody is listed twice");
+        assert_eq!(listed.len(), links.cluster_count(id));
+        assert_eq!(cluster.status() == ClusterStatus::Enabled, links.is_active(cluster.net()));
+        assert!(cluster.status() == ClusterStatus::Enabled || listed.is_empty());
+        for addr in &listed {
+            let link = links.get(addr).expect("a member has a record");
+            assert!(link.is_cluster_member(id) && !link.streams().is_empty());
+        }
+        let fixed: HashSet<_> = links.static_peers(id).copied().collect();
+        assert_eq!(fixed.len(), links.static_count(id));
+        for link in links.links() {
+            assert_eq!(link.is_cluster_member(id), listed.contains(link.addr()));
+            assert_eq!(link.is_static_peer(id), fixed.contains(link.addr()));
+        }
+        if cluster.role_members().any(|addr| *addr == OWN) {
+            assert!(cluster.role_members().all(|addr| *addr == OWN || fixed.contains(addr)));
+        }
+    }
+    for net in links.nets().iter().filter(|net| net.is_active()) {
+        for addr in net.permanent_peers() {
+            assert!(links.contains(addr, net.id()), "a permanent peer is wanted while the net is on");
+        }
+    }
+}
+
+/// Settings that work, or not.
+fn settings(bytes: &mut Bytes<'_>) -> Settings {
+    let (flags, limits) = (bytes.byte(), bytes.byte());
+    let delay = Duration::from_secs(u64::from(limits % 32));
+    let retry = if flags & 1 == 0 {
+        RetryPolicy::fixed(delay)
+    } else {
+        RetryPolicy::exponential(delay, Duration::from_secs(10))
+    };
+    Settings::default()
+        .retry(retry)
+        .tick(Duration::from_secs(if flags & 2 == 0 { 5 } else { 1 }))
+        .max_attempts(u32::from(flags >> 2 & 3))
+        .max_links(if flags & 16 == 0 { 100 } else { 2 })
+        .max_nets(if flags & 32 == 0 { 100 } else { 1 })
+        .max_streams(if flags & 64 == 0 { 8 } else { 1 })
+        .dial_timeout((flags & 128 == 0).then_some(Duration::from_secs(30)))
+        .unstable((limits & 32 != 0).then(|| UnstablePolicy::new().entries(2)))
+        .max_clusters(if limits & 64 == 0 { 100 } else { 1 })
+        .max_roles(if limits & 64 == 0 { 100 } else { 1 })
+        .max_permanent(if limits & 128 == 0 { 100 } else { 1 })
 }
 
 fn endpoint(byte: u8) -> SocketAddr {
@@ -251,6 +318,20 @@ fn command(bytes: &mut Bytes<'_>, last_dial: u64) -> Command<NodeAddr> {
     };
     // Mostly the newest dial, or one a little older.
     let dial = |bytes: &mut Bytes<'_>| DialId(last_dial.saturating_sub(u64::from(bytes.byte() % 4)));
+    // Above what the first findings use, so that they stay what they were.
+    match kind {
+        240..245 => return Command::Reconfigure { settings: Box::new(settings(bytes)) },
+        245..250 => {
+            let flags = bytes.byte();
+            let config = NetConfig::new().min_links(u32::from(flags % 4)).reserved_only(flags & 4 != 0);
+            return Command::ConfigureNet { net, config };
+        }
+        250.. => return Command::SetUserData { addr, data: Some(UserData::new(bytes.byte())) },
+        _ => {}
+    }
+    if kind >= KEEPING {
+        return keeping(kind - KEEPING, addr, net, bytes, last_dial);
+    }
     match kind % 20 {
         0 => Command::AddNet { net, config: NetConfig::new().min_links(u32::from(bytes.byte() % 4)) },
         1 => Command::AddNet { net, config: NetConfig::new().count_downlinks(false) },
@@ -274,5 +355,33 @@ fn command(bytes: &mut Bytes<'_>, last_dial: u64) -> Command<NodeAddr> {
         18 => Command::DialFailed { addr, dial: dial(bytes), last: bytes.byte() & 1 == 0 },
         _ if kind & 1 == 0 => Command::RequestLinks,
         _ => Command::WakeUp,
+    }
+}
+
+/// Kinds of commands from here on are about clusters and who is kept.
+const KEEPING: u8 = 180;
+
+fn keeping(kind: u8, addr: NodeAddr, net: NetId, bytes: &mut Bytes<'_>, last_dial: u64) -> Command<NodeAddr> {
+    let choice = bytes.byte();
+    // Service 0 is the main cluster, which all of these refuse.
+    let cluster = ClusterId::new(net, u64::from(choice >> 6));
+    match kind % 12 {
+        0 | 1 => {
+            let kind = if choice & 3 == 0 { ClusterKind::Embedded } else { ClusterKind::Autonomic };
+            Command::AssociateCluster { net, cluster, kind }
+        }
+        2 => Command::DissociateCluster { cluster },
+        3 => Command::JoinCluster { cluster, addr },
+        4 => Command::LeaveCluster { cluster, addr },
+        5 => Command::AddStaticPeer { cluster, addr },
+        6 => Command::RemoveStaticPeer { cluster, addr },
+        7 => Command::SetRoleMember { cluster, addr, member: choice & 3 != 0 },
+        8 => Command::AddPermanentPeer { net, addr },
+        9 => Command::RemovePermanentPeer { net, addr },
+        10 => Command::AddNet { net, config: NetConfig::new().reserved_only(choice & 1 == 0) },
+        _ => {
+            let dial = DialId(last_dial.saturating_sub(u64::from(choice % 4)));
+            Command::AddUplink { addr, stream: StreamId(u64::from(choice >> 4)), dial }
+        }
     }
 }

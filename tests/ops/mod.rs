@@ -7,6 +7,8 @@
 mod bytes;
 #[cfg(feature = "manager")]
 pub mod driver;
+#[cfg(all(feature = "manager", feature = "serde"))]
+pub mod import;
 #[cfg(feature = "manager")]
 pub mod node_addr;
 pub mod table;

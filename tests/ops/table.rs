@@ -169,7 +169,7 @@ impl Held {
         }
         let (groups, totals) = snapshot.index();
         assert_eq!((totals.entries, totals.word), (model.entries.len(), model.word));
-        assert_eq!(totals.sum, model.entries.values().map(|number| u64::from(*number)).sum());
+        assert_eq!(totals.sum, model.entries.values().map(|number| u64::from(*number)).sum::<u64>());
         check_groups(groups, &model.entries, &Arc::new(()));
     }
 

@@ -4,38 +4,39 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Core;
-use crate::link::{Addr, Dial, DialId, Direction, Link, LinkState};
+use crate::link::{Addr, Dial, DialId, Direction, Drawn, Link, LinkState, later};
 use crate::manager::command::Outcome;
-use crate::manager::config::Timing;
 use crate::manager::effect::{Effect, LinkCause};
 
 impl<A: Addr> Core<A> {
     /// Whether there is a reason to dial the link and nothing against it but, perhaps, the retry delay.
     pub(super) fn may_dial(&self, link: &Link<A>) -> bool {
-        let directory = self.directory();
-        // A live stream of the peer makes a dial superfluous. The reference looks at memberships only.
-        let (wanted, unconnected) = match self.config.timing {
-            Timing::Prompt => {
-                (link.nets.iter().any(|net| directory.is_net_active(*net)), link.streams.is_empty())
-            }
-            Timing::Reference => (!link.nets.is_empty(), true),
-        };
-        directory.active
-            && link.dialable
-            && link.state == LinkState::Disconnected
-            && link.dial.is_none()
-            && link.resolving.is_none()
-            && link.members.is_empty()
-            && wanted
-            && unconnected
+        self.rules().may_dial(link)
+    }
+
+    /// Whether the retry delay is over. It may have begun anew while the endpoint was asked for.
+    pub(super) fn is_ripe(&self, link: &Link<A>, now: Instant) -> bool {
+        self.rules().is_ripe(link, now)
+    }
+
+    /// Counts a failure, and returns the earliest instant for the next attempt.
+    pub(super) fn fail(&mut self, link: &mut Link<A>, now: Instant) -> Instant {
+        link.failures = link.failures.saturating_add(1);
+        self.next_attempt(link.failures, now)
+    }
+
+    /// The earliest instant for the next attempt after so many failures.
+    pub(super) fn next_attempt(&mut self, failures: u32, now: Instant) -> Instant {
+        let settings = self.directory().settings.clone();
+        let Drawn { delay, fault } = settings.retry.draw(failures, self.random.source());
+        self.tally.retry_faults += u64::from(fault);
+        later(now, delay)
     }
 
     /// Dials, or asks where to dial. Only for a link that may be dialled.
     pub(super) fn begin(&mut self, mut link: Link<A>, now: Instant) {
         match link.endpoint {
-            Some(endpoint) if link.endpoint_fresh && self.config.timing == Timing::Prompt => {
-                self.start_dial(link, endpoint, now);
-            }
+            Some(endpoint) if !self.rules().must_resolve(&link) => self.start_dial(link, endpoint, now),
             _ => {
                 link.resolving = Some(now);
                 self.effects.push(Effect::Resolve { addr: link.addr.clone() });
@@ -63,7 +64,9 @@ impl<A: Addr> Core<A> {
         link.resolving = None;
         match link.endpoint {
             // An old endpoint is better than none.
-            Some(endpoint) if self.may_dial(&link) => self.start_dial(link, endpoint, now),
+            Some(endpoint) if self.may_dial(&link) && self.is_ripe(&link, now) => {
+                self.start_dial(link, endpoint, now);
+            }
             Some(_) => self.settle(link),
             None => self.give_up(link, now),
         }
@@ -107,15 +110,21 @@ impl<A: Addr> Core<A> {
         link.streams.retain(|stream| stream.direction == Direction::Downlink);
         link.follow_primary();
         if link.streams.is_empty() {
-            link.members.clear();
+            link.leave_all();
         }
-        if !link.members.is_empty() {
+        if let Some(policy) = self.note_drop(&mut link, now) {
+            if last {
+                link.dial = None;
+            }
+            self.rest(link, policy, now);
+        } else if link.is_active() {
             // The peer's own stream carries the memberships: the dial is superfluous.
             if last {
                 link.dial = None;
             }
             self.reset_dialer(&mut link);
-            link.not_before = Some(self.config.retry.next_attempt(now));
+            let later = self.fail(&mut link, now);
+            link.delay_until(later);
             self.settle(link);
         } else if last {
             self.give_up(link, now);
@@ -132,9 +141,10 @@ impl<A: Addr> Core<A> {
         link.dial = None;
         link.resolving = None;
         link.endpoint_fresh = false;
-        link.not_before = Some(self.config.retry.next_attempt(now));
+        let later = self.fail(&mut link, now);
+        link.delay_until(later);
         link.attempts = link.attempts.saturating_add(1);
-        if link.attempts >= self.config.max_attempts {
+        if link.attempts >= self.settings().max_attempts {
             link.attempts = 0;
             for net in link.nets.clone() {
                 if self.directory().is_net_active(net) {

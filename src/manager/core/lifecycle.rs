@@ -21,25 +21,30 @@ impl<A: Addr> Core<A> {
     }
 
     pub(super) fn check_room(&self) -> Result<(), CommandError> {
-        let limit = self.config.max_links;
+        let limit = self.settings().max_links;
         if self.writer.len() >= limit {
             return Err(CommandError::LimitReached { of: "links", limit });
         }
         Ok(())
     }
 
+    /// A copy of the record of `addr` as [`checkout`](Self::checkout) makes it, or a new record, which counts as
+    /// created; and which of the two it is.
+    pub(super) fn checkout_or_new(&mut self, addr: A, now: Instant) -> Result<(Link<A>, bool), CommandError> {
+        if let Some(link) = self.checkout(&addr) {
+            return Ok((link, false));
+        }
+        self.check_room()?;
+        self.tally.links_created += 1;
+        let mut link = Link::new(addr, now);
+        link.drops = self.drops.get(&link.addr);
+        Ok((link, true))
+    }
+
     pub(super) fn create_link(&mut self, addr: A, net: NetId, now: Instant) -> Applying {
         self.check_addr(&addr)?;
-        if self.directory().net(net).is_none() {
-            return Err(CommandError::UnknownNet(net));
-        }
-        let (mut link, new) = match self.checkout(&addr) {
-            Some(link) => (link, false),
-            None => {
-                self.check_room()?;
-                (Link::new(addr.clone()), true)
-            }
-        };
+        self.check_admission(&addr, net)?;
+        let (mut link, new) = self.checkout_or_new(addr.clone(), now)?;
         let outcome = match (new, link.nets.contains(&net)) {
             (true, _) => Outcome::Created,
             (false, false) => Outcome::Associated,
@@ -50,7 +55,6 @@ impl<A: Addr> Core<A> {
             link.nets.push(net);
             // An announcement of another net does not hold this one back.
             link.announce_not_before = None;
-            self.tally.links_created += u64::from(new);
             self.settle(link);
         }
         self.heat(&addr, net, now);
@@ -58,9 +62,9 @@ impl<A: Addr> Core<A> {
     }
 
     /// Puts the address on the hot list of the net: candidates leave it out for the cooling period.
-    fn heat(&mut self, addr: &A, net: NetId, now: Instant) {
-        let until = later(now, self.config.cooling);
-        let limit = self.config.max_hot;
+    pub(super) fn heat(&mut self, addr: &A, net: NetId, now: Instant) {
+        let until = later(now, self.settings().cooling);
+        let limit = self.settings().max_hot;
         if let Some(status) = self.directory_mut().net_mut(net) {
             status.cool(now);
             status.heat(addr, until, limit);
@@ -97,7 +101,7 @@ impl<A: Addr> Core<A> {
         }
         link.endpoint = Some(endpoint);
         link.endpoint_fresh = true;
-        if asked && self.may_dial(&link) {
+        if asked && self.may_dial(&link) && self.is_ripe(&link, now) {
             self.start_dial(link, endpoint, now);
         } else {
             self.settle(link);
@@ -105,9 +109,18 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    pub(super) fn delete_link(&mut self, addr: &A) -> Applying {
+    /// Closes a link. What makes a peer a static or permanent one is taken back by other commands: of such a
+    /// link a blank record stays.
+    pub(super) fn delete_link(&mut self, addr: &A, now: Instant) -> Applying {
         let link = self.checkout(addr).ok_or(CommandError::UnknownLink)?;
+        let lasting = self.lasting(&link, now);
         self.forget(link);
+        if let Some(mut link) = lasting {
+            // As after a failure, which it is not.
+            link.delay_until(self.next_attempt(1, now));
+            self.tally.links_created += 1;
+            self.commit(link);
+        }
         Ok(Outcome::Done)
     }
 
@@ -115,6 +128,15 @@ impl<A: Addr> Core<A> {
     /// core is next advanced.
     pub(super) fn settle(&mut self, mut link: Link<A>) {
         if link.has_reason() {
+            if link.dialable
+                && link.nets.is_empty()
+                && !link.is_active()
+                && !self.rules().has_enabled_static(&link)
+            {
+                // A static peer of disabled clusters: the record stays, the connection goes.
+                self.reset_dialer(&mut link);
+                link.follow_primary();
+            }
             self.commit(link);
         } else if link.streams.iter().any(|stream| stream.direction == Direction::Downlink) {
             // Nothing asks to dial the node any more. The streams that it opened are its own to close.
@@ -153,7 +175,7 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Tells the host that a net loses this link, and takes the association away unless the net keeps it.
+    /// Tells the host that a net loses this link, and takes the association away unless the peer is permanent.
     pub(super) fn disconnect_from(&mut self, link: &mut Link<A>, net: NetId) {
         // The record that counts is the staged one: a membership that ends with this command still counts
         // there.
@@ -162,6 +184,8 @@ impl<A: Addr> Core<A> {
             members -= 1;
         }
         self.effects.push(Effect::Disconnected { addr: link.addr.clone(), net, members });
-        link.dissociate(net);
+        if !self.is_permanent(&link.addr, net) {
+            link.dissociate(net);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Nets.
 
+use std::time::Instant;
+
 use super::{Applying, Core};
 use crate::link::{Addr, NetConfig, NetId, NetStatus};
 use crate::manager::command::{CommandError, Outcome};
@@ -13,7 +15,7 @@ impl<A: Addr> Core<A> {
         if self.directory().net(net).is_some() {
             return Err(CommandError::NetExists(net));
         }
-        let limit = self.config.max_nets;
+        let limit = self.settings().max_nets;
         if self.directory().nets().len() >= limit {
             return Err(CommandError::LimitReached { of: "nets", limit });
         }
@@ -21,24 +23,28 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    pub(super) fn remove_net(&mut self, net: NetId) -> Applying {
+    pub(super) fn remove_net(&mut self, net: NetId, now: Instant) -> Applying {
         if self.directory().net(net).is_none() {
             return Err(CommandError::UnknownNet(net));
         }
         self.journal_directory();
-        self.set_net_condition(net, false)?;
+        self.set_net_condition(net, false, now)?;
         // Links may have been created for the net while it was off.
         self.release_links(net);
+        self.dissociate_clusters_of(net)?;
         self.directory_mut().remove(net);
         Ok(Outcome::Done)
     }
 
-    pub(super) fn set_net_condition(&mut self, net: NetId, active: bool) -> Applying {
+    pub(super) fn set_net_condition(&mut self, net: NetId, active: bool, now: Instant) -> Applying {
         match self.directory().net(net).map(NetStatus::is_active) {
             None => return Err(CommandError::UnknownNet(net)),
             Some(before) if before == active => return Ok(Outcome::Unchanged),
-            Some(_) => self.journal_directory(),
+            Some(_) => {}
         }
+        let permanent = if active { self.permanent_of(net) } else { Vec::new() };
+        self.check_room_for(permanent.iter())?;
+        self.journal_directory();
         if let Some(status) = self.directory_mut().net_mut(net) {
             status.active = active;
             status.request_not_before = None;
@@ -52,9 +58,13 @@ impl<A: Addr> Core<A> {
                 self.commit(link);
                 self.plan(&addr);
             }
+            for addr in permanent {
+                self.associate_permanent(addr, net, now)?;
+            }
         } else {
             self.release_links(net);
         }
+        self.switch_clusters(net, active);
         Ok(Outcome::Done)
     }
 
@@ -85,10 +95,7 @@ impl<A: Addr> Core<A> {
         self.journal_directory();
         self.directory_mut().active = active;
         if active {
-            let all: Vec<A> = self.writer.iter().map(|(addr, _)| addr.clone()).collect();
-            for addr in all {
-                self.plan(&addr);
-            }
+            self.plan_all();
         }
         Outcome::Done
     }

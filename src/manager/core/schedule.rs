@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::Core;
-use crate::link::{Addr, Link, LinkState, NetStatus, later};
+use crate::link::{Addr, Link, NetStatus, later};
 use crate::manager::command::Outcome;
 use crate::manager::config::Timing;
 use crate::manager::effect::Effect;
@@ -45,7 +45,7 @@ impl<A: Addr> Timers<A> {
     }
 
     /// Takes the timers that are due, the oldest first, `limit` at most.
-    fn take(&mut self, is_due: impl Fn(Instant) -> bool, limit: usize) -> Vec<A> {
+    pub(super) fn take(&mut self, is_due: impl Fn(Instant) -> bool, limit: usize) -> Vec<A> {
         let mut taken = Vec::new();
         while taken.len() < limit {
             match self.due.first_entry() {
@@ -70,18 +70,13 @@ enum Phase {
 /// The tick and its alternation.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    /// Before every instant that the core will see: what is due since then is due at once.
-    epoch: Instant,
     next_tick: Instant,
     phase: Phase,
 }
 
 impl Schedule {
     pub(crate) fn new(now: Instant, tick: Duration) -> Self {
-        let next_tick = later(now, tick);
-        // Strictly before the first `now`, because the reference compares strictly.
-        let epoch = now.checked_sub(Duration::from_nanos(1)).unwrap_or(now);
-        Self { epoch, next_tick, phase: Phase::Request }
+        Self { next_tick: later(now, tick), phase: Phase::Request }
     }
 }
 
@@ -105,13 +100,13 @@ impl<A: Addr> Core<A> {
         if self.config.timing == Timing::Reference {
             return tick;
         }
-        let requests = self.directory().nets().iter().filter(|net| self.shortage(net) > 0);
-        let request = requests.map(|net| net.request_not_before.unwrap_or(self.schedule.epoch)).min();
+        let rules = self.rules();
+        let request = self.directory().nets().iter().filter_map(|net| rules.request_due(net)).min();
         [self.timers.first(), request].into_iter().flatten().fold(tick, Instant::min)
     }
 
     fn tick(&mut self, now: Instant) {
-        let (tick, due) = (self.config.tick, self.schedule.next_tick);
+        let (tick, due) = (self.settings().tick, self.schedule.next_tick);
         // Ticks that were missed are skipped, not made up for.
         let next = due.checked_add(tick).filter(|next| *next > now);
         self.schedule.next_tick = next.unwrap_or_else(|| later(now, tick));
@@ -153,17 +148,18 @@ impl<A: Addr> Core<A> {
 
     fn request(&mut self, now: Instant, is_due: impl Fn(&NetStatus<A>) -> bool) {
         let reference = self.config.timing == Timing::Reference;
-        let directory = self.directory();
+        let (directory, rules) = (self.directory(), self.rules());
         if !directory.active {
             return;
         }
         let wanted =
-            |net: &&NetStatus<A>| net.is_active() && (reference || self.shortage(net) > 0) && is_due(net);
+            |net: &&NetStatus<A>| net.is_active() && (reference || rules.shortage(net) > 0) && is_due(net);
         let ids: Vec<_> = directory.nets().iter().filter(wanted).map(NetStatus::id).collect();
         for id in ids {
             let Some(net) = self.directory().net(id) else { continue };
-            let (needed, counted) = (self.shortage(net), self.counted(net));
-            let again = later(now, self.config.tick);
+            let rules = self.rules();
+            let (needed, counted) = (rules.shortage(net), rules.counted(net));
+            let again = later(now, self.settings().tick);
             if let Some(net) = self.directory_mut().net_mut(id) {
                 net.counted = counted;
                 net.request_not_before = Some(again);
@@ -175,34 +171,21 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// The links that count towards the minimum.
-    fn counted(&self, net: &NetStatus<A>) -> usize {
-        let counts = self.counts(net.id());
-        if net.config().count_downlinks { counts.total() } else { counts.uplinks }
-    }
-
-    /// How many links an active net is short of.
-    fn shortage(&self, net: &NetStatus<A>) -> u32 {
-        if !net.is_active() || !self.directory().active {
-            return 0;
-        }
-        let counted = u32::try_from(self.counted(net)).unwrap_or(u32::MAX);
-        net.required().saturating_sub(counted)
-    }
-
     /// Looks at one link whose timer has run out.
     fn wake(&mut self, addr: &A, now: Instant) {
         let Some(mut link) = self.checkout(addr) else { return };
-        if self.time_limit(&link).is_some_and(|at| at <= now) {
+        let rules = self.rules();
+        if rules.time_limit(&link).is_some_and(|at| at <= now) {
             self.tally.dial_timeouts += 1;
             self.dirty = true;
             self.time_out(link, now);
             return;
         }
-        if self.announce_due(&link).is_some_and(|at| self.is_past(at, now)) {
+        if rules.announce_due(&link).is_some_and(|at| rules.is_past(at, now)) {
             self.announce(&mut link, now);
         }
-        if self.dial_due(&link).is_some_and(|at| self.is_past(at, now)) {
+        let rules = self.rules();
+        if rules.dial_due(&link).is_some_and(|at| rules.is_past(at, now)) {
             self.begin(link, now);
         } else {
             self.commit(link);
@@ -222,46 +205,9 @@ impl<A: Addr> Core<A> {
         self.lose_connection(link, true, now);
     }
 
-    /// Prompt: at its time or after. Reference: strictly after.
-    fn is_past(&self, at: Instant, now: Instant) -> bool {
-        match self.config.timing {
-            Timing::Prompt => at <= now,
-            Timing::Reference => at < now,
-        }
-    }
-
     /// Sets the timer of a link anew, after something beside the link changed.
     pub(super) fn plan(&mut self, addr: &A) {
-        let due = self.writer.get(addr).and_then(|link| self.due(link));
+        let due = self.writer.get(addr).and_then(|link| self.rules().due(link));
         self.timers.set(addr, due);
-    }
-
-    /// When the link has to be looked at next.
-    pub(super) fn due(&self, link: &Link<A>) -> Option<Instant> {
-        let dues = [self.time_limit(link), self.announce_due(link), self.dial_due(link)];
-        dues.into_iter().flatten().min()
-    }
-
-    fn time_limit(&self, link: &Link<A>) -> Option<Instant> {
-        // A connection whose stream never came, or was refused, is as good as none.
-        let awaited = link.state == LinkState::Connecting || link.streams.is_empty();
-        let connecting = link.dial.filter(|_| awaited).map(|dial| dial.since);
-        link.resolving.or(connecting)?.checked_add(self.config.dial_timeout?)
-    }
-
-    fn announce_due(&self, link: &Link<A>) -> Option<Instant> {
-        // The reference announces again only what it dialled itself, at every wake-up after the delay.
-        let after = match self.config.timing {
-            Timing::Prompt => link.announce_not_before,
-            Timing::Reference if link.state == LinkState::Established => link.not_before,
-            Timing::Reference => return None,
-        };
-        let open =
-            self.directory().active && link.primary().is_some() && self.unannounced(link).next().is_some();
-        open.then(|| after.unwrap_or(self.schedule.epoch))
-    }
-
-    fn dial_due(&self, link: &Link<A>) -> Option<Instant> {
-        self.may_dial(link).then(|| link.not_before.unwrap_or(self.schedule.epoch))
     }
 }

@@ -3,46 +3,45 @@
 use std::time::Instant;
 
 use super::{Applying, Core};
-use crate::link::{Addr, Direction, Link, LinkState, NetId, Stream, StreamId};
+use crate::link::{Addr, DialId, Direction, Link, LinkState, NetId, Stream, StreamId, later};
 use crate::manager::command::{CommandError, Outcome};
 use crate::manager::effect::Effect;
 
 impl<A: Addr> Core<A> {
+    /// `dial`: the dial that made a stream of ours, where the transport says so.
     pub(super) fn add_stream(
         &mut self,
         addr: A,
-        stream: StreamId,
-        direction: Direction,
+        stream: Stream,
+        dial: Option<DialId>,
         now: Instant,
     ) -> Applying {
-        let result = self.accept_stream(&addr, Stream { id: stream, direction }, now);
+        let result = self.accept_stream(&addr, stream, dial, now);
         // Nobody would ever close a stream that no link knows.
         if matches!(result, Err(_) | Ok(Outcome::Stale)) {
-            self.effects.push(Effect::CloseStreams { addr, streams: vec![stream] });
+            self.effects.push(Effect::CloseStreams { addr, streams: vec![stream.id] });
         }
         result
     }
 
-    fn accept_stream(&mut self, addr: &A, stream: Stream, now: Instant) -> Applying {
+    fn accept_stream(&mut self, addr: &A, stream: Stream, dial: Option<DialId>, now: Instant) -> Applying {
         self.check_addr(addr)?;
         if !self.directory().active {
             return Err(CommandError::Inactive);
         }
-        let mut link = match (self.writer.get(addr), stream.direction) {
-            (Some(link), _) if link.stream(stream.id).is_some() => return Ok(Outcome::Unchanged),
-            (Some(link), _) => (**link).clone(),
-            (None, Direction::Uplink) => return Err(CommandError::UnknownLink),
-            (None, Direction::Downlink) => {
-                self.check_room()?;
-                self.tally.links_created += 1;
-                Link::new(addr.clone())
-            }
-        };
+        if stream.direction == Direction::Uplink && self.writer.get(addr).is_none() {
+            return Err(CommandError::UnknownLink);
+        }
+        if self.writer.get(addr).is_some_and(|link| link.stream(stream.id).is_some()) {
+            return Ok(Outcome::Unchanged);
+        }
+        let (mut link, _) = self.checkout_or_new(addr.clone(), now)?;
         // A stream of ours whose dial was given up meanwhile: its connection is being closed.
-        if stream.direction == Direction::Uplink && link.dial.is_none() {
+        let is_made_by = |current: DialId| dial.is_none_or(|dial| dial == current);
+        if stream.direction == Direction::Uplink && !link.dial_id().is_some_and(is_made_by) {
             return Ok(Outcome::Stale);
         }
-        let limit = self.config.max_streams;
+        let limit = self.settings().max_streams;
         if link.streams.len() >= limit {
             return Err(CommandError::LimitReached { of: "streams", limit });
         }
@@ -51,6 +50,7 @@ impl<A: Addr> Core<A> {
         if primary {
             link.direction = stream.direction;
             link.announce_not_before = None;
+            self.join_static(&mut link);
             if stream.direction == Direction::Uplink {
                 self.announce(&mut link, now);
             }
@@ -91,7 +91,7 @@ impl<A: Addr> Core<A> {
         let before = link.primary();
         link.streams.retain(|other| other.id != stream);
         if link.streams.is_empty() {
-            link.members.clear();
+            link.leave_all();
             link.follow_primary();
         } else {
             self.follow(&mut link, before);
@@ -100,6 +100,10 @@ impl<A: Addr> Core<A> {
         let dialed = link.streams.iter().any(|stream| stream.direction == Direction::Uplink);
         let lost = link.streams.is_empty() || (dead.direction == Direction::Uplink && !dialed);
         if link.state == LinkState::Established && lost {
+            if let Some(policy) = self.note_drop(&mut link, now) {
+                self.rest(link, policy, now);
+                return Outcome::Done;
+            }
             link.break_connection(now);
         }
         self.settle(link);
@@ -134,7 +138,7 @@ impl<A: Addr> Core<A> {
         if link.stream(stream).is_none() {
             return Ok(Outcome::Stale);
         }
-        if accepted && !self.directory().is_net_active(net) {
+        if accepted && !self.check_admission(addr, net)?.is_active() {
             return Err(CommandError::NetInactive(net));
         }
         if accepted && link.is_member(net) {
@@ -143,12 +147,14 @@ impl<A: Addr> Core<A> {
         let mut link = (**link).clone();
         if accepted {
             link.join(net);
+            self.join_static_of(&mut link, net);
+            link.failures = 0;
             self.settle(link);
             return Ok(Outcome::Done);
         }
-        link.leave(net);
-        let later = self.config.retry.next_attempt(now);
-        link.not_before = Some(later);
+        self.leave_net(&mut link, net);
+        let later = self.fail(&mut link, now);
+        link.delay_until(later);
         link.announce_not_before = Some(later);
         self.disconnect_from(&mut link, net);
         // `settle` forgets a link that nothing keeps any more, which closes its connection.
@@ -159,20 +165,15 @@ impl<A: Addr> Core<A> {
     /// Announces every active net that wants the link and does not have it yet on the primary stream.
     pub(super) fn announce(&mut self, link: &mut Link<A>, now: Instant) {
         let Some(primary) = link.primary() else { return };
-        let open: Vec<_> = self.unannounced(link).collect();
+        let open: Vec<_> = self.rules().unannounced(link).collect();
         if open.is_empty() {
             return;
         }
         for net in open {
             self.effects.push(Effect::Announce { addr: link.addr.clone(), net, stream: primary.id });
         }
-        // An announcement that nobody answers is repeated after the retry delay.
-        link.announce_not_before = Some(self.config.retry.next_attempt(now));
-    }
-
-    /// The active nets that want the link and in which it is no member.
-    pub(super) fn unannounced<'a>(&'a self, link: &'a Link<A>) -> impl Iterator<Item = NetId> + 'a {
-        let directory = self.directory();
-        link.nets.iter().copied().filter(|net| directory.is_net_active(*net) && !link.is_member(*net))
+        // An announcement that nobody answers is repeated after the longest retry delay: chance could make a
+        // shorter one so short that the answer is still on its way.
+        link.announce_not_before = Some(later(now, self.settings().retry.cap()));
     }
 }

@@ -1,4 +1,30 @@
 //! The core under a manual clock: each test names its property.
+//!
+//! # Acceptance scenarios
+//!
+//! | # | scenario | test |
+//! |---|---|---|
+//! | 1 | ticks alternate | `reference::ticks_alternate_and_stand_still_while_the_manager_is_off` |
+//! | 2 | a net that is short asks | `reference::what_is_needed_is_what_the_last_request_phase_counted` |
+//! | 3 | create, update, wake up | `reference::a_link_is_dialled_at_a_wake_up_after_it_was_resolved` |
+//! | 4 | stream, then connected | `streams::an_uplink_is_announced_once_per_active_net` |
+//! | 5 | one error, one final | `scenarios::a_dial_cycle_has_one_error_and_one_end_which_only_a_permanent_peer_survives` |
+//! | 6 | three attempts | `scenarios::the_host_is_told_after_the_last_attempt_only` |
+//! | 7 | break and recovery | `failures::a_broken_uplink_connects_again_under_the_same_dial` |
+//! | 8 | a downlink's life | `streams::a_pure_downlink_comes_and_goes_with_its_stream` |
+//! | 9 | a static peer's life | `scenarios::a_static_peer_is_dialled_without_a_net_and_survives_every_failure` |
+//! | 10 | up and down at once | `streams::the_second_stream_is_spare_and_takes_over` |
+//! | 11 | refusal | `streams::a_refusal_ends_the_association_and_closes_what_nothing_keeps`, `scenarios::a_refused_permanent_peer_is_announced_again_after_the_delay` |
+//! | 12 | net off and on | `nets::a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest`, `scenarios::a_net_that_goes_off_empties_and_disables_its_clusters` |
+//! | 13 | hot list | `queries::tried_addresses_are_ignored_for_the_cooling_period` |
+//! | 14 | refused endpoints | `scenarios::an_endpoint_is_refused_for_what_it_is_and_ignored_while_the_link_is_busy` |
+//! | 15 | order of addresses | `queries::addresses_come_uplinks_first_and_established_hides_unconnected_uplinks_only` |
+//! | 16 | re-entrancy | `scenarios::every_call_is_legal_from_inside_every_callback` |
+//! | 17 | order of deletion and accounting | `scenarios::a_deletion_and_an_accounting_in_either_order_leave_no_member` |
+//!
+//! `divergences` has one test, or the place of one, for each defect of the reference that is not reproduced.
+//! `transitions` is the table of states and events. The invariants are checked after every command of every
+//! test, here: `invariants`.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
 
 use std::net::SocketAddr;
@@ -7,24 +33,36 @@ use std::time::{Duration, Instant};
 use super::{Applying, Core};
 use crate::clock::{Clock, ManualClock};
 use crate::link::{
-    AddressPolicy, DialId, Direction, EndpointError, Link, LinkState, NetConfig, NetId, NetStatus, NodeAddr,
-    RetryPolicy, StreamId,
+    AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, DialId, Direction, EndpointError, Link,
+    LinkState, NetConfig, NetId, NetStatus, NodeAddr, RetryPolicy, StreamId, UnstablePolicy, later,
 };
 use crate::manager::command::{Command, CommandError, Outcome};
 use crate::manager::config::Config;
 use crate::manager::effect::{Effect, LinkCause};
 use crate::manager::query::{Filter, Links, LinksSnapshot};
 
+mod clusters;
 mod commands;
+mod data;
+mod divergences;
+mod explain;
 mod failures;
+mod invariants;
 mod liveness;
 mod nets;
 mod panics;
+mod permanent;
 mod prompt;
 mod queries;
 mod random;
 mod reference;
+mod retry;
+mod scenarios;
+mod settings;
 mod streams;
+mod transitions;
+mod unstable;
+mod work;
 
 const OWN: NodeAddr = NodeAddr(0xFFFF);
 const A: NodeAddr = NodeAddr(1);
@@ -32,6 +70,9 @@ const B: NodeAddr = NodeAddr(2);
 const C: NodeAddr = NodeAddr(3);
 const NET: NetId = NetId(1);
 const OTHER: NetId = NetId(2);
+/// Clusters of `NET` and of `OTHER`.
+const CLUSTER: ClusterId = ClusterId::new(NET, 7);
+const FOREIGN: ClusterId = ClusterId::new(OTHER, 7);
 
 struct Bench {
     clock: ManualClock,
@@ -70,9 +111,43 @@ impl Bench {
     }
 
     fn apply(&mut self, command: Command<NodeAddr>) -> Applying {
+        let known = self.core.effects.len();
         let result = self.core.apply(command, self.now());
+        self.check_dials(known);
         self.check();
         result
+    }
+
+    /// Lets time do its part.
+    fn advance(&mut self) {
+        let known = self.core.effects.len();
+        self.core.advance(self.now());
+        self.check_dials(known);
+        self.check();
+    }
+
+    fn associate(&mut self, net: NetId, cluster: ClusterId) {
+        self.done(Command::AssociateCluster { net, cluster, kind: ClusterKind::Autonomic });
+    }
+
+    fn join(&mut self, cluster: ClusterId, addr: NodeAddr) -> Applying {
+        self.apply(Command::JoinCluster { cluster, addr })
+    }
+
+    fn fix(&mut self, cluster: ClusterId, addr: NodeAddr) -> Applying {
+        self.apply(Command::AddStaticPeer { cluster, addr })
+    }
+
+    fn role(&mut self, cluster: ClusterId, addr: NodeAddr, member: bool) -> Applying {
+        self.apply(Command::SetRoleMember { cluster, addr, member })
+    }
+
+    fn keep(&mut self, net: NetId, addr: NodeAddr) -> Applying {
+        self.apply(Command::AddPermanentPeer { net, addr })
+    }
+
+    fn switch(&mut self, net: NetId, active: bool) {
+        self.done(Command::SetNetCondition { net, active });
     }
 
     fn done(&mut self, command: Command<NodeAddr>) {
@@ -109,7 +184,7 @@ impl Bench {
 
     /// Lets time do its part, publishes, and returns the effects.
     fn turn(&mut self) -> Vec<Effect<NodeAddr>> {
-        self.core.advance(self.now());
+        self.advance();
         self.core.publish(self.now());
         self.check();
         self.core.drain_effects().collect()
@@ -157,43 +232,6 @@ impl Bench {
 
     fn done_stream(&mut self, addr: NodeAddr, stream: u64, direction: Direction) {
         assert_eq!(self.stream(addr, stream, direction), Ok(Outcome::Done));
-    }
-
-    /// The invariants of the specification, on the staged state.
-    fn check(&self) {
-        let limit = self.now() + Duration::from_secs(20);
-        let mut members = 0;
-        for (addr, link) in self.core.writer.iter() {
-            // I1: one record per address, and never for the own or the blank one.
-            assert_eq!(addr, link.addr());
-            assert!(*addr != OWN && *addr != NodeAddr::BLANK);
-            // I3: a member has a live stream.
-            assert!(link.memberships().is_empty() || link.primary().is_some(), "{link:?}");
-            // I4: who is wanted can be dialled.
-            assert!(link.nets().is_empty() || link.is_dialable(), "{link:?}");
-            // I5: a net that is off has no members.
-            for net in link.memberships() {
-                assert!(self.core.directory().is_net_active(*net), "{link:?}");
-            }
-            // I6: no net twice.
-            for list in [link.nets(), link.memberships()] {
-                let mut unique = list.to_vec();
-                unique.sort_unstable();
-                unique.dedup();
-                assert_eq!(unique.len(), list.len());
-            }
-            // I8: no retry later than the delay.
-            assert!(link.not_before().is_none_or(|at| at <= limit));
-            // A record has a reason, and a dial agrees with its state.
-            assert!(link.has_reason(), "{link:?}");
-            assert_eq!(link.dial_id().is_some(), link.state() != LinkState::Disconnected, "{link:?}");
-            let direction = link.primary().map_or(Direction::Downlink, |stream| stream.direction);
-            assert_eq!(link.direction(), direction);
-            members += link.memberships().len();
-        }
-        // I2 and B14: the index is a recount of the records.
-        let nets: Vec<_> = self.core.directory().nets().iter().map(NetStatus::id).collect();
-        assert_eq!(nets.iter().map(|net| self.core.counts(*net).total()).sum::<usize>(), members);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::tables::Net;
 use super::work::Work;
-use crate::link::{Addr, DialId, LinkState, NetId};
+use crate::link::{Addr, DialId, LinkState, NetId, later};
 use crate::manager::{Effect, LinkCause, Outcome};
 
 impl<A: Addr> Work<'_, A> {
@@ -129,7 +129,7 @@ impl<A: Addr> Work<'_, A> {
             if last {
                 record.dial = None;
             }
-            record.not_before = Some(self.rules.config.retry.next_attempt(self.now));
+            record.not_before = Some(later(self.now, self.rules.config.settings.retry.cap()));
             self.reset_dialer(addr);
             self.settle(addr);
         } else if last {
@@ -165,9 +165,9 @@ impl<A: Addr> Work<'_, A> {
         record.dial = None;
         record.resolving = None;
         record.endpoint_fresh = false;
-        record.not_before = Some(self.rules.config.retry.next_attempt(self.now));
+        record.not_before = Some(later(self.now, self.rules.config.settings.retry.cap()));
         record.attempts = record.attempts.saturating_add(1);
-        if record.attempts >= self.rules.config.max_attempts {
+        if record.attempts >= self.rules.config.settings.max_attempts {
             record.attempts = 0;
             for net in record.nets.clone() {
                 if self.nets.is_active(net) {

@@ -20,7 +20,7 @@ impl<A: Addr> Work<'_, A> {
 
     /// Whether a link may be added.
     pub(super) fn check_room(&self) -> Result<(), CommandError> {
-        let limit = self.rules.config.max_links;
+        let limit = self.rules.config.settings.max_links;
         if self.links.len() >= limit {
             Err(CommandError::LimitReached { of: "links", limit })
         } else {

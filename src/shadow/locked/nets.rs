@@ -6,7 +6,7 @@ use crate::manager::{CommandError, Outcome};
 
 impl<A: Addr> Work<'_, A> {
     pub(super) fn add_net(&mut self, net: NetId, config: NetConfig) -> Applying {
-        let limit = self.rules.config.max_nets;
+        let limit = self.rules.config.settings.max_nets;
         if !net.is_valid() {
             return Err(CommandError::InvalidNet(net));
         }

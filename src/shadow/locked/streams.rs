@@ -1,7 +1,7 @@
 //! Streams and accounting.
 
 use super::work::{Applying, Work};
-use crate::link::{Addr, Direction, LinkState, NetId, Stream, StreamId};
+use crate::link::{Addr, Direction, LinkState, NetId, Stream, StreamId, later};
 use crate::manager::{CommandError, Effect, Outcome};
 
 impl<A: Addr> Work<'_, A> {
@@ -16,7 +16,7 @@ impl<A: Addr> Work<'_, A> {
 
     fn accept_stream(&mut self, addr: &A, stream: Stream) -> Applying {
         self.check_addr(addr)?;
-        let limit = self.rules.config.max_streams;
+        let limit = self.rules.config.settings.max_streams;
         let uplink = stream.direction == Direction::Uplink;
         match self.links.get(addr) {
             None if uplink => return Err(CommandError::UnknownLink),
@@ -126,7 +126,7 @@ impl<A: Addr> Work<'_, A> {
             return Ok(if joined { Outcome::Done } else { Outcome::Unchanged });
         }
         self.leave(addr, net);
-        let later = self.rules.config.retry.next_attempt(self.now);
+        let later = later(self.now, self.rules.config.settings.retry.cap());
         if let Some(record) = self.links.get_mut(addr) {
             record.not_before = Some(later);
             record.announce_not_before = Some(later);

@@ -87,7 +87,7 @@ impl<'a, A: Addr> Work<'a, A> {
     fn look(&mut self, addr: &A) {
         loop {
             let Some(record) = self.links.get(addr) else { return };
-            let overdue = record.overdue_at(self.rules.config.dial_timeout);
+            let overdue = record.overdue_at(self.rules.config.settings.dial_timeout);
             if overdue.is_some_and(|at| at <= self.now) {
                 self.time_out(addr);
                 continue;
@@ -106,7 +106,7 @@ impl<'a, A: Addr> Work<'a, A> {
             let due = net.request_not_before.is_none_or(|at| at <= now);
             let needed = u32::try_from(net.short_of()).unwrap_or(u32::MAX);
             if net.active && due && needed > 0 {
-                net.request_not_before = Some(later(now, self.rules.config.tick));
+                net.request_not_before = Some(later(now, self.rules.config.settings.tick));
                 self.effects.push(Effect::RequestLinks { net: id, needed });
             }
         }
@@ -126,7 +126,7 @@ impl<'a, A: Addr> Work<'a, A> {
             }
         }
         if announced {
-            record.announce_not_before = Some(self.rules.config.retry.next_attempt(self.now));
+            record.announce_not_before = Some(later(self.now, self.rules.config.settings.retry.cap()));
         }
         announced
     }

@@ -2,9 +2,9 @@
 
 use super::*;
 
+/// Scenario 7 and B15.
 #[test]
 fn a_broken_uplink_connects_again_under_the_same_dial() {
-    // Scenario 7 and B15.
     let mut bench = Bench::prompt();
     let dial = bench.uplink(A, NET, 1);
     assert_eq!(bench.failed(A, dial, false), Ok(Outcome::Done));

@@ -2,9 +2,9 @@
 
 use super::*;
 
+/// Scenario 12 and B26.
 #[test]
 fn a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest() {
-    // Scenario 12 and B26.
     let mut bench = Bench::prompt();
     bench.open(OTHER, 0);
     bench.uplink(A, NET, 1);

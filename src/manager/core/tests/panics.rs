@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 
 use super::*;
-use crate::link::Addr;
+use crate::link::{Addr, UserData};
+use crate::manager::config::Settings;
 use crate::manager::directory::LinkTable;
 
 thread_local! {
@@ -66,12 +67,37 @@ fn view(core: &mut Core<Fragile>, table: &LinkTable<Fragile>, now: Instant) -> S
     let mut listed: Vec<_> = snapshot.addrs(NET, Filter::All).map(|addr| addr.0).collect();
     listed.sort_unstable();
     let ignored: Vec<_> = snapshot.ignored(NET, now).map(|addr| addr.0).collect();
-    format!("{all:?} {listed:?} {ignored:?} {}", snapshot.count(NET))
+    let mut cluster: Vec<_> = snapshot.cluster_members(CLUSTER).map(|addr| addr.0).collect();
+    cluster.sort_unstable();
+    let mut fixed: Vec<_> = snapshot.static_peers(CLUSTER).map(|addr| addr.0).collect();
+    fixed.sort_unstable();
+    let mut roles: Vec<_> = snapshot
+        .clusters()
+        .iter()
+        .flat_map(|cluster| cluster.role_members().map(move |addr| (cluster.id(), addr.0)))
+        .collect();
+    roles.sort_unstable();
+    let mut kept: Vec<_> = snapshot
+        .nets()
+        .iter()
+        .flat_map(|net| net.permanent_peers().map(move |addr| (net.id(), addr.0)))
+        .collect();
+    kept.sort_unstable();
+    let statuses: Vec<_> = snapshot.clusters().iter().map(Cluster::status).collect();
+    let counts = (snapshot.count(NET), snapshot.cluster_count(CLUSTER));
+    let settings = snapshot.settings();
+    format!(
+        "{all:?} {listed:?} {ignored:?} {cluster:?} {fixed:?} {roles:?} {kept:?} {statuses:?} {counts:?} {settings:?}"
+    )
 }
 
-/// Two nets and three links; a published part, and a part that is staged only.
+fn config() -> Config {
+    Config::default().unstable(UnstablePolicy::new().limit(1))
+}
+
+/// Two nets, a cluster and some links; a published part, and a part that is staged only.
 fn staged(now: Instant) -> (Core<Fragile>, LinkTable<Fragile>) {
-    let (mut core, table) = Core::<Fragile>::new(Config::default(), None, now);
+    let (mut core, table) = Core::<Fragile>::new(config(), Some(Fragile(999)), now);
     for net in [NET, OTHER] {
         core.apply(Command::AddNet { net, config: NetConfig::new() }, now).unwrap();
         core.apply(Command::SetNetCondition { net, active: true }, now).unwrap();
@@ -86,6 +112,21 @@ fn staged(now: Instant) -> (Core<Fragile>, LinkTable<Fragile>) {
         let accounted = Command::AccountLink { net: NET, addr: Fragile(node), stream, accepted: true };
         core.apply(accounted, now).unwrap();
     }
+    let associate = Command::AssociateCluster { net: NET, cluster: CLUSTER, kind: ClusterKind::Autonomic };
+    core.apply(associate, now).unwrap();
+    core.apply(Command::JoinCluster { cluster: CLUSTER, addr: Fragile(2) }, now).unwrap();
+    core.apply(Command::AddStaticPeer { cluster: CLUSTER, addr: Fragile(3) }, now).unwrap();
+    core.apply(Command::AddPermanentPeer { net: OTHER, addr: Fragile(4) }, now).unwrap();
+    for role in [3, 7, 8] {
+        let addr = Fragile(role);
+        core.apply(Command::SetRoleMember { cluster: CLUSTER, addr, member: true }, now).unwrap();
+    }
+    // A connection that drops at once makes a link unstable.
+    core.apply(Command::WakeUp, now).unwrap();
+    core.apply(Command::UpdateLink { addr: Fragile(4), endpoint: endpoint() }, now).unwrap();
+    let dial = core.writer.get(&Fragile(4)).and_then(|link| link.dial_id()).expect("a dial");
+    core.apply(Command::AddUplink { addr: Fragile(4), stream: StreamId(40), dial }, now).unwrap();
+    core.apply(Command::DialConnected { addr: Fragile(4), dial }, now).unwrap();
     (core, table)
 }
 
@@ -97,13 +138,29 @@ fn a_command_that_panics_changes_nothing() {
     let now = clock.now();
     let (mut core, table) = staged(now);
     let before = view(&mut core, &table, now);
-    let commands: [fn() -> Command<Fragile>; 6] = [
+    let commands: [fn() -> Command<Fragile>; 18] = [
         || Command::CreateLink { addr: Fragile(5), net: NET },
         || Command::CreateLink { addr: Fragile(1), net: OTHER },
         || Command::AddStream { addr: Fragile(6), stream: StreamId(60), direction: Direction::Downlink },
         || Command::DeleteStream { addr: Fragile(1), stream: StreamId(10) },
         || Command::SetNetCondition { net: NET, active: false },
         || Command::DeleteLink { addr: Fragile(1) },
+        || Command::JoinCluster { cluster: CLUSTER, addr: Fragile(1) },
+        || Command::AddStaticPeer { cluster: CLUSTER, addr: Fragile(5) },
+        || Command::RemoveStaticPeer { cluster: CLUSTER, addr: Fragile(3) },
+        || Command::SetRoleMember { cluster: CLUSTER, addr: Fragile(999), member: true },
+        || Command::DissociateCluster { cluster: CLUSTER },
+        || Command::AddPermanentPeer { net: NET, addr: Fragile(6) },
+        || Command::RemoveNet { net: OTHER },
+        || Command::DeleteLink { addr: Fragile(4) },
+        || Command::DeleteStream { addr: Fragile(4), stream: StreamId(40) },
+        || Command::ConfigureNet { net: NET, config: NetConfig::new().min_links(9) },
+        || Command::SetUserData { addr: Fragile(1), data: Some(UserData::new(1)) },
+        || {
+            let retry = RetryPolicy::fixed(Duration::from_secs(1));
+            let settings = Settings::default().retry(retry).dial_timeout(Duration::from_secs(1));
+            Command::Reconfigure { settings: Box::new(settings) }
+        },
     ];
     let mut contained = 0;
     for command in commands {
@@ -111,6 +168,8 @@ fn a_command_that_panics_changes_nothing() {
             let (mut core, table) = staged(now);
             let effects = core.effects.len();
             assert_ne!(effects, 0);
+            let recounts = (core.recount.len(), core.recount_clusters.len());
+            let created = core.tally.links_created;
 
             let command = command();
             FUSE.set(Some(fuse));
@@ -122,8 +181,12 @@ fn a_command_that_panics_changes_nothing() {
             }
             contained += 1;
             assert_eq!(result, Err(CommandError::Panicked));
-            // What was applied before it in the same batch stays, and its effects.
+            // What was applied before it in the same batch stays, and its effects; no count is told that has
+            // not changed.
             assert_eq!(core.effects.len(), effects);
+            assert_eq!((core.recount.len(), core.recount_clusters.len()), recounts);
+            assert_eq!(core.tally.links_created, created);
+            assert_eq!(core.drops.len(), 0);
             assert_eq!(view(&mut core, &table, now), before);
             // The core works on.
             let again = Command::CreateLink { addr: Fragile(9), net: NET };
@@ -131,4 +194,34 @@ fn a_command_that_panics_changes_nothing() {
         }
     }
     assert!(contained > 30, "{contained}");
+}
+
+/// The timers follow the settings that a panic puts back.
+#[test]
+fn a_change_of_settings_that_panics_leaves_no_link_without_its_time_limit() {
+    let clock = ManualClock::new();
+    let now = clock.now();
+    let mut contained = 0;
+    for fuse in 0.. {
+        let (mut core, _table) = Core::<Fragile>::new(Config::default(), None, now);
+        core.apply(Command::AddNet { net: NET, config: NetConfig::new() }, now).unwrap();
+        core.apply(Command::SetNetCondition { net: NET, active: true }, now).unwrap();
+        for node in 1..4 {
+            core.apply(Command::CreateLink { addr: Fragile(node), net: NET }, now).unwrap();
+        }
+        core.advance(now);
+        let settings = Box::new(Settings::default().dial_timeout(None));
+        FUSE.set(Some(fuse));
+        let result = core.apply(Command::Reconfigure { settings }, now);
+        let panicked = FUSE.take().is_none();
+        core.advance(now + Duration::from_secs(60));
+        let timed_out = core.tally_mut().dial_timeouts;
+        if !panicked {
+            assert_eq!((result, timed_out), (Ok(Outcome::Done), 0));
+            break;
+        }
+        contained += 1;
+        assert_eq!((result, timed_out), (Err(CommandError::Panicked), 3));
+    }
+    assert!(contained > 3, "{contained}");
 }

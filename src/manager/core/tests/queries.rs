@@ -2,9 +2,9 @@
 
 use super::*;
 
+/// Scenario 15.
 #[test]
 fn addresses_come_uplinks_first_and_established_hides_unconnected_uplinks_only() {
-    // Scenario 15.
     let mut bench = Bench::prompt();
     bench.done_stream(A, 1, Direction::Downlink);
     bench.account(NET, A, 1, true).unwrap();
@@ -25,9 +25,9 @@ fn addresses_come_uplinks_first_and_established_hides_unconnected_uplinks_only()
     assert_eq!(snapshot.addrs(OTHER, Filter::All).count(), 0);
 }
 
+/// Scenario 13.
 #[test]
 fn tried_addresses_are_ignored_for_the_cooling_period() {
-    // Scenario 13.
     let mut bench = Bench::prompt();
     bench.open(OTHER, 0);
     bench.create(A, NET).unwrap();

@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use fastrand::Rng;
 
 use super::*;
-use crate::manager::config::Timing;
+use crate::link::{Random, UserData};
+use crate::manager::config::{Settings, Timing};
+use crate::manager::directory::Group;
 use crate::manager::effect::Outbox;
+use crate::manager::explain::Step;
 
 const NODES: u64 = 6;
 const NETS: u64 = 3;
@@ -29,12 +32,25 @@ struct World {
     /// As told by the effects that were delivered.
     open: BTreeMap<StreamId, Open>,
     counts: BTreeMap<NetId, (usize, usize)>,
+    cluster_counts: BTreeMap<ClusterId, usize>,
     asked: BTreeMap<NetId, Instant>,
     next_stream: u64,
     next_dial: u64,
     /// Answers each effect; otherwise effects are delivered into the void.
     cooperates: bool,
     reference: bool,
+    /// Links and nets whose explanation was put to the test: held, and not.
+    explained: [[u32; 2]; 2],
+}
+
+/// A retry policy that does whatever comes to its mind.
+fn wild(attempts: u32, random: &mut dyn FnMut() -> u64) -> Duration {
+    match (random() >> 60, attempts) {
+        (0, _) => std::panic::resume_unwind(Box::new("a policy that panics")),
+        (1, _) => Duration::ZERO,
+        (2, _) => Duration::MAX,
+        (chance, attempts) => Duration::from_secs(chance) * attempts.min(100),
+    }
 }
 
 impl World {
@@ -47,11 +63,15 @@ impl World {
             told: BTreeMap::new(),
             open: BTreeMap::new(),
             counts: BTreeMap::new(),
+            cluster_counts: BTreeMap::new(),
             asked: BTreeMap::new(),
             next_stream: 1,
             next_dial: 1,
             cooperates: false,
+            explained: [[0; 2]; 2],
         };
+        let mut chance = Rng::with_seed(seed);
+        world.bench.core.set_random(Random::new(move || chance.u64(..)));
         world.bench.open(NET, 2);
         world
     }
@@ -87,7 +107,38 @@ impl World {
         dial.filter(|_| self.rng.u8(..) < 200).unwrap_or(DialId(self.rng.u64(1..100)))
     }
 
+    /// Two clusters for each net, or one that no net has.
+    fn cluster(&mut self) -> ClusterId {
+        ClusterId::new(self.net(), self.rng.u64(0..12) % 3)
+    }
+
+    /// A command about clusters and who is kept.
+    fn random_keeping(&mut self) -> Command<NodeAddr> {
+        let (addr, net, cluster) = (self.addr(), self.net(), self.cluster());
+        match self.rng.u8(0..20) {
+            0..3 => {
+                let kind = if self.rng.bool() { ClusterKind::Autonomic } else { ClusterKind::Embedded };
+                Command::AssociateCluster { net: cluster.net(), cluster, kind }
+            }
+            3 => Command::DissociateCluster { cluster },
+            4..7 => Command::JoinCluster { cluster, addr },
+            7 => Command::LeaveCluster { cluster, addr },
+            8..10 => Command::AddStaticPeer { cluster, addr },
+            10..12 => Command::RemoveStaticPeer { cluster, addr },
+            12..15 => {
+                let addr = if self.rng.u8(0..3) == 0 { OWN } else { addr };
+                Command::SetRoleMember { cluster, addr, member: self.rng.u8(..) < 150 }
+            }
+            15 | 16 => Command::AddPermanentPeer { net, addr },
+            17 => Command::RemovePermanentPeer { net, addr },
+            _ => Command::AddUplink { addr, stream: self.fresh(), dial: self.dial_of(addr) },
+        }
+    }
+
     fn random_command(&mut self) -> Command<NodeAddr> {
+        if self.rng.u8(0..4) == 0 {
+            return self.random_keeping();
+        }
         let (addr, net) = (self.addr(), self.net());
         match self.rng.u8(0..32) {
             0..5 => Command::CreateLink { addr, net },
@@ -109,20 +160,40 @@ impl World {
             25..27 => Command::DialFailed { addr, dial: self.dial_of(addr), last: self.rng.bool() },
             27 => Command::ResolveFailed { addr },
             28 => Command::SetNetCondition { net, active: self.rng.u8(..) < 170 },
-            29 => match self.rng.u8(0..4) {
+            29 => match self.rng.u8(0..6) {
                 0 => Command::RemoveNet { net },
-                _ => Command::AddNet { net, config: NetConfig::new().min_links(self.rng.u32(0..4)) },
+                1 => Command::ConfigureNet { net, config: self.net_config() },
+                2 => Command::Reconfigure { settings: Box::new(self.settings()) },
+                _ => Command::AddNet { net, config: self.net_config() },
             },
             30 => match self.rng.u8(0..3) {
                 0 => Command::SetCondition { active: false },
                 _ => Command::SetCondition { active: true },
             },
-            _ => match self.rng.u8(0..3) {
+            _ => match self.rng.u8(0..4) {
                 0 => Command::DeleteLink { addr },
+                3 => Command::SetUserData { addr, data: Some(UserData::new(self.rng.u8(..))) },
                 1 => Command::WakeUp,
                 _ => Command::RequestLinks,
             },
         }
+    }
+
+    fn net_config(&mut self) -> NetConfig {
+        NetConfig::new().min_links(self.rng.u32(0..4)).reserved_only(self.rng.u8(0..4) == 0)
+    }
+
+    /// What a host may change: also a retry policy that does wrong.
+    fn settings(&mut self) -> Settings {
+        let seconds = |rng: &mut Rng| Duration::from_secs(rng.u64(1..20));
+        let (base, cap) = (seconds(&mut self.rng), Duration::from_secs(20));
+        let retry = match self.rng.u8(0..3) {
+            0 => RetryPolicy::fixed(base),
+            1 => RetryPolicy::exponential(base, cap),
+            _ => RetryPolicy::custom(wild, cap),
+        };
+        let settings = self.bench.core.settings().clone().retry(retry);
+        settings.max_attempts(self.rng.u32(1..4)).cooling(seconds(&mut self.rng) * 3)
     }
 
     /// Applies a command, and notes what a transport that sends it knows about its streams.
@@ -136,6 +207,7 @@ impl World {
         };
         match command {
             Command::AddStream { addr, stream, direction } => self.opened(stream, addr, direction),
+            Command::AddUplink { addr, stream, .. } => self.opened(stream, addr, Direction::Uplink),
             Command::DeleteStream { stream, .. } => unlist(self, &|id, _| id == stream),
             Command::ReplaceStream { addr, old, new, direction } => {
                 unlist(self, &|id, _| id == old);
@@ -145,7 +217,13 @@ impl World {
             Command::DialFailed { addr, .. } if result == Ok(Outcome::Done) => {
                 unlist(self, &|_, open| open.addr == addr && open.direction == Direction::Uplink);
             }
-            Command::RemoveNet { net } if result.is_ok() => drop(self.counts.remove(&net)),
+            Command::RemoveNet { net } if result.is_ok() => {
+                self.counts.remove(&net);
+                self.cluster_counts.retain(|cluster, _| cluster.net() != net);
+            }
+            Command::DissociateCluster { cluster } if result.is_ok() => {
+                self.cluster_counts.remove(&cluster);
+            }
             _ => {}
         }
         result
@@ -161,8 +239,7 @@ impl World {
         let now = self.bench.now();
         let mut advances = 0;
         while advances == 0 || self.bench.core.next_deadline() <= now {
-            self.bench.core.advance(now);
-            self.bench.check();
+            self.bench.advance();
             advances += 1;
             assert!(advances < 5, "the same is due again and again");
         }
@@ -179,6 +256,9 @@ impl World {
             match effect {
                 Effect::LinkCountChanged { net, uplinks, downlinks } => {
                     self.counts.insert(net, (uplinks, downlinks));
+                }
+                Effect::ClusterCountChanged { cluster, members } => {
+                    self.cluster_counts.insert(cluster, members);
                 }
                 Effect::RequestLinks { net, .. } => drop(self.asked.insert(net, self.bench.now())),
                 _ => {}
@@ -197,6 +277,11 @@ impl World {
             let counts = self.bench.core.counts(net.id());
             let told = self.counts.get(&net.id()).copied().unwrap_or_default();
             assert_eq!((counts.uplinks, counts.downlinks), told, "{}", net.id());
+        }
+        for cluster in self.bench.core.directory().clusters() {
+            let count = self.bench.core.writer.index().0.count(&Group::Cluster(cluster.id()));
+            let told = self.cluster_counts.get(&cluster.id()).copied().unwrap_or_default();
+            assert_eq!(count, told, "{}", cluster.id());
         }
     }
 
@@ -224,7 +309,7 @@ impl World {
                 assert!(dial.0 >= self.next_dial, "dials are delivered in order");
                 self.next_dial = dial.0 + 1;
                 let stream = self.fresh();
-                let _ = self.apply(Command::AddStream { addr, stream, direction: Direction::Uplink });
+                let _ = self.apply(Command::AddUplink { addr, stream, dial });
                 let _ = self.apply(Command::DialConnected { addr, dial });
             }
             Effect::Announce { addr, net, stream } => {
@@ -242,6 +327,54 @@ impl World {
         }
     }
 
+    /// What is not held is dialled when its time has come, and nothing else; and so for the nets.
+    fn check_explanations(&mut self) {
+        let now = self.bench.now();
+        self.collect();
+        let snapshot = self.bench.snapshot();
+        self.collect();
+        let _ = self.bench.apply(Command::WakeUp);
+        let begun = |effect: &Effect<NodeAddr>| match effect {
+            Effect::Resolve { addr } | Effect::Dial { addr, .. } => Some(*addr),
+            _ => None,
+        };
+        let begun: BTreeSet<_> = self.bench.core.effects.iter().filter_map(begun).collect();
+        for addr in (1..=NODES).map(NodeAddr) {
+            let explanation = snapshot.explain(&addr, now);
+            assert_eq!(explanation.is_known(), snapshot.get(&addr).is_some());
+            assert_eq!(explanation.is_known(), !explanation.reasons.is_empty(), "{addr}: {explanation:?}");
+            // What takes too long ends in the same phase, and may be dialled by what that leads to.
+            if explanation.next.is_some_and(|next| next.step == Step::TimeOut && next.at <= now) {
+                continue;
+            }
+            let held = explanation.is_held();
+            assert_eq!(begun.contains(&addr), !held, "{addr}: {explanation:?}");
+            self.explained[0][usize::from(held)] += 1;
+        }
+        self.check_net_explanations(now);
+        self.check();
+    }
+
+    fn check_net_explanations(&mut self, now: Instant) {
+        self.collect();
+        let snapshot = self.bench.snapshot();
+        self.collect();
+        if self.reference {
+            let _ = self.bench.apply(Command::RequestLinks);
+        } else {
+            self.bench.core.advance(now);
+        }
+        let asked: BTreeMap<_, _> = requested(&self.bench.core.effects).into_iter().collect();
+        for net in (1..=NETS).map(NetId) {
+            let explanation = snapshot.explain_net(net, now);
+            let held = !explanation.holds.is_empty();
+            let needed = (!held).then_some(explanation.short_of as u32);
+            assert_eq!(asked.get(&net).copied(), needed, "{net}: {explanation:?}");
+            self.explained[1][usize::from(held)] += 1;
+        }
+        self.collect();
+    }
+
     fn chaos(&mut self, steps: usize) {
         for _ in 0..steps {
             match self.rng.u8(0..10) {
@@ -250,6 +383,7 @@ impl World {
                     let _ = self.apply(command);
                 }
                 7 => self.bench.clock.advance(Duration::from_millis(self.rng.u64(0..9_000))),
+                8 if self.rng.bool() => self.check_explanations(),
                 8 => self.turn(),
                 _ => drop(self.deliver()),
             }
@@ -290,12 +424,18 @@ impl World {
                 let active = self.bench.core.directory().is_net_active(*net);
                 // The reference announces nothing on the peer's stream: one membership has to do.
                 let carried = self.reference && link.state() == LinkState::Disconnected;
-                let enough = link.is_member(*net) || (carried && !link.memberships().is_empty());
+                let enough = link.is_member(*net) || (carried && link.is_active());
                 assert!(!active || enough, "{link:?}");
             }
+            let directory = self.bench.core.directory();
+            let fixed = link.static_clusters().any(|cluster| directory.is_cluster_enabled(cluster));
+            assert!(!fixed || !link.streams().is_empty(), "{link:?}");
         }
         let recent = self.bench.now() - 2 * TICK;
         for net in self.bench.core.directory().nets().iter().filter(|net| net.is_active()) {
+            if net.config().reserved_only {
+                continue;
+            }
             let enough = self.bench.core.counts(net.id()).total() >= net.required() as usize;
             let asked = self.asked.get(&net.id()).is_some_and(|at| *at >= recent);
             assert!(enough || asked, "{}", net.id());
@@ -316,7 +456,7 @@ fn close(streams: &mut BTreeMap<StreamId, Open>, effect: &Effect<NodeAddr>) {
 
 #[allow(clippy::print_stdout)] // The seed is shown by a test that fails.
 fn run(config: &Config, seeds: std::ops::Range<u64>) {
-    let mut members = 0;
+    let (mut members, mut clusters, mut explained) = (0, 0, [0; 4]);
     for seed in seeds {
         println!("seed {seed}");
         let mut world = World::new(config.clone().cooling(Duration::from_secs(60)).max_streams(3), seed);
@@ -326,15 +466,28 @@ fn run(config: &Config, seeds: std::ops::Range<u64>) {
             world.settle();
             world.check_settled();
         }
-        members += world.bench.core.writer.iter().map(|(_, link)| link.memberships().len()).sum::<usize>();
+        for (sum, count) in explained.iter_mut().zip(world.explained.as_flattened()) {
+            *sum += count;
+        }
+        let links = world.bench.core.writer.iter().map(|(_, link)| link);
+        members += links.clone().map(|link| link.memberships().len()).sum::<usize>();
+        clusters += links.map(|link| link.clusters().len()).sum::<usize>();
     }
-    assert!(members > 0, "nothing ran");
+    assert!(members > 0 && clusters > 0, "nothing ran");
+    assert!(explained.iter().all(|count| *count > 100), "{explained:?}");
 }
 
 #[test]
 fn random_commands_break_nothing_and_everything_settles_in_prompt_mode() {
     run(&Config::default(), 0..60);
     run(&Config::default().max_attempts(3), 60..80);
+}
+
+#[test]
+fn random_commands_break_nothing_and_everything_settles_with_unstable_links() {
+    // Short enough that the rest is over when everything has settled.
+    let policy = UnstablePolicy::new().delay(Duration::from_secs(60)).entries(3);
+    run(&Config::default().unstable(policy), 200..240);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use super::*;
 
+/// Scenario 1: request at 5, 15, 25 s; wake-up at 10, 20, 30 s.
 #[test]
 fn ticks_alternate_and_stand_still_while_the_manager_is_off() {
-    // Scenario 1: request at 5, 15, 25 s; wake-up at 10, 20, 30 s.
     let mut bench = Bench::new(Config::reference());
     bench.open(NET, 1);
     bench.create(A, NET).unwrap();
@@ -18,9 +18,9 @@ fn ticks_alternate_and_stand_still_while_the_manager_is_off() {
     assert_eq!(bench.after_seconds(5), []);
 }
 
+/// Scenario 2.
 #[test]
 fn what_is_needed_is_what_the_last_request_phase_counted() {
-    // Scenario 2.
     let mut bench = Bench::new(Config::reference());
     bench.open(NET, 3);
     for (addr, stream) in [(A, 1), (B, 2), (C, 3)] {
@@ -38,9 +38,9 @@ fn what_is_needed_is_what_the_last_request_phase_counted() {
     assert_eq!(bench.snapshot().needed(NET), 0);
 }
 
+/// Scenario 3.
 #[test]
 fn a_link_is_dialled_at_a_wake_up_after_it_was_resolved() {
-    // Scenario 3.
     let mut bench = Bench::reference();
     assert_eq!(bench.create(A, NET), Ok(Outcome::Created));
     assert_eq!(bench.update(A), Ok(Outcome::Done));

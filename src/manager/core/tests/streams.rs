@@ -47,6 +47,27 @@ fn a_stream_of_ours_that_nobody_asked_for_is_closed() {
 }
 
 #[test]
+fn a_late_stream_of_a_cancelled_dial_is_not_taken_for_one_of_the_next() {
+    let mut bench = Bench::new(Config::default().max_attempts(9));
+    bench.open(NET, 0);
+    let old = bench.dial(A, NET);
+    bench.after_seconds(60);
+    bench.after_seconds(20);
+    bench.update(A).unwrap();
+    bench.turn();
+    let new = bench.link(A).dial_id().unwrap();
+    assert_ne!(old, new);
+    let uplink = |stream, dial| Command::AddUplink { addr: A, stream: StreamId(stream), dial };
+    assert_eq!(bench.apply(uplink(1, old)), Ok(Outcome::Stale));
+    assert_eq!(bench.turn(), [Effect::CloseStreams { addr: A, streams: vec![StreamId(1)] }]);
+    assert!(bench.link(A).streams().is_empty());
+    assert_eq!(bench.apply(uplink(2, new)), Ok(Outcome::Done));
+    assert_eq!(bench.apply(uplink(2, new)), Ok(Outcome::Unchanged));
+    assert_eq!(bench.apply(uplink(3, old)), Ok(Outcome::Stale));
+    assert_eq!(bench.link(A).streams().len(), 1);
+}
+
+#[test]
 fn accounting_for_a_dead_stream_joins_nothing_in_either_order() {
     // B11: the deletion overtakes the accounting ...
     let mut bench = Bench::prompt();
@@ -75,9 +96,9 @@ fn accounting_for_a_net_that_is_off_joins_nothing() {
     assert_eq!(bench.snapshot().count(NET), 0);
 }
 
+/// Scenario 10: uplink and downlink at the same time.
 #[test]
 fn the_second_stream_is_spare_and_takes_over() {
-    // Scenario 10: uplink and downlink at the same time.
     let mut bench = Bench::prompt();
     let dial = bench.uplink(A, NET, 1);
     assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Secondary));
@@ -147,9 +168,9 @@ fn a_replacement_names_a_stream_that_the_link_has() {
     assert_eq!(bench.link(A).primary().map(|stream| stream.id), Some(StreamId(2)));
 }
 
+/// Scenario 11, for a net that does not keep the peer.
 #[test]
 fn a_refusal_ends_the_association_and_closes_what_nothing_keeps() {
-    // Scenario 11, for a net that does not keep the peer.
     let mut bench = Bench::prompt();
     bench.open(OTHER, 0);
     bench.uplink(A, NET, 1);

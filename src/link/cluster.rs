@@ -1,0 +1,162 @@
+//! Link clusters: the groups of nodes that belong together in a net.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use super::NetId;
+use crate::sync::StdArc;
+
+/// The identity of a cluster: a net and a service of it, 64 bits each.
+///
+/// Service 0 is the main cluster of the net, which comes and goes with it. All others are associated with a
+/// net by a command; which net that is, is not read from the identity.
+///
+/// # Examples
+/// ```
+/// use switchboard::{ClusterId, NetId};
+///
+/// let consensus = ClusterId::new(NetId(1), 0x101);
+/// assert_eq!((consensus.net(), consensus.service()), (NetId(1), 0x101));
+/// assert!(ClusterId::main(NetId(1)).is_main() && !consensus.is_main());
+/// assert_eq!(consensus.to_string(), "cluster 0000000000000001::0000000000000101");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterId(pub u128);
+
+impl ClusterId {
+    /// The cluster of a service of a net.
+    #[must_use]
+    pub const fn new(net: NetId, service: u64) -> Self {
+        Self((net.0 as u128) << 64 | service as u128)
+    }
+
+    /// The main cluster of a net: who is accounted in the net is a member.
+    #[must_use]
+    pub const fn main(net: NetId) -> Self {
+        Self::new(net, 0)
+    }
+
+    /// The net in the upper half.
+    #[must_use]
+    pub const fn net(self) -> NetId {
+        NetId((self.0 >> 64) as u64)
+    }
+
+    /// The service in the lower half.
+    #[must_use]
+    pub const fn service(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// Whether this is the main cluster of its net.
+    #[must_use]
+    pub const fn is_main(self) -> bool {
+        self.service() == 0
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cluster {:016x}::{:016x}", self.net().0, self.service())
+    }
+}
+
+/// Who says which nodes belong to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ClusterKind {
+    /// The links of the net, which come from its host's candidates.
+    Embedded,
+    /// A list of designated nodes: the role members of the cluster. Where this node is one of them, it keeps a
+    /// link to each of the others.
+    Autonomic,
+}
+
+/// Whether a cluster may have members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClusterStatus {
+    /// Its net is on.
+    Enabled,
+    /// Its net is off: it has no members, and nobody is dialled for it.
+    Disabled,
+}
+
+impl ClusterStatus {
+    pub(crate) fn of_net(active: bool) -> Self {
+        if active { Self::Enabled } else { Self::Disabled }
+    }
+}
+
+/// A cluster that is associated with a net, as one version shows it.
+#[derive(Clone, Debug)]
+pub struct Cluster<A> {
+    pub(crate) id: ClusterId,
+    pub(crate) net: NetId,
+    pub(crate) kind: ClusterKind,
+    pub(crate) status: ClusterStatus,
+    /// Bounded by the configuration. Copied when it changes, which is rare.
+    pub(crate) roles: StdArc<HashSet<A>>,
+}
+
+impl<A> Cluster<A> {
+    /// The identity of the cluster.
+    #[must_use]
+    pub fn id(&self) -> ClusterId {
+        self.id
+    }
+
+    /// The net that it is associated with.
+    #[must_use]
+    pub fn net(&self) -> NetId {
+        self.net
+    }
+
+    /// Who says which nodes belong to it.
+    #[must_use]
+    pub fn kind(&self) -> ClusterKind {
+        self.kind
+    }
+
+    /// Whether it may have members.
+    #[must_use]
+    pub fn status(&self) -> ClusterStatus {
+        self.status
+    }
+
+    /// The designated nodes, this one included where it is one of them, in no particular order. Empty for an
+    /// embedded cluster.
+    #[must_use]
+    pub fn role_members(&self) -> impl ExactSizeIterator<Item = &A> {
+        self.roles.iter()
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.status == ClusterStatus::Enabled
+    }
+}
+
+/// That a node is a static peer of a cluster, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Designation {
+    pub(crate) cluster: ClusterId,
+    /// The host asked for it.
+    pub(crate) asked: bool,
+    /// Both this node and that one have a role in the cluster.
+    pub(crate) role: bool,
+}
+
+/// Who designates a static peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Host,
+    Role,
+}
+
+impl Designation {
+    pub(crate) fn by(&mut self, by: By) -> &mut bool {
+        match by {
+            By::Host => &mut self.asked,
+            By::Role => &mut self.role,
+        }
+    }
+}

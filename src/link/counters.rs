@@ -1,0 +1,174 @@
+//! What changes too often to be part of a version.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::sync::StdArc;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// The traffic of a link, counted by whoever moves it, from any thread.
+///
+/// The counters live outside of the versions: writing them publishes nothing, and every snapshot that has the
+/// link shows the same ones, so what is read is **newer than the version** that it was found through. They
+/// are as old as the record: a link that was forgotten and comes back begins at zero.
+///
+/// Take a clone when a stream begins, and keep it: it stays valid when the link is gone. Clones share the
+/// counters; equal are those that do. All methods are wait-free; each counter is exact by itself, and nothing
+/// is promised about two of them read one after the other.
+///
+/// # Examples
+/// ```
+/// # use switchboard::{Clock, Config, Direction, LinkManager, ManualClock, NodeAddr, StreamId};
+/// # let clock = ManualClock::new();
+/// # let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;
+/// # let addr = NodeAddr(7);
+/// driver.handle().add_stream(addr, StreamId(1), Direction::Downlink)?;
+/// let _ = driver.run_once(clock.now());
+/// let snapshot = driver.links().snapshot();
+/// let link = snapshot.get(&addr).ok_or("no link")?;
+///
+/// let counters = link.counters().clone();
+/// let io = std::thread::spawn(move || counters.add_sent(1500));
+/// io.join().map_err(|_| "the thread panicked")?;
+/// assert_eq!(link.counters().sent(), 1500);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct LinkCounters(StdArc<Cells>);
+
+struct Cells {
+    since: Instant,
+    sent: AtomicU64,
+    received: AtomicU64,
+    /// 0 before the first measurement.
+    round_trip_ns: AtomicU64,
+    /// Nanoseconds from `since` to the last sign of life, plus 1; 0 before the first one.
+    seen_ns: AtomicU64,
+}
+
+impl LinkCounters {
+    pub(crate) fn new(since: Instant) -> Self {
+        let zero = || AtomicU64::new(0);
+        let cells = Cells { since, sent: zero(), received: zero(), round_trip_ns: zero(), seen_ns: zero() };
+        Self(StdArc::new(cells))
+    }
+
+    /// Counts bytes that were sent. Wraps around after 2^64.
+    pub fn add_sent(&self, bytes: u64) {
+        // Relaxed: a plain counter.
+        self.0.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that were received. Wraps around after 2^64.
+    pub fn add_received(&self, bytes: u64) {
+        // Relaxed: a plain counter.
+        self.0.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes the round-trip time that was measured last.
+    pub fn set_round_trip(&self, time: Duration) {
+        let ns = saturated_ns(time).max(1);
+        // Relaxed: a plain figure.
+        self.0.round_trip_ns.store(ns, Ordering::Relaxed);
+    }
+
+    /// Notes a sign of life. One that is older than another is ignored, and none is older than the record.
+    pub fn seen(&self, now: Instant) {
+        let ns = saturated_ns(now.saturating_duration_since(self.0.since)).saturating_add(1);
+        // Relaxed: a plain figure.
+        self.0.seen_ns.fetch_max(ns, Ordering::Relaxed);
+    }
+
+    /// Bytes sent.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        // Relaxed: a plain counter.
+        self.0.sent.load(Ordering::Relaxed)
+    }
+
+    /// Bytes received.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        // Relaxed: a plain counter.
+        self.0.received.load(Ordering::Relaxed)
+    }
+
+    /// The round-trip time that was measured last, to the nanosecond.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        // Relaxed: a plain figure.
+        let ns = self.0.round_trip_ns.load(Ordering::Relaxed);
+        (ns != 0).then(|| Duration::from_nanos(ns))
+    }
+
+    /// The last sign of life.
+    #[must_use]
+    pub fn last_seen(&self) -> Option<Instant> {
+        // Relaxed: a plain figure.
+        let ns = self.0.seen_ns.load(Ordering::Relaxed);
+        self.0.since.checked_add(Duration::from_nanos(ns.checked_sub(1)?))
+    }
+}
+
+fn saturated_ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl PartialEq for LinkCounters {
+    fn eq(&self, other: &Self) -> bool {
+        StdArc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for LinkCounters {}
+
+impl fmt::Debug for LinkCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkCounters")
+            .field("sent", &self.sent())
+            .field("received", &self.received())
+            .field("round_trip", &self.round_trip())
+            .field("last_seen", &self.last_seen())
+            .finish()
+    }
+}
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+
+    #[test]
+    fn counters_start_at_nothing_and_add_up() {
+        let now = ManualClock::new().now();
+        let counters = LinkCounters::new(now);
+        assert_eq!((counters.sent(), counters.received()), (0, 0));
+        assert_eq!((counters.round_trip(), counters.last_seen()), (None, None));
+        let clone = counters.clone();
+        clone.add_sent(3);
+        clone.add_sent(4);
+        clone.add_received(5);
+        clone.set_round_trip(Duration::from_nanos(77));
+        assert_eq!((counters.sent(), counters.received()), (7, 5));
+        assert_eq!(counters.round_trip(), Some(Duration::from_nanos(77)));
+        clone.set_round_trip(Duration::ZERO);
+        assert_eq!(counters.round_trip(), Some(Duration::from_nanos(1)), "measured, if next to nothing");
+        assert_eq!(clone, counters);
+        assert_ne!(LinkCounters::new(now), counters);
+    }
+
+    #[test]
+    fn the_last_sign_of_life_never_goes_back() {
+        let clock = ManualClock::new();
+        let early = clock.now();
+        clock.advance(Duration::from_secs(1));
+        let since = clock.now();
+        let counters = LinkCounters::new(since);
+        counters.seen(early);
+        assert_eq!(counters.last_seen(), Some(since), "not before the record");
+        let late = since + Duration::from_nanos(5);
+        counters.seen(late);
+        counters.seen(since);
+        assert_eq!(counters.last_seen(), Some(late));
+    }
+}

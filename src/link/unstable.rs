@@ -1,0 +1,71 @@
+//! Links that connect and drop, again and again.
+
+use std::time::{Duration, Instant};
+
+/// What counts as an unstable link, and what becomes of it.
+///
+/// A connection of this node that is lost within the [threshold](Self::threshold) of being made, with no
+/// other stream to carry the link, is a quick drop. At the [limit](Self::limit) the link is unstable: its nets
+/// let it go and put it on their hot lists, and what keeps it all the same (a permanent or static peer) is
+/// not dialled for the [delay](Self::delay).
+///
+/// A physical drop counts once, however many reports tell of it, and once per link, however many nets it
+/// serves. A connection that lasts takes the count back to zero, and so does the delay since the last drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct UnstablePolicy {
+    pub(crate) threshold: Duration,
+    pub(crate) limit: u32,
+    pub(crate) delay: Duration,
+    pub(crate) entries: usize,
+}
+
+impl UnstablePolicy {
+    /// 2 drops within 120 s of connecting each; 900 s of rest; 1,024 nodes remembered.
+    pub fn new() -> Self {
+        Self {
+            threshold: Duration::from_secs(120),
+            limit: 2,
+            delay: Duration::from_secs(900),
+            entries: 1_024,
+        }
+    }
+
+    /// A connection that lasts shorter than this drops quickly.
+    pub fn threshold(mut self, lifetime: Duration) -> Self {
+        self.threshold = lifetime;
+        self
+    }
+
+    /// Quick drops in a row that make a link unstable.
+    pub fn limit(mut self, drops: u32) -> Self {
+        self.limit = drops;
+        self
+    }
+
+    /// How long an unstable link rests, and how long after the last one the drops of a node are remembered.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Nodes whose drops are remembered at most: beyond it the ones that would be forgotten first go.
+    pub fn entries(mut self, nodes: usize) -> Self {
+        self.entries = nodes;
+        self
+    }
+}
+
+impl Default for UnstablePolicy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The quick drops of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QuickDrops {
+    pub(crate) count: u32,
+    /// Still remembered at this instant, forgotten after it.
+    pub(crate) until: Instant,
+}

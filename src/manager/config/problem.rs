@@ -1,0 +1,105 @@
+//! Settings that cannot work.
+
+use std::fmt;
+
+/// One setting that cannot work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConfigProblem {
+    /// `tick` is zero.
+    TickZero,
+    /// `max_attempts` is zero.
+    MaxAttemptsZero,
+    /// `dial_timeout` is zero.
+    DialTimeoutZero,
+    /// The delay of [`RetryPolicy::Fixed`](crate::RetryPolicy::Fixed) is zero.
+    RetryDelayZero,
+    /// The base of [`RetryPolicy::Exponential`](crate::RetryPolicy::Exponential) is zero.
+    RetryBaseZero,
+    /// The cap of a custom retry policy is zero.
+    RetryCapZero,
+    /// The cap of [`RetryPolicy::Exponential`](crate::RetryPolicy::Exponential) is below its base.
+    RetryCapBelowBase,
+    /// `max_links` is zero.
+    MaxLinksZero,
+    /// `max_nets` is zero.
+    MaxNetsZero,
+    /// `max_streams` is zero.
+    MaxStreamsZero,
+    /// `max_hot` is zero.
+    MaxHotZero,
+    /// `max_clusters` is zero.
+    MaxClustersZero,
+    /// `max_roles` is zero.
+    MaxRolesZero,
+    /// `max_permanent` is zero.
+    MaxPermanentZero,
+    /// The threshold of the [`UnstablePolicy`](crate::UnstablePolicy) is zero.
+    UnstableThresholdZero,
+    /// The limit of the [`UnstablePolicy`](crate::UnstablePolicy) is zero.
+    UnstableLimitZero,
+    /// The delay of the [`UnstablePolicy`](crate::UnstablePolicy) is zero.
+    UnstableDelayZero,
+    /// The [`UnstablePolicy`](crate::UnstablePolicy) remembers no node at all.
+    UnstableEntriesZero,
+    /// `name` contains a NUL byte.
+    NameNul,
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TickZero => "tick: must be longer than zero",
+            Self::MaxAttemptsZero => "max_attempts: must be at least 1",
+            Self::DialTimeoutZero => "dial_timeout: must be longer than zero",
+            Self::RetryDelayZero => "retry: the delay must be longer than zero",
+            Self::RetryBaseZero => "retry: the base must be longer than zero",
+            Self::RetryCapZero => "retry: the cap must be longer than zero",
+            Self::RetryCapBelowBase => "retry: the cap must not be below the base",
+            Self::MaxLinksZero => "max_links: must be at least 1",
+            Self::MaxNetsZero => "max_nets: must be at least 1",
+            Self::MaxStreamsZero => "max_streams: must be at least 1",
+            Self::MaxHotZero => "max_hot: must be at least 1",
+            Self::MaxClustersZero => "max_clusters: must be at least 1",
+            Self::MaxRolesZero => "max_roles: must be at least 1",
+            Self::MaxPermanentZero => "max_permanent: must be at least 1",
+            Self::UnstableThresholdZero => "unstable: the threshold must be longer than zero",
+            Self::UnstableLimitZero => "unstable: the limit must be at least 1",
+            Self::UnstableDelayZero => "unstable: the delay must be longer than zero",
+            Self::UnstableEntriesZero => "unstable: the entries must be at least 1",
+            Self::NameNul => "name: a thread name cannot contain a NUL byte",
+        })
+    }
+}
+
+/// Settings that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigError {
+    problems: Vec<ConfigProblem>,
+}
+
+impl ConfigError {
+    pub(super) fn unless_empty(problems: Vec<ConfigProblem>) -> Result<(), Self> {
+        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
+    }
+
+    /// Every setting that cannot work, at least one.
+    #[must_use]
+    pub fn problems(&self) -> &[ConfigProblem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid configuration: ")?;
+        for (index, problem) in self.problems.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "; " };
+            write!(f, "{comma}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,233 @@
+//! Clusters and static peers.
+
+use std::time::Instant;
+
+use super::{Applying, Core};
+use crate::link::{Addr, By, Cluster, ClusterId, ClusterKind, ClusterStatus, Link, NetId};
+use crate::manager::command::{CommandError, Outcome};
+use crate::manager::directory::Group;
+use crate::sync::StdArc;
+
+impl<A: Addr> Core<A> {
+    pub(super) fn associate_cluster(
+        &mut self,
+        net: NetId,
+        cluster: ClusterId,
+        kind: ClusterKind,
+    ) -> Applying {
+        let directory = self.directory();
+        let Some(status) = directory.net(net) else { return Err(CommandError::UnknownNet(net)) };
+        if cluster.is_main() {
+            return Err(CommandError::MainCluster(cluster));
+        }
+        if directory.cluster(cluster).is_some() {
+            return Err(CommandError::ClusterExists(cluster));
+        }
+        let limit = self.settings().max_clusters;
+        if directory.clusters().len() >= limit {
+            return Err(CommandError::LimitReached { of: "clusters", limit });
+        }
+        let status = ClusterStatus::of_net(status.is_active());
+        let roles = StdArc::default();
+        self.directory_mut().add_cluster(Cluster { id: cluster, net, kind, status, roles });
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn dissociate_cluster(&mut self, cluster: ClusterId) -> Applying {
+        self.check_cluster(cluster)?;
+        self.journal_directory();
+        for addr in self.addresses(&[Group::Cluster(cluster), Group::Static(cluster)]) {
+            let Some(mut link) = self.checkout(&addr) else { continue };
+            link.leave_cluster(cluster);
+            link.designations.retain(|designation| designation.cluster != cluster);
+            self.settle(link);
+        }
+        self.directory_mut().remove_cluster(cluster);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn join_cluster(&mut self, cluster: ClusterId, addr: &A) -> Applying {
+        if !self.check_cluster(cluster)?.is_enabled() {
+            return Err(CommandError::ClusterDisabled(cluster));
+        }
+        let mut link = self.checkout(addr).ok_or(CommandError::UnknownLink)?;
+        if link.primary().is_none() {
+            return Err(CommandError::NotConnected);
+        }
+        let joined = link.join_cluster(cluster);
+        self.settle(link);
+        Ok(if joined { Outcome::Done } else { Outcome::Unchanged })
+    }
+
+    pub(super) fn leave_cluster(&mut self, cluster: ClusterId, addr: &A) -> Applying {
+        self.check_cluster(cluster)?;
+        let mut link = self.checkout(addr).ok_or(CommandError::UnknownLink)?;
+        let left = link.leave_cluster(cluster);
+        self.settle(link);
+        Ok(if left { Outcome::Done } else { Outcome::Unchanged })
+    }
+
+    pub(super) fn add_static_peer(&mut self, cluster: ClusterId, addr: A, now: Instant) -> Applying {
+        self.check_addr(&addr)?;
+        self.check_cluster(cluster)?;
+        self.designate(addr, cluster, By::Host, now)
+    }
+
+    pub(super) fn remove_static_peer(&mut self, cluster: ClusterId, addr: &A) -> Applying {
+        self.check_cluster(cluster)?;
+        Ok(self.undesignate(addr, cluster, By::Host))
+    }
+
+    /// Notes a role, and replays what follows from it: static peers come and go while this node has a role.
+    pub(super) fn set_role_member(
+        &mut self,
+        cluster: ClusterId,
+        addr: A,
+        member: bool,
+        now: Instant,
+    ) -> Applying {
+        if addr.is_blank() {
+            return Err(CommandError::BlankAddr);
+        }
+        let found = self.check_cluster(cluster)?;
+        if found.kind() != ClusterKind::Autonomic {
+            return Err(CommandError::NotAutonomic(cluster));
+        }
+        let roles = found.roles.clone();
+        if roles.contains(&addr) == member {
+            return Ok(Outcome::Unchanged);
+        }
+        let limit = self.settings().max_roles;
+        if member && roles.len() >= limit {
+            return Err(CommandError::LimitReached { of: "role members", limit });
+        }
+        let is_own = self.own.as_ref() == Some(&addr);
+        if is_own && member {
+            self.check_room_for(roles.iter())?;
+        }
+        self.journal_directory();
+        if is_own {
+            for other in roles.iter() {
+                if member {
+                    self.designate(other.clone(), cluster, By::Role, now)?;
+                } else if *other != addr {
+                    self.undesignate(other, cluster, By::Role);
+                }
+            }
+        } else if self.own.as_ref().is_some_and(|own| roles.contains(own)) {
+            if member {
+                self.designate(addr.clone(), cluster, By::Role, now)?;
+            } else {
+                self.undesignate(&addr, cluster, By::Role);
+            }
+        }
+        drop(roles);
+        if let Some(found) = self.directory_mut().cluster_mut(cluster) {
+            let roles = StdArc::make_mut(&mut found.roles);
+            if member {
+                roles.insert(addr);
+            } else {
+                roles.remove(&addr);
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Enables or disables the clusters of a net that goes on or off. The members of the net itself have been
+    /// or will be looked after by the caller.
+    pub(super) fn switch_clusters(&mut self, net: NetId, active: bool) {
+        self.directory_mut().set_cluster_status(net, ClusterStatus::of_net(active));
+        let clusters: Vec<_> = self.directory().clusters_of(net).map(Cluster::id).collect();
+        let groups: Vec<_> =
+            clusters.into_iter().flat_map(|id| [Group::Cluster(id), Group::Static(id)]).collect();
+        for addr in self.addresses(&groups) {
+            let Some(mut link) = self.checkout(&addr) else { continue };
+            if active {
+                self.join_static(&mut link);
+            } else {
+                let directory = self.directory();
+                link.clusters.retain(|cluster| directory.is_cluster_enabled(*cluster));
+            }
+            self.settle(link);
+            self.plan(&addr);
+        }
+    }
+
+    pub(super) fn dissociate_clusters_of(&mut self, net: NetId) -> Applying {
+        let clusters: Vec<_> = self.directory().clusters_of(net).map(Cluster::id).collect();
+        for cluster in clusters {
+            self.dissociate_cluster(cluster)?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// A link with a stream joins the enabled clusters of which it is a static peer.
+    pub(super) fn join_static(&self, link: &mut Link<A>) {
+        if link.primary().is_none() {
+            return;
+        }
+        for index in 0..link.designations.len() {
+            let cluster = link.designations[index].cluster;
+            if self.directory().is_cluster_enabled(cluster) {
+                link.join_cluster(cluster);
+            }
+        }
+    }
+
+    /// As [`join_static`](Self::join_static), for the clusters of one net.
+    pub(super) fn join_static_of(&self, link: &mut Link<A>, net: NetId) {
+        for index in 0..link.designations.len() {
+            let cluster = link.designations[index].cluster;
+            if self.directory().cluster(cluster).is_some_and(|found| found.is_enabled() && found.net() == net)
+            {
+                link.join_cluster(cluster);
+            }
+        }
+    }
+
+    /// Leaves the main cluster of a net and all others of it.
+    pub(super) fn leave_net(&self, link: &mut Link<A>, net: NetId) {
+        let directory = self.directory();
+        link.leave(net);
+        link.clusters.retain(|cluster| directory.cluster(*cluster).is_some_and(|found| found.net() != net));
+    }
+
+    /// That there is room for records of those addresses that have none.
+    pub(super) fn check_room_for<'a>(&self, addrs: impl Iterator<Item = &'a A>) -> Result<(), CommandError> {
+        let new = addrs.filter(|addr| self.writer.get(*addr).is_none()).count();
+        let limit = self.settings().max_links;
+        if self.writer.len() + new > limit {
+            return Err(CommandError::LimitReached { of: "links", limit });
+        }
+        Ok(())
+    }
+
+    fn check_cluster(&self, cluster: ClusterId) -> Result<&Cluster<A>, CommandError> {
+        if cluster.is_main() {
+            return Err(CommandError::MainCluster(cluster));
+        }
+        self.directory().cluster(cluster).ok_or(CommandError::UnknownCluster(cluster))
+    }
+
+    fn designate(&mut self, addr: A, cluster: ClusterId, by: By, now: Instant) -> Applying {
+        let (mut link, _) = self.checkout_or_new(addr, now)?;
+        if !link.designate(cluster, by) {
+            return Ok(Outcome::Unchanged);
+        }
+        link.dialable = true;
+        if self.directory().is_cluster_enabled(cluster) && link.primary().is_some() {
+            link.join_cluster(cluster);
+        }
+        self.settle(link);
+        Ok(Outcome::Done)
+    }
+
+    fn undesignate(&mut self, addr: &A, cluster: ClusterId, by: By) -> Outcome {
+        let Some(mut link) = self.checkout(addr) else { return Outcome::Unchanged };
+        if !link.undesignate(cluster, by) {
+            return Outcome::Unchanged;
+        }
+        self.settle(link);
+        Outcome::Done
+    }
+}

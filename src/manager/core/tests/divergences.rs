@@ -1,0 +1,137 @@
+//! Where this crate does better than the reference: each test says what the reference does.
+//!
+//! | defect of the reference | test |
+//! |---|---|
+//! | B7, B9, B12: unlocked maps | none: one owner, which the compiler keeps |
+//! | B13: a flag that is never cleared | `a_link_that_broke_once_is_closed_like_any_other` |
+//! | B14: counters that drift | `invariants`, in every test and after every random command |
+//! | B15: ESTABLISHED after a break | `failures::a_broken_uplink_connects_again_under_the_same_dial` |
+//! | B16: errors handled only with a callback | `a_break_is_handled_whoever_listens` |
+//! | B17: loopback not recognized | `link::addr`: `the_policy_refuses_what_cannot_be_dialled` |
+//! | B18: static twice, removed once | `a_static_peer_is_static_once` |
+//! | B19: a downlink never becomes dialable | `a_downlink_that_becomes_static_joins_at_once_and_is_dialled_later` |
+//! | B21: refused creates on the hot list | `refused_creates_and_lasting_peers_are_not_hot` |
+//! | B22: refused endpoints without back-off | `prompt::an_answer_that_cannot_be_used_counts_as_an_attempt_and_backs_off` |
+//! | B24: "already associated" is an error | `commands::creating_twice_is_an_outcome_and_not_an_error` |
+//! | B25: downlinks satisfy the minimum | `prompt::downlinks_count_unless_the_net_says_otherwise` |
+//! | B26: net off cuts other nets | `nets::a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest`, `a_net_that_goes_off_leaves_a_link_to_the_cluster_of_another` |
+//! | timers only every 10 s | `prompt`, beside `reference` |
+//! | unstable links counted per net and report | `unstable` |
+//! | a dial that starts before the delay is over | `a_delay_that_begins_while_an_endpoint_is_asked_for_is_waited_for` |
+
+use super::*;
+
+/// Reference: `stream_is_destroyed` is set by the first outage and never cleared, so that every later deletion
+/// that preserves the record leaves the sockets open.
+#[test]
+fn a_link_that_broke_once_is_closed_like_any_other() {
+    let mut bench = Bench::prompt();
+    bench.associate(NET, CLUSTER);
+    bench.fix(CLUSTER, A).unwrap();
+    let dial = bench.uplink(A, NET, 1);
+    bench.unstream(A, 1).unwrap();
+    bench.done_stream(A, 2, Direction::Uplink);
+    bench.connected(A, dial).unwrap();
+    bench.stream(A, 3, Direction::Downlink).unwrap();
+    bench.turn();
+    bench.done(Command::DeleteLink { addr: A });
+    let effects = bench.turn();
+    assert!(effects.contains(&Effect::CloseDialer { addr: A }), "{effects:?}");
+    assert!(effects.contains(&Effect::CloseStreams { addr: A, streams: vec![StreamId(3)] }), "{effects:?}");
+    assert!(bench.link(A).streams().is_empty());
+}
+
+/// Reference: without an error callback a broken uplink stays in its clusters. Here the reports alone change
+/// the state; nobody needs to take the effects.
+#[test]
+fn a_break_is_handled_whoever_listens() {
+    let mut bench = Bench::prompt();
+    bench.associate(NET, CLUSTER);
+    let dial = bench.uplink(A, NET, 1);
+    bench.join(CLUSTER, A).unwrap();
+    bench.failed(A, dial, false).unwrap();
+    let snapshot = bench.snapshot();
+    assert_eq!((snapshot.count(NET), snapshot.cluster_count(CLUSTER)), (0, 0));
+}
+
+/// Reference: the list of static clusters takes the same one twice, and one removal leaves the other behind.
+#[test]
+fn a_static_peer_is_static_once() {
+    let mut bench = Bench::prompt();
+    bench.associate(NET, CLUSTER);
+    assert_eq!(bench.fix(CLUSTER, A), Ok(Outcome::Done));
+    assert_eq!(bench.fix(CLUSTER, A), Ok(Outcome::Unchanged));
+    // The replay of roles finds it, too.
+    bench.role(CLUSTER, A, true).unwrap();
+    bench.role(CLUSTER, OWN, true).unwrap();
+    assert!(bench.link(A).static_clusters().eq([CLUSTER]));
+    assert_eq!(bench.snapshot().static_count(CLUSTER), 1);
+    bench.role(CLUSTER, A, false).unwrap();
+    bench.done(Command::RemoveStaticPeer { cluster: CLUSTER, addr: A });
+    assert!(!bench.has(A));
+}
+
+/// Reference: a pure downlink that becomes a static peer gets no client and does not join; when the downlink
+/// dies, the record stays for good and is never dialled.
+#[test]
+fn a_downlink_that_becomes_static_joins_at_once_and_is_dialled_later() {
+    let mut bench = Bench::prompt();
+    bench.associate(NET, CLUSTER);
+    bench.done_stream(A, 1, Direction::Downlink);
+    assert!(!bench.link(A).is_dialable());
+    bench.fix(CLUSTER, A).unwrap();
+    let link = bench.link(A);
+    assert!(link.is_dialable() && link.is_cluster_member(CLUSTER));
+    assert_eq!(bench.snapshot().cluster_count(CLUSTER), 1);
+    assert_eq!(resolved(&bench.turn()), []);
+    bench.unstream(A, 1).unwrap();
+    assert_eq!(resolved(&bench.turn()), [A]);
+}
+
+/// Reference: `link_create` writes the hot list whatever becomes of it, for static and permanent peers too.
+#[test]
+fn refused_creates_and_lasting_peers_are_not_hot() {
+    let mut bench = Bench::prompt();
+    bench.associate(NET, CLUSTER);
+    assert_eq!(bench.create(OWN, NET), Err(CommandError::OwnAddr));
+    assert_eq!(bench.create(A, OTHER), Err(CommandError::UnknownNet(OTHER)));
+    bench.fix(CLUSTER, B).unwrap();
+    bench.keep(NET, C).unwrap();
+    let now = bench.now();
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.ignored(NET, now).count() + snapshot.ignored(OTHER, now).count(), 0);
+}
+
+/// Reference: a link whose last net goes off is closed, although it is a member of another net's cluster.
+#[test]
+fn a_net_that_goes_off_leaves_a_link_to_the_cluster_of_another() {
+    let mut bench = Bench::prompt();
+    bench.open(OTHER, 0);
+    bench.associate(OTHER, FOREIGN);
+    bench.uplink(A, NET, 1);
+    bench.fix(FOREIGN, B).unwrap();
+    bench.uplink(B, NET, 2);
+    bench.join(FOREIGN, A).unwrap();
+    bench.turn();
+    bench.switch(NET, false);
+    for addr in [A, B] {
+        let link = bench.link(addr);
+        assert_eq!((link.clusters(), link.state()), (&[FOREIGN][..], LinkState::Established));
+    }
+    assert_eq!(bench.turn(), [Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 0 }]);
+}
+
+/// Reference: the delay is looked at when the endpoint is asked for, and not when the answer comes.
+#[test]
+fn a_delay_that_begins_while_an_endpoint_is_asked_for_is_waited_for() {
+    let mut bench = Bench::prompt();
+    bench.keep(NET, A).unwrap();
+    assert_eq!(resolved(&bench.turn()), [A]);
+    bench.done_stream(A, 1, Direction::Downlink);
+    bench.account(NET, A, 1, false).unwrap();
+    bench.unstream(A, 1).unwrap();
+    bench.update(A).unwrap();
+    assert_eq!(dialled(&bench.turn()), []);
+    assert_eq!(dialled(&bench.after_seconds(19)), []);
+    assert_eq!(dialled(&bench.after_seconds(1)), [A]);
+}

@@ -1,0 +1,143 @@
+//! Why things are as they are.
+
+use super::*;
+use crate::manager::explain::{Explanation, Hold, Ignored, NextStep, Reason, RequestHold, Step};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn explain(bench: &mut Bench, addr: NodeAddr) -> Explanation {
+    let now = bench.now();
+    bench.snapshot().explain(&addr, now)
+}
+
+fn next(step: Step, at: Instant) -> Option<NextStep> {
+    Some(NextStep { step, at })
+}
+
+#[test]
+fn nobody_knows_an_unknown_address() {
+    let mut bench = Bench::prompt();
+    let explanation = explain(&mut bench, A);
+    assert!(explanation.is_held() && !explanation.is_known());
+    assert_eq!((explanation.holds, explanation.next), (vec![Hold::NoLink], None));
+    assert!(explanation.reasons.is_empty() && explanation.ignored.is_empty());
+}
+
+#[test]
+fn the_life_of_an_uplink_is_explained_step_by_step() {
+    let mut bench = Bench::new(Config::default().max_attempts(100));
+    bench.done(Command::AddNet { net: NET, config: NetConfig::new().min_links(0) });
+    bench.create(A, NET).unwrap();
+    let hot = vec![Ignored { net: NET, until: bench.now() + 900 * SECOND }];
+    let explanation = explain(&mut bench, A);
+    assert_eq!(explanation.reasons, [Reason::WantedBy(NET)]);
+    assert_eq!(explanation.holds, [Hold::NetInactive(NET)]);
+    assert_eq!((explanation.ignored, explanation.next), (hot.clone(), None));
+
+    bench.done(Command::SetNetCondition { net: NET, active: true });
+    let explanation = explain(&mut bench, A);
+    assert!(explanation.is_known() && !explanation.is_held());
+    assert_eq!(explanation.next, next(Step::Resolve, bench.now()));
+
+    bench.turn();
+    let explanation = explain(&mut bench, A);
+    assert_eq!(explanation.holds, [Hold::Resolving]);
+    assert_eq!(explanation.next, next(Step::TimeOut, bench.now() + 60 * SECOND));
+
+    bench.update(A).unwrap();
+    assert_eq!(explain(&mut bench, A).holds, [Hold::Busy(LinkState::Connecting)]);
+    let dial = bench.link(A).dial_id().expect("a dial");
+    bench.failed(A, dial, true).unwrap();
+    let until = bench.now() + 20 * SECOND;
+    let explanation = explain(&mut bench, A);
+    assert_eq!(explanation.holds, [Hold::Delay { until }]);
+    assert_eq!(explanation.next, next(Step::Resolve, until));
+    assert!(!bench.snapshot().explain(&A, until).is_held(), "seen from then");
+
+    bench.update(A).unwrap();
+    assert_eq!(explain(&mut bench, A).next, next(Step::Dial, until), "the endpoint is known");
+    bench.after_seconds(20);
+    let dial = bench.link(A).dial_id().expect("a dial");
+    bench.connected(A, dial).unwrap();
+    bench.done_stream(A, 1, Direction::Uplink);
+    let explanation = explain(&mut bench, A);
+    assert_eq!(explanation.holds, [Hold::Busy(LinkState::Established), Hold::Connected]);
+    assert_eq!(explanation.next, next(Step::Announce, bench.now() + 20 * SECOND), "once more");
+    bench.account(NET, A, 1, true).unwrap();
+    let explanation = explain(&mut bench, A);
+    assert_eq!(explanation.reasons, [Reason::WantedBy(NET), Reason::MemberOf(NET)]);
+    assert_eq!((explanation.ignored, explanation.next), (hot, None));
+}
+
+#[test]
+fn a_downlink_is_kept_by_its_streams_and_memberships() {
+    let mut bench = Bench::prompt();
+    bench.done_stream(A, 1, Direction::Downlink);
+    bench.stream(A, 2, Direction::Downlink).unwrap();
+    bench.account(NET, A, 1, true).unwrap();
+    let explanation = explain(&mut bench, A);
+    let streams = [Reason::Downlink(StreamId(1)), Reason::Downlink(StreamId(2))];
+    assert_eq!(explanation.reasons, [&[Reason::MemberOf(NET)], &streams[..]].concat());
+    assert_eq!(explanation.holds, [Hold::PureDownlink, Hold::Connected, Hold::Unwanted]);
+    assert_eq!(explanation.next, None);
+}
+
+#[test]
+fn an_inactive_manager_holds_everything() {
+    let mut bench = Bench::prompt();
+    bench.create(A, NET).unwrap();
+    bench.done(Command::SetCondition { active: false });
+    assert_eq!(explain(&mut bench, A).holds, [Hold::ManagerInactive]);
+    let now = bench.now();
+    assert!(bench.snapshot().explain_net(NET, now).holds.contains(&RequestHold::ManagerInactive));
+}
+
+#[test]
+fn the_ignored_time_ends_with_the_cooling() {
+    let mut bench = Bench::prompt();
+    bench.create(A, NET).unwrap();
+    let until = bench.now() + 900 * SECOND;
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.explain(&A, until).ignored, [Ignored { net: NET, until }]);
+    assert_eq!(snapshot.explain(&A, until + Duration::from_nanos(1)).ignored, []);
+}
+
+#[test]
+fn the_reference_dials_strictly_after_the_delay_and_for_inactive_nets_too() {
+    let mut bench = Bench::new(Config::reference().max_attempts(100));
+    bench.done(Command::AddNet { net: NET, config: NetConfig::new().min_links(0) });
+    bench.create(A, NET).unwrap();
+    assert!(!explain(&mut bench, A).is_held());
+    bench.apply(Command::WakeUp).unwrap();
+    bench.update(A).unwrap();
+    let dial = bench.link(A).dial_id().expect("a dial");
+    bench.failed(A, dial, true).unwrap();
+    let until = bench.now() + 20 * SECOND;
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.explain(&A, until).holds, [Hold::Delay { until }]);
+    assert!(!snapshot.explain(&A, until + Duration::from_nanos(1)).is_held());
+}
+
+#[test]
+fn a_net_says_what_it_is_short_of_and_when_it_asks() {
+    let mut bench = Bench::prompt();
+    let explain = |bench: &mut Bench, net| {
+        let now = bench.now();
+        bench.snapshot().explain_net(net, now)
+    };
+    let unknown = explain(&mut bench, OTHER);
+    assert_eq!((unknown.short_of, unknown.holds), (0, vec![RequestHold::UnknownNet]));
+    assert_eq!(explain(&mut bench, NET).holds, [RequestHold::Enough]);
+
+    let config = NetConfig::new().min_links(2);
+    bench.done(Command::AddNet { net: OTHER, config });
+    let off = explain(&mut bench, OTHER);
+    assert_eq!((off.short_of, off.holds, off.next_request), (2, vec![RequestHold::NetInactive], None));
+    bench.done(Command::SetNetCondition { net: OTHER, active: true });
+    let on = explain(&mut bench, OTHER);
+    assert_eq!((on.short_of, on.holds, on.next_request), (2, vec![], Some(bench.now())));
+    assert_eq!(requested(&bench.turn()), [(OTHER, 2)]);
+    let asked = explain(&mut bench, OTHER);
+    let until = bench.now() + 5 * SECOND;
+    assert_eq!((asked.holds, asked.next_request), (vec![RequestHold::Delay { until }], Some(until)));
+}

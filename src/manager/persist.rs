@@ -1,0 +1,211 @@
+//! What outlives a manager: taking it out of a version, and beginning with it again.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+#[cfg(feature = "serde")]
+use serde::{Deserialize, Serialize};
+
+use super::Builder;
+use super::query::LinksSnapshot;
+use crate::link::{Addr, Link, NetConfig, NetId, NetStatus, later};
+
+mod check;
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests;
+
+pub use check::ImportError;
+
+/// What a manager remembers across a restart: nets with what they ask for and whether they are on, the links
+/// that they want with endpoints and retry state, and the ignored addresses.
+///
+/// Streams, memberships and dials are not part of it: they end with the process. Nor are the settings, and
+/// what the user attached. Points in time are wall-clock times, in milliseconds since 1970, rounded up.
+///
+/// With the feature `serde` it has a serialized form, which carries a format number: a manager that does not
+/// know the format refuses it. Two exports are equal whatever the order of their links.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(feature = "serde")] {
+/// use std::time::SystemTime;
+/// use switchboard::{Clock, Config, Export, LinkManager, ManualClock, NetConfig, NetId, NodeAddr};
+///
+/// let clock = ManualClock::new();
+/// let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;
+/// driver.handle().add_net(NetId(1), NetConfig::new())?;
+/// driver.handle().create_link(NodeAddr(7), NetId(1))?;
+/// let _ = driver.run_once(clock.now());
+/// let export = driver.links().snapshot().export(clock.now(), SystemTime::now());
+/// let json = serde_json::to_string(&export)?;
+/// drop(driver);
+///
+/// let export: Export<NodeAddr> = serde_json::from_str(&json)?;
+/// let driver = LinkManager::builder(Config::default()).import(export, SystemTime::now())?.build()?;
+/// assert!(driver.links().snapshot().contains(&NodeAddr(7), NetId(1)));
+/// # }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Export<A> {
+    format: u32,
+    pub(super) active: bool,
+    pub(super) nets: Vec<SavedNet<A>>,
+    pub(super) links: Vec<SavedLink<A>>,
+}
+
+/// A managed net.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub(super) struct SavedNet<A> {
+    pub(super) id: NetId,
+    min_links: u32,
+    count_downlinks: bool,
+    pub(super) active: bool,
+    pub(super) ignored: Vec<SavedHot<A>>,
+}
+
+/// An address that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub(super) struct SavedHot<A> {
+    pub(super) addr: A,
+    pub(super) until: WallTime,
+}
+
+/// A link that some net wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub(super) struct SavedLink<A> {
+    pub(super) addr: A,
+    pub(super) nets: Vec<NetId>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) attempts: u32,
+    pub(super) failures: u32,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(super) next_attempt: Option<WallTime>,
+}
+
+/// Milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(transparent))]
+pub(super) struct WallTime(u64);
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Anchor {
+    now: Instant,
+    /// Since 1970; a clock that shows an earlier time is taken to show that one.
+    wall: Duration,
+}
+
+impl Anchor {
+    pub(super) fn new(now: Instant, wall: SystemTime) -> Self {
+        Self { now, wall: wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() }
+    }
+
+    /// Rounded up: nothing becomes due before its time.
+    fn save(self, at: Instant) -> WallTime {
+        let at = self.wall.saturating_add(at.saturating_duration_since(self.now));
+        WallTime(u64::try_from(at.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
+    }
+
+    /// `None` when the time has passed. A clock that was set back, or a time that was never planned, waits for
+    /// `longest` at most.
+    pub(super) fn restore(self, at: WallTime, longest: Duration) -> Option<Instant> {
+        let left = Duration::from_millis(at.0).checked_sub(self.wall)?;
+        Some(later(self.now, left.min(longest)))
+    }
+}
+
+impl<A: Addr> SavedNet<A> {
+    fn new(net: &NetStatus<A>, anchor: Anchor) -> Self {
+        let hot = net.hot.iter().filter(|entry| entry.until >= anchor.now);
+        let ignored = hot.map(|entry| SavedHot { addr: entry.addr.clone(), until: anchor.save(entry.until) });
+        let NetConfig { min_links, count_downlinks, .. } = net.config();
+        Self { id: net.id(), min_links, count_downlinks, active: net.is_active(), ignored: ignored.collect() }
+    }
+
+    pub(super) fn config(&self) -> NetConfig {
+        NetConfig::new().min_links(self.min_links).count_downlinks(self.count_downlinks)
+    }
+}
+
+impl<A: Addr> SavedLink<A> {
+    /// `None` for a link that nobody but its streams keeps.
+    fn new(link: &Link<A>, anchor: Anchor) -> Option<Self> {
+        let planned = link.not_before.filter(|at| *at >= anchor.now);
+        (!link.nets.is_empty()).then(|| Self {
+            addr: link.addr.clone(),
+            nets: link.nets.clone(),
+            endpoint: link.endpoint,
+            attempts: link.attempts,
+            failures: link.failures,
+            next_attempt: planned.map(|at| anchor.save(at)),
+        })
+    }
+}
+
+impl<A> Export<A> {
+    /// The format that this version of the crate writes, and the only one that it reads.
+    pub const FORMAT: u32 = 1;
+
+    /// The format of this export.
+    #[must_use]
+    pub fn format(&self) -> u32 {
+        self.format
+    }
+}
+
+impl<A: Addr> PartialEq for Export<A> {
+    fn eq(&self, other: &Self) -> bool {
+        let (Self { format, active, nets, links }, theirs) = (self, &other.links);
+        let mine: HashMap<_, _> = links.iter().map(|link| (&link.addr, link)).collect();
+        (*format, *active, nets) == (other.format, other.active, &other.nets)
+            && links.len() == theirs.len()
+            && theirs.iter().all(|link| mine.get(&link.addr) == Some(&link))
+    }
+}
+
+impl<A: Addr> Eq for Export<A> {}
+
+impl<A: Addr> LinksSnapshot<A> {
+    /// What is worth remembering across a restart, to be given to [`Builder::import`]. `now` is the time on the
+    /// manager's clock, `wall` the same moment on the wall clock. O(links + ignored addresses).
+    #[must_use]
+    pub fn export(&self, now: Instant, wall: SystemTime) -> Export<A> {
+        let anchor = Anchor::new(now, wall);
+        Export {
+            format: Export::<A>::FORMAT,
+            active: self.is_manager_active(),
+            nets: self.nets().iter().map(|net| SavedNet::new(net, anchor)).collect(),
+            links: self.links().filter_map(|link| SavedLink::new(link, anchor)).collect(),
+        }
+    }
+}
+
+impl<A: Addr> Builder<A> {
+    /// Begins with what a manager remembered. `wall` is the time on the wall clock when the manager is built;
+    /// a wall clock that was set back or forth in the meantime makes nothing wait longer than the retry policy
+    /// and the cooling period allow.
+    ///
+    /// Ignored addresses beyond [`Config::max_hot`](super::Config::max_hot) are left out, the ones that expire
+    /// first; so is what concerns [the own address](Self::own_addr). Endpoints are asked for anew before they
+    /// are dialled, and used if the host answers that it knows no better.
+    ///
+    /// The first version of the manager contains all of it. A second import replaces the first. O(export).
+    ///
+    /// # Errors
+    /// [`ImportError`]: the export is malformed, or does not fit the configuration. Nothing is imported.
+    /// [`Export::check`] tells beforehand, and keeps the builder.
+    pub fn import(mut self, export: Export<A>, wall: SystemTime) -> Result<Self, ImportError> {
+        export.check(&self.config)?;
+        self.import = Some((export, wall));
+        Ok(self)
+    }
+}

@@ -1,0 +1,128 @@
+//! Exports of any kind, in front of a manager that is to begin with them.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use switchboard::{Clock, Config, Export, LinkManager, ManualClock, NodeAddr};
+
+use super::bytes::Bytes;
+use super::driver::check;
+
+const OWN: NodeAddr = NodeAddr(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// The first byte chooses between a text and a form that is put together from the other bytes.
+pub fn run(bytes: &[u8]) {
+    let Some((kind, rest)) = bytes.split_first() else { return };
+    let hours = i64::from(kind >> 1) - 64;
+    if kind & 1 == 0 {
+        survive(rest, hours);
+    } else {
+        let value = form(&mut Bytes::new(rest));
+        survive(value.to_string().as_bytes(), hours);
+    }
+}
+
+/// Begins with an export, if it is one, on a wall clock that was moved by some hours; it is refused, or makes a
+/// manager that works.
+pub fn survive(json: &[u8], hours: i64) {
+    let Ok(export) = serde_json::from_slice::<Export<NodeAddr>>(json) else { return };
+    let clock = ManualClock::new();
+    let config = Config::default().max_links(8).max_nets(4).max_hot(4);
+    let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let moved = HOUR * u32::try_from(hours.unsigned_abs()).unwrap();
+    let wall = if hours < 0 { noon - moved } else { noon + moved };
+    let fits = export.check(&config);
+    let builder = LinkManager::builder(config.clone()).own_addr(OWN).clock(clock.clone());
+    let builder = match builder.import(export, wall) {
+        Ok(builder) => builder,
+        Err(error) => {
+            assert!(!error.to_string().is_empty() && fits == Err(error));
+            return;
+        }
+    };
+    let mut driver = builder.build().unwrap();
+    let links = driver.links().snapshot();
+    check(&links);
+    let now = clock.now();
+    let (cap, cooling) = (config.settings().retry_policy().cap(), config.settings().cooling_period());
+    for link in links.links() {
+        assert!(link.not_before().is_none_or(|at| at >= now && at <= now + cap), "{link:?}");
+    }
+    for net in links.nets() {
+        assert!(links.ignored(net.id(), now).count() <= 4);
+        assert_eq!(links.ignored(net.id(), now + cooling + Duration::from_nanos(1)).count(), 0);
+    }
+
+    // What it would export now makes the same manager again, from a text, too.
+    let again = links.export(now, wall);
+    let text = serde_json::to_string(&again).unwrap();
+    let again: Export<NodeAddr> = serde_json::from_str(&text).unwrap();
+    let builder = LinkManager::builder(config).own_addr(OWN).clock(clock.clone());
+    let twin = builder.import(again.clone(), wall).unwrap().build().unwrap();
+    assert_eq!(twin.links().snapshot().export(now, wall), again);
+
+    for _ in 0..4 {
+        let _ = driver.run_once(clock.now());
+        check(&driver.links().snapshot());
+        clock.advance(Duration::from_secs(10));
+    }
+    let report = driver.shutdown(clock.now());
+    assert_eq!(report.refused, 0);
+}
+
+/// Something like an export.
+fn form(bytes: &mut Bytes<'_>) -> Value {
+    let flags = bytes.byte();
+    let nets: Vec<_> = (0..flags & 3).map(|_| net(bytes)).collect();
+    let links: Vec<_> = (0..flags >> 2 & 7).map(|_| link(bytes)).collect();
+    let format = if flags == 255 { 2 } else { 1 };
+    json!({"format": format, "active": flags & 32 == 0, "nets": nets, "links": links})
+}
+
+fn addr(bytes: &mut Bytes<'_>) -> String {
+    NodeAddr(u64::from(bytes.byte() % 16)).to_string()
+}
+
+fn net_id(bytes: &mut Bytes<'_>) -> u64 {
+    let byte = bytes.byte();
+    if byte == 255 { u64::MAX } else { u64::from(byte % 4) }
+}
+
+/// Around the time at which the test takes place, or anywhere.
+fn time(bytes: &mut Bytes<'_>) -> u64 {
+    let (byte, word) = (bytes.byte(), u64::from(bytes.word()));
+    match byte {
+        0 => 0,
+        1 => u64::MAX,
+        _ => 1_000_000_000_000 + word * 1_000,
+    }
+}
+
+fn net(bytes: &mut Bytes<'_>) -> Value {
+    let (id, flags) = (net_id(bytes), bytes.byte());
+    let ignored = (0..flags & 7).map(|_| json!({"addr": addr(bytes), "until": time(bytes)}));
+    let ignored: Vec<_> = ignored.collect();
+    json!({
+        "id": id,
+        "min_links": flags >> 3 & 3,
+        "count_downlinks": flags & 32 == 0,
+        "active": flags & 64 == 0,
+        "ignored": ignored,
+    })
+}
+
+fn link(bytes: &mut Bytes<'_>) -> Value {
+    let (addr, flags) = (addr(bytes), bytes.byte());
+    let nets: Vec<_> = (0..flags & 3).map(|_| net_id(bytes)).collect();
+    let endpoint =
+        ["192.0.2.1:7", "192.0.2.1:0", "127.0.0.1:7", "[2001:db8::1]:7"][usize::from(flags >> 2 & 3)];
+    let mut link = json!({"addr": addr, "nets": nets, "attempts": flags >> 4 & 3, "failures": bytes.byte()});
+    if flags & 64 == 0 {
+        link["endpoint"] = json!(endpoint);
+    }
+    if flags & 128 == 0 {
+        link["next_attempt"] = json!(time(bytes));
+    }
+    link
+}
