@@ -76,7 +76,7 @@ impl<A: Addr> Collector for Metrics<A> {
 fn encode(sample: &mut MetricEncoder<'_>, shape: Shape, value: u64) -> fmt::Result {
     match shape {
         Shape::Counter => sample.encode_counter::<NoLabelSet, _, u64>(&value, None),
-        Shape::Gauge => sample.encode_gauge(&(value as f64)),
+        Shape::Gauge => sample.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX)),
     }
 }
 
