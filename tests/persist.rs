@@ -9,10 +9,12 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use switchboard::{
-    Clock, Config, Export, ImportError, Link, LinkManager, ManualClock, NetConfig, NetId, NodeAddr,
+    Clock, ClusterId, ClusterKind, Config, Export, ImportError, Link, LinkManager, ManualClock, NetConfig,
+    NetId, NodeAddr,
 };
 
 const NET: NetId = NetId(1);
+const OWN: NodeAddr = NodeAddr(9);
 
 fn wall() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
@@ -22,6 +24,7 @@ fn wall() -> SystemTime {
 fn exported() -> Export<NodeAddr> {
     let clock = ManualClock::new();
     let builder = LinkManager::<NodeAddr>::builder(Config::default().max_attempts(9));
+    let builder = builder.own_addr(OWN);
     let mut driver = builder.clock(clock.clone()).build().unwrap();
     let handle = driver.handle();
     handle.add_net(NET, NetConfig::new().min_links(2)).unwrap();
@@ -29,6 +32,12 @@ fn exported() -> Export<NodeAddr> {
     for node in 1..=2 {
         handle.create_link(NodeAddr(node), NET).unwrap();
     }
+    handle.add_permanent_peer(NET, NodeAddr(2)).unwrap();
+    let cluster = ClusterId::new(NetId(u64::MAX), 7);
+    handle.associate_cluster(NET, cluster, ClusterKind::Autonomic).unwrap();
+    handle.set_role_member(cluster, OWN, true).unwrap();
+    handle.set_role_member(cluster, NodeAddr(2), true).unwrap();
+    handle.add_static_peer(cluster, NodeAddr(3)).unwrap();
     handle.update_link(NodeAddr(1), SocketAddr::from(([192, 0, 2, 1], 7))).unwrap();
     let _ = driver.run_once(clock.now());
     let dial = driver.links().snapshot().get(&NodeAddr(1)).and_then(Link::dial_id);
@@ -43,6 +52,8 @@ fn the_form_is_plain_and_stable() {
     value["links"].as_array_mut().unwrap().sort_by_key(|link| link["addr"].to_string());
     let hot = |addr| json!({"addr": addr, "until": 1_000_000_900_000_u64});
     let (first, second) = ("0000::0000::0000::0001", "0000::0000::0000::0002");
+    let third = "0000::0000::0000::0003";
+    let cluster = json!({"net": u64::MAX, "service": 7});
     let expected = json!({
         "format": 1,
         "active": true,
@@ -50,8 +61,17 @@ fn the_form_is_plain_and_stable() {
             "id": 1,
             "min_links": 2,
             "count_downlinks": true,
+            "reserved_only": false,
             "active": true,
             "ignored": [hot(first), hot(second)],
+            "permanent": [second],
+        }],
+        "clusters": [{
+            "id": cluster,
+            "net": 1,
+            "kind": "autonomic",
+            "own_role": true,
+            "roles": [second],
         }],
         "links": [
             {
@@ -63,6 +83,7 @@ fn the_form_is_plain_and_stable() {
                 "next_attempt": 1_000_000_020_000_u64,
             },
             {"addr": second, "nets": [1], "attempts": 0, "failures": 0},
+            {"addr": third, "nets": [], "static_of": [cluster], "attempts": 0, "failures": 0},
         ],
     });
     assert_eq!(value, expected);
@@ -124,6 +145,7 @@ fn wrong() -> impl Strategy<Value = Value> {
         Just(json!([])),
         Just(json!({})),
         Just(json!("192.0.2.1:0")),
+        Just(json!("embedded")),
     ]
 }
 
@@ -147,7 +169,7 @@ proptest! {
 
     #[test]
     fn a_form_with_other_parts_never_panics(
-        changes in prop::collection::vec((0_usize..40, wrong()), 1..4),
+        changes in prop::collection::vec((0_usize..60, wrong()), 1..4),
         hours in -1000_i64..1000,
     ) {
         let mut value = serde_json::to_value(exported()).unwrap();

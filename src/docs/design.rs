@@ -83,7 +83,8 @@
 //! A retry policy is a function of the failures in a row and of chance, and chance is injected: a run can be repeated.
 //! The delay is drawn once, when the failure is counted, and is part of the version. It is never longer than the cap of
 //! the policy in force, whatever a policy of the user asks for, whatever the wall clock said when a manager began with
-//! an export, and also after the policy was changed: what is planned for later is cut.
+//! an export, and also after the policy was changed: what is planned for later is cut. The rest of an unstable link has
+//! the delay of its own policy for a cap.
 //!
 //! # Values of the user
 //!
@@ -95,7 +96,7 @@
 //!
 //! # What outlives a restart
 //!
-//! An export has what cannot be learned again: nets, the links that they want, retry state, ignored addresses. Streams
+//! An export has what cannot be learned again: nets, clusters, who is kept, retry state, ignored addresses. Streams
 //! and memberships end with the process. It is checked as a whole before anything is built from it.
 //!
 //! # Timers

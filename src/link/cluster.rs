@@ -63,6 +63,7 @@ impl fmt::Display for ClusterId {
 
 /// Who says which nodes belong to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum ClusterKind {
     /// The links of the net, which come from its host's candidates.

@@ -87,7 +87,8 @@ pub(crate) struct Core<A: Addr> {
 impl<A: Addr> Core<A> {
     pub(crate) fn new(config: Config, own: Option<A>, now: Instant) -> (Self, LinkTable<A>) {
         let tick = config.settings.tick;
-        let indexes: Indexes<A> = (Membership::new(groups_of::<A>), Directory::new(now, config.settings));
+        let indexes: Indexes<A> =
+            (Membership::new(groups_of::<A>), Directory::new(now, config.settings, own.clone()));
         let (writer, table) = Table::builder().index(indexes).build();
         let core = Self {
             schedule: Schedule::new(now, tick),

@@ -195,6 +195,8 @@ pub(crate) struct Directory<A> {
     /// In order of their identities.
     clusters: StdArc<Vec<Cluster<A>>>,
     pub(crate) active: bool,
+    /// This node.
+    pub(crate) own: StdArc<Option<A>>,
     /// In force.
     pub(crate) settings: StdArc<Settings>,
     /// Before every instant that the core will see: what is due since then is due at once.
@@ -204,11 +206,12 @@ pub(crate) struct Directory<A> {
 }
 
 impl<A: Addr> Directory<A> {
-    pub(crate) fn new(now: Instant, settings: Settings) -> Self {
+    pub(crate) fn new(now: Instant, settings: Settings, own: Option<A>) -> Self {
         Self {
             nets: StdArc::new(Vec::new()),
             clusters: StdArc::new(Vec::new()),
             active: true,
+            own: StdArc::new(own),
             settings: StdArc::new(settings),
             // Strictly before the first `now`, because the reference compares strictly.
             epoch: now.checked_sub(Duration::from_nanos(1)).unwrap_or(now),

@@ -117,7 +117,9 @@ impl<A: Addr> Handle<A> {
     }
 
     /// Changes what a net asks for. A minimum that is raised asks for candidates at once with prompt timing, in
-    /// the next request phase with the reference's.
+    /// the next request phase with the reference's. A net that becomes
+    /// [reserved](NetConfig::reserved_only) lets go of every link that is none of its permanent peers; one that
+    /// becomes open asks again.
     ///
     /// # Errors
     /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`.

@@ -1,6 +1,6 @@
 //! What outlives a manager: taking it out of a version, and beginning with it again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Builder;
 use super::query::LinksSnapshot;
-use crate::link::{Addr, Link, NetConfig, NetId, NetStatus, later};
+use crate::link::{Addr, Cluster, ClusterId, ClusterKind, Link, NetConfig, NetId, NetStatus, later};
 
 mod check;
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
@@ -17,14 +17,16 @@ mod tests;
 
 pub use check::ImportError;
 
-/// What a manager remembers across a restart: nets with what they ask for and whether they are on, the links
-/// that they want with endpoints and retry state, and the ignored addresses.
+/// What a manager remembers across a restart: nets with what they ask for, whether they are on, their permanent
+/// peers and ignored addresses; clusters with their roles; the links that a net wants or that are static peers of
+/// a cluster, with endpoints and retry state.
 ///
 /// Streams, memberships and dials are not part of it: they end with the process. Nor are the settings, and
 /// what the user attached. Points in time are wall-clock times, in milliseconds since 1970, rounded up.
 ///
 /// With the feature `serde` it has a serialized form, which carries a format number: a manager that does not
-/// know the format refuses it. Two exports are equal whatever the order of their links.
+/// know the format refuses it. Two exports are equal whatever the order of their links, roles and permanent
+/// peers.
 ///
 /// # Examples
 /// ```
@@ -55,18 +57,47 @@ pub struct Export<A> {
     format: u32,
     pub(super) active: bool,
     pub(super) nets: Vec<SavedNet<A>>,
+    #[cfg_attr(feature = "serde", serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty"))]
+    pub(super) clusters: Vec<SavedCluster<A>>,
     pub(super) links: Vec<SavedLink<A>>,
 }
 
 /// A managed net.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub(super) struct SavedNet<A> {
     pub(super) id: NetId,
     min_links: u32,
     count_downlinks: bool,
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(super) reserved_only: bool,
     pub(super) active: bool,
     pub(super) ignored: Vec<SavedHot<A>>,
+    #[cfg_attr(feature = "serde", serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty"))]
+    pub(super) permanent: Vec<A>,
+}
+
+/// An associated cluster.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub(super) struct SavedCluster<A> {
+    pub(super) id: SavedId,
+    pub(super) net: NetId,
+    pub(super) kind: ClusterKind,
+    /// This node has a role.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(super) own_role: bool,
+    /// The other nodes that have one.
+    #[cfg_attr(feature = "serde", serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty"))]
+    pub(super) roles: Vec<A>,
+}
+
+/// The identity of a cluster in two parts: many a format has no numbers of 128 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub(super) struct SavedId {
+    net: NetId,
+    service: u64,
 }
 
 /// An address that was tried.
@@ -77,18 +108,24 @@ pub(super) struct SavedHot<A> {
     pub(super) until: WallTime,
 }
 
-/// A link that some net wants.
+/// A link that some net wants, or a static peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub(super) struct SavedLink<A> {
     pub(super) addr: A,
     pub(super) nets: Vec<NetId>,
+    /// The clusters of which the host has made the node a static peer.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub(super) static_of: Vec<SavedId>,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(super) endpoint: Option<SocketAddr>,
     pub(super) attempts: u32,
     pub(super) failures: u32,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(super) next_attempt: Option<WallTime>,
+    /// Until then the link rests.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    pub(super) resting: bool,
 }
 
 /// Milliseconds since 1970.
@@ -127,26 +164,82 @@ impl<A: Addr> SavedNet<A> {
     fn new(net: &NetStatus<A>, anchor: Anchor) -> Self {
         let hot = net.hot.iter().filter(|entry| entry.until >= anchor.now);
         let ignored = hot.map(|entry| SavedHot { addr: entry.addr.clone(), until: anchor.save(entry.until) });
-        let NetConfig { min_links, count_downlinks, .. } = net.config();
-        Self { id: net.id(), min_links, count_downlinks, active: net.is_active(), ignored: ignored.collect() }
+        let NetConfig { min_links, count_downlinks, reserved_only } = net.config();
+        Self {
+            id: net.id(),
+            min_links,
+            count_downlinks,
+            reserved_only,
+            active: net.is_active(),
+            ignored: ignored.collect(),
+            permanent: net.permanent_peers().cloned().collect(),
+        }
     }
 
     pub(super) fn config(&self) -> NetConfig {
-        NetConfig::new().min_links(self.min_links).count_downlinks(self.count_downlinks)
+        let config = NetConfig::new().min_links(self.min_links).count_downlinks(self.count_downlinks);
+        config.reserved_only(self.reserved_only)
     }
+}
+
+impl<A: Addr> PartialEq for SavedNet<A> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id, self.config(), self.active) == (other.id, other.config(), other.active)
+            && self.ignored == other.ignored
+            && are_same(&self.permanent, &other.permanent)
+    }
+}
+
+impl<A: Addr> SavedCluster<A> {
+    fn new(cluster: &Cluster<A>, own: Option<&A>) -> Self {
+        Self {
+            id: SavedId::new(cluster.id()),
+            net: cluster.net(),
+            kind: cluster.kind(),
+            own_role: cluster.role_members().any(|addr| Some(addr) == own),
+            roles: cluster.role_members().filter(|addr| Some(*addr) != own).cloned().collect(),
+        }
+    }
+}
+
+impl<A: Addr> PartialEq for SavedCluster<A> {
+    fn eq(&self, other: &Self) -> bool {
+        let head = |one: &Self| (one.id, one.net, one.kind, one.own_role);
+        head(self) == head(other) && are_same(&self.roles, &other.roles)
+    }
+}
+
+impl SavedId {
+    fn new(cluster: ClusterId) -> Self {
+        Self { net: cluster.net(), service: cluster.service() }
+    }
+
+    pub(super) fn get(self) -> ClusterId {
+        ClusterId::new(self.net, self.service)
+    }
+}
+
+/// Whether two lists have the same addresses, in any order.
+fn are_same<A: Addr>(one: &[A], other: &[A]) -> bool {
+    let known: HashSet<_> = one.iter().collect();
+    one.len() == other.len() && known == other.iter().collect()
 }
 
 impl<A: Addr> SavedLink<A> {
     /// `None` for a link that nobody but its streams keeps.
     fn new(link: &Link<A>, anchor: Anchor) -> Option<Self> {
         let planned = link.not_before.filter(|at| *at >= anchor.now);
-        (!link.nets.is_empty()).then(|| Self {
+        let kept = !link.nets.is_empty() || !link.designations.is_empty();
+        let asked = link.designations.iter().filter(|designation| designation.asked);
+        kept.then(|| Self {
             addr: link.addr.clone(),
             nets: link.nets.clone(),
+            static_of: asked.map(|designation| SavedId::new(designation.cluster)).collect(),
             endpoint: link.endpoint,
             attempts: link.attempts,
             failures: link.failures,
             next_attempt: planned.map(|at| anchor.save(at)),
+            resting: link.resting && planned.is_some(),
         })
     }
 }
@@ -164,9 +257,10 @@ impl<A> Export<A> {
 
 impl<A: Addr> PartialEq for Export<A> {
     fn eq(&self, other: &Self) -> bool {
-        let (Self { format, active, nets, links }, theirs) = (self, &other.links);
+        let (Self { format, active, nets, clusters, links }, theirs) = (self, &other.links);
         let mine: HashMap<_, _> = links.iter().map(|link| (&link.addr, link)).collect();
         (*format, *active, nets) == (other.format, other.active, &other.nets)
+            && *clusters == other.clusters
             && links.len() == theirs.len()
             && theirs.iter().all(|link| mine.get(&link.addr) == Some(&link))
     }
@@ -176,7 +270,8 @@ impl<A: Addr> Eq for Export<A> {}
 
 impl<A: Addr> LinksSnapshot<A> {
     /// What is worth remembering across a restart, to be given to [`Builder::import`]. `now` is the time on the
-    /// manager's clock, `wall` the same moment on the wall clock. O(links + ignored addresses).
+    /// manager's clock, `wall` the same moment on the wall clock. O(links + ignored addresses + roles + permanent
+    /// peers).
     #[must_use]
     pub fn export(&self, now: Instant, wall: SystemTime) -> Export<A> {
         let anchor = Anchor::new(now, wall);
@@ -184,6 +279,7 @@ impl<A: Addr> LinksSnapshot<A> {
             format: Export::<A>::FORMAT,
             active: self.is_manager_active(),
             nets: self.nets().iter().map(|net| SavedNet::new(net, anchor)).collect(),
+            clusters: self.clusters().iter().map(|cluster| SavedCluster::new(cluster, self.own())).collect(),
             links: self.links().filter_map(|link| SavedLink::new(link, anchor)).collect(),
         }
     }
@@ -195,7 +291,8 @@ impl<A: Addr> Builder<A> {
     /// and the cooling period allow.
     ///
     /// Ignored addresses beyond [`Config::max_hot`](super::Config::max_hot) are left out, the ones that expire
-    /// first; so is what concerns [the own address](Self::own_addr). Endpoints are asked for anew before they
+    /// first; so is what concerns [the own address](Self::own_addr): that this node has a role is remembered
+    /// without its address. Endpoints are asked for anew before they
     /// are dialled, and used if the host answers that it knows no better.
     ///
     /// The first version of the manager contains all of it. A second import replaces the first. O(export).

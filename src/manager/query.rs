@@ -158,8 +158,7 @@ impl<A: Addr> LinksSnapshot<A> {
     }
 
     /// How many links the net is short of its minimum; 0 for an unknown net, and for one that is reserved to its
-    /// permanent peers. With the reference timings the
-    /// links are those counted by the last request phase.
+    /// permanent peers. With the reference timings the links are those counted by the last request phase.
     #[must_use]
     pub fn needed(&self, net: NetId) -> usize {
         let Some(status) = self.net(net) else { return 0 };
@@ -246,6 +245,11 @@ impl<A: Addr> LinksSnapshot<A> {
     #[must_use]
     pub fn stats(&self) -> ManagerStats {
         ManagerStats(self.directory().tally)
+    }
+
+    /// The address of this node, where the manager knows it.
+    pub(super) fn own(&self) -> Option<&A> {
+        (*self.directory().own).as_ref()
     }
 
     fn members(&self) -> &Membership<A> {

@@ -29,6 +29,7 @@ pub fn survive(json: &[u8], hours: i64) {
     let Ok(export) = serde_json::from_slice::<Export<NodeAddr>>(json) else { return };
     let clock = ManualClock::new();
     let config = Config::default().max_links(8).max_nets(4).max_hot(4);
+    let config = config.max_clusters(3).max_roles(3).max_permanent(2);
     let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     let moved = HOUR * u32::try_from(hours.unsigned_abs()).unwrap();
     let wall = if hours < 0 { noon - moved } else { noon + moved };
@@ -75,9 +76,33 @@ pub fn survive(json: &[u8], hours: i64) {
 fn form(bytes: &mut Bytes<'_>) -> Value {
     let flags = bytes.byte();
     let nets: Vec<_> = (0..flags & 3).map(|_| net(bytes)).collect();
-    let links: Vec<_> = (0..flags >> 2 & 7).map(|_| link(bytes)).collect();
+    let mut links: Vec<_> = (0..flags >> 2 & 7).map(|_| link(bytes)).collect();
     let format = if flags == 255 { 2 } else { 1 };
-    json!({"format": format, "active": flags & 32 == 0, "nets": nets, "links": links})
+    // In bits that the first findings do not use, so that they stay what they were.
+    let mut clusters = Vec::new();
+    if flags & 64 != 0 {
+        clusters.extend((0..bytes.byte() & 3).map(|_| cluster(bytes)));
+        for link in &mut links {
+            let fixed: Vec<_> = (0..bytes.byte() & 3).map(|_| cluster_id(bytes)).collect();
+            link["static_of"] = json!(fixed);
+            link["resting"] = json!(bytes.byte() & 1 == 0);
+        }
+    }
+    let active = flags & 32 == 0;
+    json!({"format": format, "active": active, "nets": nets, "clusters": clusters, "links": links})
+}
+
+/// Mostly one of few. Service 0 is refused.
+fn cluster_id(bytes: &mut Bytes<'_>) -> Value {
+    let byte = bytes.byte();
+    json!({"net": byte & 1, "service": if byte == 255 { 0 } else { u64::from(byte >> 1 & 3) + 1 }})
+}
+
+fn cluster(bytes: &mut Bytes<'_>) -> Value {
+    let (id, net, flags) = (cluster_id(bytes), net_id(bytes), bytes.byte());
+    let kind = if flags & 3 == 3 { "embedded" } else { "autonomic" };
+    let roles: Vec<_> = (0..flags >> 2 & 3).map(|_| addr(bytes)).collect();
+    json!({"id": id, "net": net, "kind": kind, "own_role": flags & 16 != 0, "roles": roles})
 }
 
 fn addr(bytes: &mut Bytes<'_>) -> String {
@@ -103,8 +128,12 @@ fn net(bytes: &mut Bytes<'_>) -> Value {
     let (id, flags) = (net_id(bytes), bytes.byte());
     let ignored = (0..flags & 7).map(|_| json!({"addr": addr(bytes), "until": time(bytes)}));
     let ignored: Vec<_> = ignored.collect();
+    let peers = if flags & 128 == 0 { 0 } else { bytes.byte() };
+    let permanent: Vec<_> = (0..peers & 3).map(|_| addr(bytes)).collect();
     json!({
         "id": id,
+        "reserved_only": peers & 4 != 0,
+        "permanent": permanent,
         "min_links": flags >> 3 & 3,
         "count_downlinks": flags & 32 == 0,
         "active": flags & 64 == 0,

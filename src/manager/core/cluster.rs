@@ -209,7 +209,7 @@ impl<A: Addr> Core<A> {
         self.directory().cluster(cluster).ok_or(CommandError::UnknownCluster(cluster))
     }
 
-    fn designate(&mut self, addr: A, cluster: ClusterId, by: By, now: Instant) -> Applying {
+    pub(super) fn designate(&mut self, addr: A, cluster: ClusterId, by: By, now: Instant) -> Applying {
         let (mut link, _) = self.checkout_or_new(addr, now)?;
         if !link.designate(cluster, by) {
             return Ok(Outcome::Unchanged);

@@ -42,10 +42,8 @@ impl<A: Addr> Core<A> {
         if let Some(status) = self.directory_mut().net_mut(net) {
             StdArc::make_mut(&mut status.permanent).remove(addr);
         }
-        if reserved && let Some(mut link) = self.checkout(addr) {
-            self.leave_net(&mut link, net);
-            link.dissociate(net);
-            self.settle(link);
+        if reserved {
+            self.let_go(addr, net);
         }
         Ok(Outcome::Done)
     }

@@ -36,11 +36,17 @@ impl<A: Addr> Core<A> {
             if self.is_permanent(&addr, net) {
                 continue;
             }
-            let Some(mut link) = self.checkout(&addr) else { continue };
-            self.leave_net(&mut link, net);
-            link.dissociate(net);
-            self.settle(link);
+            self.let_go(&addr, net);
         }
+    }
+
+    /// A link no longer serves a net. A static peer stays one, and stays in its clusters.
+    pub(super) fn let_go(&mut self, addr: &A, net: NetId) {
+        let Some(mut link) = self.checkout(addr) else { return };
+        self.leave_net(&mut link, net);
+        self.join_static(&mut link);
+        link.dissociate(net);
+        self.settle(link);
     }
 
     pub(super) fn reconfigure(&mut self, settings: Settings, now: Instant) -> Applying {

@@ -1,11 +1,11 @@
 //! Beginning with what was exported.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Instant, SystemTime};
 
 use super::Core;
-use crate::link::{Addr, HotEntry, Link, NetStatus};
-use crate::manager::persist::{Anchor, Export, SavedLink, SavedNet};
+use crate::link::{Addr, By, Cluster, ClusterStatus, HotEntry, Link, NetStatus};
+use crate::manager::persist::{Anchor, Export, SavedCluster, SavedLink, SavedNet};
 use crate::sync::StdArc;
 
 impl<A: Addr> Core<A> {
@@ -17,14 +17,55 @@ impl<A: Addr> Core<A> {
             let status = self.restored_net(net, anchor);
             self.directory_mut().add(status);
         }
+        for cluster in &export.clusters {
+            let status = ClusterStatus::of_net(self.directory().is_net_active(cluster.net));
+            let (id, net, kind, roles) =
+                (cluster.id.get(), cluster.net, cluster.kind, self.restored_roles(cluster));
+            self.directory_mut().add_cluster(Cluster { id, net, kind, status, roles });
+        }
         for saved in export.links {
             if self.own.as_ref() != Some(&saved.addr) {
                 let link = self.restored_link(saved, anchor, now);
-                self.tally.links_created += 1;
                 self.commit(link);
             }
         }
+        self.restore_kept(now);
+        self.drop_unkept();
+        self.tally.links_created = self.writer.len() as u64;
         self.publish(now);
+    }
+
+    /// Gives permanent peers and role members their links. There is room for them: the check has counted them.
+    fn restore_kept(&mut self, now: Instant) {
+        let active: Vec<_> = self.directory().nets().iter().filter(|net| net.is_active()).cloned().collect();
+        for net in active {
+            for addr in net.permanent_peers() {
+                let _ = self.associate_permanent(addr.clone(), net.id(), now);
+            }
+        }
+        let Some(own) = self.own.clone() else { return };
+        let clusters = self.directory().clusters().iter();
+        let clusters: Vec<_> = clusters.filter(|cluster| cluster.roles.contains(&own)).cloned().collect();
+        for cluster in clusters {
+            for addr in cluster.role_members().filter(|addr| **addr != own) {
+                let _ = self.designate(addr.clone(), cluster.id(), By::Role, now);
+            }
+        }
+    }
+
+    /// Without an own address this node has no role, and nobody is kept for one.
+    fn drop_unkept(&mut self) {
+        let lost: Vec<_> =
+            self.links().filter(|link| !link.has_reason()).map(|link| link.addr.clone()).collect();
+        for addr in lost {
+            self.uproot(&addr);
+        }
+    }
+
+    fn restored_roles(&self, saved: &SavedCluster<A>) -> StdArc<HashSet<A>> {
+        let own = self.own.as_ref();
+        let others = saved.roles.iter().filter(|addr| Some(*addr) != own);
+        StdArc::new(others.chain(own.filter(|_| saved.own_role)).cloned().collect())
     }
 
     fn restored_net(&self, saved: SavedNet<A>, anchor: Anchor) -> NetStatus<A> {
@@ -37,19 +78,26 @@ impl<A: Addr> Core<A> {
         let mut hot: Vec<_> = hot.collect();
         hot.sort_by_key(|entry| entry.until);
         let surplus = hot.len().saturating_sub(limit);
+        let permanent = saved.permanent.into_iter().filter(|addr| self.own.as_ref() != Some(addr));
+        net.permanent = StdArc::new(permanent.collect());
         net.hot = StdArc::new(VecDeque::from(hot.split_off(surplus)));
         net
     }
 
     fn restored_link(&self, saved: SavedLink<A>, anchor: Anchor, now: Instant) -> Link<A> {
         let cap = self.settings().retry.cap();
+        let rest = self.settings().unstable.filter(|_| saved.resting).map(|policy| policy.delay);
         let mut link = Link::new(saved.addr, now);
         link.dialable = true;
         link.nets = saved.nets;
         link.endpoint = saved.endpoint;
         link.attempts = saved.attempts;
         link.failures = saved.failures;
-        link.not_before = saved.next_attempt.and_then(|at| anchor.restore(at, cap));
+        link.not_before = saved.next_attempt.and_then(|at| anchor.restore(at, rest.unwrap_or(cap)));
+        link.resting = rest.is_some() && link.not_before.is_some();
+        for cluster in saved.static_of {
+            link.designate(cluster.get(), By::Host);
+        }
         link
     }
 }

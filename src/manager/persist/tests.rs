@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::link::{Direction, EndpointError, NodeAddr, RetryPolicy, StreamId};
+use crate::link::{Direction, EndpointError, Link, NodeAddr, RetryPolicy, StreamId, UnstablePolicy};
 use crate::manager::{Config, Driver, LinkManager};
 
 const NET: NetId = NetId(1);
@@ -51,6 +51,208 @@ fn lived(clock: &ManualClock) -> Driver {
     handle.add_stream(NodeAddr(3), StreamId(1), Direction::Downlink).unwrap();
     let _ = driver.run_once(clock.now());
     driver
+}
+
+const C: NodeAddr = NodeAddr(3);
+const D: NodeAddr = NodeAddr(4);
+const CLUSTER: ClusterId = ClusterId::new(NET, 7);
+/// Associated with a net that is off, whatever its identity says.
+const FOREIGN: ClusterId = ClusterId(u128::MAX);
+
+/// As before; and nets that keep peers, a cluster in which this node has a role, and one that the host fills.
+fn kept(clock: &ManualClock) -> Driver {
+    let mut driver = lived(clock);
+    let handle = driver.handle();
+    handle.configure_net(OTHER, NetConfig::new().reserved_only(true)).unwrap();
+    handle.add_permanent_peer(OTHER, A).unwrap();
+    handle.add_permanent_peer(NET, C).unwrap();
+    handle.associate_cluster(NET, CLUSTER, ClusterKind::Autonomic).unwrap();
+    for role in [OWN, A, D] {
+        handle.set_role_member(CLUSTER, role, true).unwrap();
+    }
+    handle.associate_cluster(OTHER, FOREIGN, ClusterKind::Embedded).unwrap();
+    handle.add_static_peer(FOREIGN, A).unwrap();
+    handle.add_static_peer(FOREIGN, B).unwrap();
+    handle.add_static_peer(CLUSTER, D).unwrap();
+    handle.update_link(C, endpoint()).unwrap();
+    let _ = driver.run_once(clock.now());
+    driver
+}
+
+fn kept_export() -> (Export<NodeAddr>, ManualClock) {
+    let clock = ManualClock::new();
+    let driver = kept(&clock);
+    (driver.links().snapshot().export(clock.now(), wall()), clock)
+}
+
+fn place(export: &Export<NodeAddr>, addr: NodeAddr) -> usize {
+    export.links.iter().position(|link| link.addr == addr).unwrap()
+}
+
+#[test]
+fn clusters_and_peers_come_back() {
+    let (export, clock) = kept_export();
+    let restored = built(config(), &clock, export.clone(), wall());
+    let snapshot = restored.links().snapshot();
+    assert_eq!(snapshot.export(clock.now(), wall()), export);
+    assert_eq!(snapshot.stats().links_created(), 4);
+
+    let (near, far) = (snapshot.cluster(CLUSTER).unwrap(), snapshot.cluster(FOREIGN).unwrap());
+    assert_eq!((near.net(), near.kind(), near.is_enabled()), (NET, ClusterKind::Autonomic, true));
+    assert_eq!((far.net(), far.kind(), far.is_enabled()), (OTHER, ClusterKind::Embedded, false));
+    assert_eq!(near.role_members().collect::<HashSet<_>>(), HashSet::from([&OWN, &A, &D]));
+    assert_eq!(snapshot.static_peers(CLUSTER).collect::<HashSet<_>>(), HashSet::from([&A, &D]));
+    assert_eq!(snapshot.static_peers(FOREIGN).collect::<HashSet<_>>(), HashSet::from([&A, &B]));
+    assert!(snapshot.net(NET).unwrap().is_permanent(&C) && snapshot.net(OTHER).unwrap().is_permanent(&A));
+    assert!(snapshot.net(OTHER).unwrap().config().reserved_only);
+    assert!(snapshot.contains(&C, NET), "its net is on");
+    assert_eq!(snapshot.get(&C).unwrap().endpoint(), Some(endpoint()));
+
+    // What the host has asked for and what follows from a role are taken back apart.
+    let mut restored = restored;
+    restored.handle().set_role_member(CLUSTER, OWN, false).unwrap();
+    let _ = restored.run_once(clock.now());
+    let snapshot = restored.links().snapshot();
+    assert_eq!(snapshot.static_peers(CLUSTER).collect::<Vec<_>>(), [&D]);
+}
+
+#[test]
+fn whoever_is_kept_has_a_link_though_none_is_listed() {
+    let (mut export, clock) = kept_export();
+    export.links.clear();
+    export.nets[0].permanent.push(OWN);
+    export.clusters[0].roles.push(OWN);
+    let driver = built(config(), &clock, export, wall());
+    let snapshot = driver.links().snapshot();
+    let known: HashSet<_> = snapshot.links().map(|link| *link.addr()).collect();
+    assert_eq!(known, HashSet::from([A, C, D]));
+    assert!(!snapshot.net(NET).unwrap().is_permanent(&OWN));
+    assert!(snapshot.contains(&C, NET) && !snapshot.contains(&A, OTHER), "that net is off");
+}
+
+#[test]
+fn a_role_goes_with_the_node_and_not_with_its_address() {
+    let (export, clock) = kept_export();
+    let import = |own: Option<NodeAddr>| {
+        let builder = LinkManager::builder(config()).clock(clock.clone());
+        let builder = match own {
+            Some(own) => builder.own_addr(own),
+            None => builder,
+        };
+        let driver = builder.import(export.clone(), wall()).unwrap().build().unwrap();
+        let snapshot = driver.links().snapshot();
+        let roles: HashSet<_> = snapshot.cluster(CLUSTER).unwrap().role_members().copied().collect();
+        let fixed: HashSet<_> = snapshot.static_peers(CLUSTER).copied().collect();
+        (roles, fixed)
+    };
+    let moved = NodeAddr(7);
+    assert_eq!(import(Some(moved)), (HashSet::from([moved, A, D]), HashSet::from([A, D])));
+    assert_eq!(import(None), (HashSet::from([A, D]), HashSet::from([D])), "nobody can have it");
+}
+
+#[test]
+fn a_rest_survives_a_restart_and_no_jump_of_the_clock_makes_it_longer() {
+    let clock = ManualClock::new();
+    let policy = UnstablePolicy::new().limit(1).delay(100 * SECOND);
+    let config = config().unstable(policy);
+    let builder = LinkManager::builder(config.clone()).own_addr(OWN).clock(clock.clone());
+    let mut driver = builder.build().unwrap();
+    let handle = driver.handle();
+    handle.add_net(NET, NetConfig::new()).unwrap();
+    handle.set_net_condition(NET, true).unwrap();
+    handle.add_permanent_peer(NET, A).unwrap();
+    handle.update_link(A, endpoint()).unwrap();
+    let _ = driver.run_once(clock.now());
+    let dial = driver.links().snapshot().get(&A).and_then(Link::dial_id).unwrap();
+    handle.dial_connected(A, dial).unwrap();
+    handle.dial_failed(A, dial, false).unwrap();
+    let _ = driver.run_once(clock.now());
+    let export = driver.links().snapshot().export(clock.now(), wall());
+    let hold = |config: Config, wall| {
+        let driver = built(config, &clock, export.clone(), wall);
+        driver.links().snapshot().explain(&A, clock.now()).holds
+    };
+    let rest = |seconds| [crate::Hold::Unstable { until: clock.now() + seconds * SECOND }];
+    assert_eq!(hold(config.clone(), wall()), rest(100));
+    assert_eq!(hold(config.clone(), wall() - 1_000 * SECOND), rest(100));
+    assert_eq!(hold(config.clone().unstable(policy.delay(50 * SECOND)), wall()), rest(50));
+    let delay = crate::Hold::Delay { until: clock.now() + 20 * SECOND };
+    assert_eq!(hold(config.unstable(None), wall()), [delay], "nobody rests");
+}
+
+#[test]
+fn every_defect_of_clusters_and_peers_is_named() {
+    type Damage = fn(&mut Export<NodeAddr>);
+    let unknown = ClusterId::new(NET, 8);
+    let cases: [(Damage, ImportError); 12] = [
+        (|export| export.clusters[0].id.service = 0, ImportError::MainCluster(ClusterId::main(NET))),
+        (|export| export.clusters[1].id = SavedId::new(CLUSTER), ImportError::DuplicateCluster(CLUSTER)),
+        (
+            |export| export.clusters[1].net = NetId(3),
+            ImportError::UnknownClusterNet { cluster: FOREIGN, net: NetId(3) },
+        ),
+        (|export| export.clusters[1].roles = vec![A], ImportError::NotAutonomic(FOREIGN)),
+        (|export| export.clusters[1].own_role = true, ImportError::NotAutonomic(FOREIGN)),
+        (|export| export.clusters[0].roles[0] = NodeAddr::BLANK, ImportError::BlankRole(CLUSTER)),
+        (|export| export.clusters[0].roles = vec![A, A], ImportError::DuplicateRole(CLUSTER)),
+        (|export| export.nets[1].permanent[0] = NodeAddr::BLANK, ImportError::BlankPermanent(OTHER)),
+        (|export| export.nets[1].permanent = vec![A, A], ImportError::DuplicatePermanent(OTHER)),
+        (
+            |export| {
+                let place = place(export, D);
+                export.links.swap(0, place);
+                export.links[0].nets = vec![OTHER];
+            },
+            ImportError::ReservedNet { index: 0, net: OTHER },
+        ),
+        (
+            |export| {
+                let place = place(export, D);
+                export.links.swap(0, place);
+                export.links[0].static_of[0].service = 8;
+            },
+            ImportError::UnknownCluster { index: 0, cluster: unknown },
+        ),
+        (
+            |export| {
+                let place = place(export, D);
+                export.links.swap(0, place);
+                export.links[0].static_of = vec![SavedId::new(CLUSTER); 2];
+            },
+            ImportError::RepeatedCluster { index: 0, cluster: CLUSTER },
+        ),
+    ];
+    for (damage, expected) in cases {
+        let (mut export, _) = kept_export();
+        damage(&mut export);
+        assert_eq!(export.check(&config()), Err(expected.clone()));
+        let result = LinkManager::builder(config()).import(export, wall());
+        assert_eq!(result.err(), Some(expected.clone()));
+        assert!(!expected.to_string().is_empty());
+    }
+    // Without a role of this node, nobody keeps the link of a role member.
+    let (mut export, _) = kept_export();
+    let index = place(&export, D);
+    export.links[index].static_of.clear();
+    assert_eq!(export.check(&config()), Ok(()));
+    export.clusters[0].own_role = false;
+    assert_eq!(export.check(&config()), Err(ImportError::UnwantedLink { index }));
+}
+
+#[test]
+fn clusters_and_peers_have_to_fit_the_limits() {
+    let (mut export, _) = kept_export();
+    let fits = config().max_clusters(2).max_roles(3).max_permanent(1).max_links(4);
+    assert_eq!(export.check(&fits), Ok(()));
+    let refused = |of, limit| Err(ImportError::LimitReached { of, limit });
+    assert_eq!(export.check(&config().max_clusters(1)), refused("clusters", 1));
+    assert_eq!(export.check(&config().max_roles(2)), refused("role members", 2));
+    assert_eq!(export.check(&config().max_links(3)), refused("links", 3));
+    // Who is kept counts, listed or not.
+    export.links.clear();
+    assert_eq!(export.check(&config().max_links(2)), refused("links", 2));
+    export.nets[0].permanent.push(A);
+    assert_eq!(export.check(&config().max_permanent(1)), refused("permanent peers", 1));
 }
 
 fn exported() -> (Export<NodeAddr>, ManualClock) {
@@ -216,12 +418,31 @@ fn an_export_has_to_fit_the_limits() {
 
 #[test]
 fn exports_are_equal_whatever_their_order() {
-    let (export, _) = exported();
+    let (export, _) = kept_export();
     let mut turned = export.clone();
     turned.links.reverse();
+    turned.clusters[0].roles.reverse();
     assert_eq!(export, turned);
     turned.links[0].failures += 1;
     assert_ne!(export, turned);
     turned.links.pop();
     assert_ne!(export, turned);
+}
+
+#[test]
+fn exports_differ_by_their_clusters_and_peers() {
+    let (export, _) = kept_export();
+    let damages: [fn(&mut Export<NodeAddr>); 6] = [
+        |export| export.clusters[0].roles[0] = C,
+        |export| export.clusters[0].own_role = false,
+        |export| export.clusters.truncate(1),
+        |export| export.nets[0].permanent[0] = D,
+        |export| export.nets[1].reserved_only = false,
+        |export| export.links.iter_mut().for_each(|link| link.static_of.clear()),
+    ];
+    for damage in damages {
+        let mut other = export.clone();
+        damage(&mut other);
+        assert_ne!(export, other);
+    }
 }

@@ -141,3 +141,84 @@ fn a_net_says_what_it_is_short_of_and_when_it_asks() {
     let until = bench.now() + 5 * SECOND;
     assert_eq!((asked.holds, asked.next_request), (vec![RequestHold::Delay { until }], Some(until)));
 }
+
+#[test]
+fn a_static_peer_is_kept_by_its_cluster_and_idle_while_that_is_disabled() {
+    let mut bench = Bench::prompt();
+    bench.associate(NET, CLUSTER);
+    bench.fix(CLUSTER, A).unwrap();
+    let explanation = explain(&mut bench, A);
+    assert_eq!(explanation.reasons, [Reason::StaticPeerOf(CLUSTER)]);
+    assert_eq!((explanation.holds, explanation.next), (vec![], next(Step::Resolve, bench.now())));
+
+    bench.switch(NET, false);
+    let explanation = explain(&mut bench, A);
+    assert_eq!(explanation.reasons, [Reason::StaticPeerOf(CLUSTER)]);
+    assert_eq!((explanation.holds, explanation.next), (vec![Hold::ClusterDisabled(CLUSTER)], None));
+    bench.create(A, NET).unwrap();
+    assert_eq!(explain(&mut bench, A).holds, [Hold::NetInactive(NET), Hold::ClusterDisabled(CLUSTER)]);
+    bench.open(OTHER, 0);
+    bench.create(A, OTHER).unwrap();
+    assert_eq!(explain(&mut bench, A).holds, [], "one reason is enough");
+
+    bench.switch(NET, true);
+    bench.done_stream(A, 1, Direction::Downlink);
+    let explanation = explain(&mut bench, A);
+    assert!(explanation.reasons.contains(&Reason::MemberOfCluster(CLUSTER)));
+    assert_eq!(explanation.holds, [Hold::Connected]);
+}
+
+#[test]
+fn the_reference_holds_a_static_peer_of_a_disabled_cluster_alone() {
+    let mut bench = Bench::reference();
+    bench.associate(NET, CLUSTER);
+    bench.fix(CLUSTER, A).unwrap();
+    bench.switch(NET, false);
+    assert_eq!(explain(&mut bench, A).holds, [Hold::ClusterDisabled(CLUSTER)]);
+    bench.create(A, NET).unwrap();
+    assert_eq!(explain(&mut bench, A).holds, []);
+}
+
+#[test]
+fn a_permanent_peer_is_named_and_rests_while_it_is_unstable() {
+    let policy = UnstablePolicy::new().limit(1).delay(100 * SECOND);
+    let mut bench = Bench::new(Config::default().unstable(policy));
+    bench.open(NET, 0);
+    bench.keep(NET, A).unwrap();
+    assert_eq!(explain(&mut bench, A).reasons, [Reason::WantedBy(NET), Reason::PermanentPeerOf(NET)]);
+    bench.turn();
+    bench.update(A).unwrap();
+    let dial = bench.link(A).dial_id().expect("a dial");
+    bench.done_stream(A, 1, Direction::Uplink);
+    bench.connected(A, dial).unwrap();
+    bench.unstream(A, 1).unwrap();
+    let until = bench.now() + 100 * SECOND;
+    let explanation = explain(&mut bench, A);
+    assert_eq!(explanation.holds, [Hold::Unstable { until }]);
+    assert_eq!(explanation.next, next(Step::Resolve, until));
+    // What fails afterwards waits as everybody does.
+    bench.after_seconds(100);
+    bench.apply(Command::ResolveFailed { addr: A }).unwrap();
+    let until = bench.now();
+    assert!(matches!(explain(&mut bench, A).holds[..], [Hold::Busy(LinkState::Connecting)]), "{until:?}");
+    let dial = bench.link(A).dial_id().expect("a dial");
+    bench.failed(A, dial, true).unwrap();
+    assert_eq!(explain(&mut bench, A).holds, [Hold::Delay { until: until + 20 * SECOND }]);
+}
+
+#[test]
+fn a_reserved_net_asks_for_nobody_and_wants_nobody_else() {
+    let mut bench = Bench::new(Config::default());
+    let config = NetConfig::new().min_links(2).reserved_only(true);
+    bench.done(Command::AddNet { net: NET, config });
+    bench.switch(NET, true);
+    bench.keep(NET, A).unwrap();
+    let now = bench.now();
+    let net = bench.snapshot().explain_net(NET, now);
+    assert_eq!((net.short_of, net.holds, net.next_request), (0, vec![RequestHold::Reserved], None));
+    assert_eq!(explain(&mut bench, B).holds, [Hold::NoLink, Hold::NetReserved(NET)]);
+    bench.done_stream(B, 1, Direction::Downlink);
+    let holds = [Hold::PureDownlink, Hold::Connected, Hold::Unwanted, Hold::NetReserved(NET)];
+    assert_eq!(explain(&mut bench, B).holds, holds);
+    assert_eq!(explain(&mut bench, A).holds, []);
+}

@@ -138,7 +138,7 @@ fn a_command_that_panics_changes_nothing() {
     let now = clock.now();
     let (mut core, table) = staged(now);
     let before = view(&mut core, &table, now);
-    let commands: [fn() -> Command<Fragile>; 18] = [
+    let commands: [fn() -> Command<Fragile>; 19] = [
         || Command::CreateLink { addr: Fragile(5), net: NET },
         || Command::CreateLink { addr: Fragile(1), net: OTHER },
         || Command::AddStream { addr: Fragile(6), stream: StreamId(60), direction: Direction::Downlink },
@@ -155,6 +155,7 @@ fn a_command_that_panics_changes_nothing() {
         || Command::DeleteLink { addr: Fragile(4) },
         || Command::DeleteStream { addr: Fragile(4), stream: StreamId(40) },
         || Command::ConfigureNet { net: NET, config: NetConfig::new().min_links(9) },
+        || Command::ConfigureNet { net: NET, config: NetConfig::new().reserved_only(true) },
         || Command::SetUserData { addr: Fragile(1), data: Some(UserData::new(1)) },
         || {
             let retry = RetryPolicy::fixed(Duration::from_secs(1));

@@ -1,7 +1,8 @@
 //! Random hosts and transports: whatever they send, in whatever order, nothing breaks; and once the transport
 //! answers, nothing stays stuck.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::mem::{Discriminant, discriminant};
 
 use fastrand::Rng;
 
@@ -10,7 +11,7 @@ use crate::link::{Random, UserData};
 use crate::manager::config::{Settings, Timing};
 use crate::manager::directory::Group;
 use crate::manager::effect::Outbox;
-use crate::manager::explain::Step;
+use crate::manager::explain::{Explanation, Hold, Reason, RequestHold, Step};
 
 const NODES: u64 = 6;
 const NETS: u64 = 3;
@@ -41,6 +42,17 @@ struct World {
     reference: bool,
     /// Links and nets whose explanation was put to the test: held, and not.
     explained: [[u32; 2]; 2],
+    met: Met,
+}
+
+/// What explanations were made of.
+#[derive(Default)]
+struct Met {
+    reasons: HashSet<Discriminant<Reason>>,
+    holds: HashSet<Discriminant<Hold>>,
+    /// Alone.
+    decisive: HashSet<Discriminant<Hold>>,
+    request_holds: HashSet<Discriminant<RequestHold>>,
 }
 
 /// A retry policy that does whatever comes to its mind.
@@ -50,6 +62,47 @@ fn wild(attempts: u32, random: &mut dyn FnMut() -> u64) -> Duration {
         (1, _) => Duration::ZERO,
         (2, _) => Duration::MAX,
         (chance, attempts) => Duration::from_secs(chance) * attempts.min(100),
+    }
+}
+
+impl Met {
+    fn note(&mut self, explanation: &Explanation) {
+        let holds: HashSet<_> = explanation.holds.iter().map(discriminant).collect();
+        self.reasons.extend(explanation.reasons.iter().map(discriminant));
+        self.holds.extend(&holds);
+        if holds.len() == 1 {
+            self.decisive.extend(holds);
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.reasons.extend(other.reasons);
+        self.holds.extend(other.holds);
+        self.decisive.extend(other.decisive);
+        self.request_holds.extend(other.request_holds);
+    }
+
+    /// That nothing of what concerns clusters and peers was left out.
+    fn check(&self, rest: bool) {
+        let until = ManualClock::new().now();
+        for reason in [
+            Reason::WantedBy(NET),
+            Reason::PermanentPeerOf(NET),
+            Reason::StaticPeerOf(CLUSTER),
+            Reason::MemberOf(NET),
+            Reason::MemberOfCluster(CLUSTER),
+            Reason::Downlink(StreamId(1)),
+        ] {
+            assert!(self.reasons.contains(&discriminant(&reason)), "{reason:?}");
+        }
+        for hold in [Hold::ClusterDisabled(CLUSTER), Hold::Delay { until }, Hold::Resolving, Hold::Connected]
+        {
+            assert!(self.decisive.contains(&discriminant(&hold)), "{hold:?}");
+        }
+        assert!(self.holds.contains(&discriminant(&Hold::NetReserved(NET))));
+        assert!(self.request_holds.contains(&discriminant(&RequestHold::Reserved)));
+        let rests = self.decisive.contains(&discriminant(&Hold::Unstable { until }));
+        assert!(rests || !rest, "nothing rests");
     }
 }
 
@@ -69,6 +122,7 @@ impl World {
             next_dial: 1,
             cooperates: false,
             explained: [[0; 2]; 2],
+            met: Met::default(),
         };
         let mut chance = Rng::with_seed(seed);
         world.bench.core.set_random(Random::new(move || chance.u64(..)));
@@ -193,6 +247,13 @@ impl World {
             _ => RetryPolicy::custom(wild, cap),
         };
         let settings = self.bench.core.settings().clone().retry(retry);
+        let settings = match self.rng.u8(0..8) {
+            0 => settings.unstable(None),
+            1 => {
+                settings.unstable(UnstablePolicy::new().limit(1).delay(seconds(&mut self.rng) * 3).entries(3))
+            }
+            _ => settings,
+        };
         settings.max_attempts(self.rng.u32(1..4)).cooling(seconds(&mut self.rng) * 3)
     }
 
@@ -348,6 +409,7 @@ impl World {
                 continue;
             }
             let held = explanation.is_held();
+            self.met.note(&explanation);
             assert_eq!(begun.contains(&addr), !held, "{addr}: {explanation:?}");
             self.explained[0][usize::from(held)] += 1;
         }
@@ -368,6 +430,7 @@ impl World {
         for net in (1..=NETS).map(NetId) {
             let explanation = snapshot.explain_net(net, now);
             let held = !explanation.holds.is_empty();
+            self.met.request_holds.extend(explanation.holds.iter().map(discriminant));
             let needed = (!held).then_some(explanation.short_of as u32);
             assert_eq!(asked.get(&net).copied(), needed, "{net}: {explanation:?}");
             self.explained[1][usize::from(held)] += 1;
@@ -456,7 +519,7 @@ fn close(streams: &mut BTreeMap<StreamId, Open>, effect: &Effect<NodeAddr>) {
 
 #[allow(clippy::print_stdout)] // The seed is shown by a test that fails.
 fn run(config: &Config, seeds: std::ops::Range<u64>) {
-    let (mut members, mut clusters, mut explained) = (0, 0, [0; 4]);
+    let (mut members, mut clusters, mut explained, mut met) = (0, 0, [0; 4], Met::default());
     for seed in seeds {
         println!("seed {seed}");
         let mut world = World::new(config.clone().cooling(Duration::from_secs(60)).max_streams(3), seed);
@@ -469,12 +532,14 @@ fn run(config: &Config, seeds: std::ops::Range<u64>) {
         for (sum, count) in explained.iter_mut().zip(world.explained.as_flattened()) {
             *sum += count;
         }
+        met.add(std::mem::take(&mut world.met));
         let links = world.bench.core.writer.iter().map(|(_, link)| link);
         members += links.clone().map(|link| link.memberships().len()).sum::<usize>();
         clusters += links.map(|link| link.clusters().len()).sum::<usize>();
     }
     assert!(members > 0 && clusters > 0, "nothing ran");
     assert!(explained.iter().all(|count| *count > 100), "{explained:?}");
+    met.check(config.settings().unstable.is_some_and(|policy| policy.limit == 1));
 }
 
 #[test]
@@ -487,7 +552,8 @@ fn random_commands_break_nothing_and_everything_settles_in_prompt_mode() {
 fn random_commands_break_nothing_and_everything_settles_with_unstable_links() {
     // Short enough that the rest is over when everything has settled.
     let policy = UnstablePolicy::new().delay(Duration::from_secs(60)).entries(3);
-    run(&Config::default().unstable(policy), 200..240);
+    run(&Config::default().unstable(policy), 200..220);
+    run(&Config::default().unstable(policy.limit(1)), 220..260);
 }
 
 #[test]

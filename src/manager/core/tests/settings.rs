@@ -168,3 +168,96 @@ fn a_net_that_asks_for_more_is_heard_at_once() {
     assert_eq!(bench.snapshot().needed(NET), 3);
     assert_eq!(requested(&bench.turn()), [(NET, 3)]);
 }
+
+fn reserve(bench: &mut Bench, reserved: bool) -> Applying {
+    let config = NetConfig::new().min_links(2).reserved_only(reserved);
+    bench.apply(Command::ConfigureNet { net: NET, config })
+}
+
+#[test]
+fn a_net_that_is_reserved_lets_go_of_all_but_its_permanent_peers() {
+    let mut bench = Bench::prompt();
+    bench.open(OTHER, 0);
+    reserve(&mut bench, false).unwrap();
+    bench.uplink(A, NET, 1);
+    bench.keep(NET, B).unwrap();
+    // A member that another net wants, too, a guest, and a static peer.
+    bench.uplink(C, NET, 3);
+    bench.create(C, OTHER).unwrap();
+    let (guest, fixed) = (NodeAddr(4), NodeAddr(5));
+    bench.done_stream(guest, 4, Direction::Downlink);
+    bench.account(NET, guest, 4, true).unwrap();
+    bench.associate(NET, CLUSTER);
+    bench.fix(CLUSTER, fixed).unwrap();
+    bench.done_stream(fixed, 5, Direction::Downlink);
+    bench.account(NET, fixed, 5, true).unwrap();
+    bench.turn();
+    assert_eq!(bench.snapshot().count(NET), 4);
+
+    assert_eq!(reserve(&mut bench, true), Ok(Outcome::Done));
+    let effects = bench.turn();
+    assert!(effects.contains(&Effect::CloseDialer { addr: A }));
+    let count = Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 0 };
+    assert!(effects.contains(&count));
+    assert_eq!(requested(&effects), []);
+    let snapshot = bench.snapshot();
+    assert!(snapshot.get(&A).is_none());
+    assert!(snapshot.contains(&B, NET));
+    assert_eq!(snapshot.get(&C).map(|link| link.nets().to_vec()), Some(vec![OTHER]));
+    assert!(snapshot.get(&guest).is_some_and(|link| link.memberships().is_empty()));
+    assert!(snapshot.get(&fixed).is_some_and(|link| link.is_cluster_member(CLUSTER)));
+    assert_eq!((snapshot.count(NET), snapshot.needed(NET)), (0, 0));
+    assert_eq!(bench.create(A, NET), Err(CommandError::ReservedNet(NET)));
+
+    assert_eq!(reserve(&mut bench, false), Ok(Outcome::Done));
+    assert_eq!(requested(&bench.turn()), [(NET, 2)], "at once");
+    assert_eq!(bench.create(A, NET), Ok(Outcome::Created));
+}
+
+#[test]
+fn a_rest_is_cut_to_the_policy_in_force() {
+    let policy = UnstablePolicy::new().limit(1).delay(100 * SECOND);
+    let config = Config::default().unstable(policy);
+    let unstable = |policy: Option<UnstablePolicy>| Settings::default().unstable(policy);
+    for (changed, seconds) in
+        [(Some(policy.delay(200 * SECOND)), 100), (Some(policy.limit(9).delay(30 * SECOND)), 30), (None, 20)]
+    {
+        let mut bench = Bench::new(config.clone());
+        bench.open(NET, 0);
+        bench.keep(NET, A).unwrap();
+        bench.turn();
+        bench.update(A).unwrap();
+        let dial = bench.link(A).dial_id().expect("a dial");
+        bench.done_stream(A, 1, Direction::Uplink);
+        bench.connected(A, dial).unwrap();
+        bench.unstream(A, 1).unwrap();
+        assert_eq!(bench.link(A).not_before(), Some(bench.now() + 100 * SECOND));
+        change(&mut bench, unstable(changed)).unwrap();
+        assert_eq!(bench.link(A).not_before(), Some(bench.now() + seconds * SECOND), "{changed:?}");
+        let (almost, rest) = (seconds * SECOND - Duration::from_nanos(1), Duration::from_nanos(1));
+        assert_eq!(resolved(&bench.after(almost)), []);
+        assert_eq!(resolved(&bench.after(rest)), [A], "and its timer, too");
+    }
+}
+
+#[test]
+fn limits_on_clusters_and_peers_refuse_new_entries_and_drop_nothing() {
+    let mut bench = Bench::prompt();
+    bench.associate(NET, CLUSTER);
+    bench.associate(NET, FOREIGN);
+    for addr in [A, B] {
+        bench.role(CLUSTER, addr, true).unwrap();
+        bench.keep(NET, addr).unwrap();
+    }
+    change(&mut bench, Settings::default().max_clusters(1).max_roles(1).max_permanent(1)).unwrap();
+    let third = ClusterId::new(NET, 9);
+    let associate = Command::AssociateCluster { net: NET, cluster: third, kind: ClusterKind::Embedded };
+    let reached = |of| Err(CommandError::LimitReached { of, limit: 1 });
+    assert_eq!(bench.apply(associate), reached("clusters"));
+    assert_eq!(bench.role(CLUSTER, C, true), reached("role members"));
+    assert_eq!(bench.keep(NET, C), reached("permanent peers"));
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.clusters().len(), 2);
+    assert_eq!(snapshot.cluster(CLUSTER).map(|cluster| cluster.role_members().len()), Some(2));
+    assert_eq!(snapshot.net(NET).map(|net| net.permanent_peers().len()), Some(2));
+}

@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::manager::config::Timing;
+use crate::link::UserData;
+use crate::manager::config::{Settings, Timing};
 
 /// What the dialer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +87,10 @@ enum Event {
     Dissociate,
     Keep,
     Unkeep,
+    Reserve,
+    ConfigureNet,
+    Reconfigure,
+    SetData,
     ManagerOff,
     Request,
     WakeUp,
@@ -93,13 +98,14 @@ enum Event {
 }
 
 use Event::{
-    Accept, AcceptOld, BadEndpoint, Connected, ConnectedOld, Create, Delete, Dissociate, Down, Endpoint,
-    Failed, FailedLast, FailedOld, Fix, Join, Keep, KnownStream, Leave, LoseOld, LosePrimary, LoseSpare,
-    ManagerOff, NetOff, NetOn, NetRemoved, Refuse, RefuseOld, ReplaceByDown, ReplaceBySpare, ReplaceByUp,
-    ReplaceOld, Request, ResolveFailed, Role, TimeOut, Unfix, Unkeep, Up, UpOfDial, UpOfOldDial, WakeUp,
+    Accept, AcceptOld, BadEndpoint, ConfigureNet, Connected, ConnectedOld, Create, Delete, Dissociate, Down,
+    Endpoint, Failed, FailedLast, FailedOld, Fix, Join, Keep, KnownStream, Leave, LoseOld, LosePrimary,
+    LoseSpare, ManagerOff, NetOff, NetOn, NetRemoved, Reconfigure, Refuse, RefuseOld, ReplaceByDown,
+    ReplaceBySpare, ReplaceByUp, ReplaceOld, Request, Reserve, ResolveFailed, Role, SetData, TimeOut, Unfix,
+    Unkeep, Up, UpOfDial, UpOfOldDial, WakeUp,
 };
 
-const EVENTS: [Event; 41] = [
+const EVENTS: [Event; 45] = [
     Create,
     Endpoint,
     BadEndpoint,
@@ -137,6 +143,10 @@ const EVENTS: [Event; 41] = [
     Dissociate,
     Keep,
     Unkeep,
+    Reserve,
+    ConfigureNet,
+    Reconfigure,
+    SetData,
     ManagerOff,
     Request,
     WakeUp,
@@ -164,7 +174,7 @@ fn next(state: Option<State>, event: Event, timing: Timing) -> Option<State> {
     match event {
         // What tells nothing new.
         KnownStream | UpOfOldDial | ReplaceOld | LoseOld | AcceptOld | RefuseOld | ConnectedOld
-        | FailedOld | NetOn | ManagerOff | Request => return Some(s),
+        | FailedOld | NetOn | ConfigureNet | Reconfigure | SetData | ManagerOff | Request => return Some(s),
 
         Create => s.wanted = true,
         Endpoint if s.dialer == Resolving => s.dialer = if s.may_dial(timing) { Connecting } else { Idle },
@@ -210,6 +220,9 @@ fn next(state: Option<State>, event: Event, timing: Timing) -> Option<State> {
         Keep if s.permanent => {}
         Keep => (s.wanted, s.permanent) = (true, true),
         Unkeep => s.permanent = false,
+        // Who serves the net, and is no permanent peer of it. A static peer stays in its cluster.
+        Reserve if s.permanent || !(s.wanted || s.main) => {}
+        Reserve => (s.wanted, s.main, s.cluster) = (false, false, s.fixed && connected),
 
         Connected if dials => s.dialer = Established,
         Failed | FailedLast if dials => s.fail(event == FailedLast),
@@ -478,6 +491,13 @@ fn happen(bench: &mut Bench, event: Event) {
         Dissociate => Command::DissociateCluster { cluster },
         Keep => Command::AddPermanentPeer { net, addr },
         Unkeep => Command::RemovePermanentPeer { net, addr },
+        Reserve => Command::ConfigureNet { net, config: NetConfig::new().reserved_only(true) },
+        ConfigureNet => Command::ConfigureNet { net, config: NetConfig::new().min_links(9) },
+        Reconfigure => {
+            let retry = RetryPolicy::fixed(Duration::from_secs(1));
+            Command::Reconfigure { settings: Box::new(Settings::default().retry(retry).max_links(1)) }
+        }
+        SetData => Command::SetUserData { addr, data: Some(UserData::new(7)) },
         ManagerOff => Command::SetCondition { active: false },
         Request => Command::RequestLinks,
         WakeUp => Command::WakeUp,
