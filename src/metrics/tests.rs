@@ -202,7 +202,7 @@ fn a_sink_may_use_everything() {
     };
     assert!(collector.set(Collector::start("metrics", metrics, NEVER, sink).unwrap()).is_ok());
     collector.get().unwrap().collect_now();
-    assert_eq!(results.recv(), Ok(true));
+    assert_eq!(results.recv_timeout(Duration::from_secs(60)), Ok(true));
     collector.get().unwrap().stop();
     // The thread is gone, and the sink with it.
     assert!(results.recv().is_err());
@@ -221,7 +221,7 @@ fn a_panicking_sink_does_not_end_its_collector() {
     let collector = Collector::start("metrics", Metrics::new(&manager), NEVER, sink).unwrap();
     for _ in 0..2 {
         collector.collect_now();
-        assert!(reports.recv().is_ok());
+        assert!(reports.recv_timeout(Duration::from_secs(60)).is_ok());
     }
     collector.stop();
     assert!(reports.recv().is_err());
