@@ -234,7 +234,7 @@ impl<A: Addr> Driver<A> {
         });
         if !self.done.is_empty() {
             let spent = self.handle.clock().now().saturating_duration_since(now);
-            self.handle.meters().processing.record(spent, self.done.len() as u64);
+            self.handle.meters().processed_together(spent, self.done.len() as u64);
         }
         self.complete(version);
         self.answer_measures();

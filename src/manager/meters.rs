@@ -54,6 +54,8 @@ pub(crate) struct Meters {
     pub(crate) queue_wait: Recorder,
     /// From the beginning of that turn until its version is published.
     pub(crate) processing: Recorder,
+    /// Moves after each change of any of these.
+    pulse: Count,
 }
 
 impl Meters {
@@ -64,7 +66,14 @@ impl Meters {
             errors: std::array::from_fn(|_| Count::new()),
             queue_wait: Recorder::new(),
             processing: Recorder::new(),
+            pulse: Count::new(),
         }
+    }
+
+    /// A number that changes after everything that is counted here, so that who finds it unchanged has read
+    /// what there is.
+    pub(crate) fn pulse(&self) -> u64 {
+        self.pulse.get()
     }
 
     /// A command was taken from its lane, after it had waited.
@@ -72,11 +81,19 @@ impl Meters {
         self.lanes[lane as usize].add(1);
         self.kinds[kind.index()].add(1);
         self.queue_wait.record(waited, 1);
+        self.pulse.add(1);
+    }
+
+    /// So many commands that were taken together are done.
+    pub(crate) fn processed_together(&self, spent: Duration, commands: u64) {
+        self.processing.record(spent, commands);
+        self.pulse.add(1);
     }
 
     /// A command that was accepted ended with an error.
     pub(crate) fn failed(&self, error: &CommandError) {
         self.errors[error.code_index()].add(1);
+        self.pulse.add(1);
     }
 
     pub(crate) fn processed(&self, lane: Priority) -> u64 {

@@ -16,6 +16,9 @@
 //! of them, then P1 synchronizes with R3, and R4 sees that. So what passes R4 is report `n` and nothing else.
 //! A publisher that stands still between P1 and P3 makes nobody look again: `newest` does not move.
 //!
+//! With a report goes its *mark*, a number that stands for everything that the report was made of. Who finds that
+//! the mark of the present is that of the newest report need not make another one.
+//!
 //! Not the cell of the table: that would take another lock under the report's, to keep its retired headers.
 
 use crossbeam_utils::CachePadded;
@@ -31,6 +34,8 @@ const COPIES: usize = 2;
 /// The newest report of `W` words. All zero, as version 0, until there is one.
 pub(super) struct Board<const W: usize> {
     newest: CachePadded<AtomicU64>,
+    /// The mark of the newest report, or of the one before.
+    mark: CachePadded<AtomicU64>,
     copies: [CachePadded<[AtomicU64; W]>; COPIES],
     /// The lock of the report: who holds it publishes. Valid after a panic: it changes by one assignment,
     /// and what a publisher left in a copy is overwritten before that copy becomes the newest.
@@ -49,26 +54,28 @@ impl<const W: usize> Board<W> {
         let copy = || CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)));
         Self {
             newest: CachePadded::new(AtomicU64::new(0)),
+            mark: CachePadded::new(AtomicU64::new(0)),
             copies: std::array::from_fn(|_| copy()),
             last: Mutex::new(&lock_order::METRICS, Last::default()),
         }
     }
 
     /// Publishes `words` as the report of `version`, after `complete` has added what must not be older than
-    /// in the report before. False, and nothing is published, when a later version was.
+    /// in the report before, and returned the mark: of what there was before it read anything. False, and
+    /// nothing is published, when a later version was.
     ///
     /// `complete` runs under the lock: it may read counters.
     pub(super) fn publish(
         &self,
         version: u64,
         words: &mut [u64; W],
-        complete: impl FnOnce(&mut [u64; W]),
+        complete: impl FnOnce(&mut [u64; W]) -> u64,
     ) -> bool {
         let mut last = self.last.lock();
         if version < last.version {
             return false;
         }
-        complete(words);
+        let mark = complete(words);
         let number = last.number + 1;
         // Release: pairs with the fence in `read`; the head comment says what for.
         fence(Ordering::Release);
@@ -78,8 +85,17 @@ impl<const W: usize> Board<W> {
         }
         // Release: pairs with the acquire load in `read`.
         self.newest.store(number, Ordering::Release);
+        // Release: pairs with the acquire load in `is_of`. After the store above, so that whoever sees the mark
+        // finds the report.
+        self.mark.store(mark, Ordering::Release);
         *last = Last { number, version };
         true
+    }
+
+    /// Whether the newest report, or the one before, has this mark. Whoever reads after that finds it or a later one.
+    pub(super) fn is_of(&self, mark: u64) -> bool {
+        // Acquire: pairs with the release store of the mark in `publish`.
+        self.mark.load(Ordering::Acquire) == mark
     }
 
     /// The newest report. Lock-free; waits for nobody: see the head of this file.

@@ -18,13 +18,26 @@ type Links = Table<u64, u64>;
 /// A report: the version, what it says about the state, and a counter.
 const WORDS: usize = 3;
 
-/// Computes a report from one snapshot and publishes it, as `Metrics::collect` does.
+/// What a report is made of. Never zero.
+fn mark(version: u64, counter: &AtomicU64) -> u64 {
+    // Relaxed: a counter.
+    1 + version * 16 + counter.load(Ordering::Relaxed)
+}
+
+/// Computes a report from one snapshot and publishes it, if there is anything new, as `Metrics::collect` does.
 fn collect(links: &Links, counter: &AtomicU64, board: &Board<WORDS>) {
+    if board.is_of(mark(links.version().as_u64(), counter)) {
+        return;
+    }
     let snapshot = links.snapshot();
     let version = snapshot.version().as_u64();
     let mut words = [version, snapshot.get(&0).copied().unwrap_or(0), 0];
-    // Relaxed: a counter.
-    board.publish(version, &mut words, |words| words[2] = counter.load(Ordering::Relaxed));
+    board.publish(version, &mut words, |words| {
+        let mark = mark(version, counter);
+        // Relaxed: a counter.
+        words[2] = counter.load(Ordering::Relaxed);
+        mark
+    });
 }
 
 /// Reads the newest report, which is of one version and not older than the one before.
@@ -88,6 +101,30 @@ fn a_slower_collector_does_not_overwrite_a_newer_report() {
     });
 }
 
+/// Who finds that a report has been made of what there is now finds that report.
+#[test]
+fn what_needs_no_report_has_one() {
+    model_each(|| {
+        let (mut writer, links) = Links::new();
+        let counter = Arc::new(AtomicU64::new(0));
+        let board = Arc::new(Board::new());
+        let other = {
+            let (links, counter, board) = (links.clone(), counter.clone(), board.clone());
+            spawn(move || collect(&links, &counter, &board))
+        };
+        writer.insert(0, 1);
+        let version = writer.publish().as_u64();
+        // Relaxed: a counter.
+        counter.fetch_add(1, Ordering::Relaxed);
+        if board.is_of(mark(version, &counter)) {
+            assert_eq!(board.read(), [1, 1, 1], "not the report that was promised");
+        }
+        collect(&links, &counter, &board);
+        assert_eq!(board.read(), [1, 1, 1], "not what there is");
+        other.join().unwrap();
+    });
+}
+
 /// What is read is one report, however many are published meanwhile.
 #[test]
 fn a_reader_sees_whole_reports_in_order() {
@@ -104,7 +141,7 @@ fn a_reader_sees_whole_reports_in_order() {
             }
         });
         for version in 1..=3 {
-            assert!(board.publish(version, &mut [version; 2], |_| {}));
+            assert!(board.publish(version, &mut [version; 2], |_| version));
         }
         reader.join().unwrap();
         assert_eq!(board.read(), [3; 2]);

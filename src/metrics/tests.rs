@@ -142,11 +142,11 @@ fn memory_is_measured_on_demand() {
 #[test]
 fn a_panic_while_a_report_is_completed_leaves_the_one_before() {
     let board = Board::<2>::new();
-    assert!(board.publish(1, &mut [1, 1], |_| {}));
+    assert!(board.publish(1, &mut [1, 1], |_| 1));
     let panicking = || board.publish(2, &mut [2, 2], |_| panic!("while the report is completed"));
     assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
     assert_eq!(board.read(), [1, 1]);
-    assert!(board.publish(1, &mut [3, 3], |_| {}));
+    assert!(board.publish(1, &mut [3, 3], |_| 3));
     assert_eq!(board.read(), [3, 3]);
 }
 
@@ -157,14 +157,17 @@ fn a_panic_while_a_report_is_completed_leaves_the_one_before() {
 fn a_lock_under_the_reports_lock_panics() {
     let board = Board::<1>::new();
     let other = crate::sync::Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, ());
-    board.publish(1, &mut [1], |_| drop(other.lock()));
+    board.publish(1, &mut [1], |_| {
+        drop(other.lock());
+        1
+    });
 }
 
 /// Other threads read while one that collects stands still in the middle.
 #[test]
 fn a_collector_that_stands_still_delays_no_reader() {
     let board = Arc::new(Board::<2>::new());
-    assert!(board.publish(1, &mut [1, 1], |_| {}));
+    assert!(board.publish(1, &mut [1, 1], |_| 1));
     let (inside, entered) = mpsc::channel();
     let (go_on, wait) = mpsc::channel::<()>();
     let stuck = board.clone();
@@ -172,6 +175,7 @@ fn a_collector_that_stands_still_delays_no_reader() {
         stuck.publish(2, &mut [2, 2], |_| {
             inside.send(()).unwrap();
             wait.recv().unwrap();
+            2
         })
     });
     entered.recv().unwrap();
@@ -181,6 +185,30 @@ fn a_collector_that_stands_still_delays_no_reader() {
     go_on.send(()).unwrap();
     assert!(collector.join().unwrap());
     assert_eq!(board.read(), [2, 2]);
+}
+
+/// What is asked for when nothing has changed is there already; whatever is counted is news.
+#[test]
+fn nothing_new_makes_no_report_and_every_change_does() {
+    let (mut driver, clock) = driver(Capacities::new().normal(1).unwrap());
+    let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());
+    let settled = |what: &str| {
+        assert!(metrics.refresh(), "{what} is news");
+        assert!(!metrics.refresh(), "{what} is news once");
+        metrics.report()
+    };
+    assert!(!metrics.refresh(), "the first report is there");
+    let waiting = handle.add_net(NET, NetConfig::new()).unwrap();
+    assert_eq!(settled("a command that waits").lane(Priority::Normal).queued, 1);
+    assert!(handle.add_net(NET, NetConfig::new()).unwrap_err().is_full());
+    assert_eq!(settled("a refusal").lane(Priority::Normal).refused, 1);
+    driver.run_once(clock.now());
+    waiting.wait().unwrap();
+    assert_eq!(settled("a command that is done").nets(), 1);
+    drop(handle.add_net(NET, NetConfig::new()).unwrap());
+    assert_eq!(settled("another command").lane(Priority::Normal).queued, 1);
+    driver.run_once(clock.now());
+    assert_eq!(settled("an error").error_count("net_exists"), 1);
 }
 
 /// A sink may do anything: it collects, reads, sends commands and waits for them, and stops its collector.
