@@ -27,11 +27,11 @@ const FIRST_CUT: f64 = 0.15;
 const FIRST_KILL: f64 = 0.3;
 
 /// When the flapping comes for the first time, as a part of the whole, and how long after it again.
-const FIRST_FLAPS: f64 = 0.55;
+const FIRST_FLAPS: f64 = 0.4;
 const FLAPS_PERIOD: Duration = Duration::from_secs(10);
 
-/// Connections that break again as soon as they are back: so many in a row, so far apart.
-const FLAPS: u32 = 6;
+/// Connections that break again as soon as they are back: so often in a row at most, so far apart.
+const FLAPS: u32 = 12;
 const FLAP_PAUSE: Duration = Duration::from_millis(200);
 
 /// A strike that found nobody to hit is repeated after this pause.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchboard::ShutdownReport;
+use switchboard::{Hold, ShutdownReport};
 use tokio::time::Instant;
 
 use super::{Failure, Seat, Supervisor};
@@ -58,8 +58,8 @@ impl Supervisor<'_> {
         false
     }
 
-    /// Always the same pair, if both live: only what breaks again and again is unstable. Never owed: a pair
-    /// that is not connected at the moment needs no cut.
+    /// Always the first pair that is connected: only what breaks again and again is unstable. A pair that rests
+    /// for it is left alone, and nothing is owed.
     async fn flap(&mut self) -> bool {
         let pairs = (0..self.seats.len()).filter_map(|index| {
             let node = self.node(index)?;
@@ -67,7 +67,12 @@ impl Supervisor<'_> {
             Some((node, peer))
         });
         for (node, peer) in pairs {
-            if node.links.snapshot().get(&peer).is_some_and(|link| !link.streams().is_empty()) {
+            let links = node.links.snapshot();
+            let holds = links.explain(&peer, Instant::now().into_std()).holds;
+            if holds.iter().any(|hold| matches!(hold, Hold::Unstable { .. })) {
+                break;
+            }
+            if links.get(&peer).is_some_and(|link| !link.streams().is_empty()) {
                 self.cuts += u64::from(node.cut_peer(peer).await);
                 break;
             }
