@@ -16,7 +16,7 @@
 //! * `node`: how a manager is built, fed and ended. `transport`: effects in, events out.
 //! * `stream`: one connection; how async code uses tickets and snapshots. `sockets`: all that a node has.
 //! * `wire`: the frames. `local`: what the tasks of a node share.
-//! * `plan`: what the nodes are told to want. `names`: what they are called.
+//! * `plan`: what the nodes are told to want. `host`: who belongs to their clusters. `names`: what they are called.
 //! * `run`: the supervisor. `run/lives`: how nodes begin and end. `chaos`, `faults`: what goes wrong.
 //! * `truth`: what must hold at the end between the nodes. `kept`: what of the plan. `describe`: why not.
 //! * `query`: the readers. `audit`: explanations against snapshots. `ledger`: traffic, counted twice.
@@ -40,6 +40,8 @@ mod chaos;
 mod describe;
 #[path = "mesh/faults.rs"]
 mod faults;
+#[path = "mesh/host.rs"]
+mod host;
 #[path = "mesh/kept.rs"]
 mod kept;
 #[path = "mesh/ledger.rs"]

@@ -66,11 +66,11 @@ fn number(report: &Value, path: &str) -> u64 {
 
 #[test]
 fn a_mesh_under_fire_ends_with_both_ends_of_every_link_in_agreement() {
-    let output = mesh(&["--nodes", "4", "--seconds", "4", "--churn", "3", "--seed", "7", "--json"]);
+    let output = mesh(&["--nodes", "6", "--seconds", "4", "--churn", "3", "--seed", "7", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout).lines().count(), 1, "one object, and nothing else");
     let report = report(&output);
-    for (field, expected) in [("/nodes", 4), ("/nets", 2), ("/seconds", 4), ("/seed", 7)] {
+    for (field, expected) in [("/nodes", 6), ("/nets", 2), ("/seconds", 4), ("/seed", 7)] {
         assert_eq!(number(&report, field), expected, "{field}");
     }
     for field in ["/ghosts", "/disagreements", "/dropped_commands", "/versions_went_backwards"] {
@@ -99,8 +99,8 @@ fn a_mesh_under_fire_ends_with_both_ends_of_every_link_in_agreement() {
         assert!(number(&report, field) > 0, "{field}");
     }
     assert_eq!(number(&report, "/restarts"), number(&report, "/kills"), "who was killed remembers");
-    assert_eq!(number(&report, "/minimum_reached"), 4, "by every node");
-    assert_eq!(number(&report, "/permanent_links"), 2, "of every other node");
+    assert_eq!(number(&report, "/minimum_reached"), 6, "by every node");
+    assert_eq!(number(&report, "/permanent_links"), 3, "of every other node");
     assert_eq!(number(&report, "/static_members"), 6, "three keep two each");
     assert!(number(&report, "/bytes_received") <= number(&report, "/bytes_sent"));
     for field in ["/refused", "/stale_answers"] {

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::faults::Faults;
+use crate::host;
 use crate::ledger::{Balance, Ledger};
 use crate::local::{AddressBook, Local};
 use crate::names::{Name, addr_of};
@@ -112,6 +113,10 @@ impl Node {
         let settings = self.local.plan.settings();
         self.local.apply(|handle| handle.reconfigure(settings.clone())).await?;
         self.configure_nets().await?;
+        // The hosts want others from now on.
+        for link in self.links.snapshot().links() {
+            host::sort_into_clusters(&self.local, link).await;
+        }
         self.local.totals.reconfigured.add(1);
         Ok(())
     }

@@ -71,7 +71,7 @@ pub(crate) struct Outcome {
 
 /// Where a node belongs, dead or alive.
 enum Seat {
-    Up { node: Node, life: u32 },
+    Up { node: Box<Node>, life: u32 },
     Down { life: u32, endpoint: Option<SocketAddr>, saved: Option<Export<NodeAddr>>, until: Instant },
 }
 
@@ -259,7 +259,7 @@ impl<'a> Supervisor<'a> {
         self.progress.finish();
         for seat in std::mem::take(&mut self.seats) {
             if let Seat::Up { node, .. } = seat {
-                self.bury(node).await;
+                self.bury(*node).await;
             }
         }
         self.collect();

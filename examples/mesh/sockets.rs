@@ -87,7 +87,7 @@ impl Sockets {
     /// Gives an order to all streams with a peer; `false` when there is none.
     pub(crate) fn tell_peer(&mut self, peer: NodeAddr, order: Order) -> bool {
         let streams = self.peers.get(&peer).cloned().unwrap_or_default();
-        streams.into_iter().fold(false, |told, id| self.tell(id, order) || told)
+        streams.into_iter().filter(|id| self.tell(*id, order)).count() > 0
     }
 
     /// Every connection.

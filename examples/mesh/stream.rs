@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fastrand::Rng;
-use switchboard::{Applied, CommandError, Link, NetId, NodeAddr, Outcome, StreamId, UserData};
+use switchboard::{Applied, CommandError, NetId, NodeAddr, Outcome, StreamId, UserData};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
+use crate::host;
 use crate::ledger::Meter;
 use crate::local::{Local, Submitted};
 use crate::names::Name;
@@ -252,31 +253,8 @@ impl Stream {
         for net in link.memberships() {
             self.send(Frame::Announce(*net)).await?;
         }
-        self.sort_into_clusters(link).await;
+        host::sort_into_clusters(&self.local, link).await;
         Ok(())
-    }
-
-    /// Puts the peer into the clusters in which the host wants it, and takes it out of the others.
-    ///
-    /// A static peer joins by itself with its first stream. A refusal in the net ends that, and leaves it to
-    /// the host.
-    async fn sort_into_clusters(&self, link: &Link<NodeAddr>) {
-        let Local { addr: me, plan, totals, .. } = &self.local;
-        for (_, cluster, _) in plan.clusters() {
-            let (peer, wanted) = (self.peer, plan.wants(*me, link, cluster));
-            if wanted == link.is_cluster_member(cluster) {
-                continue;
-            }
-            let (done, count) = if wanted {
-                (self.local.apply(|handle| handle.join_cluster(cluster, peer)).await, &totals.host_joins)
-            } else {
-                (self.local.apply(|handle| handle.leave_cluster(cluster, peer)).await, &totals.host_leaves)
-            };
-            // An error: the link, or its stream, is gone.
-            if done.is_ok_and(|applied| applied.outcome == Outcome::Done) {
-                count.add(1);
-            }
-        }
     }
 
     async fn send(&mut self, frame: Frame) -> Result<(), End> {

@@ -95,7 +95,7 @@ impl Supervisor<'_> {
             self.book.insert(node.addr, node.endpoint);
             let (addr, links, metrics) = (node.addr, node.links.clone(), node.metrics.clone());
             self.roster.insert(index, Alive { life, addr, links, metrics });
-            self.seats[usize::from(index)] = Seat::Up { node, life };
+            self.seats[usize::from(index)] = Seat::Up { node: Box::new(node), life };
         }
         self.book.publish();
         self.roster.publish();
@@ -113,7 +113,7 @@ impl Supervisor<'_> {
             self.roster.remove(&index);
             self.roster.publish();
         }
-        self.bury(node).await;
+        self.bury(*node).await;
     }
 
     pub(super) async fn bury(&mut self, node: Node) {
