@@ -7,16 +7,20 @@
 //! Every node has a [`LinkManager`](switchboard::LinkManager), a TCP listener on 127.0.0.1 and one task that
 //! owns its connections. Effects of the manager go to that task through a channel; what the network does goes
 //! back as commands. While sockets are cut, nodes die and come back, announcements are refused and dials
-//! hang, query threads read all nodes without a pause. At the end the chaos stops, and both ends of every
-//! link are compared.
+//! hang, query threads read all nodes without a pause. Some nodes keep permanent or static peers, hosts sort
+//! links into clusters, half way everybody is asked for more, and who was killed comes back with what it had
+//! exported. At the end the chaos stops, both ends of every link are compared, and all of it with the plan.
 //!
 //! Where to look:
 //!
 //! * `node`: how a manager is built, fed and ended. `transport`: effects in, events out.
 //! * `stream`: one connection; how async code uses tickets and snapshots. `sockets`: all that a node has.
 //! * `wire`: the frames. `local`: what the tasks of a node share.
-//! * `run`: the supervisor. `chaos`, `faults`: what goes wrong. `truth`: what must hold at the end.
-//! * `query`: the readers. `scrape`: metrics over HTTP. `totals`, `progress`, `report`, `options`: the rest of the program.
+//! * `plan`: what the nodes are told to want. `host`: who belongs to their clusters. `names`: what they are called.
+//! * `run`: the supervisor. `run/lives`: how nodes begin and end. `chaos`, `faults`: what goes wrong.
+//! * `truth`: what must hold at the end between the nodes. `kept`: what of the plan. `describe`: why not.
+//! * `query`: the readers. `audit`: explanations against snapshots. `ledger`: traffic, counted twice.
+//! * `scrape`: metrics over HTTP. `totals`, `progress`, `report`, `options`: the rest of the program.
 //!
 //! It exits with 0 when all is well, with 1 and a list of the breaches otherwise, and with 2 on bad flags.
 
@@ -28,16 +32,30 @@ use std::process::ExitCode;
 use options::Options;
 use report::Report;
 
+#[path = "mesh/audit.rs"]
+mod audit;
 #[path = "mesh/chaos.rs"]
 mod chaos;
+#[path = "mesh/describe.rs"]
+mod describe;
 #[path = "mesh/faults.rs"]
 mod faults;
+#[path = "mesh/host.rs"]
+mod host;
+#[path = "mesh/kept.rs"]
+mod kept;
+#[path = "mesh/ledger.rs"]
+mod ledger;
 #[path = "mesh/local.rs"]
 mod local;
+#[path = "mesh/names.rs"]
+mod names;
 #[path = "mesh/node.rs"]
 mod node;
 #[path = "mesh/options.rs"]
 mod options;
+#[path = "mesh/plan.rs"]
+mod plan;
 #[path = "mesh/progress.rs"]
 mod progress;
 #[path = "mesh/query.rs"]

@@ -11,6 +11,18 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+#[path = "../examples/mesh/describe.rs"]
+mod describe;
+#[path = "../examples/mesh/kept.rs"]
+mod kept;
+#[path = "../examples/mesh/ledger.rs"]
+mod ledger;
+#[path = "../examples/mesh/names.rs"]
+mod names;
+// The example alone spawns managers.
+#[allow(dead_code)]
+#[path = "../examples/mesh/plan.rs"]
+mod plan;
 #[path = "../examples/mesh/truth.rs"]
 mod truth;
 // The example alone needs the socket under a connection.
@@ -54,11 +66,11 @@ fn number(report: &Value, path: &str) -> u64 {
 
 #[test]
 fn a_mesh_under_fire_ends_with_both_ends_of_every_link_in_agreement() {
-    let output = mesh(&["--nodes", "4", "--seconds", "2", "--churn", "4", "--seed", "7", "--json"]);
+    let output = mesh(&["--nodes", "6", "--seconds", "4", "--churn", "3", "--seed", "7", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout).lines().count(), 1, "one object, and nothing else");
     let report = report(&output);
-    for (field, expected) in [("/nodes", 4), ("/nets", 2), ("/seconds", 2), ("/seed", 7)] {
+    for (field, expected) in [("/nodes", 6), ("/nets", 2), ("/seconds", 4), ("/seed", 7)] {
         assert_eq!(number(&report, field), expected, "{field}");
     }
     for field in ["/ghosts", "/disagreements", "/dropped_commands", "/versions_went_backwards"] {
@@ -68,6 +80,29 @@ fn a_mesh_under_fire_ends_with_both_ends_of_every_link_in_agreement() {
     {
         assert!(number(&report, field) > 0, "{field}");
     }
+    for field in [
+        "/restarts",
+        "/restored_links",
+        "/reconfigured",
+        "/static_members",
+        "/embedded_members",
+        "/host_joins",
+        "/host_leaves",
+        "/explanations",
+        "/explained_kept",
+        "/explained_delays",
+        "/rests",
+        "/named_links",
+        "/bytes_sent",
+        "/bytes_received",
+    ] {
+        assert!(number(&report, field) > 0, "{field}");
+    }
+    assert_eq!(number(&report, "/restarts"), number(&report, "/kills"), "who was killed remembers");
+    assert_eq!(number(&report, "/minimum_reached"), 6, "by every node");
+    assert_eq!(number(&report, "/permanent_links"), 3, "of every other node");
+    assert_eq!(number(&report, "/static_members"), 6, "three keep two each");
+    assert!(number(&report, "/bytes_received") <= number(&report, "/bytes_sent"));
     for field in ["/refused", "/stale_answers"] {
         number(&report, field);
     }
@@ -301,10 +336,15 @@ mod protocol {
 mod judge {
     use std::net::SocketAddr;
 
+    use super::kept;
+    use super::ledger::Ledger;
+    use super::names::{Name, addr_of};
+    use super::plan::Plan;
     use super::truth::{Breach, Socket, View, check};
+    use super::wire::Traffic;
     use switchboard::{
         Clock, Command, Config, Direction, Driver, Effect, LinkManager, ManualClock, NetConfig, NetId,
-        NodeAddr, StreamId,
+        NodeAddr, StreamId, UserData,
     };
 
     const A: NodeAddr = NodeAddr(1);
@@ -378,7 +418,7 @@ mod judge {
     }
 
     fn judged(views: [View; 2]) -> Vec<Breach> {
-        check(&views, &[NET], 1)
+        check(&views, &[NET], 1, ManualClock::new().now())
     }
 
     /// What is said about two nodes of which the second one was tampered with.
@@ -429,5 +469,103 @@ mod judge {
             "{said}"
         );
         assert!(said.contains("has none back"), "{said}");
+    }
+
+    /// The first of two nodes, as the plan has it but for a connection.
+    fn planned(plan: &Plan) -> (Node, NodeAddr) {
+        let (me, peer) = (addr_of(0), addr_of(1));
+        let clock = ManualClock::new();
+        let config = Config::default().with_settings(plan.settings());
+        let driver = LinkManager::builder(config).own_addr(me).clock(clock.clone()).build();
+        let mut node = Node { driver: driver.expect("the settings are valid"), clock };
+        let net = plan.first_net();
+        node.tell([
+            Command::AddNet { net, config: plan.net_config(net) },
+            Command::SetNetCondition { net, active: true },
+            Command::AddPermanentPeer { net, addr: peer },
+        ]);
+        for (net, cluster, kind) in plan.clusters() {
+            node.tell([Command::AssociateCluster { net, cluster, kind }]);
+        }
+        let cluster = plan.static_cluster();
+        node.tell(plan.role_members().map(|addr| Command::SetRoleMember { cluster, addr, member: true }));
+        (node, peer)
+    }
+
+    /// What is said about the node, and how many things were found in order.
+    fn by_plan(node: &Node, plan: &Plan) -> (String, kept::Kept) {
+        let view = View { addr: addr_of(0), links: node.driver.links().snapshot(), sockets: Vec::new() };
+        let (kept, breaches) = kept::check(&[view], plan, node.clock.now());
+        (breaches.iter().map(|breach| format!("{breach}\n")).collect(), kept)
+    }
+
+    #[test]
+    fn peers_that_are_not_linked_are_missing_and_explained() {
+        let plan = Plan::new(2, 1, 1);
+        let (said, kept) = by_plan(&planned(&plan).0, &plan);
+        assert_eq!(kept, kept::Kept::default());
+        assert_eq!(said.lines().count(), 2, "{said}");
+        assert!(said.contains("missing") && said.contains("its permanent peer in net 0x"), "{said}");
+        assert!(said.contains("its static peer in cluster"), "{said}");
+        assert!(said.contains("0 streams, kept by [WantedBy(NetId(1)), PermanentPeerOf("), "{said}");
+        assert!(said.contains(r#"held by ["Resolving"]"#), "{said}");
+    }
+
+    #[test]
+    fn peers_that_are_kept_as_planned_pass_and_others_do_not() {
+        let plan = Plan::new(2, 1, 1);
+        let (mut node, peer) = planned(&plan);
+        let net = plan.first_net();
+        node.tell([
+            Command::AddStream { addr: peer, stream: DOWN, direction: Direction::Downlink },
+            Command::AccountLink { net, addr: peer, stream: DOWN, accepted: true },
+        ]);
+        assert!(by_plan(&node, &plan).0.starts_with("unplanned: "), "it has no name");
+        node.tell([Command::SetUserData { addr: peer, data: Some(UserData::new(Name::of(peer))) }]);
+        let (said, kept) = by_plan(&node, &plan);
+        assert_eq!(said, "");
+        assert_eq!((kept.permanent_links, kept.static_members, kept.named_links), (1, 1, 1));
+        assert_eq!((kept.embedded_members, kept.minimum_reached), (0, 0), "the turn is still to come");
+
+        plan.turn();
+        let (said, _) = by_plan(&node, &plan);
+        assert!(said.contains("runs by Settings"), "{said}");
+        assert!(said.contains("wanted by the host in cluster"), "{said}");
+        let cluster = plan.embedded_cluster();
+        node.tell([
+            Command::Reconfigure { settings: Box::new(plan.settings()) },
+            Command::ConfigureNet { net, config: plan.net_config(net) },
+            Command::JoinCluster { cluster, addr: peer },
+        ]);
+        let (said, kept) = by_plan(&node, &plan);
+        assert_eq!((said.as_str(), kept.embedded_members, kept.minimum_reached), ("", 1, 1));
+        node.tell([Command::LeaveCluster { cluster: plan.static_cluster(), addr: peer }]);
+        assert!(by_plan(&node, &plan).0.contains("its static peer in cluster"));
+    }
+
+    #[test]
+    fn traffic_that_no_stream_counted_is_found() {
+        let mut node = Node::new(A);
+        node.tell([Command::AddStream { addr: B, stream: DOWN, direction: Direction::Downlink }]);
+        let links = node.driver.links().snapshot();
+        let counters = links.get(&B).expect("it has a stream").counters();
+        let (begun, end) = (Traffic { sent: 3, received: 5 }, Traffic { sent: 10, received: 25 });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let balance = |ledger: &Ledger| runtime.block_on(ledger.balance(&links));
+
+        let ledger = Ledger::default();
+        let (first, mut second) = runtime
+            .block_on(async { (ledger.open(counters, begun).await, ledger.open(counters, begun).await) });
+        first.close(end);
+        second.follow(end);
+        second.close(end);
+        let sound = balance(&ledger);
+        assert_eq!((sound.sent, sound.received, sound.problems), (14, 40, Vec::new()));
+        counters.add_sent(1);
+        let problems = balance(&ledger).problems;
+        assert_eq!(problems, ["a link counted (15, 40) bytes, its streams (14, 40)"]);
+        let problems = balance(&Ledger::default()).problems;
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].ends_with("counts traffic of no stream"), "{problems:?}");
     }
 }

@@ -14,6 +14,8 @@ use crate::stream::Order;
 pub(crate) enum Strike {
     /// A connection breaks: `Order::Reset` or `Order::Freeze`.
     Cut(Order),
+    /// All connections of a node with its permanent peer break.
+    Flap,
     /// A node deletes one of its links, for no reason that the peer would know.
     Forget,
     /// A node dies, and comes back after a moment.
@@ -24,10 +26,18 @@ pub(crate) enum Strike {
 const FIRST_CUT: f64 = 0.15;
 const FIRST_KILL: f64 = 0.3;
 
+/// When the flapping comes for the first time, as a part of the whole, and how long after it again.
+const FIRST_FLAPS: f64 = 0.4;
+const FLAPS_PERIOD: Duration = Duration::from_secs(10);
+
+/// Connections that break again as soon as they are back: so often in a row at most, so far apart.
+const FLAPS: u32 = 12;
+const FLAP_PAUSE: Duration = Duration::from_millis(200);
+
 /// A strike that found nobody to hit is repeated after this pause.
 const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The strikes of one run: a Poisson process of the given rate, and the two that always come.
+/// The strikes of one run: a Poisson process of the given rate, and those that always come.
 pub(crate) struct Schedule {
     rng: Rng,
     rate: f64,
@@ -43,6 +53,11 @@ impl Schedule {
         if !options.is_quiet() {
             schedule.owed.push((at(FIRST_CUT), Strike::Cut(Order::Reset)));
             schedule.owed.push((at(FIRST_KILL), Strike::Kill));
+            let (mut flaps, end) = (at(FIRST_FLAPS), at(1.0));
+            while flaps < end {
+                schedule.owed.extend((0..FLAPS).map(|nth| (flaps + nth * FLAP_PAUSE, Strike::Flap)));
+                flaps += FLAPS_PERIOD;
+            }
             schedule.next = schedule.after(start);
         }
         schedule

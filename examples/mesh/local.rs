@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use switchboard::ticket::Ticket;
-use switchboard::{Applied, CommandError, Handle, Links, NodeAddr, SendError, Table};
+use switchboard::{Applied, CommandError, Handle, LinkManager, Links, NodeAddr, SendError, Snapshot, Table};
 
 use crate::faults::Faults;
+use crate::ledger::Ledger;
+use crate::node::Blueprint;
+use crate::plan::Plan;
 use crate::totals::Totals;
 
 /// Where every node that was ever started listens, or did. A table of this crate: the supervisor writes it,
@@ -35,12 +38,38 @@ pub(crate) struct Local {
     pub(crate) addr: NodeAddr,
     pub(crate) handle: Handle<NodeAddr>,
     pub(crate) links: Links<NodeAddr>,
-    pub(crate) book: AddressBook,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) ledger: Arc<Ledger>,
+    book: AddressBook,
+    /// Until then the node has only what it remembers.
+    alone_until: Instant,
     pub(crate) faults: Arc<Faults>,
     pub(crate) totals: Arc<Totals>,
 }
 
 impl Local {
+    /// A node that may look into the address book from `alone_until` on.
+    pub(crate) fn new(
+        addr: NodeAddr,
+        manager: &LinkManager,
+        blueprint: &Blueprint,
+        alone_until: Instant,
+    ) -> Self {
+        let Blueprint { plan, book, faults, totals } = blueprint.clone();
+        let (handle, links, ledger) = (manager.handle(), manager.links(), Arc::default());
+        Self { addr, handle, links, plan, ledger, book, alone_until, faults, totals }
+    }
+
+    /// Where nodes listen; `None` while this one has to do with what it remembers.
+    pub(crate) fn book(&self) -> Option<Snapshot<NodeAddr, SocketAddr>> {
+        (!self.is_alone()).then(|| self.book.snapshot())
+    }
+
+    /// Whether nobody tells this node where the others are.
+    pub(crate) fn is_alone(&self) -> bool {
+        Instant::now() < self.alone_until
+    }
+
     /// Sends a command and tries again while the mailbox is full. `None` when the manager has ended: then
     /// nobody needs the command any more.
     ///

@@ -3,22 +3,23 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use fastrand::Rng;
-use switchboard::{
-    AddressPolicy, Config, LinkManager, Links, Metrics, NetConfig, NetId, NodeAddr, RetryPolicy,
-    ShutdownReport,
-};
+use switchboard::{AddressPolicy, Config, Export, LinkManager, Links, Metrics, NodeAddr, ShutdownReport};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::faults::Faults;
+use crate::host;
+use crate::ledger::{Balance, Ledger};
 use crate::local::{AddressBook, Local};
+use crate::names::{Name, addr_of};
+use crate::plan::Plan;
 use crate::run::Failure;
 use crate::stream::Order;
-use crate::totals::{Totals, addr_of};
+use crate::totals::Totals;
 use crate::transport::{MeshTransport, Request, Switch};
 use crate::truth::Socket;
 
@@ -32,26 +33,23 @@ const REQUESTS_MAX: usize = 8;
 /// How long a manager may take to end.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a node that comes back has to do with what it remembers.
+const ALONE: Duration = Duration::from_secs(1);
+
 /// What all nodes are made of.
 #[derive(Clone)]
 pub(crate) struct Blueprint {
-    pub(crate) nets: Vec<NetId>,
-    pub(crate) min_links: u16,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) book: AddressBook,
     pub(crate) faults: Arc<Faults>,
     pub(crate) totals: Arc<Totals>,
 }
 
 impl Blueprint {
-    /// Everything here is faster than it would be between hosts, so that a short run sees many failures.
-    fn config(&self, index: u16) -> Config {
+    fn config(&self, addr: NodeAddr) -> Config {
         Config::default()
-            .name(format!("node-{index}"))
-            .tick(Duration::from_millis(150))
-            .cooling(Duration::from_millis(500))
-            .max_attempts(2)
-            .retry(RetryPolicy::Fixed(Duration::from_millis(200)))
-            .dial_timeout(Duration::from_millis(1200))
+            .name(Name::of(addr).0)
+            .with_settings(self.plan.settings())
             .addresses(AddressPolicy::new().allow_loopback(true))
             .outbox(NonZeroUsize::MIN.saturating_add(4095))
     }
@@ -63,37 +61,83 @@ pub(crate) struct Node {
     pub(crate) endpoint: SocketAddr,
     pub(crate) links: Links,
     pub(crate) metrics: Metrics,
+    local: Local,
     manager: LinkManager,
     requests: mpsc::Sender<Request>,
     switch: JoinHandle<()>,
 }
 
 impl Node {
-    /// Starts a node: at the endpoint `wanted`, if that is still to be had.
+    /// Starts a node: at the endpoint `wanted`, if that is still to be had, and with what it remembers of an
+    /// earlier life.
     pub(crate) async fn start(
         blueprint: &Blueprint,
         index: u16,
         wanted: Option<SocketAddr>,
-        rng: Rng,
+        saved: Option<Export<NodeAddr>>,
+        mut rng: Rng,
     ) -> Result<Self, Failure> {
         let listener = listen(wanted).await?;
         let (endpoint, addr) = (listener.local_addr()?, addr_of(index));
         let (sender, effects) = mpsc::channel(EFFECTS_MAX);
-        let manager = LinkManager::builder(blueprint.config(index))
+        let mut chance = rng.fork();
+        let mut builder = LinkManager::builder(blueprint.config(addr))
             .own_addr(addr)
-            .transport(MeshTransport { effects: sender })
-            .spawn()?;
-        let Blueprint { book, faults, totals, .. } = blueprint.clone();
-        let local = Local { addr, handle: manager.handle(), links: manager.links(), book, faults, totals };
-        let net_config = NetConfig::new().min_links(u32::from(blueprint.min_links));
-        for net in blueprint.nets.iter().copied() {
-            local.apply(|handle| handle.add_net(net, net_config)).await?;
-            local.apply(|handle| handle.set_net_condition(net, true)).await?;
+            .random(move || chance.u64(..))
+            .transport(MeshTransport { effects: sender });
+        let mut alone_until = Instant::now();
+        let is_new = saved.is_none();
+        if let Some(saved) = saved {
+            builder = builder.import(saved, SystemTime::now())?;
+            alone_until += ALONE;
+            blueprint.totals.restarts.add(1);
+        }
+        let manager = builder.spawn()?;
+        let local = Local::new(addr, &manager, blueprint, alone_until);
+        if is_new {
+            instruct(&local).await?;
         }
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let (links, metrics) = (manager.links(), Metrics::new(&manager));
-        let switch = tokio::spawn(Switch::new(local, listener, effects, inbox, rng).run());
-        Ok(Self { addr, endpoint, links, metrics, manager, requests, switch })
+        let switch = tokio::spawn(Switch::new(local.clone(), listener, effects, inbox, rng).run());
+        let node = Self { addr, endpoint, links, metrics, local, manager, requests, switch };
+        if !is_new {
+            // What it remembers may be what was asked of it before the turn.
+            node.configure_nets().await?;
+        }
+        Ok(node)
+    }
+
+    /// Tells the node what is asked of it now, in place of what was before.
+    pub(crate) async fn reconfigure(&self) -> Result<(), Failure> {
+        let settings = self.local.plan.settings();
+        self.local.apply(|handle| handle.reconfigure(settings.clone())).await?;
+        self.configure_nets().await?;
+        // The hosts want others from now on.
+        for link in self.links.snapshot().links() {
+            host::sort_into_clusters(&self.local, link).await;
+        }
+        self.local.totals.reconfigured.add(1);
+        Ok(())
+    }
+
+    async fn configure_nets(&self) -> Result<(), Failure> {
+        let plan = &self.local.plan;
+        for net in plan.nets().iter().copied() {
+            self.local.apply(|handle| handle.configure_net(net, plan.net_config(net))).await?;
+        }
+        Ok(())
+    }
+
+    /// What a later life of the node begins with.
+    pub(crate) fn export(&self) -> Export<NodeAddr> {
+        self.links.snapshot().export(Instant::now(), SystemTime::now())
+    }
+
+    /// Breaks all connections with a peer; `false` when there is none.
+    pub(crate) async fn cut_peer(&self, peer: NodeAddr) -> bool {
+        let (reply, cut) = oneshot::channel();
+        self.requests.send(Request::CutPeer(peer, reply)).await.is_ok() && cut.await.unwrap_or(false)
     }
 
     /// Breaks a random connection; `false` when there is none.
@@ -122,16 +166,37 @@ impl Node {
         self.switch.is_finished()
     }
 
-    /// Ends the node at once: its connections break without a word, its manager is told to end.
-    pub(crate) async fn kill(self) -> ShutdownReport {
+    /// Ends the node at once: its connections break without a word, its manager is told to end. Its books are
+    /// closed when all of it has ended.
+    pub(crate) async fn kill(self) -> (ShutdownReport, Balance) {
+        let last = self.links.snapshot();
         self.switch.abort();
         // Cancelled, or it had panicked: either way its sockets are closed now.
         let _ = self.switch.await;
-        let manager = self.manager;
+        let (manager, ledger): (_, Arc<Ledger>) = (self.manager, Arc::clone(&self.local.ledger));
         // The shutdown waits for threads, which is nothing for a task.
         let ended = tokio::task::spawn_blocking(move || manager.shutdown(SHUTDOWN_LIMIT)).await;
-        ended.unwrap_or_default()
+        (ended.unwrap_or_default(), ledger.balance(&last).await)
     }
+}
+
+/// Tells a new node what it has to want. One that comes back remembers.
+async fn instruct(local: &Local) -> Result<(), Failure> {
+    let (plan, me) = (&local.plan, local.addr);
+    for net in plan.nets().iter().copied() {
+        local.apply(|handle| handle.add_net(net, plan.net_config(net))).await?;
+        local.apply(|handle| handle.set_net_condition(net, true)).await?;
+    }
+    if let Some(peer) = plan.permanent_peer(me) {
+        local.apply(|handle| handle.add_permanent_peer(plan.first_net(), peer)).await?;
+    }
+    for (net, cluster, kind) in plan.clusters() {
+        local.apply(|handle| handle.associate_cluster(net, cluster, kind)).await?;
+    }
+    for member in plan.role_members() {
+        local.apply(|handle| handle.set_role_member(plan.static_cluster(), member, true)).await?;
+    }
+    Ok(())
 }
 
 async fn listen(wanted: Option<SocketAddr>) -> std::io::Result<TcpListener> {

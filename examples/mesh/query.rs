@@ -10,9 +10,10 @@ use fastrand::Rng;
 use hdrhistogram::Histogram;
 use switchboard::{Filter, Links, LinksReader, LinksSnapshot, Metrics, NetId, NodeAddr, Table, Version};
 
+use crate::audit::Audit;
+use crate::names::addr_of;
 use crate::options::Options;
 use crate::run::Failure;
-use crate::totals::addr_of;
 
 /// The nodes that are alive, by index. A table of this crate: the supervisor writes it, the query threads
 /// read it.
@@ -44,6 +45,8 @@ pub(crate) struct Answers {
     pub(crate) versions_went_backwards: u64,
     /// Snapshots that contradicted themselves.
     pub(crate) contradictions: u64,
+    /// What was explained.
+    pub(crate) audit: Audit,
     /// The first of both kinds.
     pub(crate) findings: Vec<String>,
 }
@@ -51,7 +54,8 @@ pub(crate) struct Answers {
 impl Answers {
     fn new() -> Result<Self, Failure> {
         let query_ns = Histogram::new_with_max(60_000_000_000, 3)?;
-        Ok(Self { query_ns, versions_went_backwards: 0, contradictions: 0, findings: Vec::new() })
+        let (audit, findings) = (Audit::default(), Vec::new());
+        Ok(Self { query_ns, versions_went_backwards: 0, contradictions: 0, audit, findings })
     }
 
     fn note(&mut self, finding: impl FnOnce() -> String) {
@@ -101,6 +105,7 @@ impl Queries {
             all.query_ns.add(&one.query_ns)?;
             all.versions_went_backwards += one.versions_went_backwards;
             all.contradictions += one.contradictions;
+            all.audit.add(one.audit);
             all.findings.append(&mut one.findings);
         }
         Ok(all)
@@ -160,6 +165,8 @@ impl Asker {
         }
         check_order(&mut self.answers, index, watched);
         check_sense(&mut self.answers, index, watched.reader.snapshot(), &self.nets);
+        let peer = addr_of(self.rng.u16(..self.nodes));
+        check_explanation(&mut self.answers, alive.addr, watched.reader.snapshot(), peer);
     }
 }
 
@@ -202,5 +209,14 @@ fn check_sense(answers: &mut Answers, index: u16, snapshot: &LinksSnapshot, nets
                 )
             });
         }
+    }
+}
+
+/// What a snapshot explains is what it says.
+fn check_explanation(answers: &mut Answers, me: NodeAddr, snapshot: &LinksSnapshot, peer: NodeAddr) {
+    if let Err(problem) = answers.audit.sample(me, snapshot, peer, Instant::now()) {
+        answers.contradictions += 1;
+        let version = snapshot.version();
+        answers.note(|| format!("{me}, {version:?}, explains its link with {peer} wrongly: {problem}"));
     }
 }

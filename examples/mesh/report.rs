@@ -44,6 +44,29 @@ pub(crate) struct Report {
     query_ns: QueryTimes,
     visible_us: VisibleTimes,
     versions_went_backwards: u64,
+    /// Of the managers that began with an export, and what they got back by it.
+    restarts: u64,
+    restored_links: u64,
+    /// Managers that were reconfigured while they ran, and nodes that reached the minimum that was raised.
+    reconfigured: u64,
+    minimum_reached: u64,
+    /// At the end: permanent peers linked, static peers and chosen links in their clusters, links with a name.
+    permanent_links: u64,
+    static_members: u64,
+    embedded_members: u64,
+    named_links: u64,
+    /// Peers that hosts put into clusters and took out again.
+    host_joins: u64,
+    host_leaves: u64,
+    /// Explanations checked; of these, of established members and of links that wait.
+    explanations: u64,
+    explained_kept: u64,
+    explained_delays: u64,
+    /// Unstable links that were given a rest.
+    rests: usize,
+    /// Traffic by the counters of all links.
+    bytes_sent: u64,
+    bytes_received: u64,
 }
 
 /// Every query of the query threads, timed one by one; some 25 ns of each are the clock's own.
@@ -92,6 +115,22 @@ impl Report {
             query_ns: QueryTimes::new(&outcome.answers.query_ns),
             visible_us: VisibleTimes::new(&outcome.visible_us),
             versions_went_backwards: outcome.answers.versions_went_backwards,
+            restarts: outcome.totals.restarts.get(),
+            restored_links: outcome.totals.restored_links.get(),
+            reconfigured: outcome.totals.reconfigured.get(),
+            minimum_reached: outcome.kept.minimum_reached,
+            permanent_links: outcome.kept.permanent_links,
+            static_members: outcome.kept.static_members,
+            embedded_members: outcome.kept.embedded_members,
+            named_links: outcome.kept.named_links,
+            host_joins: outcome.totals.host_joins.get(),
+            host_leaves: outcome.totals.host_leaves.get(),
+            explanations: outcome.answers.audit.samples,
+            explained_kept: outcome.answers.audit.kept,
+            explained_delays: outcome.answers.audit.delays,
+            rests: outcome.answers.audit.rests.len(),
+            bytes_sent: outcome.sums.bytes_sent,
+            bytes_received: outcome.sums.bytes_received,
         }
     }
 }
@@ -138,11 +177,40 @@ impl fmt::Display for Report {
             f,
             "visible    {p50} us at the median, {p99} us p99, {max} us at most, from submit to snapshot"
         )?;
+        self.fmt_features(f)?;
         let Self { ghosts, disagreements, versions_went_backwards, .. } = self;
         write!(
             f,
             "truth      {ghosts} ghosts, {disagreements} disagreements, \
              {versions_went_backwards} versions went backwards"
+        )
+    }
+}
+
+impl Report {
+    fn fmt_features(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { restarts, restored_links, reconfigured, minimum_reached, rests, .. } = self;
+        writeln!(
+            f,
+            "restarts   {restarts} from exports, with {restored_links} links got back; \
+             {reconfigured} managers reconfigured, {minimum_reached} reached the new minimum"
+        )?;
+        let Self { permanent_links, static_members, embedded_members, host_joins, host_leaves, .. } = self;
+        writeln!(
+            f,
+            "kept       {permanent_links} permanent peers, {static_members} static peers, \
+             {embedded_members} members by the hosts' choice ({host_joins} joined, {host_leaves} left)"
+        )?;
+        let Self { explanations, explained_kept, explained_delays, .. } = self;
+        writeln!(
+            f,
+            "explained  {explanations} times, {explained_kept} established members and \
+             {explained_delays} delays among them; {rests} rests of unstable links"
+        )?;
+        let Self { named_links, bytes_sent, bytes_received, .. } = self;
+        writeln!(
+            f,
+            "traffic    {bytes_sent} bytes sent, {bytes_received} received; {named_links} links named"
         )
     }
 }
@@ -155,6 +223,10 @@ pub(crate) fn complaints(outcome: &Outcome) -> Vec<String> {
     }
     complaints.extend(outcome.failures.iter().cloned());
     complaints.extend(outcome.answers.findings.iter().cloned());
+    let (sent, received) = (outcome.sums.bytes_sent, outcome.sums.bytes_received);
+    if received > sent {
+        complaints.push(format!("{received} bytes were received, and only {sent} sent"));
+    }
     let totals = &outcome.totals;
     for (count, what) in [
         (outcome.answers.versions_went_backwards, "versions went backwards"),

@@ -7,19 +7,25 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use hdrhistogram::Histogram;
-use switchboard::{NetId, NodeAddr, ShutdownReport, Table, Writer};
+use switchboard::{Export, NodeAddr, Table, Writer};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::chaos::{Schedule, Strike};
+use crate::chaos::Schedule;
 use crate::faults::Faults;
+use crate::kept::{self, Kept};
+use crate::names::addr_of;
 use crate::node::{Blueprint, Node};
 use crate::options::Options;
+use crate::plan::Plan;
 use crate::progress::{Progress, Row};
 use crate::query::{Alive, Answers, Queries};
 use crate::scrape::Scrape;
-use crate::totals::{Totals, addr_of};
+use crate::totals::Totals;
 use crate::truth::{self, Breach, View};
+
+#[path = "run/lives.rs"]
+mod lives;
 
 /// What keeps the program itself from going on. What goes wrong in the mesh is no such thing.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
@@ -40,6 +46,9 @@ pub(crate) struct Sums {
     pub(crate) publishes: u64,
     pub(crate) dials: u64,
     pub(crate) stale_answers: u64,
+    /// By the counters of all links.
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
 }
 
 /// Everything that a run brought to light.
@@ -52,6 +61,8 @@ pub(crate) struct Outcome {
     pub(crate) totals: Arc<Totals>,
     pub(crate) answers: Answers,
     pub(crate) visible_us: Histogram<u64>,
+    /// What was as the plan has it, in the end.
+    pub(crate) kept: Kept,
     pub(crate) breaches: Vec<Breach>,
     /// What went wrong beside the breaches.
     pub(crate) failures: Vec<String>,
@@ -60,8 +71,22 @@ pub(crate) struct Outcome {
 
 /// Where a node belongs, dead or alive.
 enum Seat {
-    Up { node: Node, life: u32 },
-    Down { life: u32, endpoint: Option<SocketAddr>, until: Instant },
+    Up { node: Box<Node>, life: u32 },
+    Down { life: u32, endpoint: Option<SocketAddr>, saved: Option<Export<NodeAddr>>, until: Instant },
+}
+
+impl Seat {
+    /// Of a node that never lived.
+    fn new(until: Instant) -> Self {
+        Self::Down { life: 0, endpoint: None, saved: None, until }
+    }
+}
+
+/// How it looks in the end.
+struct Verdict {
+    kept: Kept,
+    breaches: Vec<Breach>,
+    settled_after: Option<Duration>,
 }
 
 struct Supervisor<'a> {
@@ -86,16 +111,16 @@ struct Supervisor<'a> {
 pub(crate) async fn run(options: &Options) -> Result<Outcome, Failure> {
     let (roster, alive) = Table::new();
     let (mut supervisor, totals) = Supervisor::new(options, roster)?;
-    let nets = supervisor.blueprint.nets.clone();
+    let plan = Arc::clone(&supervisor.blueprint.plan);
     supervisor.start_dead(Instant::now()).await?;
-    let queries = Queries::start(options, &alive, &nets)?;
+    let queries = Queries::start(options, &alive, plan.nets())?;
     let _scrape = match options.metrics {
         Some(endpoint) => Some(Scrape::start(endpoint, alive.clone()).await?),
         None => None,
     };
 
     supervisor.fight().await?;
-    let (breaches, settled_after) = supervisor.settle().await?;
+    let Verdict { kept, breaches, settled_after } = supervisor.settle().await?;
     let answers = tokio::task::spawn_blocking(move || queries.finish()).await??;
     supervisor.end().await;
 
@@ -108,6 +133,7 @@ pub(crate) async fn run(options: &Options) -> Result<Outcome, Failure> {
         totals,
         answers,
         visible_us,
+        kept,
         breaches,
         failures,
         settled_after,
@@ -120,8 +146,7 @@ impl<'a> Supervisor<'a> {
         let (totals, visible) = Totals::new(options.nodes);
         let totals = Arc::new(totals);
         let blueprint = Blueprint {
-            nets: (1..=u64::from(options.nets)).map(NetId).collect(),
-            min_links: options.min_links,
+            plan: Arc::new(Plan::new(options.nodes, options.nets, options.min_links)),
             book: addresses,
             faults: Arc::new(Faults::new(!options.is_quiet())),
             totals: Arc::clone(&totals),
@@ -132,7 +157,7 @@ impl<'a> Supervisor<'a> {
             blueprint,
             book,
             roster,
-            seats: (0..options.nodes).map(|_| Seat::Down { life: 0, endpoint: None, until: now }).collect(),
+            seats: (0..options.nodes).map(|_| Seat::new(now)).collect(),
             rng: Rng::with_seed(options.seed()),
             sums: Sums::default(),
             kills: 0,
@@ -150,7 +175,8 @@ impl<'a> Supervisor<'a> {
     /// The chaos, for as long as the flags say.
     async fn fight(&mut self) -> Result<(), Failure> {
         self.started = Instant::now();
-        let end = self.started + Duration::from_secs(u64::from(self.options.seconds));
+        let length = Duration::from_secs(u64::from(self.options.seconds));
+        let (half, end) = (self.started + length / 2, self.started + length);
         let mut schedule = Schedule::new(self.options, self.started, self.rng.fork());
         let mut glance = self.started;
         loop {
@@ -161,6 +187,9 @@ impl<'a> Supervisor<'a> {
             if now >= glance {
                 self.glance("fighting");
                 glance = now + GLANCE;
+            }
+            if now >= half && !self.blueprint.plan.is_late() {
+                self.turn().await?;
             }
             self.start_dead(now).await?;
             while let Some(strike) = schedule.take(now) {
@@ -177,106 +206,19 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Deals one blow; `false` when there is nobody to hit.
-    async fn strike(&mut self, strike: Strike) -> bool {
-        let mut alive: Vec<usize> =
-            (0..self.seats.len()).filter(|index| self.node(*index).is_some()).collect();
-        self.rng.shuffle(&mut alive);
-        match strike {
-            Strike::Cut(how) => {
-                for index in alive {
-                    if let Some(node) = self.node(index)
-                        && node.cut(how).await
-                    {
-                        self.cuts += 1;
-                        return true;
-                    }
-                }
-                false
-            }
-            Strike::Forget => {
-                for index in alive {
-                    if let Some(node) = self.node(index)
-                        && node.forget().await
-                    {
-                        self.forgotten += 1;
-                        return true;
-                    }
-                }
-                false
-            }
-            Strike::Kill => {
-                // Two thirds of the nodes stay: with fewer there is not much left to break.
-                let down = self.seats.len() - alive.len();
-                if down >= self.seats.len().div_ceil(3) {
-                    return false;
-                }
-                let Some(index) = alive.first() else { return false };
-                let (pause, same_port) = (Duration::from_millis(self.rng.u64(200..900)), self.rng.bool());
-                self.kill(*index, Instant::now() + pause, same_port).await;
-                self.kills += 1;
-                true
+    /// Half way, more is asked of everybody who is alive. Who comes back later is told then.
+    async fn turn(&mut self) -> Result<(), Failure> {
+        self.blueprint.plan.turn();
+        for seat in &self.seats {
+            if let Seat::Up { node, .. } = seat {
+                node.reconfigure().await?;
             }
         }
-    }
-
-    /// Starts every node whose time has come. The others find it through the address book.
-    async fn start_dead(&mut self, now: Instant) -> Result<(), Failure> {
-        for index in 0..self.options.nodes {
-            let Some(Seat::Down { life, endpoint, until }) = self.seats.get(usize::from(index)) else {
-                continue;
-            };
-            if *until > now {
-                continue;
-            }
-            let life = life + 1;
-            let node = Node::start(&self.blueprint, index, *endpoint, self.rng.fork()).await?;
-            self.book.insert(node.addr, node.endpoint);
-            let (addr, links, metrics) = (node.addr, node.links.clone(), node.metrics.clone());
-            self.roster.insert(index, Alive { life, addr, links, metrics });
-            self.seats[usize::from(index)] = Seat::Up { node, life };
-        }
-        self.book.publish();
-        self.roster.publish();
         Ok(())
     }
 
-    /// Kills a node. Its entry in the address book stays: nobody tells the others.
-    async fn kill(&mut self, index: usize, until: Instant, same_port: bool) {
-        let Some(Seat::Up { life, node }) = self.seats.get(index) else { return };
-        let down = Seat::Down { life: *life, endpoint: same_port.then_some(node.endpoint), until };
-        let Seat::Up { node, .. } = std::mem::replace(&mut self.seats[index], down) else { return };
-        if let Ok(index) = u16::try_from(index) {
-            self.roster.remove(&index);
-            self.roster.publish();
-        }
-        self.bury(node).await;
-    }
-
-    async fn bury(&mut self, node: Node) {
-        let (addr, links) = (node.addr, node.links.clone());
-        if node.is_broken() {
-            self.failures.push(format!("the transport of {addr} panicked"));
-        }
-        let report: ShutdownReport = node.kill().await;
-        if !report.is_clean() {
-            self.failures.push(format!("{addr} did not end well: {report:?}"));
-        }
-        // The links stay readable after the end: the last version tells what the manager did in its life.
-        let stats = links.snapshot().stats();
-        if stats.panics() + stats.transport_panics() > 0 {
-            self.failures.push(format!("there were panics in the manager of {addr}: {stats:?}"));
-        }
-        let refused = report.drain.map_or(0, |drain| drain.refused);
-        self.blueprint.totals.dropped_commands.add(refused + stats.expired());
-        self.sums.commands += stats.commands();
-        self.sums.publishes += stats.publishes();
-        self.sums.dials += stats.dials();
-        self.sums.stale_answers += stats.stale_answers();
-    }
-
     /// No more chaos: everybody comes back, and the mesh gets time to find its feet.
-    async fn settle(&mut self) -> Result<(Vec<Breach>, Option<Duration>), Failure> {
+    async fn settle(&mut self) -> Result<Verdict, Failure> {
         self.blueprint.faults.stop();
         let begun = Instant::now();
         for seat in &mut self.seats {
@@ -287,26 +229,29 @@ impl<'a> Supervisor<'a> {
         self.start_dead(begun).await?;
         let mut was_in_order = false;
         loop {
-            let breaches = self.compare().await;
-            if breaches.is_empty() && was_in_order {
-                return Ok((breaches, Some(begun.elapsed())));
+            let (kept, breaches) = self.compare().await;
+            let is_in_order = breaches.is_empty();
+            if (is_in_order && was_in_order) || begun.elapsed() >= SETTLE_LIMIT {
+                let settled_after = (is_in_order && was_in_order).then(|| begun.elapsed());
+                return Ok(Verdict { kept, breaches, settled_after });
             }
-            was_in_order = breaches.is_empty();
-            if begun.elapsed() >= SETTLE_LIMIT {
-                return Ok((breaches, None));
-            }
+            was_in_order = is_in_order;
             self.glance("settling");
             sleep(SETTLE_PAUSE).await;
         }
     }
 
-    async fn compare(&self) -> Vec<Breach> {
+    async fn compare(&self) -> (Kept, Vec<Breach>) {
         let mut views = Vec::new();
         for seat in &self.seats {
             let Seat::Up { node, .. } = seat else { continue };
             views.push(View { addr: node.addr, sockets: node.sockets().await, links: node.links.snapshot() });
         }
-        truth::check(&views, &self.blueprint.nets, self.options.min_links)
+        let (plan, now) = (&self.blueprint.plan, Instant::now().into_std());
+        let (kept, unkept) = kept::check(&views, plan, now);
+        let mut breaches = truth::check(&views, plan.nets(), self.options.min_links, now);
+        breaches.extend(unkept);
+        (kept, breaches)
     }
 
     async fn end(&mut self) {
@@ -314,7 +259,7 @@ impl<'a> Supervisor<'a> {
         self.progress.finish();
         for seat in std::mem::take(&mut self.seats) {
             if let Seat::Up { node, .. } = seat {
-                self.bury(node).await;
+                self.bury(*node).await;
             }
         }
         self.collect();
@@ -336,7 +281,7 @@ impl<'a> Supervisor<'a> {
         let addr = addr_of(u16::try_from(index).unwrap_or(u16::MAX));
         let Some(node) = self.node(index) else { return Row { addr, links: None } };
         let links = node.links.snapshot();
-        let counts = self.blueprint.nets.iter().map(|net| links.count(*net)).collect();
+        let counts = self.blueprint.plan.nets().iter().map(|net| links.count(*net)).collect();
         Row { addr, links: Some((counts, links.stats())) }
     }
 

@@ -84,6 +84,12 @@ impl Sockets {
         rng.choice(open).is_some_and(|id| self.tell(id, order))
     }
 
+    /// Gives an order to all streams with a peer; `false` when there is none.
+    pub(crate) fn tell_peer(&mut self, peer: NodeAddr, order: Order) -> bool {
+        let streams = self.peers.get(&peer).cloned().unwrap_or_default();
+        streams.into_iter().filter(|id| self.tell(*id, order)).count() > 0
+    }
+
     /// Every connection.
     pub(crate) fn list(&self) -> Vec<Socket> {
         self.entries.values().map(|entry| entry.socket).collect()

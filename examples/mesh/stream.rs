@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fastrand::Rng;
-use switchboard::{Applied, CommandError, NetId, NodeAddr, Outcome, StreamId};
+use switchboard::{Applied, CommandError, NetId, NodeAddr, Outcome, StreamId, UserData};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
+use crate::host;
+use crate::ledger::Meter;
 use crate::local::{Local, Submitted};
+use crate::names::Name;
 use crate::wire::{ErrorCode, Frame, Wire, WireError};
 
 /// How long a peer that connected may take to say who it is.
@@ -106,6 +109,19 @@ pub(crate) struct Stream {
     pub(crate) wire: Wire<TcpStream>,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) rng: Rng,
+    /// Counts what the wire carries, from the moment that the manager knows the stream.
+    pub(crate) meter: Option<Meter>,
+    /// When the peer was asked whether it is there.
+    pub(crate) asked: Option<Instant>,
+}
+
+/// However a stream ends, its traffic is booked.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(meter) = self.meter.take() {
+            meter.close(self.wire.traffic());
+        }
+    }
 }
 
 impl Stream {
@@ -115,10 +131,23 @@ impl Stream {
         let Some(registered) = registered else { return false };
         let accepted =
             self.local.applied(registered).await.is_ok_and(|applied| applied.outcome != Outcome::Stale);
-        if accepted && matches!(self.serve().await, Err(End::Malformed)) {
+        if accepted && self.attach().await && matches!(self.serve().await, Err(End::Malformed)) {
             self.local.totals.malformed.add(1);
         }
         accepted
+    }
+
+    /// Begins to count for the link, and names it; `false` when the link has lost this stream meanwhile.
+    async fn attach(&mut self) -> bool {
+        let links = self.local.links.snapshot();
+        let Some(link) = links.get(&self.peer) else { return false };
+        if !link.streams().iter().any(|stream| stream.id == self.id) {
+            return false;
+        }
+        self.meter = Some(self.local.ledger.open(link.counters(), self.wire.traffic()).await);
+        let (peer, name) = (self.peer, UserData::new(Name::of(self.peer)));
+        self.local.post(|handle| handle.set_user_data(peer, name.clone())).await;
+        true
     }
 
     async fn serve(&mut self) -> Result<(), End> {
@@ -127,6 +156,9 @@ impl Stream {
         let mut silent_until = Instant::now() + IDLE_LIMIT;
         let mut frozen = false;
         loop {
+            if let Some(meter) = &mut self.meter {
+                meter.follow(self.wire.traffic());
+            }
             tokio::select! {
                 order = self.orders.recv() => match order {
                     Some(Order::Send(frame)) if !frozen => self.send(frame).await?,
@@ -138,10 +170,15 @@ impl Stream {
                 },
                 frame = self.wire.next(), if !frozen => {
                     let Some(frame) = frame? else { return Ok(()) };
-                    silent_until = Instant::now() + IDLE_LIMIT;
+                    let now = Instant::now();
+                    silent_until = now + IDLE_LIMIT;
+                    if let Some(meter) = &self.meter {
+                        meter.counters().seen(now.into_std());
+                    }
                     self.answer(frame).await?;
                 }
                 _ = ping.tick(), if !frozen => {
+                    self.asked = Some(Instant::now());
                     self.send(Frame::Ping).await?;
                     self.refresh().await?;
                 }
@@ -170,7 +207,12 @@ impl Stream {
                 Ok(())
             }
             Frame::Ping => self.send(Frame::Pong).await,
-            Frame::Pong => Ok(()),
+            Frame::Pong => {
+                if let (Some(asked), Some(meter)) = (self.asked.take(), &self.meter) {
+                    meter.counters().set_round_trip(asked.elapsed());
+                }
+                Ok(())
+            }
             Frame::Hello(_) => Err(End::Malformed),
         }
     }
@@ -211,6 +253,7 @@ impl Stream {
         for net in link.memberships() {
             self.send(Frame::Announce(*net)).await?;
         }
+        host::sort_into_clusters(&self.local, link).await;
         Ok(())
     }
 

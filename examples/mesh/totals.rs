@@ -6,6 +6,8 @@ use std::time::Duration;
 use switchboard::{NodeAddr, StreamId};
 use tokio::sync::mpsc;
 
+use crate::names::index_of;
+
 /// Counters of the whole process. They are plain counts that nothing is decided by, so every access is
 /// relaxed.
 #[derive(Debug)]
@@ -28,6 +30,15 @@ pub(crate) struct Totals {
     pub(crate) dropped_commands: Counter,
     /// Tickets that completed before their change could be seen.
     pub(crate) unseen: Counter,
+    /// Managers that began with what an earlier one had exported.
+    pub(crate) restarts: Counter,
+    /// Links that they got back without being told where anybody is.
+    pub(crate) restored_links: Counter,
+    /// Managers that took new settings while they ran.
+    pub(crate) reconfigured: Counter,
+    /// Nodes that a host put into a cluster, or took out.
+    pub(crate) host_joins: Counter,
+    pub(crate) host_leaves: Counter,
     /// From submitting a command to seeing it in a snapshot. Some samples are lost when nobody takes them.
     visible: mpsc::Sender<Duration>,
 }
@@ -61,6 +72,11 @@ impl Totals {
             notices: Counter::default(),
             dropped_commands: Counter::default(),
             unseen: Counter::default(),
+            restarts: Counter::default(),
+            restored_links: Counter::default(),
+            reconfigured: Counter::default(),
+            host_joins: Counter::default(),
+            host_leaves: Counter::default(),
             visible,
         };
         (totals, samples)
@@ -93,15 +109,6 @@ impl Totals {
     }
 
     fn index_of(&self, addr: NodeAddr) -> Option<usize> {
-        let index = usize::try_from(addr.0.checked_sub(PREFIX + 1)?).ok()?;
-        (index < self.nodes).then_some(index)
+        index_of(addr).map(usize::from).filter(|index| *index < self.nodes)
     }
-}
-
-/// The upper half of every address, so that the addresses look like addresses.
-const PREFIX: u64 = 0x5EA7_BEEF_0000_0000;
-
-/// The address of a node: the same in each of its lives. Never blank.
-pub(crate) fn addr_of(index: u16) -> NodeAddr {
-    NodeAddr(PREFIX + u64::from(index) + 1)
 }

@@ -60,6 +60,8 @@ pub(crate) enum Request {
         /// Whether there was one.
         reply: oneshot::Sender<bool>,
     },
+    /// Break all connections with this peer. Answers whether there was one.
+    CutPeer(NodeAddr, oneshot::Sender<bool>),
     /// Delete a random link, if there is one. Answers whether there was.
     Forget(oneshot::Sender<bool>),
     /// List the connections.
@@ -165,6 +167,7 @@ impl Switch {
         // The supervisor gone while it waits for an answer: nobody wants it.
         match request {
             Request::Cut { how, reply } => drop(reply.send(self.sockets.tell_any(how, &mut self.rng))),
+            Request::CutPeer(peer, reply) => drop(reply.send(self.sockets.tell_peer(peer, Order::Reset))),
             Request::Forget(reply) => drop(reply.send(self.forget_any().await)),
             Request::Sockets(reply) => drop(reply.send(self.sockets.list())),
         }
@@ -181,7 +184,7 @@ impl Switch {
     }
 
     async fn resolve(&self, addr: NodeAddr) {
-        match self.local.book.snapshot().get(&addr).copied() {
+        match self.local.book().and_then(|book| book.get(&addr).copied()) {
             Some(endpoint) => self.local.post(|handle| handle.update_link(addr, endpoint)).await,
             None => self.local.post(|handle| handle.resolve_failed(addr)).await,
         }
@@ -190,9 +193,9 @@ impl Switch {
     /// Offers peers to a net that is short of links: whoever is in the address book, was not tried just now
     /// and is no member yet.
     async fn offer(&mut self, net: NetId, needed: u32) {
+        let Some(book) = self.local.book() else { return };
         let links = self.local.links.snapshot();
         let ignored: Vec<NodeAddr> = links.ignored(net, Instant::now()).copied().collect();
-        let book = self.local.book.snapshot();
         let is_candidate = |addr: &NodeAddr| {
             *addr != self.local.addr
                 && !ignored.contains(addr)
@@ -246,6 +249,9 @@ impl Switch {
             return self.local.post(|handle| handle.dial_failed(addr, dial, true)).await;
         };
         self.local.totals.count_established(self.local.addr, addr);
+        if self.local.is_alone() {
+            self.local.totals.restored_links.add(1);
+        }
         // First the stream, then the success of the dial that made it.
         let id = self.open(greeted, Some(dial)).await;
         self.dialers.insert(addr, Dialer { dial, endpoint, stage: Stage::Up(id) });
@@ -278,7 +284,9 @@ impl Switch {
         let registered = self.local.submit(added).await;
         let (local, rng) = (self.local.clone(), self.rng.fork());
         let socket = Socket { id, peer, direction, ends };
-        self.sockets.open(socket, |orders| Stream { local, peer, id, wire, orders, rng }.run(registered));
+        self.sockets.open(socket, |orders| {
+            Stream { local, peer, id, wire, orders, rng, meter: None, asked: None }.run(registered)
+        });
         id
     }
 

@@ -3,8 +3,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use switchboard::{Direction, Link, LinkState, LinksSnapshot, NetId, NodeAddr, StreamId};
+
+use crate::describe;
 
 /// One connection, as the node that has it sees it.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,10 @@ pub(crate) enum Breach {
     Disagreement(String),
     /// A net below its minimum.
     Short(String),
+    /// A link or a membership that has to be there whatever happened.
+    Missing(String),
+    /// Something that the node was not told to have, or was told to have in another way.
+    Unplanned(String),
 }
 
 impl fmt::Display for Breach {
@@ -40,12 +47,14 @@ impl fmt::Display for Breach {
             Self::Ghost(what) => write!(f, "ghost: {what}"),
             Self::Disagreement(what) => write!(f, "disagreement: {what}"),
             Self::Short(what) => write!(f, "short of links: {what}"),
+            Self::Missing(what) => write!(f, "missing: {what}"),
+            Self::Unplanned(what) => write!(f, "unplanned: {what}"),
         }
     }
 }
 
-/// Compares all nodes with each other. Empty when all is well.
-pub(crate) fn check(views: &[View], nets: &[NetId], min_links: u16) -> Vec<Breach> {
+/// Compares all nodes with each other. Empty when all is well. What is missing is explained as of `now`.
+pub(crate) fn check(views: &[View], nets: &[NetId], min_links: u16, now: Instant) -> Vec<Breach> {
     let mut breaches = Vec::new();
     let everyone: HashMap<NodeAddr, &View> = views.iter().map(|view| (view.addr, view)).collect();
     let ends: HashMap<(SocketAddr, SocketAddr), (NodeAddr, &Socket)> = views
@@ -56,7 +65,7 @@ pub(crate) fn check(views: &[View], nets: &[NetId], min_links: u16) -> Vec<Breac
         check_links(view, &mut breaches);
         check_sockets(view, &ends, &mut breaches);
         check_peers(view, &everyone, &mut breaches);
-        check_minimum(view, nets, usize::from(min_links), &mut breaches);
+        check_minimum(view, nets, usize::from(min_links), now, &mut breaches);
     }
     breaches
 }
@@ -147,12 +156,14 @@ fn check_peers(view: &View, everyone: &HashMap<NodeAddr, &View>, breaches: &mut 
     }
 }
 
-fn check_minimum(view: &View, nets: &[NetId], min_links: usize, breaches: &mut Vec<Breach>) {
+fn check_minimum(view: &View, nets: &[NetId], min_links: usize, now: Instant, breaches: &mut Vec<Breach>) {
     for net in nets {
         let count = view.links.count(*net);
         if count < min_links {
-            let me = view.addr;
-            breaches.push(Breach::Short(format!("{me} has {count} links in {net}, and wants {min_links}")));
+            let (me, why) = (view.addr, describe::net(&view.links, *net, now));
+            breaches.push(Breach::Short(format!(
+                "{me} has {count} links in {net}, and wants {min_links}: {why}"
+            )));
         }
     }
 }

@@ -146,11 +146,25 @@ pub(crate) struct Wire<S> {
     /// Bytes that arrived and are not yet a whole frame. Whenever more are read, there are fewer than one
     /// frame has, so the buffer never outgrows its first allocation.
     buffer: Vec<u8>,
+    traffic: Traffic,
+}
+
+/// Bytes of whole frames that a connection has carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(crate) fn new(socket: S) -> Self {
-        Self { socket, buffer: Vec::with_capacity(8 * (LENGTH_LEN + BODY_LEN_MAX)) }
+        let buffer = Vec::with_capacity(8 * (LENGTH_LEN + BODY_LEN_MAX));
+        Self { socket, buffer, traffic: Traffic::default() }
+    }
+
+    /// What the connection has carried so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// The connection itself.
@@ -174,7 +188,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Writes one frame. Not to be dropped half-way: the peer would see a torn frame.
     pub(crate) async fn send(&mut self, frame: Frame) -> Result<(), WireError> {
-        Ok(self.socket.write_all(&frame.encode()).await?)
+        let bytes = frame.encode();
+        self.socket.write_all(&bytes).await?;
+        self.traffic.sent += bytes.len() as u64;
+        Ok(())
     }
 
     fn take(&mut self) -> Result<Option<Frame>, WireError> {
@@ -187,6 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let Some(body) = rest.get(..len) else { return Ok(None) };
         let frame = Frame::decode(body)?;
         self.buffer.drain(..LENGTH_LEN + len);
+        self.traffic.received += (LENGTH_LEN + len) as u64;
         Ok(Some(frame))
     }
 }

@@ -1,0 +1,125 @@
+//! What the nodes are told to want: whom they keep, how many links, and what changes half way.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use switchboard::{
+    ClusterId, ClusterKind, Link, NetConfig, NetId, NodeAddr, RetryPolicy, Settings, UnstablePolicy,
+};
+
+use crate::names::{addr_of, index_of};
+
+/// The nodes that have a role in the static links cluster: the first ones, so many.
+const ROLES: u16 = 3;
+
+/// The plan of one run, the same for all nodes.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    nodes: u16,
+    nets: Vec<NetId>,
+    min_links: u16,
+    /// The second half has begun. Relaxed: who reads it a little late acts a little late.
+    late: AtomicBool,
+}
+
+impl Plan {
+    /// `nets` has at least one.
+    pub(crate) fn new(nodes: u16, nets: u16, min_links: u16) -> Self {
+        let nets = (1..=u64::from(nets)).map(NetId).collect();
+        Self { nodes, nets, min_links, late: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn nets(&self) -> &[NetId] {
+        &self.nets
+    }
+
+    /// The second half begins.
+    pub(crate) fn turn(&self) {
+        self.late.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// The settings of every manager. Everything here is faster than it would be between hosts, so that a
+    /// short run sees many failures; from half way on it is faster still.
+    pub(crate) fn settings(&self) -> Settings {
+        let (tick, base, cap) = if self.is_late() { (120, 80, 600) } else { (150, 100, 800) };
+        let unstable = UnstablePolicy::new()
+            .threshold(Duration::from_secs(2))
+            .limit(2)
+            .delay(Duration::from_millis(1200))
+            .entries(64);
+        Settings::default()
+            .tick(Duration::from_millis(tick))
+            .cooling(Duration::from_millis(500))
+            .max_attempts(2)
+            .retry(RetryPolicy::exponential(Duration::from_millis(base), Duration::from_millis(cap)))
+            .dial_timeout(Duration::from_millis(1200))
+            .unstable(unstable)
+    }
+
+    /// What a net asks for. The first net begins with one link, and asks for all of them from half way on.
+    pub(crate) fn net_config(&self, net: NetId) -> NetConfig {
+        let early = net == self.first_net() && !self.is_late();
+        let links = if early { self.min_links.min(1) } else { self.min_links };
+        NetConfig::new().min_links(u32::from(links))
+    }
+
+    /// Every other node keeps the next one: its permanent peer in the first net.
+    pub(crate) fn permanent_peer(&self, me: NodeAddr) -> Option<NodeAddr> {
+        let index = index_of(me).filter(|index| index % 2 == 0)?;
+        let peer = (index + 1) % self.nodes;
+        (peer != index).then(|| addr_of(peer))
+    }
+
+    /// The cluster whose role members keep each other, whatever the nets want.
+    pub(crate) fn static_cluster(&self) -> ClusterId {
+        ClusterId::new(self.first_net(), 0x101)
+    }
+
+    /// Who has a role in it.
+    pub(crate) fn role_members(&self) -> impl Iterator<Item = NodeAddr> {
+        (0..self.nodes.min(ROLES)).map(addr_of)
+    }
+
+    /// Whom this node keeps for its role; nobody if it has none.
+    pub(crate) fn static_peers(&self, me: NodeAddr) -> impl Iterator<Item = NodeAddr> {
+        let has_role = self.role_members().any(|addr| addr == me);
+        self.role_members().filter(move |addr| has_role && *addr != me)
+    }
+
+    /// The cluster whose members the hosts choose among the links of the last net.
+    pub(crate) fn embedded_cluster(&self) -> ClusterId {
+        ClusterId::new(self.last_net(), 0x202)
+    }
+
+    /// All clusters, with their nets.
+    pub(crate) fn clusters(&self) -> [(NetId, ClusterId, ClusterKind); 2] {
+        [
+            (self.first_net(), self.static_cluster(), ClusterKind::Autonomic),
+            (self.last_net(), self.embedded_cluster(), ClusterKind::Embedded),
+        ]
+    }
+
+    /// Whether the host `me` wants the peer of this link in a cluster now.
+    ///
+    /// Of the embedded cluster these are the members of its net whose number is as even as its own; from half
+    /// way on it is the others.
+    pub(crate) fn wants(&self, me: NodeAddr, link: &Link<NodeAddr>, cluster: ClusterId) -> bool {
+        if cluster == self.static_cluster() {
+            return link.is_static_peer(cluster);
+        }
+        let alike = me.0 % 2 == link.addr().0 % 2;
+        link.is_member(cluster.net()) && alike != self.is_late()
+    }
+
+    pub(crate) fn first_net(&self) -> NetId {
+        self.nets[0]
+    }
+
+    fn last_net(&self) -> NetId {
+        self.nets[self.nets.len() - 1]
+    }
+}
