@@ -115,7 +115,8 @@ impl<A: Addr> Metrics<A> {
     /// whether there was something new.
     ///
     /// When nothing has changed, in the manager, in its mailbox or in its pool of tickets, this is some 20 atomic
-    /// loads: no lock is taken and nothing is written.
+    /// loads: no lock is taken and nothing is written. A command that is just being put into the mailbox may
+    /// be counted as waiting only with the next change.
     #[allow(clippy::must_use_candidate)] // As above.
     pub fn refresh(&self) -> bool {
         let Shared { links, handle, board } = &*self.shared;

@@ -224,6 +224,11 @@ impl<T> Sender<T> {
         self.shared.is_closed()
     }
 
+    #[cfg(feature = "manager")]
+    pub(crate) fn handed_back(&self) -> u64 {
+        self.shared.handed_back()
+    }
+
     /// The figures of the lanes.
     #[must_use]
     pub fn stats(&self) -> Stats {

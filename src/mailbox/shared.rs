@@ -122,6 +122,16 @@ impl<T> Shared<T> {
         Stats { lanes: Priority::ALL.map(|priority| self.lane_stats(priority)) }
     }
 
+    /// How many commands were handed back, for whatever reason: it rises with each.
+    #[cfg(feature = "manager")]
+    pub(super) fn handed_back(&self) -> u64 {
+        let of_lane = |priority| {
+            let counters = &self.lane(priority).counters;
+            counters.refused.get() + counters.shed.get() + counters.timed_out.get()
+        };
+        Priority::ALL.map(of_lane).into_iter().sum()
+    }
+
     fn lane_stats(&self, priority: Priority) -> LaneStats {
         let lane = self.lane(priority);
         LaneStats {

@@ -364,6 +364,13 @@ impl<A: Addr> Handle<A> {
         self.sender.stats()
     }
 
+    /// A number that rises with all that is counted of commands: after each change by the writer, with each command
+    /// that is submitted, and with each that is handed back.
+    pub(crate) fn activity(&self) -> u64 {
+        let handed_back = self.sender.handed_back();
+        self.meters().pulse().wrapping_add(self.tickets.issued()).wrapping_add(handed_back)
+    }
+
     pub(crate) fn ticket_stats(&self) -> PoolStats {
         self.tickets.stats()
     }

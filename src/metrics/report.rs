@@ -244,23 +244,10 @@ impl MetricsReport {
     }
 }
 
-/// A number that stands for a version and everything that [`count`] reads: computed again, it is the same number if
-/// nothing has changed meanwhile, and otherwise another one but for a chance of one in 2^64.
+/// A number that stands for a version and everything that [`count`] reads: the sum of counters one of which rises,
+/// and none of which ever falls, with every change of these. So it is the same only if nothing has changed.
 pub(super) fn mark<A: Addr>(version: Version, handle: &Handle<A>) -> u64 {
-    let (lanes, tickets) = (handle.mailbox_stats(), handle.ticket_stats());
-    let mut mark = mixed(mixed(1, version.as_u64()), handle.meters().pulse());
-    for priority in Priority::ALL {
-        let lane = lanes.lane(priority);
-        // Each of these only rises, but the length: and while that falls, the pulse moves.
-        mark = mixed(mark, lane.len as u64 + lane.rooms_peak as u64);
-        mark = mixed(mark, lane.refused + lane.shed + lane.timed_out);
-    }
-    mixed(mark, tickets.reused + tickets.allocated)
-}
-
-/// As in FNV, with all 64 bits at once: another word gives another result.
-fn mixed(mark: u64, word: u64) -> u64 {
-    (mark ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
+    version.as_u64().wrapping_add(handle.activity())
 }
 
 /// Reads the counters into the rest of the words. Allocates nothing, calls nobody, takes no lock.

@@ -94,6 +94,13 @@ where
             + slots.len() * (size_of::<Slot<T, E>>() + 2 * size_of::<usize>())
     }
 
+    /// How many tickets were made.
+    #[cfg(feature = "manager")]
+    pub(crate) fn issued(&self) -> u64 {
+        // Relaxed: statistics.
+        self.inner.reused.load(Ordering::Relaxed) + self.inner.allocated.load(Ordering::Relaxed)
+    }
+
     /// What the pool did so far.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
