@@ -156,6 +156,20 @@ mod driver {
     }
 
     #[test]
+    fn only_commands_are_counted_as_refused() {
+        let (mut driver, clock) = driver([4; 4], Backpressure::Reject);
+        let handle = driver.handle();
+        let command = handle.add_net(NET, NetConfig::new()).unwrap();
+        let measure = handle.measure_memory().unwrap();
+        let report = driver.close(clock.now(), sync::deadline_after(Duration::ZERO));
+        assert_eq!((report.drained, report.refused), (0, 1));
+        assert_eq!(command.wait(), Err(CommandError::Closed));
+        assert!(measure.wait().is_err());
+        let closed = CommandError::Closed.code_index();
+        assert_eq!(handle.meters().errors()[closed], 1);
+    }
+
+    #[test]
     fn a_wake_up_does_not_cut_the_drain_short() {
         let (mut driver, clock) = driver([4; 4], Backpressure::Reject);
         let handle = driver.handle();
