@@ -441,8 +441,10 @@ impl<A> Link<A> {
 
     /// Heap memory of the record where it is shared, without what the address owns.
     pub(crate) fn bytes(&self) -> usize {
-        let lists = size_of_val(&*self.nets) + size_of_val(&*self.members) + size_of_val(&*self.streams);
-        size_of::<Self>() + 2 * size_of::<usize>() + lists
+        let nets = size_of_val(&*self.nets) + size_of_val(&*self.members);
+        let clusters = size_of_val(&*self.clusters) + size_of_val(&*self.designations);
+        let lists = nets + clusters + size_of_val(&*self.streams);
+        size_of::<Self>() + 2 * size_of::<usize>() + lists + LinkCounters::BYTES
     }
 
     /// Whether anything keeps the record: a net that wants it, a membership, a designation, or, for a pure
