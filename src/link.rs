@@ -75,6 +75,7 @@ impl fmt::Display for DialId {
 
 /// A live stream of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stream {
     /// The identity that the transport gave it.
     pub id: StreamId,
