@@ -16,7 +16,8 @@
 //! * `stream`: one connection; how async code uses tickets and snapshots. `sockets`: all that a node has.
 //! * `wire`: the frames. `local`: what the tasks of a node share.
 //! * `run`: the supervisor. `chaos`, `faults`: what goes wrong. `truth`: what must hold at the end.
-//! * `query`: the readers. `scrape`: metrics over HTTP. `totals`, `progress`, `report`, `options`: the rest of the program.
+//! * `query`: the readers. `scrape`: metrics over HTTP. `totals`, `progress`, `report`, `options`: the rest
+//!   of the program.
 //!
 //! It exits with 0 when all is well, with 1 and a list of the breaches otherwise, and with 2 on bad flags.
 

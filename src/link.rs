@@ -284,8 +284,8 @@ impl<A> Link<A> {
     }
 
     /// The earliest instant for the next dial: the end of the retry delay, or one that has passed when there
-    /// is none. `None` while the record itself rules a dial out: a pure downlink, a member of a net or cluster, a
-    /// dial or a question for the endpoint under way.
+    /// is none. `None` while the record itself rules a dial out: a pure downlink, a member of a net or
+    /// cluster, a dial or a question for the endpoint under way.
     ///
     /// Whether the dial is then wanted is a matter of the nets and of live streams:
     /// [`LinksSnapshot::explain`](crate::LinksSnapshot::explain) looks at these, too.

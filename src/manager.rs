@@ -148,10 +148,11 @@ impl<A: Addr> LinkManager<A> {
     /// 5. The effects that still wait go to the transport; its thread is joined.
     ///
     /// Waits up to `timeout` for all of it, and up to a second more only where the critical lane has had no
-    /// room for the order until then. A thread that is stuck in a callback of the host by then is left behind,
-    /// and the report says so.
+    /// room for the order until then. A thread that is stuck in a callback of the host by then is left
+    /// behind, and the report says so.
     ///
-    /// A callback of the transport or of a ticket that calls this waits for its own thread, until the time-out.
+    /// A callback of the transport or of a ticket that calls this waits for its own thread, until the
+    /// time-out.
     #[allow(clippy::must_use_candidate)] // The report may be of no interest; the end is the point.
     pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
         let deadline = sync::deadline_after(timeout);

@@ -114,10 +114,10 @@ impl<T> Lane<T> {
         let mut door = self.door.lock();
         // Relaxed: ordered by the fence.
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        // SeqCst: pairs with the fences in `give_back` and `close`. Of the two threads {register; fence; look for a
-        // room} and {give a room back; fence; look for registrations}, the one whose fence is second sees
-        // what the other did. Either this one finds the room, or the other one finds it registered, waits for
-        // the door, which is open only once this one is inside the wait, and notifies.
+        // SeqCst: pairs with the fences in `give_back` and `close`. Of the two threads {register; fence; look
+        // for a room} and {give a room back; fence; look for registrations}, the one whose fence is second
+        // sees what the other did. Either this one finds the room, or the other one finds it registered,
+        // waits for the door, which is open only once this one is inside the wait, and notifies.
         fence(Ordering::SeqCst);
         let outcome = loop {
             if let Some(outcome) = self.try_take_room() {

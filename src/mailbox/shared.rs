@@ -57,7 +57,8 @@ impl<T> Shared<T> {
         }
     }
 
-    /// The oldest command of the lowest non-empty lane that `priority` may shed from. Its room is still taken.
+    /// The oldest command of the lowest non-empty lane that `priority` may shed from. Its room is still
+    /// taken.
     pub(super) fn shed_below(&self, priority: Priority) -> Option<(Victim<T>, Priority)> {
         let below = self.sheddable[priority.index()];
         let (lane, entry) = below.iter().rev().find_map(|&lane| Some((lane, self.pop(lane)?)))?;

@@ -46,8 +46,8 @@ impl<A: Addr> Timers<A> {
         self.due.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the timers that are due, the oldest first, `limit` at most. If an address panics, those that were
-    /// taken are lost.
+    /// Takes the timers that are due, the oldest first, `limit` at most. If an address panics, those that
+    /// were taken are lost.
     pub(super) fn take(&mut self, is_due: impl Fn(Instant) -> bool, limit: usize) -> Vec<A> {
         let mut taken = Vec::new();
         while taken.len() < limit {
