@@ -10,6 +10,11 @@
 //!   It speaks no wire protocol: what is to be done comes out as [`Effect`]s.
 //! * [`mailbox`] and [`ticket`] are the parts in between: bounded priority lanes, and one result each.
 //!
+//! Around the manager: clusters with static and permanent peers; [`LinksSnapshot::explain`] says why a link
+//! is kept and what happens to it next; [`LinksSnapshot::export`] and [`Builder::import`] carry over a
+//! restart what cannot be learned again; [`Metrics`] reports what a manager has and does, and a
+//! [`MetricsPage`] shows it to Prometheus; [`shadow`] runs an old manager and the new one side by side.
+//!
 //! # Examples
 //! ```
 //! use switchboard::Table;
@@ -35,11 +40,21 @@
 //! # Trade-offs
 //! * One writer: changes are serialized. What many threads write all the time is better served by a
 //!   concurrent map.
-//! * Two versions leapfrog, so that a retired one is reused without copying: memory for two maps, and for three while
-//!   readers stay behind. [`TableBuilder::recycle`] turns it off.
+//! * Two versions leapfrog, so that a retired one is reused without copying: memory for two maps, and for
+//!   three while readers stay behind. [`TableBuilder::recycle`] turns it off.
 //! * A version that somebody holds stays, and costs what changed since.
 //!
-//! [`docs`] is the manual: design, guarantees with their arguments, orderings.
+//! # Features
+//! * `manager` (default): the link manager and its metrics.
+//! * `shadow` (default): an old manager beside the new one.
+//! * `serde`: snapshots as maps, tables from maps, addresses and identities, exports of a manager.
+//! * `tracing`: an event per command, errors with a code, message traces.
+//! * `metrics`, `prometheus-client`: the figures of a manager, for these two crates.
+//!
+//! Features add, and change nothing that is there without them.
+//!
+//! [`docs`] is the manual: design, guarantees with their arguments, orderings, shutdown, performance,
+//! metrics, logging, migration.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;

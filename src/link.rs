@@ -75,6 +75,7 @@ impl fmt::Display for DialId {
 
 /// A live stream of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stream {
     /// The identity that the transport gave it.
     pub id: StreamId,
@@ -283,8 +284,8 @@ impl<A> Link<A> {
     }
 
     /// The earliest instant for the next dial: the end of the retry delay, or one that has passed when there
-    /// is none. `None` while the record itself rules a dial out: a pure downlink, a member of a net or cluster, a
-    /// dial or a question for the endpoint under way.
+    /// is none. `None` while the record itself rules a dial out: a pure downlink, a member of a net or
+    /// cluster, a dial or a question for the endpoint under way.
     ///
     /// Whether the dial is then wanted is a matter of the nets and of live streams:
     /// [`LinksSnapshot::explain`](crate::LinksSnapshot::explain) looks at these, too.
@@ -441,8 +442,10 @@ impl<A> Link<A> {
 
     /// Heap memory of the record where it is shared, without what the address owns.
     pub(crate) fn bytes(&self) -> usize {
-        let lists = size_of_val(&*self.nets) + size_of_val(&*self.members) + size_of_val(&*self.streams);
-        size_of::<Self>() + 2 * size_of::<usize>() + lists
+        let nets = size_of_val(&*self.nets) + size_of_val(&*self.members);
+        let clusters = size_of_val(&*self.clusters) + size_of_val(&*self.designations);
+        let lists = nets + clusters + size_of_val(&*self.streams);
+        size_of::<Self>() + 2 * size_of::<usize>() + lists + LinkCounters::BYTES
     }
 
     /// Whether anything keeps the record: a net that wants it, a membership, a designation, or, for a pure

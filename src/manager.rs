@@ -110,7 +110,8 @@ impl<A: Addr, F: FnMut(Effect<A>, &Handle<A>) + Send + 'static> Transport<A> for
 ///
 /// # Ending
 /// [`shutdown`](Self::shutdown) drains and joins. Dropping the manager in its place asks the writer to end,
-/// without waiting for it; handles then return `Closed`, and the links stay readable in their last version.
+/// without waiting for it (but up to a second for room in the critical lane, should that be full); handles
+/// then return `Closed`, and the links stay readable in their last version.
 pub struct LinkManager<A: Addr = NodeAddr> {
     handle: Handle<A>,
     links: Links<A>,
@@ -146,8 +147,12 @@ impl<A: Addr> LinkManager<A> {
     /// 4. The writer's thread is joined.
     /// 5. The effects that still wait go to the transport; its thread is joined.
     ///
-    /// Waits up to `timeout` for all of it. A thread that is stuck in a callback of the host by then is left
+    /// Waits up to `timeout` for all of it, and up to a second more only where the critical lane has had no
+    /// room for the order until then. A thread that is stuck in a callback of the host by then is left
     /// behind, and the report says so.
+    ///
+    /// A callback of the transport or of a ticket that calls this waits for its own thread, until the
+    /// time-out.
     #[allow(clippy::must_use_candidate)] // The report may be of no interest; the end is the point.
     pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
         let deadline = sync::deadline_after(timeout);
@@ -155,11 +160,13 @@ impl<A: Addr> LinkManager<A> {
         let (completion, drained) = ticket();
         let order = Message::Shutdown(Shutdown { deadline, completion });
         let mut report = ShutdownReport::default();
-        if self.handle.send_shutdown(order, timeout)
-            && let Ok(Ok(drain)) = drained.wait_timeout(left())
-        {
-            report.drain = Some(drain);
-            report.writer_joined = self.writer.take().is_some_and(|writer| writer.join().is_ok());
+        if self.handle.send_shutdown(order, timeout) {
+            // The order is on its way: dropping this manager must not send another one, without a deadline.
+            let writer = self.writer.take();
+            if let Ok(Ok(drain)) = drained.wait_timeout(left()) {
+                report.drain = Some(drain);
+                report.writer_joined = writer.is_some_and(|writer| writer.join().is_ok());
+            }
         }
         if let Some((thread, ended)) = self.effects.take()
             && matches!(ended.wait_timeout(left()), Ok(Ok(())))

@@ -6,8 +6,8 @@
 //!
 //! Differences between the three, all of them deliberate:
 //!
-//! * [`Mutex`] and [`RwLock`](rw_lock::RwLock) do not poison. Beside each guarded struct one sentence says why its state is valid after a
-//!   panic. They carry a rank from [`lock_order`], checked in debug builds.
+//! * [`Mutex`] and [`RwLock`](rw_lock::RwLock) do not poison. Beside each guarded struct one sentence says
+//!   why its state is valid after a panic. They carry a rank from [`lock_order`], checked in debug builds.
 //! * [`Condvar::wait_until`] under the checkers models a deadline that passes at once: it lets the other
 //!   threads run and reports the time-out. A wait that must be *woken* uses [`Condvar::wait`].
 //! * [`Arc`] is loom's under loom, so that the release and acquire edges of its counter are explored.
@@ -147,8 +147,9 @@ impl<T> Unseen<T> {
 /// A yield is no pause. Where another thread wants the processor it gives away a whole time slice, several
 /// milliseconds, while whoever it waits for may have been done long before; a thread that parked is woken at
 /// once. And where the two share one processor, which is where the scheduler of Linux puts threads that wake
-/// each other, all that spinning does is delay the other one: with `crossbeam_utils::Backoff`, which yields four times, a command took 9.2 µs to
-/// be visible where it takes 4.7 µs now (2 processors, idle; `benches`, workload `manager`).
+/// each other, all that spinning does is delay the other one: with `crossbeam_utils::Backoff`, which yields
+/// four times, a command took 9.2 µs to be visible where it takes 4.7 µs now (2 processors, idle; `benches`,
+/// workload `manager`).
 #[derive(Debug)]
 pub(crate) struct Spin {
     steps: u32,

@@ -49,14 +49,15 @@
 //! # Who is kept, and by whom
 //!
 //! A record lives as long as anything keeps it: a net, a membership, a cluster of which the node is a static
-//! peer, or the stream that a peer opened. What makes a peer lasting is data, not the answer of a callback: the
-//! permanent peers of a net are part of the net, the roles of an autonomic cluster part of the cluster, and a
-//! static peer says in its record of which clusters it is one, and whether the host or a role made it so. A
-//! failure, a refusal and a deletion find it there. A connection needs more than a record: a net that wants
-//! it, a membership, or an enabled cluster. A static peer whose clusters are all disabled is not connected.
+//! peer, or the stream that a peer opened. What makes a peer lasting is data, not the answer of a callback:
+//! the permanent peers of a net are part of the net, the roles of an autonomic cluster part of the cluster,
+//! and a static peer says in its record of which clusters it is one, and whether the host or a role made it
+//! so. A failure, a refusal and a deletion find it there. A connection needs more than a record: a net that
+//! wants it, a membership, or an enabled cluster. A static peer whose clusters are all disabled is not
+//! connected.
 //!
-//! Membership in any cluster is a field of the link, and the index that counts and lists is derived from it in
-//! the same step. There is no message between the two that could be late.
+//! Membership in any cluster is a field of the link, and the index that counts and lists is derived from it
+//! in the same step. There is no message between the two that could be late.
 //!
 //! # Nothing waits for an answer for ever
 //!
@@ -74,30 +75,31 @@
 //!
 //! # One set of rules
 //!
-//! Whether and when a link is dialled, an announcement repeated, a net asks: these rules are functions of a link and the
-//! nets, in one place. The core asks them about what is staged, and acts;
+//! Whether and when a link is dialled, an announcement repeated, a net asks: these rules are functions of a
+//! link and the nets, in one place. The core asks them about what is staged, and acts;
 //! [`LinksSnapshot::explain`](crate::LinksSnapshot::explain) asks them about a version, and says why.
 //!
 //! # Chance and delays
 //!
-//! A retry policy is a function of the failures in a row and of chance, and chance is injected: a run can be repeated.
-//! The delay is drawn once, when the failure is counted, and is part of the version. It is never longer than the cap of
-//! the policy in force, whatever a policy of the user asks for, whatever the wall clock said when a manager began with
-//! an export, and also after the policy was changed: what is planned for later is cut. The rest of an unstable link has
-//! the delay of its own policy for a cap.
+//! A retry policy is a function of the failures in a row and of chance, and chance is injected: a run can be
+//! repeated. The delay is drawn once, when the failure is counted, and is part of the version. It is never
+//! longer than the cap of the policy in force, whatever a policy of the user asks for, whatever the wall
+//! clock said when a manager began with an export, and also after the policy was changed: what is planned for
+//! later is cut. The rest of an unstable link has the delay of its own policy for a cap.
 //!
 //! # Values of the user
 //!
-//! A link can carry a value of the user. Versions are emptied by the writer, so its destructor would run in the middle
-//! of a publish, or of a command. It does not: while the writer works, such values are collected, and let go of at the end
-//! of the turn, one by one, each with its panic contained.
+//! A link can carry a value of the user. Versions are emptied by the writer, so its destructor would run in
+//! the middle of a publish, or of a command. It does not: while the writer works, such values are collected,
+//! and let go of at the end of the turn, one by one, each with its panic contained.
 //!
-//! Counters of traffic are not values of a version: they are shared by all versions of a record, and newer than any.
+//! Counters of traffic are not values of a version: they are shared by all versions of a record, and newer
+//! than any.
 //!
 //! # What outlives a restart
 //!
-//! An export has what cannot be learned again: nets, clusters, who is kept, retry state, ignored addresses. Streams
-//! and memberships end with the process. It is checked as a whole before anything is built from it.
+//! An export has what cannot be learned again: nets, clusters, who is kept, retry state, ignored addresses.
+//! Streams and memberships end with the process. It is checked as a whole before anything is built from it.
 //!
 //! # Timers
 //!

@@ -54,9 +54,9 @@
 //! **Old pages go in steps.** What a version does not share is dropped over as many publishes as it takes, a
 //! few pages for each operation, so that no publish is O(n). The index goes in one step.
 //!
-//! **Publishing allocates nothing** while nobody follows, once the table has had as many versions held at the same time as it will
-//! have. For each of those it keeps a small header (a hundred-odd bytes) until it is dropped; the next
-//! section says why.
+//! **Publishing allocates nothing** while nobody follows, once the table has had as many versions held at the
+//! same time as it will have. For each of those it keeps a small header (a hundred-odd bytes) until it is
+//! dropped; the next section says why.
 //!
 //! # Panics
 //!
@@ -84,29 +84,29 @@
 //! # Following
 //!
 //! **A [`Feed`](crate::Feed) delivers each version once, in order, or says that it cannot.** The batches that
-//! led to a version are part of that version: no queue is beside the table that could be ahead of it or behind
-//! it. A feed holds the version up to which it has delivered; it loads the newest one, and takes from that the
-//! batches in between. Either the list reaches back to the version that it holds, without a gap, and then these
-//! are all; or it does not, and [`Lagged`](crate::FeedEvent::Lagged) has both ends.
+//! led to a version are part of that version: no queue is beside the table that could be ahead of it or
+//! behind it. A feed holds the version up to which it has delivered; it loads the newest one, and takes from
+//! that the batches in between. Either the list reaches back to the version that it holds, without a gap, and
+//! then these are all; or it does not, and [`Lagged`](crate::FeedEvent::Lagged) has both ends.
 //!
-//! **Nobody waits for a subscriber.** The writer asks how many there are, once per batch and once per publish.
-//! What it keeps for them is [bounded](crate::TableBuilder::history), and shared with what it keeps to recycle.
-//! A leaked feed is counted for ever: the history stays, and so do the one or two versions that it holds;
-//! [`Writer::stats`](crate::Writer::stats) shows it.
+//! **Nobody waits for a subscriber.** The writer asks how many there are, once per batch and once per
+//! publish. What it keeps for them is [bounded](crate::TableBuilder::history), and shared with what it keeps
+//! to recycle. A leaked feed is counted for ever: the history stays, and so do the one or two versions that
+//! it holds; [`Writer::stats`](crate::Writer::stats) shows it.
 //!
 //! **A `Lagged` that is nobody's fault** is possible for a version that was being made when a table got its
 //! first feed: the writer has looked at the counter before, and nothing makes it look again. Whoever has
 //! subscribed before a batch begins, in the sense of happens-before, loses nothing while the bounds hold.
 //!
-//! **Subscribers run no destructors** either: a feed has the keys and values of a batch only as long as it has
-//! the version that they belong to.
+//! **Subscribers run no destructors** either: a feed has the keys and values of a batch only as long as it
+//! has the version that they belong to.
 //!
 //! # Equal copies
 //!
-//! Each page has a stamp: the version in which it may have been written last, so that its entries are those of
-//! that version at this place. The numbers of published versions are never used twice, and a batch that is
-//! given up takes its pages with it. Hence two pages for the same hashes that have the same stamp have the same
-//! entries, even if they are copies that were brought there one after the other; a
+//! Each page has a stamp: the version in which it may have been written last, so that its entries are those
+//! of that version at this place. The numbers of published versions are never used twice, and a batch that is
+//! given up takes its pages with it. Hence two pages for the same hashes that have the same stamp have the
+//! same entries, even if they are copies that were brought there one after the other; a
 //! [`diff`](crate::Snapshot::diff) skips them.
 //!
 //! # Type-stable headers

@@ -3,23 +3,24 @@
 //! # How a report is made
 //!
 //! 1. One snapshot is taken. Everything that a report says of links, nets and members, and the figures of
-//!    [`ManagerStats`](crate::ManagerStats), is computed from it and belongs to its version. A version that was
-//!    reported before is not computed again.
-//! 2. The lock of the report is taken: rank *metrics*, the last of `sync/lock_order.rs`. A report whose version is
-//!    smaller than that of the newest one is discarded here.
-//! 3. Under the lock the counters are read: of what is published later, no counter is smaller. Then the report is
-//!    stored and becomes the newest. Nothing is acquired, allocated, dropped or called back meanwhile.
+//!    [`ManagerStats`](crate::ManagerStats), is computed from it and belongs to its version. A version that
+//!    was reported before is not computed again.
+//! 2. The lock of the report is taken: rank *metrics*, the last of `sync/lock_order.rs`. A report whose
+//!    version is smaller than that of the newest one is discarded here.
+//! 3. Under the lock the counters are read: of what is published later, no counter is smaller. Then the
+//!    report is stored and becomes the newest. Nothing is acquired, allocated, dropped or called back
+//!    meanwhile.
 //!
-//! Readers of the newest report copy it from one of four places that are written in turns, without a lock: neither the
-//! writer nor a collector that stands still makes them wait. A reader looks again when three reports were published
-//! while it copied one.
+//! Readers of the newest report copy it from one of four places that are written in turns, without a lock:
+//! neither the writer nor a collector that stands still makes them wait. A reader looks again when three
+//! reports were published while it copied one.
 //!
-//! The counters are written by the manager's writer alone, with a load and a store each, and are read by anybody at any
-//! time: also while the writer is stuck, which is when the length of its queue is of interest. So they may be newer than
-//! the version that a report is of.
+//! The counters are written by the manager's writer alone, with a load and a store each, and are read by
+//! anybody at any time: also while the writer is stuck, which is when the length of its queue is of interest.
+//! So they may be newer than the version that a report is of.
 //!
-//! There is no thread for it unless somebody starts a [`Collector`](crate::Collector). Nothing is restarted or repaired
-//! by anybody, so there is no rule for who may.
+//! There is no thread for it unless somebody starts a [`Collector`](crate::Collector). Nothing is restarted
+//! or repaired by anybody, so there is no rule for who may.
 //!
 //! # What is counted
 //!
@@ -45,14 +46,15 @@
 //! | collect, new version | 216 ns | 32 ns |
 //! | collect and read, two threads at once | 524 to 908 ns | 171 to 181 ns |
 //!
-//! Two locks that nobody else wants are faster: they copy the same words without looking whether they belong together.
-//! What the difference buys is that no reader waits for a collector, no collector for the writer, and no report goes
-//! back. Neither side allocates.
+//! Two locks that nobody else wants are faster: they copy the same words without looking whether they belong
+//! together. What the difference buys is that no reader waits for a collector, no collector for the writer,
+//! and no report goes back. Neither side allocates.
 //!
 //! # Names
 //!
-//! As [`MetricsPage`](crate::MetricsPage) and the features `prometheus-client` and `metrics` show them. Gauges of one
-//! scrape belong to the version that `switchboard_version` shows. The page and the facade add the label `node`.
+//! As [`MetricsPage`](crate::MetricsPage) and the features `prometheus-client` and `metrics` show them.
+//! Gauges of one scrape belong to the version that `switchboard_version` shows. The page and the facade add
+//! the label `node`.
 //!
 //! | name | labels | |
 //! |---|---|---|

@@ -1,6 +1,6 @@
 //! Every pair of atomic operations that one thread relies on another for.
 //!
-//! Plain counters are not listed. Counting references is `std::sync::Arc`'s business.
+//! Counting references is the business of `Arc`, and listed only where somebody relies on being alone.
 //!
 //! # Table
 //!
@@ -13,8 +13,8 @@
 //! | T5 | `Waiters::wait`: the target, then `fence(SeqCst)`, then reads the version | `Publisher::publish`: the version, then `fence(SeqCst)`, then reads the target | one of the two sees the other: no lost wake-up |
 //! | T6 | `Waiters::close`: the flag, `Release` | `Waiters::is_closed`, `Acquire` | the last version: "closed" is said only of versions that never came |
 //!
-//! A feed adds no edge: the history of a version is part of its contents (T1), it asks for newer versions by T2,
-//! waits by T5, and learns of the end by T6, where it reads the flag before the version.
+//! A feed adds no edge: the history of a version is part of its contents (T1), it asks for newer versions by
+//! T2, waits by T5, and learns of the end by T6, where it reads the flag before the version.
 //!
 //! The relaxed accesses, and what orders them:
 //!
@@ -51,22 +51,47 @@
 //! | M7 | `Parking::leave`: GONE, then `fence(SeqCst)`, then empties the rings | `Parking::announce`, as M5 | a push that comes too late is dropped by one of the two |
 //! | M8 | `Parking::ask_to_wake`, `Release` | `Parking::take_wake`, `Acquire` | what the caller of `wake` did before |
 //!
-//! M5 in both orders is in the head comment of `mailbox/parking.rs`; M6 and M7 have the same shape.
+//! M5 in both orders is in the head comment of `mailbox/parking.rs`; M6 and M7 have the same shape. What a
+//! sender does before M5 may be a push, a close, the last room given back, or M8.
+//!
+//! | access | ordered by |
+//! |---|---|
+//! | `Rooms::take` reads the word | nothing: a guess that the exchange confirms; a sender that is about to sleep looks again after the fence of M6 |
+//! | the state of the parking | the fences of M5 and M7; the notice by its lock |
+//! | `Parking::is_gone` | nothing: a hint; M7 decides |
+//! | the registrations of a lane | the fences of M6; that one has ended may be learned late, which costs a notification |
+//! | `Parking::take_wake` looks before it exchanges | nothing: the exchange is M8; a request that came before M5 is seen after its fence |
 //!
 //! # Ticket
 //!
 //! | # | written by | read by | what it carries |
 //! |---|---|---|---|
 //! | K1 | `Slot::finish`: the flag, `Release`, under the lock | `Slot::is_done`, `Acquire` | what the completer did before, without the lock |
+//! | K2 | `Arc` drop by each end, `Release` | `Pool::ticket`: `Arc::get_mut`, `Acquire` | all that both ends did with a slot comes before it is used again |
+//! | K3 | `Ring::push` of the pool | `Ring::pop` of the pool | the slot, from one thread that makes tickets to the next |
 //!
-//! Everything else of a ticket is under its lock. The writer of a manager publishes before it completes, so whoever
-//! sees K1 or takes the result finds the version by T1 and T2.
+//! Everything else of a ticket is under its lock. The flag is taken back, relaxed, in a slot that is
+//! exclusive by K2. The writer of a manager publishes before it completes, so whoever sees K1 or takes the
+//! result finds the version by T1 and T2.
 //!
 //! # Manager
 //!
+//! No pair of its own: commands travel by M1, versions by T1, answers by K1, and the outbox is under its
+//! lock.
+//!
 //! | access | ordered by |
 //! |---|---|
-//! | `SharedOutbox::panics`, relaxed | nothing: a plain counter |
+//! | `SharedOutbox::panics`, `LinkCounters`, `ManualClock` | nothing: each is a counter or a figure by itself |
+//! | the counters of `manager/meters.rs` | one thread writes, with a load and a store; a `Driver` that moves to another thread takes them along |
+//!
+//! # Shadow
+//!
+//! No pair of its own: queues and answers are under their locks.
+//!
+//! | access | ordered by |
+//! |---|---|
+//! | `ManagerStore`: the newest version that a ticket has named | nothing: the ticket has ordered the version itself (K1, T2); a query waits for the number that it finds |
+//! | `Recorder`: what was compared, panics of callbacks | nothing: plain counters |
 //!
 //! # Metrics
 //!
@@ -75,7 +100,6 @@
 //! | R1 | `Board::publish`: the number of the newest report, `Release` | `Board::read_first`, `Acquire` | the words of that report |
 //! | R2 | `Board::publish`: `fence(Release)`, then the words of a copy | `Board::read_first`: the words, then `fence(Acquire)` | that the report before is the newest: whoever reads a word of the next one sees that its own copy was given up |
 //!
-//! What the counters and the words carry is themselves: they are relaxed. Of two reports that are published under the
-//! lock the later one reads the counters later, so none is smaller. R1 and R2 are spelled out in `metrics/board.rs`.
-//!
-//! The outbox is under its lock; a clock that is moved by hand is a counter of its own.
+//! What the counters and the words carry is themselves: they are relaxed. Of two reports that are published
+//! under the lock the later one reads the counters later, so none is smaller. R1 and R2 are spelled out in
+//! `metrics/board.rs`.

@@ -2,18 +2,19 @@
 //!
 //! # `LinkManager::shutdown`
 //!
-//! 1. The order travels through the critical lane of the mailbox. If the lane is full, `shutdown` waits for room.
+//! 1. The order travels through the critical lane of the mailbox. If the lane is full, `shutdown` waits for
+//!    room.
 //! 2. The writer finishes the turn in which it took the order.
 //! 3. It closes the mailbox: every send from now on is refused, and senders that wait for room give up.
-//! 4. It drains: what was accepted is applied and published, turn by turn, until the mailbox is closed *and* no room
-//!    is taken. A send that was accepted before the close and has not pushed yet holds a room, so it is waited for.
-//!    At the deadline what is left ends with `Closed`.
+//! 4. It drains: what was accepted is applied and published, turn by turn, until the mailbox is closed *and*
+//!    no room is taken. A send that was accepted before the close and has not pushed yet holds a room, so it
+//!    is waited for. At the deadline what is left ends with `Closed`.
 //! 5. Every link is closed and every net removed; the empty table is published; the effects that close the
 //!    connections join the outbox.
-//! 6. The outbox is marked as ended. The writer drops the mailbox and the table's writer, completes the report, and
-//!    its thread ends; `shutdown` joins it.
-//! 7. The transport's thread delivers what is left until the outbox is empty or the deadline has passed, and ends;
-//!    `shutdown` joins it if it does so in time.
+//! 6. The outbox is marked as ended. The writer drops the mailbox and the table's writer, completes the
+//!    report, and its thread ends; `shutdown` joins it.
+//! 7. The transport's thread delivers what is left until the outbox is empty or the deadline has passed, and
+//!    ends; `shutdown` joins it if it does so in time.
 //!
 //! # Who wakes whom
 //!
@@ -29,19 +30,19 @@
 //!
 //! # Races
 //!
-//! * *Send against close.* A send is accepted by taking a room, and the close forbids taking. Whoever took a room
-//!   before will push, and step 4 waits for it. (The model `a_shutdown_applies_exactly_what_was_accepted` found the
-//!   version of this code that did not.)
-//! * *Push against the receiver's drop.* After its push a sender looks whether the receiver is gone, and the receiver
-//!   says so before it empties the lanes: one of the two sees the other and drops the command, whose ticket ends.
-//! * *Shutdown against drop.* Dropping the manager sends the order and does not wait. A second order finds the mailbox
-//!   closed.
-//! * *A callback that never returns.* The writer does not wait for the transport. `shutdown` leaves the thread behind
-//!   and says so in its report.
+//! * *Send against close.* A send is accepted by taking a room, and the close forbids taking. Whoever took a
+//!   room before will push, and step 4 waits for it. (Model: `a_shutdown_applies_exactly_what_was_accepted`.)
+//! * *Push against the receiver's drop.* After its push a sender looks whether the receiver is gone, and the
+//!   receiver says so before it empties the lanes: one of the two sees the other and drops the command, whose
+//!   ticket ends.
+//! * *Shutdown against drop.* Dropping the manager sends the order and does not wait. A `shutdown` that gave
+//!   up waiting has sent its order, and no second one without its deadline follows.
+//! * *A callback that never returns.* The writer does not wait for the transport. `shutdown` leaves the
+//!   thread behind and says so in its report.
 //!
-//! * *`Collector::stop` against itself, a tick, or the sink.* It says so, takes the thread out of its place, lets go of
-//!   both locks, and joins. A second call finds no thread and returns; a call from the sink leaves the thread for
-//!   another one to join.
+//! * *`Collector::stop` against itself, a tick, or the sink.* It says so, takes the thread out of its place,
+//!   lets go of both locks, and joins. A second call finds no thread and returns; a call from the sink leaves
+//!   the thread for another one to join.
 //!
 //! # `Drop`
 //!

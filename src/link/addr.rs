@@ -8,7 +8,8 @@ use std::str::FromStr;
 /// What identifies a remote node: the key of the link table.
 ///
 /// Implemented for [`NodeAddr`], [`SocketAddr`] and 32-byte public keys. `Clone`, `Eq` and `Hash` run on the
-/// writer's thread inside a command: they should be cheap and must not block.
+/// writer's thread inside a command, and where effects are merged under the lock of the outbox: they should
+/// be cheap, must not block, and must not call the manager.
 pub trait Addr: Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static {
     /// Whether this is the blank value, which names no node. Links to it are refused.
     fn is_blank(&self) -> bool;

@@ -68,8 +68,8 @@ impl fmt::Display for ClusterId {
 pub enum ClusterKind {
     /// The links of the net, which come from its host's candidates.
     Embedded,
-    /// A list of designated nodes: the role members of the cluster. Where this node is one of them, it keeps a
-    /// link to each of the others.
+    /// A list of designated nodes: the role members of the cluster. Where this node is one of them, it keeps
+    /// a link to each of the others.
     Autonomic,
 }
 

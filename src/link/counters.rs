@@ -47,6 +47,9 @@ struct Cells {
 }
 
 impl LinkCounters {
+    /// Heap memory of the counters of one record.
+    pub(crate) const BYTES: usize = size_of::<Cells>() + 2 * size_of::<usize>();
+
     pub(crate) fn new(since: Instant) -> Self {
         let zero = || AtomicU64::new(0);
         let cells = Cells { since, sent: zero(), received: zero(), round_trip_ns: zero(), seen_ns: zero() };

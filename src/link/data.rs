@@ -16,9 +16,9 @@ use crate::sync::StdArc;
 /// The version that holds a value last is emptied by the writer, some publishes later. Its destructor runs on
 /// the writer's thread (of a [`Driver`](crate::Driver): inside a call of it) after the turn: nothing is half
 /// changed and no lock is held, so it may read the links and use a handle. It must not *wait* for the
-/// manager, as any callback on that thread: neither for a ticket, nor for room in a full mailbox, which is what
-/// a report of a stream or a dial may do. A snapshot that outlives the manager and its read side drops the
-/// values where it is dropped. A destructor that panics is contained everywhere, and
+/// manager, as any callback on that thread: neither for a ticket, nor for room in a full mailbox, which is
+/// what a report of a stream or a dial may do. A snapshot that outlives the manager and its read side drops
+/// the values where it is dropped. A destructor that panics is contained everywhere, and
 /// [counted](crate::ManagerStats::panics) where the writer runs it.
 ///
 /// # Examples

@@ -53,8 +53,8 @@ impl NetConfig {
         self
     }
 
-    /// Whether the net is reserved to its permanent peers: no other link is created for it or accounted in it,
-    /// and the manager asks for no candidates, however few links there are.
+    /// Whether the net is reserved to its permanent peers: no other link is created for it or accounted in
+    /// it, and the manager asks for no candidates, however few links there are.
     pub fn reserved_only(mut self, reserved: bool) -> Self {
         self.reserved_only = reserved;
         self

@@ -111,8 +111,8 @@ impl RetryPolicy {
     }
 
     /// A policy of the user. What it does wrong is contained and
-    /// [counted](crate::ManagerStats::retry_faults): a delay above `cap` is cut to it, a delay of zero becomes
-    /// one millisecond (or `cap`, if that is less), and a panic counts as `cap`.
+    /// [counted](crate::ManagerStats::retry_faults): a delay above `cap` is cut to it, a delay of zero
+    /// becomes one millisecond (or `cap`, if that is less), and a panic counts as `cap`.
     #[must_use]
     pub fn custom(policy: impl Retry, cap: Duration) -> Self {
         let policy: StdArc<dyn Retry> = StdArc::new(policy);
@@ -153,9 +153,9 @@ impl CustomRetry {
     }
 }
 
-// The usual crates for this (`backon`, `exponential-backoff`, `backoff`) are iterators that count the attempts
-// and own a generator of random numbers. What is needed here is a function of both, because the count is part
-// of a version and chance has to be injected.
+// The usual crates for this (`backon`, `exponential-backoff`, `backoff`) are iterators that count the
+// attempts and own a generator of random numbers. What is needed here is a function of both, because the
+// count is part of a version and chance has to be injected.
 
 /// The longest delay after `attempts` failures.
 fn ceiling(base: Duration, cap: Duration, attempts: u32) -> Duration {

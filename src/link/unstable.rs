@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 /// What counts as an unstable link, and what becomes of it.
 ///
 /// A connection of this node that is lost within the [threshold](Self::threshold) of being made, with no
-/// other stream to carry the link, is a quick drop. At the [limit](Self::limit) the link is unstable: its nets
-/// let it go and put it on their hot lists, and what keeps it all the same (a permanent or static peer) is
-/// not dialled for the [delay](Self::delay).
+/// other stream to carry the link, is a quick drop. At the [limit](Self::limit) the link is unstable: its
+/// nets let it go and put it on their hot lists, and what keeps it all the same (a permanent or static peer)
+/// is not dialled for the [delay](Self::delay).
 ///
 /// A physical drop counts once, however many reports tell of it, and once per link, however many nets it
 /// serves. A connection that lasts takes the count back to zero, and so does the delay since the last drop.

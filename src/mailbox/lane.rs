@@ -64,6 +64,10 @@ pub(super) struct Counters {
 pub(super) struct Counter(AtomicU64);
 
 impl Counter {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     pub(super) fn add_one(&self) {
         // Relaxed: a statistic.
         self.0.fetch_add(1, Ordering::Relaxed);
@@ -77,14 +81,13 @@ impl Counter {
 
 impl<T> Lane<T> {
     pub(super) fn new(priority: Priority, capacities: &Capacities) -> Self {
-        let zero = || Counter(AtomicU64::new(0));
         Self {
             rooms: CachePadded::new(Rooms::new(capacities.capacity(priority))),
             ring: Ring::new(capacities.slots(priority)),
             waiting: AtomicUsize::new(0),
             door: Mutex::new(&lock_order::MAILBOX_SENDERS, ()),
             room_freed: Condvar::new(),
-            counters: Counters { refused: zero(), shed: zero(), timed_out: zero() },
+            counters: Counters { refused: Counter::new(), shed: Counter::new(), timed_out: Counter::new() },
         }
     }
 
@@ -114,10 +117,10 @@ impl<T> Lane<T> {
         let mut door = self.door.lock();
         // Relaxed: ordered by the fence.
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        // SeqCst: pairs with the fences in `give_back` and `close`. Of the two threads {register; fence; look for a
-        // room} and {give a room back; fence; look for registrations}, the one whose fence is second sees
-        // what the other did. Either this one finds the room, or the other one finds it registered, waits for
-        // the door, which is open only once this one is inside the wait, and notifies.
+        // SeqCst: pairs with the fences in `give_back` and `close`. Of the two threads {register; fence; look
+        // for a room} and {give a room back; fence; look for registrations}, the one whose fence is second
+        // sees what the other did. Either this one finds the room, or the other one finds it registered,
+        // waits for the door, which is open only once this one is inside the wait, and notifies.
         fence(Ordering::SeqCst);
         let outcome = loop {
             if let Some(outcome) = self.try_take_room() {

@@ -177,17 +177,18 @@ impl<T> Receiver<T> {
         Priority::ALL.into_iter().map(|priority| self.len(priority)).sum()
     }
 
-    /// Whether no command is queued in the lanes that are [listened to](Self::listen_down_to). Permits may be out.
+    /// Whether no command is queued in the lanes that are [listened to](Self::listen_down_to). Permits may be
+    /// out.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.shared.waiting().and(self.open).is_empty()
     }
 
-    /// From now on takes from the lanes down to `lowest` only, as if the lanes below were empty: backpressure for
-    /// the less urgent, while the urgent still get through. All lanes at first.
+    /// From now on takes from the lanes down to `lowest` only, as if the lanes below were empty: backpressure
+    /// for the less urgent, while the urgent still get through. All lanes at first.
     ///
-    /// Commands stay queued in the lanes that are left out, and fill them; a mailbox that is closed is not drained
-    /// before they are taken.
+    /// Commands stay queued in the lanes that are left out, and fill them; a mailbox that is closed is not
+    /// drained before they are taken.
     ///
     /// # Examples
     /// ```

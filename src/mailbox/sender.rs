@@ -224,9 +224,10 @@ impl<T> Sender<T> {
         self.shared.is_closed()
     }
 
+    /// How many commands were handed back, for whatever reason.
     #[cfg(feature = "manager")]
     pub(crate) fn handed_back(&self) -> u64 {
-        self.shared.handed_back()
+        self.shared.handed_back.get()
     }
 
     /// The figures of the lanes.
@@ -288,12 +289,14 @@ impl<T> Sender<T> {
         let outcome = lane.take_room(patience);
         if outcome == Err(Stopped::Timeout) {
             lane.counters.timed_out.add_one();
+            self.shared.handed_back.add_one();
         }
         outcome
     }
 
     fn count_refused(&self, priority: Priority) {
         self.shared.lane(priority).counters.refused.add_one();
+        self.shared.handed_back.add_one();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use super::lane::{Entry, Lane};
+use super::lane::{Counter, Entry, Lane};
 use super::parking::{Announced, Parking};
 use super::stats::{LaneStats, Stats};
 use super::turns::LaneSet;
@@ -18,6 +18,8 @@ pub(super) struct Shared<T> {
     pub(super) policy: Backpressure,
     /// The lanes that each lane may shed from.
     sheddable: [&'static [Priority]; 4],
+    /// Commands that were handed back, for whatever reason.
+    pub(super) handed_back: Counter,
 }
 
 impl<T> Shared<T> {
@@ -29,6 +31,7 @@ impl<T> Shared<T> {
             senders: AtomicUsize::new(1),
             policy: capacities.policy(),
             sheddable: Priority::ALL.map(|priority| capacities.sheddable(priority)),
+            handed_back: Counter::new(),
         }
     }
 
@@ -57,11 +60,13 @@ impl<T> Shared<T> {
         }
     }
 
-    /// The oldest command of the lowest non-empty lane that `priority` may shed from. Its room is still taken.
+    /// The oldest command of the lowest non-empty lane that `priority` may shed from. Its room is still
+    /// taken.
     pub(super) fn shed_below(&self, priority: Priority) -> Option<(Victim<T>, Priority)> {
         let below = self.sheddable[priority.index()];
         let (lane, entry) = below.iter().rev().find_map(|&lane| Some((lane, self.pop(lane)?)))?;
         self.lane(lane).counters.shed.add_one();
+        self.handed_back.add_one();
         Some((Victim { priority: lane, value: entry.value }, entry.home))
     }
 
@@ -120,16 +125,6 @@ impl<T> Shared<T> {
 
     pub(super) fn stats(&self) -> Stats {
         Stats { lanes: Priority::ALL.map(|priority| self.lane_stats(priority)) }
-    }
-
-    /// How many commands were handed back, for whatever reason: it rises with each.
-    #[cfg(feature = "manager")]
-    pub(super) fn handed_back(&self) -> u64 {
-        let of_lane = |priority| {
-            let counters = &self.lane(priority).counters;
-            counters.refused.get() + counters.shed.get() + counters.timed_out.get()
-        };
-        Priority::ALL.map(of_lane).into_iter().sum()
     }
 
     fn lane_stats(&self, priority: Priority) -> LaneStats {

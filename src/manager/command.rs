@@ -324,6 +324,7 @@ pub enum Outcome {
 
 /// What a ticket of the manager resolves to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Applied {
     /// How the command ended.
     pub outcome: Outcome,

@@ -169,9 +169,11 @@ impl<A: Addr> Driver<A> {
         report.drained = self.core.tally_mut().commands - before;
         // Out of time: what is left ends unapplied.
         while !self.inbox.is_empty() {
-            report.refused += self.inbox.len() as u64;
             for (_, message) in self.inbox.drain(..) {
-                self.handle.meters().failed(&CommandError::Closed);
+                if matches!(message, Message::Command(_)) {
+                    report.refused += 1;
+                    self.handle.meters().failed(&CommandError::Closed);
+                }
                 message.refuse(CommandError::Closed);
             }
             self.fill();

@@ -21,8 +21,8 @@ pub enum LinkCause {
 /// Effects leave the manager after the version that explains them is published, in order. What waits for a
 /// slow transport is coalesced and never dropped: per link at most one request to resolve or dial and one to
 /// close, per link and net one announcement and one notice of each kind, per net one count and one request
-/// for candidates, per cluster one count. The streams to close that no link ever listed come on top: each is one that the transport
-/// itself reported.
+/// for candidates, per cluster one count. The streams to close that no link ever listed come on top: each is
+/// one that the transport itself reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect<A> {
@@ -44,9 +44,9 @@ pub enum Effect<A> {
     },
     /// Give up a dial and close the connection that it may have made, with its streams.
     ///
-    /// Answer with `delete_stream` for each stream of it that was added. One that was on its way when the dial
-    /// was given up is refused when it was added with `add_uplink`, which names the dial; with `add_stream` it
-    /// may be listed as a stream of the next dial.
+    /// Answer with `delete_stream` for each stream of it that was added. One that was on its way when the
+    /// dial was given up is refused when it was added with `add_uplink`, which names the dial; with
+    /// `add_stream` it may be listed as a stream of the next dial.
     CancelDial {
         /// The remote node.
         addr: A,

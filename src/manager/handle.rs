@@ -26,25 +26,30 @@ mod clusters;
 /// Queries are not commands: they read a snapshot of [`Links`](super::Links).
 ///
 /// # Costs
-/// A command reads the clock once and takes its ticket from a pool that all handles share: nothing is allocated
-/// while no more tickets are held than the pool [keeps](super::Config::pooled_tickets). Applying it allocates
-/// what the new record of the link is made of, and nothing where no record changes.
+/// A command reads the clock once and takes its ticket from a pool that all handles share: nothing is
+/// allocated while no more tickets are held than the pool [keeps](super::Config::pooled_tickets). Applying it
+/// allocates what the new record of the link is made of, and nothing where no record changes.
 ///
 /// # When the mailbox is full
 /// What the host asks for (nets, links) follows the configured [`Backpressure`]; under
-/// [`ShedLowest`](Backpressure::ShedLowest) only requests to tick are shed, and never a report of a transport. What a transport reports
-/// (streams, dials, endpoints, accounting) is never refused by a manager with a thread of its own: the call
-/// waits until the writer has made room, and the writer never waits for anybody. It is slow to make room for
-/// endpoints and accounting while the transport is [far behind](super::Config::outbox).
+/// [`ShedLowest`](Backpressure::ShedLowest) only requests to tick are shed, and never a report of a
+/// transport. What a transport reports (streams, dials, endpoints, accounting) is never refused by a manager
+/// with a thread of its own: the call waits until the writer has made room, and the writer never waits for
+/// anybody. It is slow to make room for endpoints and accounting while the transport is [far
+/// behind](super::Config::outbox).
+///
+/// What runs on the writer's thread (callbacks and wakers of tickets, destructors of [`UserData`],
+/// subscribers of `tracing`) may use every handle, but must not wait: a report that finds its lane full there
+/// would wait for the thread that it runs on. Hand such work to another thread.
 ///
 /// Handles of a [`Driver`](super::Driver) never wait, because the thread that calls may be the one that
 /// drives: they return [`SendError`] with the command, to be sent again after the next turn.
 ///
 /// # Progress
-/// Each method makes a ticket and one send into the [mailbox](crate::mailbox#progress), O(1), and inherits its
-/// progress; where it waits, it blocks until the writer's next turn at the latest. What a command costs when it
-/// is applied is O(1) expected in the number of links, but for switching a net or the manager (O(its links)), and
-/// for dissociating a cluster and the role of this node in one (O(its peers)).
+/// Each method makes a ticket and one send into the [mailbox](crate::mailbox#progress), O(1), and inherits
+/// its progress; where it waits, it blocks until the writer's next turn at the latest. What a command costs
+/// when it is applied is O(1) expected in the number of links, but for switching a net or the manager (O(its
+/// links)), and for dissociating a cluster and the role of this node in one (O(its peers)).
 ///
 /// # Errors
 /// [`SendError`] hands the command back: the mailbox is full, or the manager has ended.
@@ -116,10 +121,10 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::SetNetCondition { net, active })
     }
 
-    /// Changes what a net asks for. A minimum that is raised asks for candidates at once with prompt timing, in
-    /// the next request phase with the reference's. A net that becomes
-    /// [reserved](NetConfig::reserved_only) lets go of every link that is none of its permanent peers; one that
-    /// becomes open asks again.
+    /// Changes what a net asks for. A minimum that is raised asks for candidates at once with prompt timing,
+    /// in the next request phase with the reference's. A net that becomes
+    /// [reserved](NetConfig::reserved_only) lets go of every link that is none of its permanent peers; one
+    /// that becomes open asks again.
     ///
     /// # Errors
     /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`.
@@ -128,8 +133,8 @@ impl<A: Addr> Handle<A> {
     }
 
     /// Changes the settings of the manager: [`Settings`] says what each change does. Validated when it is
-    /// applied, as a whole; [`Settings::validate`] tells beforehand. O(links) when the retry policy or the dial
-    /// time-out changes.
+    /// applied, as a whole; [`Settings::validate`] tells beforehand. O(links) when the retry policy or the
+    /// dial time-out changes.
     ///
     /// # Errors
     /// [`SendError`] hands the command back. The ticket fails with `Config`, and nothing is changed.
@@ -235,9 +240,9 @@ impl<A: Addr> Handle<A> {
     }
 
     /// The outcome of announcing a net on a stream. `accepted` makes the node a member of the net's main
-    /// cluster, and of those clusters of the net of which it is a static peer. Otherwise it leaves all clusters
-    /// of the net and the net lets the link go: with its last reason the link is closed. A permanent peer stays
-    /// associated and is announced again after the retry delay.
+    /// cluster, and of those clusters of the net of which it is a static peer. Otherwise it leaves all
+    /// clusters of the net and the net lets the link go: with its last reason the link is closed. A permanent
+    /// peer stays associated and is announced again after the retry delay.
     ///
     /// # Errors
     /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`, `NetInactive` or

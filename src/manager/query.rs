@@ -157,8 +157,8 @@ impl<A: Addr> LinksSnapshot<A> {
         self.net(net).map_or(0, |net| net.required() as usize)
     }
 
-    /// How many links the net is short of its minimum; 0 for an unknown net, and for one that is reserved to its
-    /// permanent peers. With the reference timings the links are those counted by the last request phase.
+    /// How many links the net is short of its minimum; 0 for an unknown net, and for one that is reserved to
+    /// its permanent peers. With the reference timings the links are those counted by the last request phase.
     #[must_use]
     pub fn needed(&self, net: NetId) -> usize {
         let Some(status) = self.net(net) else { return 0 };
@@ -378,8 +378,8 @@ impl ManagerStats {
         self.0.transport_panics
     }
 
-    /// Times that a [custom retry policy](crate::RetryPolicy::custom) or the source of chance panicked, or asked
-    /// for a delay that it may not have.
+    /// Times that a [custom retry policy](crate::RetryPolicy::custom) or the source of chance panicked, or
+    /// asked for a delay that it may not have.
     #[must_use]
     pub fn retry_faults(&self) -> u64 {
         self.0.retry_faults

@@ -1,13 +1,15 @@
 //! The manager with its threads, and the driver: properties that the core alone does not have.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
 
+use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::link::{Direction, Link, LinkState, NetConfig, NetId, StreamId};
+use crate::link::{Direction, Link, LinkState, NetConfig, NetId, RetryPolicy, StreamId};
 use crate::mailbox::{Backpressure, Capacities, Priority};
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 mod callbacks;
 mod pressure;
@@ -154,6 +156,20 @@ mod driver {
     }
 
     #[test]
+    fn only_commands_are_counted_as_refused() {
+        let (mut driver, clock) = driver([4; 4], Backpressure::Reject);
+        let handle = driver.handle();
+        let command = handle.add_net(NET, NetConfig::new()).unwrap();
+        let measure = handle.measure_memory().unwrap();
+        let report = driver.close(clock.now(), sync::deadline_after(Duration::ZERO));
+        assert_eq!((report.drained, report.refused), (0, 1));
+        assert_eq!(command.wait(), Err(CommandError::Closed));
+        assert!(measure.wait().is_err());
+        let closed = CommandError::Closed.code_index();
+        assert_eq!(handle.meters().errors()[closed], 1);
+    }
+
+    #[test]
     fn a_wake_up_does_not_cut_the_drain_short() {
         let (mut driver, clock) = driver([4; 4], Backpressure::Reject);
         let handle = driver.handle();
@@ -193,7 +209,7 @@ mod driver {
     #[test]
     fn a_congested_outbox_holds_back_the_host_and_never_the_transport() {
         let clock = ManualClock::new();
-        let config = Config::default().outbox(std::num::NonZeroUsize::MIN);
+        let config = Config::default().outbox(NonZeroUsize::MIN);
         let mut driver = LinkManager::builder(config).clock(clock.clone()).build().unwrap();
         let handle = driver.handle();
         handle.add_net(NET, NetConfig::new().min_links(1)).unwrap();
@@ -214,7 +230,7 @@ mod driver {
     #[test]
     fn the_host_gets_a_batch_through_a_congested_outbox_now_and_then() {
         let clock = ManualClock::new();
-        let config = Config::default().outbox(std::num::NonZeroUsize::MIN);
+        let config = Config::default().outbox(NonZeroUsize::MIN);
         let mut driver = LinkManager::builder(config).clock(clock.clone()).build().unwrap();
         let handle = driver.handle();
         handle.add_net(NET, NetConfig::new().min_links(1)).unwrap();
@@ -273,6 +289,37 @@ mod threads {
             let _ = handle.wake_up().map(Ticket::wait);
         }
         assert!(links.snapshot().version() >= version);
+    }
+
+    #[test]
+    fn a_shutdown_that_gave_up_waiting_keeps_its_deadline() {
+        // A source of chance that holds the writer up, in the middle of a command.
+        let (entered, released) = (StdArc::new(AtomicBool::new(false)), StdArc::new(AtomicBool::new(false)));
+        let gates = (entered.clone(), released.clone());
+        let hold_up = move || {
+            gates.0.store(true, Ordering::Release);
+            while !gates.1.load(Ordering::Acquire) {
+                std::hint::spin_loop();
+            }
+            0
+        };
+        let retry = RetryPolicy::exponential(Duration::from_secs(1), LONG);
+        let config = Config::default().retry(retry).batch(NonZeroUsize::new(2).unwrap());
+        let manager = LinkManager::builder(config).random(hold_up).transport(ignore).spawn().unwrap();
+        let handle = manager.handle();
+        open(&handle);
+        handle.create_link(A, NET).unwrap().wait().unwrap();
+        handle.resolve_failed(A).unwrap();
+        while !entered.load(Ordering::Acquire) {
+            std::hint::spin_loop();
+        }
+        let late: Vec<_> = (0..3).map(|_| handle.update_link(A, endpoint()).unwrap()).collect();
+        let report = manager.shutdown(Duration::from_millis(1));
+        assert!(report.drain.is_none() && !report.writer_joined);
+        released.store(true, Ordering::Release);
+        // One is taken together with the order; for the others there is no time.
+        let closed = late.into_iter().map(Ticket::wait).filter(|end| *end == Err(CommandError::Closed));
+        assert_eq!(closed.count(), 2);
     }
 
     #[test]
@@ -379,7 +426,7 @@ mod threads {
     #[test]
     fn a_callback_that_waits_for_the_writer_gets_through_a_congested_outbox() {
         let (sender, receiver) = mpsc::channel();
-        let config = Config::default().outbox(std::num::NonZeroUsize::MIN);
+        let config = Config::default().outbox(NonZeroUsize::MIN);
         let manager = spawn(config, move |effect: Effect<NodeAddr>, handle: &Handle<NodeAddr>| {
             if effect == (Effect::Resolve { addr: A }) {
                 // Behind this effect the outbox fills up.

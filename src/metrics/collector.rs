@@ -41,7 +41,7 @@ pub struct Collector {
 impl Collector {
     /// Starts a thread called `name` that collects every `period` and passes each report to `sink`. A period
     /// too long for the clock, as [`Duration::MAX`], is none: then it collects when it is
-    /// [asked to](Self::collect_now).
+    /// [asked to](Self::collect_now). A period of zero collects without pause, and takes a processor for itself.
     ///
     /// Nothing is held while `sink` runs: it may use the metrics, the manager and the collector itself. A
     /// panic in it is contained, once per report; the panic hook reports it.

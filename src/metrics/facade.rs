@@ -10,9 +10,12 @@ use crate::link::Addr;
 const QUANTILES: [(&str, f64); 4] = [("0.5", 0.5), ("0.9", 0.9), ("0.99", 0.99), ("1", 1.0)];
 
 impl<A: Addr> Metrics<A> {
-    /// Hands all figures to the recorder of the `metrics` facade, labelled `node="name"`: counters as absolute
-    /// values, durations as gauges of their quantiles in seconds. What is said of links and nets is taken from
-    /// one snapshot, but recorders show it piece by piece. Allocates.
+    /// Hands all figures to the recorder of the `metrics` facade, labelled `node="name"`: counters as
+    /// absolute values, durations as gauges of their quantiles in seconds. What is said of links and nets is
+    /// taken from one snapshot, but recorders show it piece by piece. Allocates.
+    ///
+    /// Call it from one thread at a time: of two calls at once, the one with the older snapshot may set its gauges
+    /// last.
     ///
     /// Available with the feature `metrics`.
     pub fn record(&self, name: &str) {

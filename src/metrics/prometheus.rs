@@ -12,8 +12,8 @@ use super::figures::{BOUNDS_NS, DURATIONS, FAMILIES, Shape};
 use crate::link::Addr;
 
 /// Takes one snapshot for each scrape: every gauge of links and nets belongs to the version that
-/// `switchboard_version` shows. Register it with `Registry::register_collector`; several managers in registries
-/// with labels of their own.
+/// `switchboard_version` shows. Register it with `Registry::register_collector`; several managers in
+/// registries with labels of their own.
 ///
 /// # Examples
 /// ```
@@ -41,7 +41,8 @@ impl<A: Addr> Collector for Metrics<A> {
             let mut written = Ok(());
             (family.samples)(&answer, &mut |labels, value| {
                 written = written.and_then(|()| {
-                    // Without a label there are no braces, which some parsers do not read when they are empty.
+                    // Without a label there are no braces, which some parsers do not read when they are
+                    // empty.
                     if labels.is_empty() {
                         return encode(&mut metric, family.shape, value);
                     }

@@ -11,11 +11,16 @@
 //! A thread acquires locks in strictly rising rank: while it holds one of rank 2 it may take only one of rank
 //! 3. Two locks of one rank are never held together, so every auxiliary lock is a leaf among its kind.
 //! Under a lock there is no user code (wakers, callbacks, `Drop` of user values), no allocation that the
-//! protocol does not need, no I/O and no wait other than the condition variable of that lock.
+//! protocol does not need, no I/O and no wait other than the condition variable of that lock. One exception:
+//! the outbox merges effects by their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an address run under
+//! [`OUTBOX`]; [`Addr`](crate::Addr) asks them to be cheap and not to block.
 //!
-//! The two locks of the reference design ([`LockedLinks`](crate::shadow::LockedLinks)) are here to be compared
-//! with: they are the ones that readers and writers of that store share, and it allocates under them, as the
-//! design does that it stands for. What is called back is called outside of them all the same.
+//! Under the checkers and in tests there are three more: the stand-in for the cell, rank 2, below [`RETIRED`],
+//! and the locks of the tests of this file.
+//!
+//! The two locks of the reference design ([`LockedLinks`](crate::shadow::LockedLinks)) are here to be
+//! compared with: they are the ones that readers and writers of that store share, and it allocates under
+//! them, as the design does that it stands for. What is called back is called outside of them all the same.
 //!
 //! Debug builds check the order on every acquisition and panic on an inversion; release builds do not look.
 

@@ -327,8 +327,8 @@ impl<T> Publisher<T> {
         &self.cell
     }
 
-    /// Makes `state` the newest version, and puts it in the place of `newest`: the reference of whoever publishes
-    /// to the version before, which does not count as one that holds it.
+    /// Makes `state` the newest version, and puts it in the place of `newest`: the reference of whoever
+    /// publishes to the version before, which does not count as one that holds it.
     ///
     /// Retires the version before it. Versions older than `replayable` are not given out by
     /// [`recycle`](Self::recycle) any more. No user code runs in here; call [`tidy`](Self::tidy) afterwards.

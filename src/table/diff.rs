@@ -41,9 +41,9 @@ pub enum Change<'a, K, V> {
 /// What changed from `old` to `new`, in an arbitrary order, each key at most once.
 ///
 /// Skips what both versions share, by comparing pointers, and of what they do not share the pages that have
-/// one [stamp](super::page_map::pages::Stamp): O(pages that they do not share + entries of those that differ),
-/// each entry looked up once in the other version. `hasher` is the one that both maps were filled with, and
-/// they must be versions of one table. Does not allocate.
+/// one [stamp](super::page_map::pages::Stamp): O(pages that they do not share + entries of those that
+/// differ), each entry looked up once in the other version. `hasher` is the one that both maps were filled
+/// with, and they must be versions of one table. Does not allocate.
 pub(crate) fn diff<'a, K, V, H>(
     old: &'a PageMap<K, V>,
     new: &'a PageMap<K, V>,
@@ -117,8 +117,8 @@ where
 {
 }
 
-/// What changed from `old` to `new`, where these operations lead from the one to the other: each key that one of
-/// them touched is looked up in both. O(operations).
+/// What changed from `old` to `new`, where these operations lead from the one to the other: each key that one
+/// of them touched is looked up in both. O(operations).
 pub(crate) fn diff_by_ops<'a, K: Eq, V>(
     old: &'a PageMap<K, V>,
     new: &'a PageMap<K, V>,

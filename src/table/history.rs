@@ -5,8 +5,8 @@
 //! without a word to the writer, and it goes when the version goes: on the thread of the writer.
 //!
 //! It is a list from the newest batch to the oldest, and a list that is shared cannot be cut at its end. So
-//! there are two: when the young one is full it becomes the old one, and the old one is let go as a whole. Two
-//! neighbours were too long for one list, or the first one was full: what fits into the bounds is always
+//! there are two: when the young one is full it becomes the old one, and the old one is let go as a whole.
+//! Two neighbours were too long for one list, or the first one was full: what fits into the bounds is always
 //! there, and never more than twice as much.
 
 use super::Version;
@@ -104,8 +104,8 @@ impl<K, V> History<K, V> {
         self.links().map(link).sum()
     }
 
-    /// The operations that lead from `version` to the newest here, batch by batch, newest first; `None` if that goes
-    /// too far back.
+    /// The operations that lead from `version` to the newest here, batch by batch, newest first; `None` if
+    /// that goes too far back.
     pub(super) fn ops_since(&self, version: Version) -> Option<Vec<&[Op<K, V>]>> {
         let mut batches = Vec::new();
         for link in self.links() {

@@ -16,7 +16,8 @@ use crate::sync::StdArc;
 const KEPT_MIN: usize = 1024;
 const ENTRIES_PER_KEPT: usize = 8;
 
-/// From this many entries on, a table is too large for the caches next to the processor, and [`look_ahead`] pays.
+/// From this many entries on, a table is too large for the caches next to the processor, and [`look_ahead`]
+/// pays.
 const LARGE: usize = 16 * 1024;
 
 /// How many operations it looks ahead.
@@ -260,8 +261,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {
     }
 }
 
-/// Reads the entries that are about to be changed: one after the other does not wait for the one before, so that the
-/// misses of many overlap, which those of the changes themselves do not.
+/// Reads the entries that are about to be changed: one after the other does not wait for the one before, so
+/// that the misses of many overlap, which those of the changes themselves do not.
 fn look_ahead<K, V, I, S>(state: &State<K, V, I, S>, ops: &[Op<K, V>])
 where
     K: Hash + Eq,

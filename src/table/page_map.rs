@@ -72,8 +72,8 @@ impl<K, V> PageMap<K, V> {
         self.len() == 0
     }
 
-    /// Drops up to `budget` pages that no other version shares; `true` when nothing is left. For versions that nobody
-    /// needs any more: in between, what is left is not a map.
+    /// Drops up to `budget` pages that no other version shares; `true` when nothing is left. For versions
+    /// that nobody needs any more: in between, what is left is not a map.
     pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
         self.pages.dismantle(budget)
     }
@@ -158,8 +158,8 @@ impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
         self.insert_with(hash, key, value, hasher, |_, _, _| ()).map(|(_, old)| old)
     }
 
-    /// [`insert`](Self::insert), with a word before. Returns the key that is not needed, too: its destructor is
-    /// foreign code.
+    /// [`insert`](Self::insert), with a word before. Returns the key that is not needed, too: its destructor
+    /// is foreign code.
     ///
     /// `before` sees the key, the old value and the new one when nothing else can panic any more: if it does,
     /// the map is as it was.

@@ -113,14 +113,15 @@ impl<K: Hash + Eq, V: PartialEq, I, S: BuildHasher> Snapshot<K, V, I, S> {
     ///
     /// O(operations in between), each key looked up in both versions, if the newer version knows them: while
     /// somebody [subscribes](crate::Table::subscribe), versions carry the operations of their last
-    /// predecessors ([`TableBuilder::history`](crate::TableBuilder::history)). Allocates a list of these keys.
+    /// predecessors ([`TableBuilder::history`](crate::TableBuilder::history)). Allocates a list of these
+    /// keys.
     ///
-    /// Otherwise O(pages that were written in between, and their entries), a few hundred entries for each change at
-    /// most: pages that both versions share, and directories of them, are skipped by their address. With
-    /// [recycling](crate::TableBuilder::recycle) two versions may be copies that share nothing; then each page
-    /// is asked for the version in which it was written last, and those of one answer are skipped: one step
-    /// more for each page of the table, about len / 250 of them, and no entry more. An entry that is looked at is
-    /// looked up once in the other version. Does not allocate.
+    /// Otherwise O(pages that were written in between, and their entries), a few hundred entries for each
+    /// change at most: pages that both versions share, and directories of them, are skipped by their address.
+    /// With [recycling](crate::TableBuilder::recycle) two versions may be copies that share nothing; then
+    /// each page is asked for the version in which it was written last, and those of one answer are skipped:
+    /// one step more for each page of the table, about len / 250 of them, and no entry more. An entry that is
+    /// looked at is looked up once in the other version. Does not allocate.
     ///
     /// `older` may be the newer one of the two; then the changes lead back.
     ///

@@ -114,8 +114,9 @@ impl<T, E> Completion<T, E> {
     /// # Examples
     /// ```
     /// let (completion, ticket) = switchboard::ticket::ticket_with();
-    /// assert!(completion.finish("7".parse::<u32>().map_err(|_|
-    /// switchboard::ticket::Closed)).is_delivered()); assert_eq!(ticket.wait(), Ok(7));
+    /// let answer = "7".parse::<u32>().map_err(|_| switchboard::ticket::Closed);
+    /// assert!(completion.finish(answer).is_delivered());
+    /// assert_eq!(ticket.wait(), Ok(7));
     /// ```
     pub fn finish(mut self, result: Result<T, E>) -> Delivery<Result<T, E>> {
         match self.slot.take() {

@@ -15,6 +15,8 @@ pub(super) struct Journal<A> {
     links: Vec<(A, Option<StdArc<Link<A>>>)>,
     directory: Option<Directory<A>>,
     drops: Vec<(A, Option<QuickDrops>)>,
+    /// Timers were taken, of links that may not have been looked at.
+    timers: bool,
     /// How long these lists were.
     effects: usize,
     recount: usize,
@@ -28,6 +30,7 @@ impl<A> Default for Journal<A> {
             links: Vec::new(),
             directory: None,
             drops: Vec::new(),
+            timers: false,
             effects: 0,
             recount: 0,
             recount_clusters: 0,
@@ -48,6 +51,7 @@ impl<A: Addr> Core<A> {
         self.journal.links.clear();
         self.journal.directory = None;
         self.journal.drops.clear();
+        self.journal.timers = false;
         self.journal.effects = self.effects.len();
         self.journal.recount = self.recount.len();
         self.journal.recount_clusters = self.recount_clusters.len();
@@ -81,6 +85,11 @@ impl<A: Addr> Core<A> {
         self.journal.drops.push((addr.clone(), self.drops.get(addr)));
     }
 
+    /// Notes that timers are about to be taken. They are set anew when it comes to that.
+    pub(super) fn journal_timers(&mut self) {
+        self.journal.timers = true;
+    }
+
     /// Puts everything back. Panics only if an address panics again; then the writer ends, which everybody
     /// sees.
     pub(super) fn roll_back(&mut self) {
@@ -89,9 +98,9 @@ impl<A: Addr> Core<A> {
         self.recount_clusters.truncate(self.journal.recount_clusters);
         self.tally = self.journal.tally;
         let links = std::mem::take(&mut self.journal.links);
-        let mut replan = false;
+        let mut replan = self.journal.timers;
         if let Some(directory) = self.journal.directory.take() {
-            replan = !StdArc::ptr_eq(&directory.settings, &self.directory().settings);
+            replan |= !StdArc::ptr_eq(&directory.settings, &self.directory().settings);
             self.writer.index_mut().1 = directory;
         }
         for (addr, drops) in std::mem::take(&mut self.journal.drops).into_iter().rev() {
@@ -104,7 +113,7 @@ impl<A: Addr> Core<A> {
             }
             self.plan(&addr);
         }
-        // The time limits of all links are those of the settings before.
+        // The time limits of all links are those of the settings before, and no timer is lost.
         if replan {
             self.plan_all();
         }

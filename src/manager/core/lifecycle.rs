@@ -28,8 +28,8 @@ impl<A: Addr> Core<A> {
         Ok(())
     }
 
-    /// A copy of the record of `addr` as [`checkout`](Self::checkout) makes it, or a new record, which counts as
-    /// created; and which of the two it is.
+    /// A copy of the record of `addr` as [`checkout`](Self::checkout) makes it, or a new record, which counts
+    /// as created; and which of the two it is.
     pub(super) fn checkout_or_new(&mut self, addr: A, now: Instant) -> Result<(Link<A>, bool), CommandError> {
         if let Some(link) = self.checkout(&addr) {
             return Ok((link, false));
@@ -175,7 +175,8 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Tells the host that a net loses this link, and takes the association away unless the peer is permanent.
+    /// Tells the host that a net loses this link, and takes the association away unless the peer is
+    /// permanent.
     pub(super) fn disconnect_from(&mut self, link: &mut Link<A>, net: NetId) {
         // The record that counts is the staged one: a membership that ends with this command still counts
         // there.

@@ -35,7 +35,8 @@ impl<A: Addr> Core<A> {
         self.publish(now);
     }
 
-    /// Gives permanent peers and role members their links. There is room for them: the check has counted them.
+    /// Gives permanent peers and role members their links. There is room for them: the check has counted
+    /// them.
     fn restore_kept(&mut self, now: Instant) {
         let active: Vec<_> = self.directory().nets().iter().filter(|net| net.is_active()).cloned().collect();
         for net in active {

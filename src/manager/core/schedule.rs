@@ -34,9 +34,11 @@ impl<A: Addr> Timers<A> {
         }
         if let Some(at) = at {
             let place = (at, self.next);
-            self.next += 1;
-            self.due.insert(place, addr.clone());
+            // What may panic first, so that the two never disagree.
+            let owner = addr.clone();
             self.places.insert(addr.clone(), place);
+            self.next += 1;
+            self.due.insert(place, owner);
         }
     }
 
@@ -44,17 +46,17 @@ impl<A: Addr> Timers<A> {
         self.due.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the timers that are due, the oldest first, `limit` at most.
+    /// Takes the timers that are due, the oldest first, `limit` at most. If an address panics, those that
+    /// were taken are lost.
     pub(super) fn take(&mut self, is_due: impl Fn(Instant) -> bool, limit: usize) -> Vec<A> {
         let mut taken = Vec::new();
         while taken.len() < limit {
-            match self.due.first_entry() {
-                Some(entry) if is_due(entry.key().0) => taken.push(entry.remove()),
+            match self.due.first_key_value() {
+                // What may panic first, so that the two never disagree.
+                Some(((at, _), addr)) if is_due(*at) => self.places.remove(addr),
                 _ => break,
-            }
-        }
-        for addr in &taken {
-            self.places.remove(addr);
+            };
+            taken.extend(self.due.pop_first().map(|(_, addr)| addr));
         }
         taken
     }
@@ -136,6 +138,7 @@ impl<A: Addr> Core<A> {
 
     /// The wake-up phase: every link whose time has come is announced or dialled.
     pub(super) fn wake_links(&mut self, now: Instant) -> Outcome {
+        self.journal_timers();
         let due: Vec<A> = match self.config.timing {
             Timing::Prompt => self.timers.take(|due| due <= now, WAKE_BUDGET),
             Timing::Reference => self.timers.take(|due| due < now, usize::MAX),

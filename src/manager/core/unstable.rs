@@ -49,8 +49,8 @@ impl<A: Addr> Drops<A> {
 }
 
 impl<A: Addr> Core<A> {
-    /// The connection that the dialer has is about to be lost, with no stream left: counts it if it was short.
-    /// Returns the policy when the link is unstable by that.
+    /// The connection that the dialer has is about to be lost, with no stream left: counts it if it was
+    /// short. Returns the policy when the link is unstable by that.
     pub(super) fn note_drop(&mut self, link: &mut Link<A>, now: Instant) -> Option<UnstablePolicy> {
         let policy = self.settings().unstable?;
         // Reported once more, the same outage finds the link in another state.

@@ -5,8 +5,8 @@ use crate::link::{Addr, ClusterId, ClusterKind, NetId};
 use crate::manager::command::Command;
 
 impl<A: Addr> Handle<A> {
-    /// Associates a cluster with a net, beside the main cluster that every net has. It is enabled at once when
-    /// the net is on; otherwise it is disabled until the net goes on. A cluster belongs to one net.
+    /// Associates a cluster with a net, beside the main cluster that every net has. It is enabled at once
+    /// when the net is on; otherwise it is disabled until the net goes on. A cluster belongs to one net.
     ///
     /// # Errors
     /// [`SendError`](super::SendError) hands the command back. The ticket fails with `UnknownNet`,
@@ -70,7 +70,8 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::RemoveStaticPeer { cluster, addr })
     }
 
-    /// Says whether a node has a role in an autonomic cluster: `Done`, or `Unchanged` when that was so before.
+    /// Says whether a node has a role in an autonomic cluster: `Done`, or `Unchanged` when that was so
+    /// before.
     ///
     /// While this node has a role, every other one that has is a static peer of the cluster: those that had
     /// one before, and those that get one later. When this node loses its role, they are so no more, except
@@ -88,8 +89,8 @@ impl<A: Addr> Handle<A> {
     ///
     /// The net wants the link whenever it is on, without `create_link` and without a place on its hot list.
     /// After the last failure of a dial, and after a refusal, the host is told
-    /// ([`Effect::Disconnected`](super::super::Effect::Disconnected)) and the net goes on wanting it: the next
-    /// dial or announcement follows after the retry delay.
+    /// ([`Effect::Disconnected`](super::super::Effect::Disconnected)) and the net goes on wanting it: the
+    /// next dial or announcement follows after the retry delay.
     ///
     /// # Errors
     /// [`SendError`](super::SendError) hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`,
@@ -98,8 +99,8 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::AddPermanentPeer { net, addr })
     }
 
-    /// Makes a permanent peer an ordinary one: `Done`, or `Unchanged` when it is none. The net goes on wanting
-    /// the link until it fails; a net that is reserved to its permanent peers lets it go at once.
+    /// Makes a permanent peer an ordinary one: `Done`, or `Unchanged` when it is none. The net goes on
+    /// wanting the link until it fails; a net that is reserved to its permanent peers lets it go at once.
     ///
     /// # Errors
     /// [`SendError`](super::SendError) hands the command back. The ticket fails with `UnknownNet`.

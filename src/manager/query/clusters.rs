@@ -28,8 +28,8 @@ impl<A: Addr> LinksSnapshot<A> {
         }
     }
 
-    /// The addresses of a cluster's members: those of a main cluster uplinks first, those of an associated one
-    /// in no particular order. Allocates nothing; O(members).
+    /// The addresses of a cluster's members: those of a main cluster uplinks first, those of an associated
+    /// one in no particular order. Allocates nothing; O(members).
     pub fn cluster_members(&self, cluster: ClusterId) -> impl Iterator<Item = &A> {
         let main = cluster.is_main().then(|| self.addrs(cluster.net(), Filter::All));
         main.into_iter().flatten().chain(self.members().keys(&Group::Cluster(cluster)))

@@ -271,8 +271,8 @@ impl<T> Pages<T> {
 }
 
 impl<T> Pages<T> {
-    /// Drops up to `budget` pages that are shared with nobody, and what is shared on the way; `true` when nothing is
-    /// left. In between, what is left is not a map.
+    /// Drops up to `budget` pages that are shared with nobody, and what is shared on the way; `true` when
+    /// nothing is left. In between, what is left is not a map.
     pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
         dismantle(&mut self.root, budget)
     }

@@ -232,8 +232,8 @@ fn new_page<T>(capacity: usize, stamp: Stamp) -> SlimArc<Page<T>> {
     SlimArc::new(Page::new(table, stamp))
 }
 
-/// The table of a page, copied if shared, and stamped because it will be changed: `Arc::make_mut`, except that
-/// the header follows the table.
+/// The table of a page, copied if shared, and stamped because it will be changed: `Arc::make_mut`, except
+/// that the header follows the table.
 #[inline]
 pub(super) fn unshare<T: Clone>(page: &mut SlimArc<Page<T>>, stamp: Stamp) -> &mut HashTable<T> {
     if !page.is_unique() {

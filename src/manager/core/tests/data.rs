@@ -1,7 +1,7 @@
 //! What the user attaches to links.
 
 use super::*;
-use crate::link::UserData;
+use crate::link::{By, Designation, UserData};
 
 fn attach(bench: &mut Bench, addr: NodeAddr, data: Option<UserData>) -> Applying {
     bench.apply(Command::SetUserData { addr, data })
@@ -66,4 +66,14 @@ fn counters_are_newer_than_any_version_and_publish_nothing() {
     bench.done_stream(A, 2, Direction::Downlink);
     assert_eq!(bench.link(A).counters().received(), 0);
     assert_eq!(old.counters().received(), 7, "and the old one still counts");
+}
+
+#[test]
+fn every_list_of_a_record_is_counted() {
+    let mut link = Link::new(A, ManualClock::new().now());
+    let before = link.bytes();
+    link.join_cluster(CLUSTER);
+    assert_eq!(link.bytes() - before, size_of::<ClusterId>());
+    link.designate(CLUSTER, By::Host);
+    assert_eq!(link.bytes() - before, size_of::<ClusterId>() + size_of::<Designation>());
 }

@@ -226,3 +226,33 @@ fn a_change_of_settings_that_panics_leaves_no_link_without_its_time_limit() {
     }
     assert!(contained > 3, "{contained}");
 }
+
+/// A panic in the middle of a wake-up phase puts back the timers of the links that it had not come to.
+#[test]
+fn a_wake_up_that_panics_leaves_no_link_without_its_timer() {
+    let clock = ManualClock::new();
+    let now = clock.now();
+    let mut contained = 0;
+    for fuse in 0.. {
+        let (mut core, _table) = Core::<Fragile>::new(Config::default(), None, now);
+        core.apply(Command::AddNet { net: NET, config: NetConfig::new() }, now).unwrap();
+        core.apply(Command::SetNetCondition { net: NET, active: true }, now).unwrap();
+        for node in 1..4 {
+            core.apply(Command::CreateLink { addr: Fragile(node), net: NET }, now).unwrap();
+        }
+        FUSE.set(Some(fuse));
+        let result = core.apply(Command::WakeUp, now);
+        let panicked = FUSE.take().is_none();
+        core.advance(now);
+        let resolving = core.links().filter(|link| link.is_resolving()).count();
+        let asked = core.effects.iter().filter(|effect| matches!(effect, Effect::Resolve { .. })).count();
+        assert_eq!((resolving, asked), (3, 3), "fuse {fuse}");
+        if !panicked {
+            assert_eq!(result, Ok(Outcome::Done));
+            break;
+        }
+        contained += 1;
+        assert_eq!(result, Err(CommandError::Panicked));
+    }
+    assert!(contained > 3, "{contained}");
+}
