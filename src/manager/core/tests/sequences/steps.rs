@@ -109,7 +109,7 @@ pub(super) enum Op {
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
     let op =
-        prop_oneof![3 => wait(), 7 => answer(), 5 => asked(), 4 => reported(), 4 => kept(), 2 => managed()];
+        prop_oneof![4 => wait(), 9 => answer(), 5 => asked(), 4 => reported(), 4 => kept(), 2 => managed()];
     (op, any::<bool>()).prop_map(|(op, turn)| Step { op, turn })
 }
 
