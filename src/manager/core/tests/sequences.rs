@@ -147,7 +147,7 @@ impl Run {
         self.met.effects.extend(
             core.iter().map(|effect| format!("{effect:?}").split(' ').next().unwrap_or_default().to_owned()),
         );
-        self.waiting.extend(core);
+        self.waiting.extend(core.into_iter().filter(steps::is_question));
         self.met.versions += 1;
         self.met.members += self.model.peers.values().filter(|peer| peer.is_member()).count() as u64;
         self.met.rests += self.model.peers.values().filter(|peer| peer.resting).count() as u64;

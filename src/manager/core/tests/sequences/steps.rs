@@ -152,13 +152,13 @@ fn config() -> impl Strategy<Value = NetConfig> {
 }
 
 fn wait() -> impl Strategy<Value = Op> {
-    let millis = [1_u64, 1_000, 5_000, 10_000, 15_000, 20_000, 20_001, 60_000];
+    let millis = [5_000, 10_000, 1_u64, 1_000, 5_000, 15_000, 20_000, 20_001, 60_000];
     prop::sample::select(millis.to_vec()).prop_map(Op::Wait)
 }
 
 fn answer() -> impl Strategy<Value = Op> {
     let how = prop_oneof![6 => Just(How::Well), 2 => Just(How::Badly), 1 => Just(How::ByHalf), 1 => Just(How::ByTheOtherHalf)];
-    (0..8_usize, how, prop::bool::weighted(0.15)).prop_map(|(which, how, again)| Op::Answer {
+    (0..4_usize, how, prop::bool::weighted(0.15)).prop_map(|(which, how, again)| Op::Answer {
         which,
         how,
         again,
@@ -186,7 +186,7 @@ fn reported() -> impl Strategy<Value = Op> {
         3 => (node(), old()).prop_map(|(addr, old)| Op::Lose(addr, old)),
         5 => (net(), node(), old(), prop::bool::weighted(0.8)).prop_map(|(net, addr, old, ok)| Op::Account(net, addr, old, ok)),
         1 => (node(), old()).prop_map(|(addr, dial)| Op::Connected(addr, dial)),
-        2 => (node(), old(), any::<bool>()).prop_map(|(addr, dial, last)| Op::Failed(addr, dial, last)),
+        3 => (node(), old(), any::<bool>()).prop_map(|(addr, dial, last)| Op::Failed(addr, dial, last)),
     ]
 }
 
@@ -330,6 +330,15 @@ impl Run {
         let known = self.dials.get(&addr).map_or(0, Vec::len);
         nth_dial(addr, known.checked_sub(old).filter(|number| *number > 0).unwrap_or(9_999) as u64)
     }
+}
+
+/// Whether a transport answers it.
+pub(super) fn is_question(effect: &Effect<Node>) -> bool {
+    use Effect::{Announce, CloseStreams, Dial, RequestLinks, Resolve};
+    matches!(
+        effect,
+        Resolve { .. } | Dial { .. } | Announce { .. } | CloseStreams { .. } | RequestLinks { .. }
+    )
 }
 
 fn at(port: u16) -> SocketAddr {
