@@ -410,6 +410,19 @@ impl<A> Link<A> {
         self.direction = self.primary().map_or(Direction::Downlink, |stream| stream.direction);
     }
 
+    /// As [`follow_primary`](Self::follow_primary). What was announced on another stream may have died with it.
+    pub(crate) fn turn_to_primary(&mut self, before: Option<Stream>) {
+        self.follow_primary();
+        if self.primary().map(|stream| stream.id) != before.map(|stream| stream.id) {
+            self.announce_not_before = None;
+        }
+    }
+
+    /// Whether there is a stream that this node opened.
+    pub(crate) fn has_uplink(&self) -> bool {
+        self.streams.iter().any(|stream| stream.direction == Direction::Uplink)
+    }
+
     /// Nobody asks to dial the node any more: what is left is the streams that it opened.
     pub(crate) fn demote(&mut self) {
         self.dialable = false;

@@ -143,7 +143,7 @@ impl<A: Addr> Core<A> {
         for addr in self.addresses(&groups) {
             let Some(mut link) = self.checkout(&addr) else { continue };
             if active {
-                self.join_static(&mut link);
+                self.join_static_of(&mut link, net);
             } else {
                 let directory = self.directory();
                 link.clusters.retain(|cluster| directory.is_cluster_enabled(*cluster));
@@ -176,6 +176,9 @@ impl<A: Addr> Core<A> {
 
     /// As [`join_static`](Self::join_static), for the clusters of one net.
     pub(super) fn join_static_of(&self, link: &mut Link<A>, net: NetId) {
+        if link.primary().is_none() {
+            return;
+        }
         for index in 0..link.designations.len() {
             let cluster = link.designations[index].cluster;
             if self.directory().cluster(cluster).is_some_and(|found| found.is_enabled() && found.net() == net)
@@ -196,7 +199,8 @@ impl<A: Addr> Core<A> {
     pub(super) fn check_room_for<'a>(&self, addrs: impl Iterator<Item = &'a A>) -> Result<(), CommandError> {
         let new = addrs.filter(|addr| self.writer.get(*addr).is_none()).count();
         let limit = self.settings().max_links;
-        if self.writer.len() + new > limit {
+        // A limit that was lowered below what is there refuses new records, and nothing else.
+        if new > 0 && self.writer.len() + new > limit {
             return Err(CommandError::LimitReached { of: "links", limit });
         }
         Ok(())

@@ -107,8 +107,9 @@ impl<A: Addr> Core<A> {
 
     /// The dial failed or the connection that it made is gone; `last` when the dialer has given up.
     pub(super) fn lose_connection(&mut self, mut link: Link<A>, last: bool, now: Instant) {
+        let before = link.primary();
         link.streams.retain(|stream| stream.direction == Direction::Downlink);
-        link.follow_primary();
+        link.turn_to_primary(before);
         if link.streams.is_empty() {
             link.leave_all();
         }

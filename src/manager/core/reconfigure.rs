@@ -44,7 +44,7 @@ impl<A: Addr> Core<A> {
     pub(super) fn let_go(&mut self, addr: &A, net: NetId) {
         let Some(mut link) = self.checkout(addr) else { return };
         self.leave_net(&mut link, net);
-        self.join_static(&mut link);
+        self.join_static_of(&mut link, net);
         link.dissociate(net);
         self.settle(link);
     }

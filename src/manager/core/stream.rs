@@ -61,8 +61,10 @@ impl<A: Addr> Core<A> {
 
     pub(super) fn replace_stream(&mut self, addr: A, old: StreamId, new: Stream, now: Instant) -> Outcome {
         let link = self.checkout(&addr);
-        let knows = |id| link.as_ref().is_some_and(|link| link.stream(id).is_some());
-        let (knows_old, knows_new) = (knows(old), knows(new.id));
+        let find = |id| link.as_ref().and_then(|link| link.stream(id));
+        let (knows_old, knows_new) = (find(old).is_some(), find(new.id).is_some());
+        // Which side opened a stream that is known does not change, whatever the report says.
+        let new = find(new.id).unwrap_or(new);
         // As when it is added: a stream of ours needs a dial, and one that no link knows is closed.
         let dialed = link.as_ref().is_some_and(|link| link.dial.is_some());
         let orphan = !knows_new && (!knows_old || (new.direction == Direction::Uplink && !dialed));
@@ -77,9 +79,14 @@ impl<A: Addr> Core<A> {
             return if follows { Outcome::Unchanged } else { Outcome::Stale };
         }
         let before = link.primary();
+        let dialed = link.has_uplink();
         link.streams.retain(|stream| stream.id != old && stream.id != new.id);
         link.streams.insert(0, new);
         self.follow(&mut link, before);
+        // As when it is deleted: a spare stream of ours may have been all that the dialer had.
+        if link.state == LinkState::Established && dialed && !link.has_uplink() {
+            link.break_connection(now);
+        }
         self.settle(link);
         Outcome::Done
     }
@@ -97,8 +104,7 @@ impl<A: Addr> Core<A> {
             self.follow(&mut link, before);
         }
         // The dialer decides what becomes of its connection: it repairs it, or reports the failure.
-        let dialed = link.streams.iter().any(|stream| stream.direction == Direction::Uplink);
-        let lost = link.streams.is_empty() || (dead.direction == Direction::Uplink && !dialed);
+        let lost = link.streams.is_empty() || (dead.direction == Direction::Uplink && !link.has_uplink());
         if link.state == LinkState::Established && lost {
             if let Some(policy) = self.note_drop(&mut link, now) {
                 self.rest(link, policy, now);
@@ -114,10 +120,7 @@ impl<A: Addr> Core<A> {
     /// dialer starts anew; memberships stay. What was announced on the old one may have died with it.
     fn follow(&mut self, link: &mut Link<A>, before: Option<Stream>) {
         let dialed = link.direction == Direction::Uplink;
-        link.follow_primary();
-        if link.primary().map(|stream| stream.id) != before.map(|stream| stream.id) {
-            link.announce_not_before = None;
-        }
+        link.turn_to_primary(before);
         if dialed && link.direction == Direction::Downlink {
             self.reset_dialer(link);
         }

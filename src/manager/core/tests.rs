@@ -23,7 +23,8 @@
 //! | 17 | order of deletion and accounting | `scenarios::a_deletion_and_an_accounting_in_either_order_leave_no_member` |
 //!
 //! `divergences` has one test, or the place of one, for each defect of the reference that is not reproduced.
-//! `transitions` is the table of states and events. The invariants are checked after every command of every
+//! `transitions` is the table of states and events; `sequences` compares the core with `model` over whole
+//! sequences of them, and `found` has what that has found. The invariants are checked after every command of every
 //! test, here: `invariants`.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
 
@@ -47,8 +48,10 @@ mod data;
 mod divergences;
 mod explain;
 mod failures;
+mod found;
 mod invariants;
 mod liveness;
+mod model;
 mod nets;
 mod panics;
 mod permanent;
@@ -58,6 +61,7 @@ mod random;
 mod reference;
 mod retry;
 mod scenarios;
+mod sequences;
 mod settings;
 mod streams;
 mod transitions;

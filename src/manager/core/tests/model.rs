@@ -1,0 +1,381 @@
+//! The manager as its specification tells it: slow and plain. Sequences of commands compare the core with it.
+//!
+//! Nothing of the core is used, nor its rules. There are no indexes, no timers and no counters: whatever is asked
+//! is found anew, by looking at every link. Two differences are meant:
+//!
+//! * A dial is named after its address, as the n-th one to it: in which order links are dialled that become due at
+//!   the same time is not specified, and nothing else may depend on it.
+//! * What was announced is noted beside the stream on which it was, so that it dies with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::link::UserData;
+use crate::manager::config::{Settings, Timing};
+
+mod commands;
+mod dialing;
+mod keeping;
+mod mail;
+mod streaming;
+mod timing;
+
+pub(super) use dialing::nth_dial;
+pub(super) use mail::Mail;
+
+pub(super) type Node = NodeAddr;
+
+/// What the dialer of a link does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialer {
+    Idle,
+    Resolving { since: Instant },
+    Connecting { dial: DialId, since: Instant },
+    Established { dial: DialId, since: Instant },
+}
+
+use Dialer::{Connecting, Established, Idle, Resolving};
+use Direction::{Downlink, Uplink};
+
+/// By whose word a node is a static peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Word {
+    Host,
+    Role,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Net {
+    pub(super) config: NetConfig,
+    pub(super) on: bool,
+    pub(super) permanent: BTreeSet<Node>,
+    /// In order of entry.
+    pub(super) hot: Vec<(Node, Instant)>,
+    pub(super) counted: usize,
+    pub(super) asks_after: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub(super) net: NetId,
+    pub(super) kind: ClusterKind,
+    pub(super) roles: BTreeSet<Node>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) dialer: Dialer,
+    pub(super) dialable: bool,
+    /// The first one is the primary one.
+    pub(super) streams: Vec<(StreamId, Direction)>,
+    /// In the order in which they asked.
+    pub(super) wanted: Vec<NetId>,
+    pub(super) main: BTreeSet<NetId>,
+    pub(super) joined: BTreeSet<ClusterId>,
+    pub(super) fixed: BTreeMap<ClusterId, BTreeSet<Word>>,
+    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) fresh: bool,
+    pub(super) attempts: u32,
+    pub(super) failures: u32,
+    pub(super) delay: Option<Instant>,
+    pub(super) resting: bool,
+    /// On which stream nets were announced, and until when they are not announced on it again.
+    pub(super) announced: Option<(StreamId, Instant)>,
+    pub(super) quick: Option<(u32, Instant)>,
+    pub(super) reached: bool,
+    pub(super) since: Instant,
+    pub(super) data: Option<UserData>,
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) commands: u64,
+    pub(super) refused: u64,
+    pub(super) stale: u64,
+    pub(super) dials: u64,
+    pub(super) time_outs: u64,
+    pub(super) established: u64,
+    pub(super) reconnects: u64,
+    pub(super) requests: u64,
+    pub(super) created: u64,
+    pub(super) deleted: u64,
+}
+
+pub(super) struct Model {
+    pub(super) timing: Timing,
+    pub(super) settings: Settings,
+    pub(super) on: bool,
+    pub(super) now: Instant,
+    pub(super) nets: BTreeMap<NetId, Net>,
+    pub(super) groups: BTreeMap<ClusterId, Group>,
+    pub(super) peers: BTreeMap<Node, Peer>,
+    pub(super) quick: BTreeMap<Node, (u32, Instant)>,
+    pub(super) counted: Counted,
+    dials: BTreeMap<Node, u64>,
+    next_tick: Instant,
+    wakes_next: bool,
+    effects: Vec<Effect<Node>>,
+    /// Whose members changed since the last version.
+    touched: BTreeSet<ClusterId>,
+}
+
+/// Who belongs to what, and by whose stream.
+type Members = BTreeSet<(ClusterId, Node, Option<Direction>)>;
+
+impl Model {
+    pub(super) fn new(timing: Timing, settings: Settings, now: Instant) -> Self {
+        Self {
+            timing,
+            next_tick: now + settings.tick,
+            settings,
+            on: true,
+            now,
+            nets: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            quick: BTreeMap::new(),
+            counted: Counted::default(),
+            dials: BTreeMap::new(),
+            wakes_next: false,
+            effects: Vec::new(),
+            touched: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn apply(&mut self, command: Command<Node>) -> Applying {
+        let before = self.members();
+        let result = self.dispatch(command);
+        self.touch(before);
+        self.counted.commands += 1;
+        match result {
+            Ok(Outcome::Stale) => self.counted.stale += 1,
+            Ok(_) => {}
+            Err(_) => self.counted.refused += 1,
+        }
+        result
+    }
+
+    /// Everything that is due. Returns how many links were looked at.
+    pub(super) fn advance(&mut self) -> usize {
+        let before = self.members();
+        let woken = self.pass_time();
+        self.touch(before);
+        woken
+    }
+
+    /// What came out since the last version, as it was told.
+    pub(super) fn publish(&mut self) -> Vec<Effect<Node>> {
+        for group in std::mem::take(&mut self.touched) {
+            let net = group.net();
+            if group.is_main() && self.nets.contains_key(&net) {
+                let (uplinks, downlinks) = self.split(net);
+                self.effects.push(Effect::LinkCountChanged { net, uplinks, downlinks });
+            } else if self.groups.contains_key(&group) {
+                let members = self.peers.values().filter(|peer| peer.joined.contains(&group)).count();
+                self.effects.push(Effect::ClusterCountChanged { cluster: group, members });
+            }
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Members of a net by the direction of their primary streams.
+    pub(super) fn split(&self, net: NetId) -> (usize, usize) {
+        let members = self.peers.values().filter(|peer| peer.main.contains(&net));
+        let directions: Vec<_> = members.map(Peer::direction).collect();
+        let uplinks = directions.iter().filter(|direction| **direction == Uplink).count();
+        (uplinks, directions.len() - uplinks)
+    }
+
+    fn size(&self, net: NetId) -> usize {
+        self.peers.values().filter(|peer| peer.main.contains(&net)).count()
+    }
+
+    pub(super) fn is_on(&self, net: NetId) -> bool {
+        self.nets.get(&net).is_some_and(|net| net.on)
+    }
+
+    /// A cluster is enabled while its net is on.
+    pub(super) fn is_enabled(&self, group: ClusterId) -> bool {
+        self.groups.get(&group).is_some_and(|group| self.is_on(group.net))
+    }
+
+    fn groups_of(&self, net: NetId) -> Vec<ClusterId> {
+        self.groups.iter().filter(|(_, group)| group.net == net).map(|(id, _)| *id).collect()
+    }
+
+    fn keeps(&self, net: NetId, addr: Node) -> bool {
+        self.nets.get(&net).is_some_and(|net| net.permanent.contains(&addr))
+    }
+
+    fn emit(&mut self, effect: Effect<Node>) {
+        self.effects.push(effect);
+    }
+
+    fn members(&self) -> Members {
+        let mut all = Members::new();
+        for (addr, peer) in &self.peers {
+            let main = peer.main.iter().map(|net| (ClusterId::main(*net), *addr, Some(peer.direction())));
+            all.extend(main.chain(peer.joined.iter().map(|group| (*group, *addr, None))));
+        }
+        all
+    }
+
+    fn touch(&mut self, before: Members) {
+        let after = self.members();
+        self.touched.extend(before.symmetric_difference(&after).map(|(group, ..)| *group));
+    }
+
+    /// The record of a node, made if there is room for it.
+    fn record(&mut self, addr: Node) -> Result<&mut Peer, CommandError> {
+        if !self.peers.contains_key(&addr) {
+            self.check_room([addr])?;
+            self.counted.created += 1;
+            let quick = self.quick.get(&addr).copied();
+            self.peers.insert(addr, Peer { quick, ..Peer::blank(self.now) });
+        }
+        Ok(self.peers.get_mut(&addr).unwrap())
+    }
+
+    fn check_room(&self, addrs: impl IntoIterator<Item = Node>) -> Result<(), CommandError> {
+        let new = addrs.into_iter().filter(|addr| !self.peers.contains_key(addr)).count();
+        let limit = self.settings.max_links;
+        if new > 0 && self.peers.len() + new > limit {
+            return Err(CommandError::LimitReached { of: "links", limit });
+        }
+        Ok(())
+    }
+
+    /// Whether somebody who may be served wants a connection.
+    fn has_client(&self, peer: &Peer) -> bool {
+        !peer.wanted.is_empty() || peer.is_member() || peer.fixed.keys().any(|group| self.is_enabled(*group))
+    }
+
+    /// Draws the conclusions of a change: no stream, no memberships; no reason, no record.
+    fn settle(&mut self, addr: Node) {
+        let Some(peer) = self.peers.get_mut(&addr) else { return };
+        if peer.streams.is_empty() {
+            peer.leave_all();
+        }
+        if peer.is_kept() {
+            let peer = self.peers[&addr].clone();
+            if peer.dialable && !self.has_client(&peer) {
+                self.reset(addr);
+            }
+        } else if !peer.dialable && !peer.streams.is_empty() {
+            // A pure downlink lives by its stream.
+        } else if peer.streams.iter().any(|(_, direction)| *direction == Downlink) {
+            peer.streams.retain(|(_, direction)| *direction == Downlink);
+            peer.dialer = Idle;
+            peer.dialable = false;
+            (peer.attempts, peer.failures) = (0, 0);
+            self.emit(Effect::CloseDialer { addr });
+        } else {
+            self.forget(addr);
+        }
+    }
+
+    /// The end of a record. The dialer closes its own streams.
+    fn forget(&mut self, addr: Node) {
+        let Some(peer) = self.peers.remove(&addr) else { return };
+        self.counted.deleted += 1;
+        if peer.dialable {
+            self.emit(Effect::CloseDialer { addr });
+        }
+        let others = peer.streams.iter().filter(|(_, direction)| !peer.dialable || *direction == Downlink);
+        let streams: Vec<_> = others.map(|(id, _)| *id).collect();
+        if !streams.is_empty() {
+            self.emit(Effect::CloseStreams { addr, streams });
+        }
+    }
+
+    /// The dialer gives up what it does, and the connection that it has.
+    fn reset(&mut self, addr: Node) {
+        let Some(peer) = self.peers.get_mut(&addr) else { return };
+        if let Some(dial) = peer.dial() {
+            peer.streams.retain(|(_, direction)| *direction == Downlink);
+            peer.dialer = Idle;
+            self.emit(Effect::CancelDial { addr, dial });
+        } else {
+            peer.dialer = Idle;
+        }
+    }
+}
+
+impl Peer {
+    fn blank(now: Instant) -> Self {
+        Self {
+            dialer: Idle,
+            dialable: false,
+            streams: Vec::new(),
+            wanted: Vec::new(),
+            main: BTreeSet::new(),
+            joined: BTreeSet::new(),
+            fixed: BTreeMap::new(),
+            endpoint: None,
+            fresh: false,
+            attempts: 0,
+            failures: 0,
+            delay: None,
+            resting: false,
+            announced: None,
+            quick: None,
+            reached: false,
+            since: now,
+            data: None,
+        }
+    }
+
+    pub(super) fn state(&self) -> LinkState {
+        match self.dialer {
+            Idle | Resolving { .. } => LinkState::Disconnected,
+            Connecting { .. } => LinkState::Connecting,
+            Established { .. } => LinkState::Established,
+        }
+    }
+
+    pub(super) fn dial(&self) -> Option<DialId> {
+        match self.dialer {
+            Idle | Resolving { .. } => None,
+            Connecting { dial, .. } | Established { dial, .. } => Some(dial),
+        }
+    }
+
+    pub(super) fn direction(&self) -> Direction {
+        self.streams.first().map_or(Downlink, |(_, direction)| *direction)
+    }
+
+    pub(super) fn primary(&self) -> Option<StreamId> {
+        self.streams.first().map(|(id, _)| *id)
+    }
+
+    pub(super) fn is_member(&self) -> bool {
+        !self.main.is_empty() || !self.joined.is_empty()
+    }
+
+    fn is_kept(&self) -> bool {
+        !self.wanted.is_empty() || self.is_member() || !self.fixed.is_empty()
+    }
+
+    fn is_established(&self) -> bool {
+        matches!(self.dialer, Established { .. })
+    }
+
+    fn stream(&self, id: StreamId) -> Option<Direction> {
+        self.streams.iter().find(|(known, _)| *known == id).map(|(_, direction)| *direction)
+    }
+
+    fn has_uplink(&self) -> bool {
+        self.streams.iter().any(|(_, direction)| *direction == Uplink)
+    }
+
+    fn leave_all(&mut self) {
+        self.main.clear();
+        self.joined.clear();
+    }
+
+    /// Until when nothing is announced again on the primary stream.
+    fn announced_until(&self) -> Option<Instant> {
+        self.announced.filter(|(stream, _)| self.primary() == Some(*stream)).map(|(_, until)| until)
+    }
+}

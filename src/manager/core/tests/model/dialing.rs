@@ -1,0 +1,228 @@
+//! Resolving, dialling, failing.
+
+use super::*;
+
+impl Model {
+    /// The delay after so many failures. Chance is told to draw the longest.
+    pub(super) fn retry(&self, failures: u32) -> Duration {
+        match self.settings.retry {
+            RetryPolicy::Fixed(delay) => delay,
+            RetryPolicy::Exponential { base, cap } => {
+                (1..failures).fold(base, |delay, _| (delay * 2).min(cap)).min(cap)
+            }
+            RetryPolicy::Custom(_) => panic!("the model knows nothing of custom policies"),
+        }
+    }
+
+    /// At its time or after; with the timings of the reference after.
+    pub(super) fn is_over(&self, at: Option<Instant>) -> bool {
+        at.is_none_or(|at| at < self.now || (at == self.now && self.timing == Timing::Prompt))
+    }
+
+    /// Whether there is a reason to dial, and nothing against it but time.
+    pub(super) fn may_dial(&self, peer: &Peer) -> bool {
+        let fixed = peer.fixed.keys().any(|group| self.is_enabled(*group));
+        let (free, wanted) = match self.timing {
+            Timing::Prompt => (peer.streams.is_empty(), peer.wanted.iter().any(|net| self.is_on(*net))),
+            Timing::Reference => (!peer.is_member(), !peer.wanted.is_empty()),
+        };
+        self.on && peer.dialable && peer.dialer == Idle && free && (wanted || fixed)
+    }
+
+    /// The host is asked first, unless it has just told. The reference always asks.
+    pub(super) fn begin(&mut self, addr: Node) {
+        let (since, prompt) = (self.now, self.timing == Timing::Prompt);
+        let peer = self.peers.get_mut(&addr).unwrap();
+        match peer.endpoint {
+            Some(endpoint) if peer.fresh && prompt => self.start(addr, endpoint),
+            _ => {
+                peer.dialer = Resolving { since };
+                self.emit(Effect::Resolve { addr });
+            }
+        }
+    }
+
+    fn start(&mut self, addr: Node, endpoint: SocketAddr) {
+        let number = self.dials.entry(addr).or_default();
+        *number += 1;
+        let dial = nth_dial(addr, *number);
+        let peer = self.peers.get_mut(&addr).unwrap();
+        peer.dialer = Connecting { dial, since: self.now };
+        let attempt = peer.attempts + 1;
+        self.counted.dials += 1;
+        self.emit(Effect::Dial { addr, endpoint, attempt, dial });
+    }
+
+    fn start_if_ripe(&mut self, addr: Node, endpoint: SocketAddr) {
+        let peer = &self.peers[&addr];
+        if self.may_dial(peer) && self.is_over(peer.delay) {
+            self.start(addr, endpoint);
+        } else {
+            self.settle(addr);
+        }
+    }
+
+    pub(super) fn endpoint(&mut self, addr: Node, endpoint: SocketAddr) -> Applying {
+        let peer = self.peers.get_mut(&addr).ok_or(CommandError::UnknownLink)?;
+        if !peer.dialable {
+            return Err(CommandError::NotDialable);
+        }
+        let asked = matches!(peer.dialer, Resolving { .. });
+        if !asked && peer.dialer != Idle {
+            return Err(CommandError::LinkBusy(peer.state()));
+        }
+        if endpoint.port() == 0 {
+            if asked {
+                self.give_up(addr);
+            }
+            return Err(CommandError::Endpoint(EndpointError::PortZero));
+        }
+        (peer.endpoint, peer.fresh) = (Some(endpoint), true);
+        if asked {
+            peer.dialer = Idle;
+            self.start_if_ripe(addr, endpoint);
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// An old endpoint is better than none.
+    pub(super) fn resolve_failed(&mut self, addr: Node) -> Outcome {
+        let Some(peer) = self.peers.get_mut(&addr) else { return Outcome::Stale };
+        let Resolving { .. } = peer.dialer else { return Outcome::Stale };
+        peer.dialer = Idle;
+        match peer.endpoint {
+            Some(endpoint) => self.start_if_ripe(addr, endpoint),
+            None => self.give_up(addr),
+        }
+        Outcome::Done
+    }
+
+    fn dialed(&mut self, addr: Node, dial: DialId) -> Option<&mut Peer> {
+        self.peers.get_mut(&addr).filter(|peer| peer.dial() == Some(dial))
+    }
+
+    pub(super) fn connected(&mut self, addr: Node, dial: DialId) -> Outcome {
+        let since = self.now;
+        let Some(peer) = self.dialed(addr, dial) else { return Outcome::Stale };
+        if peer.is_established() {
+            return Outcome::Unchanged;
+        }
+        peer.dialer = Established { dial, since };
+        (peer.attempts, peer.failures) = (0, 0);
+        let again = std::mem::replace(&mut peer.reached, true);
+        self.counted.established += 1;
+        self.counted.reconnects += u64::from(again);
+        Outcome::Done
+    }
+
+    pub(super) fn failed(&mut self, addr: Node, dial: DialId, last: bool) -> Outcome {
+        let Some(peer) = self.dialed(addr, dial) else { return Outcome::Stale };
+        if !last {
+            let cause = if peer.is_established() { LinkCause::Broken } else { LinkCause::DialFailed };
+            for net in peer.wanted.clone() {
+                self.emit(Effect::LinkError { addr, net, cause });
+            }
+        }
+        self.disconnected(addr, last);
+        Outcome::Done
+    }
+
+    /// The dialer has no connection any more; `last`: it does not try again by itself.
+    pub(super) fn disconnected(&mut self, addr: Node, last: bool) {
+        let peer = self.peers.get_mut(&addr).unwrap();
+        peer.streams.retain(|(_, direction)| *direction == Downlink);
+        if peer.streams.is_empty() {
+            peer.leave_all();
+        }
+        let carried = peer.is_member();
+        let unstable = self.note_drop(addr);
+        let (now, peer) = (self.now, self.peers.get_mut(&addr).unwrap());
+        if last {
+            peer.dialer = Idle;
+        }
+        if unstable {
+            self.rest(addr);
+        } else if carried {
+            self.reset(addr);
+            self.count_failure(addr);
+        } else if last {
+            self.give_up(addr);
+        } else if let Some(dial) = peer.dial() {
+            peer.dialer = Connecting { dial, since: now };
+        }
+        self.settle(addr);
+    }
+
+    fn count_failure(&mut self, addr: Node) {
+        let failures = self.peers[&addr].failures + 1;
+        let later = self.now + self.retry(failures);
+        let peer = self.peers.get_mut(&addr).unwrap();
+        peer.failures = failures;
+        (peer.delay, peer.resting) = (Some(later), false);
+    }
+
+    /// The end of a dial cycle: after the last one that is granted the nets are told.
+    pub(super) fn give_up(&mut self, addr: Node) {
+        self.count_failure(addr);
+        let granted = self.settings.max_attempts;
+        let peer = self.peers.get_mut(&addr).unwrap();
+        (peer.dialer, peer.fresh) = (Idle, false);
+        peer.attempts += 1;
+        if peer.attempts >= granted {
+            peer.attempts = 0;
+            self.disconnect_all(addr, false);
+        }
+        self.settle(addr);
+    }
+
+    /// A net that is on is told; one that is off lets the link go without a word.
+    fn disconnect_all(&mut self, addr: Node, heat: bool) {
+        for net in self.peers[&addr].wanted.clone() {
+            if self.is_on(net) {
+                if heat {
+                    self.heat(addr, net);
+                }
+                self.disconnect(addr, net);
+            } else {
+                self.peers.get_mut(&addr).unwrap().wanted.retain(|wanted| *wanted != net);
+            }
+        }
+    }
+
+    /// The only connection is about to go: whether it was the last of too many short ones.
+    pub(super) fn note_drop(&mut self, addr: Node) -> bool {
+        let Some(policy) = self.settings.unstable else { return false };
+        let now = self.now;
+        let peer = self.peers.get_mut(&addr).unwrap();
+        let (Established { since, .. }, true) = (peer.dialer, peer.streams.is_empty()) else { return false };
+        // What is remembered of others that are gone, too, is forgotten after its time.
+        self.quick.retain(|other, (_, until)| *until >= now || *other == addr);
+        if now - since >= policy.threshold {
+            peer.quick = None;
+            self.quick.remove(&addr);
+            return false;
+        }
+        let before = self.quick.get(&addr).filter(|(_, until)| now <= *until).map_or(0, |(count, _)| *count);
+        let quick = (before + 1, now + policy.delay);
+        peer.quick = Some(quick);
+        self.quick.insert(addr, quick);
+        before + 1 >= policy.limit
+    }
+
+    /// The nets let an unstable link go, and who keeps it waits.
+    pub(super) fn rest(&mut self, addr: Node) {
+        let delay = self.settings.unstable.map(|policy| self.now + policy.delay);
+        self.reset(addr);
+        let peer = self.peers.get_mut(&addr).unwrap();
+        peer.leave_all();
+        (peer.delay, peer.resting) = (delay, true);
+        (peer.fresh, peer.attempts) = (false, 0);
+        self.disconnect_all(addr, true);
+        self.settle(addr);
+    }
+}
+
+/// The n-th dial to a node.
+pub(in crate::manager::core::tests) fn nth_dial(addr: Node, number: u64) -> DialId {
+    DialId(addr.0 * 10_000 + number)
+}

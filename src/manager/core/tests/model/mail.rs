@@ -1,0 +1,73 @@
+//! What reaches the transport of what was told since it looked last.
+
+use super::*;
+
+/// Effects that wait, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::manager::core::tests) struct Mail(pub(in crate::manager::core::tests) Vec<Effect<Node>>);
+
+impl Mail {
+    /// News replaces older news of the same; a dial that nobody saw yet is not cancelled but forgotten.
+    pub(in crate::manager::core::tests) fn add(&mut self, effect: Effect<Node>) {
+        let about = |addr: Node| move |other: &Effect<Node>| is_about_dialer(other, addr);
+        match &effect {
+            Effect::CancelDial { addr, dial } => {
+                let unseen = |other: &Effect<Node>| matches!(other, Effect::Dial { dial: waiting, .. } if waiting == dial);
+                if self.0.iter().any(unseen) {
+                    self.0.retain(|other| !unseen(other));
+                    return;
+                }
+                self.0.retain(|other| !matches!(other, Effect::CancelDial { addr: of, .. } if of == addr));
+                self.0.push(effect);
+            }
+            Effect::CloseDialer { addr } => {
+                let addr = *addr;
+                self.0.retain(|other| {
+                    let void = matches!(other, Effect::CancelDial { addr: of, .. } | Effect::CloseDialer { addr: of } if *of == addr);
+                    !void && !about(addr)(other)
+                });
+                self.0.push(effect);
+            }
+            Effect::Resolve { addr } | Effect::Dial { addr, .. } => {
+                let addr = *addr;
+                self.0.retain(|other| !about(addr)(other));
+                self.0.push(effect);
+            }
+            Effect::CloseStreams { addr, streams } => {
+                let same = self.0.iter_mut().find_map(|other| match other {
+                    Effect::CloseStreams { addr: of, streams } if of == addr => Some(streams),
+                    _ => None,
+                });
+                match same {
+                    Some(waiting) => {
+                        let new: Vec<_> =
+                            streams.iter().copied().filter(|id| !waiting.contains(id)).collect();
+                        waiting.extend(new);
+                    }
+                    None => self.0.push(effect),
+                }
+            }
+            _ => match self.0.iter_mut().find(|other| is_same_news(other, &effect)) {
+                Some(older) => *older = effect,
+                None => self.0.push(effect),
+            },
+        }
+    }
+}
+
+fn is_about_dialer(effect: &Effect<Node>, addr: Node) -> bool {
+    matches!(effect, Effect::Resolve { addr: of } | Effect::Dial { addr: of, .. } if *of == addr)
+}
+
+fn is_same_news(one: &Effect<Node>, other: &Effect<Node>) -> bool {
+    use Effect::{Announce, ClusterCountChanged, Disconnected, LinkCountChanged, LinkError, RequestLinks};
+    match (one, other) {
+        (Announce { addr: a, net: n, .. }, Announce { addr: b, net: m, .. })
+        | (Disconnected { addr: a, net: n, .. }, Disconnected { addr: b, net: m, .. })
+        | (LinkError { addr: a, net: n, .. }, LinkError { addr: b, net: m, .. }) => (a, n) == (b, m),
+        (RequestLinks { net: n, .. }, RequestLinks { net: m, .. })
+        | (LinkCountChanged { net: n, .. }, LinkCountChanged { net: m, .. }) => n == m,
+        (ClusterCountChanged { cluster: n, .. }, ClusterCountChanged { cluster: m, .. }) => n == m,
+        _ => false,
+    }
+}

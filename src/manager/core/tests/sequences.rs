@@ -1,0 +1,301 @@
+//! Sequences of commands, answers and time: after every version the core is what the model is.
+//!
+//! A sequence that fails is made smaller until no step can be left out. Streams and dials are named by how new
+//! they are, answers by what waits for one, so that what is left keeps its meaning. The environment variable
+//! `PROPTEST_CASES` asks for more sequences than the usual ones, and `SWITCHBOARD_STEPS` for longer ones.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Reason, TestCaseError, TestError, TestRunner};
+
+use super::model::{Mail, Model, Node, nth_dial};
+use super::*;
+use crate::link::{Random, UserData};
+use crate::manager::command::CommandKind;
+use crate::manager::config::{Settings, Timing};
+use crate::manager::effect::Outbox;
+
+mod compare;
+mod steps;
+
+use steps::{Setup, Step};
+
+const D: Node = NodeAddr(4);
+
+type Check = Result<(), TestCaseError>;
+
+fn same<T: PartialEq + Debug>(what: &dyn Debug, core: &T, model: &T) -> Check {
+    if core == model {
+        return Ok(());
+    }
+    Err(TestCaseError::fail(format!("{what:?}\n    core: {core:?}\n   model: {model:?}")))
+}
+
+/// The core and the model, side by side.
+struct Run {
+    bench: Bench,
+    model: Model,
+    /// The identities that the core gave to the dials of each node, in order.
+    dials: BTreeMap<Node, Vec<DialId>>,
+    newest_dial: DialId,
+    /// Those that were ever reported for each node, in order.
+    streams: BTreeMap<Node, Vec<StreamId>>,
+    next_stream: u64,
+    /// What the transport may answer.
+    waiting: Vec<Effect<Node>>,
+    data: [UserData; 2],
+    met: Met,
+}
+
+/// What has happened, so that nothing is left out unnoticed.
+#[derive(Default)]
+struct Met {
+    results: BTreeMap<String, u64>,
+    effects: BTreeSet<String>,
+    versions: u64,
+    members: u64,
+    rests: u64,
+    time_outs: u64,
+    reconnects: u64,
+}
+
+impl Run {
+    fn new(timing: Timing, setup: &Setup) -> Self {
+        let config = match timing {
+            Timing::Prompt => Config::default(),
+            Timing::Reference => Config::reference(),
+        };
+        let settings = setup.settings();
+        let mut bench = Bench::new(config.with_settings(settings.clone()));
+        // The longest delay of all that chance could draw.
+        bench.core.set_random(Random::new(|| u64::MAX));
+        let model = Model::new(timing, settings, bench.now());
+        Self {
+            bench,
+            model,
+            dials: BTreeMap::new(),
+            newest_dial: DialId(0),
+            streams: BTreeMap::new(),
+            next_stream: 1,
+            waiting: Vec::new(),
+            data: [UserData::new(1), UserData::new(2)],
+            met: Met::default(),
+        }
+    }
+
+    fn begin(&mut self) -> Check {
+        for net in [NET, OTHER] {
+            self.apply(Command::AddNet { net, config: NetConfig::new().min_links(1) })?;
+            self.apply(Command::SetNetCondition { net, active: true })?;
+            let cluster = ClusterId::new(net, 7);
+            self.apply(Command::AssociateCluster { net, cluster, kind: ClusterKind::Autonomic })?;
+        }
+        self.turn()
+    }
+
+    fn step(&mut self, step: &Step) -> Check {
+        for command in self.commands(&step.op) {
+            self.apply(command)?;
+        }
+        if step.turn { self.turn() } else { Ok(()) }
+    }
+
+    fn apply(&mut self, command: Command<Node>) -> Check {
+        let kind = command.kind();
+        let model = self.model.apply(command.clone());
+        let core = self.bench.apply(self.to_core(command.clone()));
+        self.note_dials();
+        let result = match &core {
+            Ok(outcome) => format!("{outcome:?}"),
+            Err(error) => format!("{error:?}").split(['(', ' ']).next().unwrap_or_default().to_owned(),
+        };
+        *self.met.results.entry(format!("{kind:?} {result}")).or_default() += 1;
+        same(&command, &core, &model)
+    }
+
+    /// Everything that is due, a version, and what came out.
+    fn turn(&mut self) -> Check {
+        let now = self.bench.now();
+        let mut advances = 0;
+        while advances == 0 || self.bench.core.next_deadline() <= now {
+            self.bench.advance();
+            advances += 1;
+            if advances > 5 {
+                return Err(TestCaseError::fail("the same is due again and again"));
+            }
+        }
+        self.note_dials();
+        let woken = self.model.advance();
+        self.bench.core.publish(now);
+        self.bench.check();
+        let told: Vec<_> = self.bench.core.drain_effects().collect();
+        let mut outbox = Outbox::new();
+        let mut mail = Mail::default();
+        for effect in told {
+            outbox.push(self.to_model(effect));
+        }
+        for effect in self.model.publish() {
+            mail.add(effect);
+        }
+        let core: Vec<_> = std::iter::from_fn(|| outbox.pop()).collect();
+        compare::effects(&core, &mail.0, woken > 1)?;
+        self.met.effects.extend(
+            core.iter().map(|effect| format!("{effect:?}").split(' ').next().unwrap_or_default().to_owned()),
+        );
+        self.waiting.extend(core.into_iter().filter(steps::is_question));
+        self.met.versions += 1;
+        self.met.members += self.model.peers.values().filter(|peer| peer.is_member()).count() as u64;
+        self.met.rests += self.model.peers.values().filter(|peer| peer.resting).count() as u64;
+        self.compare()
+    }
+
+    fn note_dials(&mut self) {
+        for effect in &self.bench.core.effects {
+            let Effect::Dial { addr, dial, .. } = effect else { continue };
+            if *dial > self.newest_dial {
+                self.newest_dial = *dial;
+                self.dials.entry(*addr).or_default().push(*dial);
+            }
+        }
+    }
+
+    fn to_model_dial(&self, addr: Node, dial: DialId) -> DialId {
+        let place = self.dials.get(&addr).and_then(|dials| dials.iter().position(|other| *other == dial));
+        nth_dial(addr, place.map_or(9_999, |place| place as u64 + 1))
+    }
+
+    fn to_core_dial(&self, addr: Node, dial: DialId) -> DialId {
+        let place = dial.0.wrapping_sub(nth_dial(addr, 1).0);
+        let known = self.dials.get(&addr).and_then(|dials| dials.get(usize::try_from(place).ok()?));
+        known.copied().unwrap_or(DialId(u64::MAX))
+    }
+
+    fn to_model(&self, effect: Effect<Node>) -> Effect<Node> {
+        match effect {
+            Effect::Dial { addr, endpoint, attempt, dial } => {
+                Effect::Dial { addr, endpoint, attempt, dial: self.to_model_dial(addr, dial) }
+            }
+            Effect::CancelDial { addr, dial } => {
+                Effect::CancelDial { addr, dial: self.to_model_dial(addr, dial) }
+            }
+            other => other,
+        }
+    }
+
+    fn to_core(&self, command: Command<Node>) -> Command<Node> {
+        match command {
+            Command::AddUplink { addr, stream, dial } => {
+                Command::AddUplink { addr, stream, dial: self.to_core_dial(addr, dial) }
+            }
+            Command::DialConnected { addr, dial } => {
+                Command::DialConnected { addr, dial: self.to_core_dial(addr, dial) }
+            }
+            Command::DialFailed { addr, dial, last } => {
+                Command::DialFailed { addr, dial: self.to_core_dial(addr, dial), last }
+            }
+            other => other,
+        }
+    }
+}
+
+fn run(timing: Timing, setup: &Setup, steps: &[Step], met: &RefCell<Met>) -> Check {
+    let mut run = Run::new(timing, setup);
+    run.begin()?;
+    for step in steps {
+        run.step(step)?;
+    }
+    run.turn()?;
+    met.borrow_mut().add(&run);
+    Ok(())
+}
+
+impl Met {
+    fn add(&mut self, run: &Run) {
+        for (result, count) in &run.met.results {
+            *self.results.entry(result.clone()).or_default() += count;
+        }
+        self.effects.extend(run.met.effects.iter().cloned());
+        self.versions += run.met.versions;
+        self.members += run.met.members;
+        self.rests += run.met.rests;
+        self.time_outs += run.model.counted.time_outs;
+        self.reconnects += run.model.counted.reconnects;
+    }
+
+    /// That every command succeeded and every effect came out, and the rarer things happened.
+    fn check(&self) {
+        for kind in CommandKind::ALL {
+            let good = ["Done", "Created"].map(|result| format!("{kind:?} {result}"));
+            assert!(
+                good.iter().any(|result| self.results.contains_key(result)),
+                "{kind:?}: {:?}",
+                self.results
+            );
+        }
+        let stale =
+            self.results.iter().filter(|(result, _)| result.ends_with("Stale")).map(|(_, count)| count);
+        let rare = [stale.sum(), self.members, self.rests, self.time_outs, self.reconnects];
+        assert!(rare.iter().all(|count| *count > 0), "{rare:?}");
+        assert!(self.versions > 5_000, "{}", self.versions);
+        assert_eq!(self.effects.len(), 11, "{:?}", self.effects);
+    }
+}
+
+#[allow(clippy::print_stdout)] // How far it went is shown by a test that fails, or when asked for.
+fn compare_sequences(timing: Timing) {
+    let config =
+        ProptestConfig { failure_persistence: None, max_shrink_iters: 50_000, ..ProptestConfig::default() };
+    let cases = config.cases;
+    let steps =
+        std::env::var("SWITCHBOARD_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(60_usize);
+    let met = RefCell::new(Met::default());
+    let sequences = (steps::setup(), vec(steps::step(), 0..=2 * steps));
+    let result = TestRunner::new(config).run(&sequences, |(setup, steps)| run(timing, &setup, &steps, &met));
+    let met = met.into_inner();
+    println!("{cases} sequences, {} versions, {} commands", met.versions, met.results.values().sum::<u64>());
+    if let Err(failure) = result {
+        panic!("{}", show(failure, timing));
+    }
+    met.check();
+}
+
+/// One line a step, without those that can be left out now that the others are small.
+fn show(failure: TestError<(Setup, Vec<Step>)>, timing: Timing) -> String {
+    let TestError::Fail(mut reason, (setup, mut steps)) = failure else { return failure.to_string() };
+    let mut place = 0;
+    while place < steps.len() {
+        let mut fewer = steps.clone();
+        fewer.remove(place);
+        match attempt(timing, &setup, &fewer) {
+            Some(other) => (reason, steps, place) = (other, fewer, 0),
+            None => place += 1,
+        }
+    }
+    let lines: Vec<_> = steps.iter().map(|step| format!("    {step:?}")).collect();
+    format!("{reason}\n{setup:?}\n{} steps:\n{}", steps.len(), lines.join("\n"))
+}
+
+/// Why the sequence fails, if it does.
+fn attempt(timing: Timing, setup: &Setup, steps: &[Step]) -> Option<Reason> {
+    let result = catch_unwind(AssertUnwindSafe(|| run(timing, setup, steps, &RefCell::default())));
+    match result {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string().into()),
+        Err(_) => Some("a panic".into()),
+    }
+}
+
+#[test]
+fn the_core_is_what_the_model_is_after_every_version_in_prompt_mode() {
+    compare_sequences(Timing::Prompt);
+}
+
+#[test]
+fn the_core_is_what_the_model_is_after_every_version_in_reference_mode() {
+    compare_sequences(Timing::Reference);
+}
