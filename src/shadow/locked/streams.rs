@@ -50,6 +50,9 @@ impl<A: Addr> Work<'_, A> {
         let knows_old = record.is_some_and(|record| record.has_stream(old));
         let knows_new = record.is_some_and(|record| record.has_stream(new));
         let dialled = record.is_some_and(|record| record.dial.is_some());
+        // Which side opened a stream that is known does not change, whatever the report says.
+        let known = record.and_then(|record| record.streams.iter().find(|stream| stream.id == new));
+        let direction = known.map_or(direction, |stream| stream.direction);
         let takes_over = knows_old && (direction == Direction::Downlink || dialled);
         if !knows_new && !takes_over {
             self.close_stream(addr, new);
@@ -62,9 +65,16 @@ impl<A: Addr> Work<'_, A> {
             let follows = before.is_some_and(|primary| primary.id == new);
             return if follows { Outcome::Unchanged } else { Outcome::Stale };
         }
+        let had_ours = record.has_stream_of(Direction::Uplink);
         record.streams.retain(|stream| stream.id != old && stream.id != new);
         record.streams.insert(0, Stream { id: new, direction });
         self.follow(addr, before);
+        let lost = self.links.get(addr).is_some_and(|record| {
+            record.state == LinkState::Established && had_ours && !record.has_stream_of(Direction::Uplink)
+        });
+        if lost {
+            self.wait_for_repair(addr);
+        }
         self.settle(addr);
         Outcome::Done
     }
