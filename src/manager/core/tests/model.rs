@@ -116,6 +116,8 @@ pub(super) struct Model {
     next_tick: Instant,
     wakes_next: bool,
     effects: Vec<Effect<Node>>,
+    /// Several links were woken at once since the last version: in which order is not specified.
+    pub(super) together: bool,
     /// Whose members changed since the last version.
     touched: BTreeSet<ClusterId>,
 }
@@ -139,6 +141,7 @@ impl Model {
             dials: BTreeMap::new(),
             wakes_next: false,
             effects: Vec::new(),
+            together: false,
             touched: BTreeSet::new(),
         }
     }
@@ -146,6 +149,7 @@ impl Model {
     pub(super) fn apply(&mut self, command: Command<Node>) -> Applying {
         let before = self.members();
         let result = self.dispatch(command);
+        self.forget_announcements();
         self.touch(before);
         self.counted.commands += 1;
         match result {
@@ -156,12 +160,19 @@ impl Model {
         result
     }
 
-    /// Everything that is due. Returns how many links were looked at.
-    pub(super) fn advance(&mut self) -> usize {
+    /// Everything that is due.
+    pub(super) fn advance(&mut self) {
         let before = self.members();
-        let woken = self.pass_time();
+        self.pass_time();
+        self.forget_announcements();
         self.touch(before);
-        woken
+    }
+
+    /// What was announced died with its stream, even if a stream of the same name comes back.
+    fn forget_announcements(&mut self) {
+        for peer in self.peers.values_mut() {
+            peer.announced = peer.announced.filter(|(stream, _)| peer.primary() == Some(*stream));
+        }
     }
 
     /// What came out since the last version, as it was told.

@@ -2,7 +2,7 @@
 //!
 //! A sequence that fails is made smaller until no step can be left out. Streams and dials are named by how new
 //! they are, answers by what waits for one, so that what is left keeps its meaning. The environment variable
-//! `PROPTEST_CASES` asks for more sequences than the usual ones, and `SWITCHBOARD_STEPS` for longer ones.
+//! `PROPTEST_CASES` asks for another number of sequences, and `SWITCHBOARD_STEPS` for longer ones.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,9 @@ mod steps;
 use steps::{Setup, Step};
 
 const D: Node = NodeAddr(4);
+/// Sequences, and the steps of one in the middle.
+const CASES: u32 = 1_500;
+const STEPS: usize = 60;
 
 type Check = Result<(), TestCaseError>;
 
@@ -130,7 +133,8 @@ impl Run {
             }
         }
         self.note_dials();
-        let woken = self.model.advance();
+        self.model.advance();
+        let together = std::mem::take(&mut self.model.together);
         self.bench.core.publish(now);
         self.bench.check();
         let told: Vec<_> = self.bench.core.drain_effects().collect();
@@ -143,7 +147,7 @@ impl Run {
             mail.add(effect);
         }
         let core: Vec<_> = std::iter::from_fn(|| outbox.pop()).collect();
-        compare::effects(&core, &mail.0, woken > 1)?;
+        compare::effects(&core, &mail.0, together)?;
         self.met.effects.extend(
             core.iter().map(|effect| format!("{effect:?}").split(' ').next().unwrap_or_default().to_owned()),
         );
@@ -248,11 +252,13 @@ impl Met {
 
 #[allow(clippy::print_stdout)] // How far it went is shown by a test that fails, or when asked for.
 fn compare_sequences(timing: Timing) {
-    let config =
+    let mut config =
         ProptestConfig { failure_persistence: None, max_shrink_iters: 50_000, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = CASES;
+    }
     let cases = config.cases;
-    let steps =
-        std::env::var("SWITCHBOARD_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(60_usize);
+    let steps = std::env::var("SWITCHBOARD_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(STEPS);
     let met = RefCell::new(Met::default());
     let sequences = (steps::setup(), vec(steps::step(), 0..=2 * steps));
     let result = TestRunner::new(config).run(&sequences, |(setup, steps)| run(timing, &setup, &steps, &met));
@@ -261,7 +267,9 @@ fn compare_sequences(timing: Timing) {
     if let Err(failure) = result {
         panic!("{}", show(failure, timing));
     }
-    met.check();
+    if cases >= CASES {
+        met.check();
+    }
 }
 
 /// One line a step, without those that can be left out now that the others are small.

@@ -3,41 +3,33 @@
 use super::*;
 
 impl Model {
-    pub(super) fn pass_time(&mut self) -> usize {
-        let mut woken = 0;
+    pub(super) fn pass_time(&mut self) {
         if self.timing == Timing::Reference {
             if self.now >= self.next_tick {
-                woken = self.tick();
+                self.tick();
             }
-            return woken;
+            return;
         }
-        loop {
-            let again = self.wake_all();
-            if again == 0 {
-                break;
-            }
-            woken += again;
-        }
+        while self.wake_all() > 0 {}
         let now = self.now;
         self.request(|net| net.asks_after.is_none_or(|at| at <= now));
-        woken
     }
 
     /// Ticks take turns. Those that were missed are not made up for.
-    fn tick(&mut self) -> usize {
+    fn tick(&mut self) {
         self.next_tick += self.settings.tick;
         if self.next_tick <= self.now {
             self.next_tick = self.now + self.settings.tick;
         }
         if !self.on {
-            return 0;
+            return;
         }
         self.wakes_next = !self.wakes_next;
-        if !self.wakes_next {
-            return self.wake_all();
+        if self.wakes_next {
+            self.request(|_| true);
+        } else {
+            self.wake_all();
         }
-        self.request(|_| true);
-        0
     }
 
     /// Nets that are short of links ask for candidates.
@@ -72,7 +64,9 @@ impl Model {
     /// Looks at every link once. Returns how many had something to do.
     pub(super) fn wake_all(&mut self) -> usize {
         let addrs: Vec<_> = self.peers.keys().copied().collect();
-        addrs.into_iter().filter(|addr| self.wake(*addr)).count()
+        let woken = addrs.into_iter().filter(|addr| self.wake(*addr)).count();
+        self.together |= woken > 1;
+        woken
     }
 
     fn wake(&mut self, addr: Node) -> bool {
