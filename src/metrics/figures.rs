@@ -201,7 +201,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter("switchboard_effects_coalesced", "Effects merged with one that waited.", |answer, write| {
         write(&[], answer.report.stats().effects_coalesced());
     }),
-    counter("switchboard_retry_faults", "Delays of a retry policy that had to be mended.", |answer, write| {
+    counter("switchboard_retry_faults", "Delays that had to be mended.", |answer, write| {
         write(&[], answer.report.stats().retry_faults());
     }),
 ];
