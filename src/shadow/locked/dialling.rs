@@ -118,7 +118,11 @@ impl<A: Addr> Work<'_, A> {
     /// The dial failed or its connection is gone; `last` when the dialer has given up.
     fn lose_connection(&mut self, addr: &A, last: bool) {
         let Some(record) = self.links.get_mut(addr) else { return };
+        let before = record.streams.first().map(|stream| stream.id);
         record.close_uplinks();
+        if record.streams.first().map(|stream| stream.id) != before {
+            record.announce_not_before = None;
+        }
         if record.streams.is_empty() {
             self.leave_all(addr);
         }

@@ -56,15 +56,24 @@ impl<A: Addr> Work<'_, A> {
             return self.delete_stream(addr, old);
         }
         let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
+        // A stream that is known keeps its direction.
+        let known = record.streams.iter().find(|stream| stream.id == new).copied();
+        let new = known.unwrap_or(Stream { id: new, direction });
         let before = record.streams.first().copied();
         if !knows_old {
             // The death of the old stream was reported before: has the new one followed it?
-            let follows = before.is_some_and(|primary| primary.id == new);
+            let follows = before.is_some_and(|primary| primary.id == new.id);
             return if follows { Outcome::Unchanged } else { Outcome::Stale };
         }
-        record.streams.retain(|stream| stream.id != old && stream.id != new);
-        record.streams.insert(0, Stream { id: new, direction });
+        let ours = record.has_stream_of(Direction::Uplink);
+        record.streams.retain(|stream| stream.id != old && stream.id != new.id);
+        record.streams.insert(0, new);
         self.follow(addr, before);
+        let Some(record) = self.links.get(addr) else { return Outcome::Done };
+        let last_of_ours = ours && !record.has_stream_of(Direction::Uplink);
+        if record.state == LinkState::Established && last_of_ours {
+            self.wait_for_repair(addr);
+        }
         self.settle(addr);
         Outcome::Done
     }
