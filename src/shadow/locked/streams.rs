@@ -50,29 +50,28 @@ impl<A: Addr> Work<'_, A> {
         let knows_old = record.is_some_and(|record| record.has_stream(old));
         let knows_new = record.is_some_and(|record| record.has_stream(new));
         let dialled = record.is_some_and(|record| record.dial.is_some());
-        // Which side opened a stream that is known does not change, whatever the report says.
-        let known = record.and_then(|record| record.streams.iter().find(|stream| stream.id == new));
-        let direction = known.map_or(direction, |stream| stream.direction);
         let takes_over = knows_old && (direction == Direction::Downlink || dialled);
         if !knows_new && !takes_over {
             self.close_stream(addr, new);
             return self.delete_stream(addr, old);
         }
         let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
+        // A stream that is known keeps its direction.
+        let known = record.streams.iter().find(|stream| stream.id == new).copied();
+        let new = known.unwrap_or(Stream { id: new, direction });
         let before = record.streams.first().copied();
         if !knows_old {
             // The death of the old stream was reported before: has the new one followed it?
-            let follows = before.is_some_and(|primary| primary.id == new);
+            let follows = before.is_some_and(|primary| primary.id == new.id);
             return if follows { Outcome::Unchanged } else { Outcome::Stale };
         }
-        let had_ours = record.has_stream_of(Direction::Uplink);
-        record.streams.retain(|stream| stream.id != old && stream.id != new);
-        record.streams.insert(0, Stream { id: new, direction });
+        let ours = record.has_stream_of(Direction::Uplink);
+        record.streams.retain(|stream| stream.id != old && stream.id != new.id);
+        record.streams.insert(0, new);
         self.follow(addr, before);
-        let lost = self.links.get(addr).is_some_and(|record| {
-            record.state == LinkState::Established && had_ours && !record.has_stream_of(Direction::Uplink)
-        });
-        if lost {
+        let Some(record) = self.links.get(addr) else { return Outcome::Done };
+        let last_of_ours = ours && !record.has_stream_of(Direction::Uplink);
+        if record.state == LinkState::Established && last_of_ours {
             self.wait_for_repair(addr);
         }
         self.settle(addr);
