@@ -88,7 +88,7 @@ pub use manager::{
     Step, Timing, Transport,
 };
 #[cfg(feature = "manager")]
-pub use metrics::{Collector, LaneReport, Latency, Metrics, MetricsPage, MetricsReport};
+pub use metrics::{Collector, LaneReport, Latency, Metrics, MetricsPage, MetricsReader, MetricsReport};
 pub use table::{
     Change, ChangeSet, Changes, DefaultHashBuilder, DefaultHasher, Feed, FeedEvent, GroupIndex, Index, Iter,
     Reader, Snapshot, Table, TableBuilder, TableMemory, TableStats, Version, WaitError, Writer,

@@ -25,6 +25,7 @@ mod figures;
 mod page;
 #[cfg(feature = "prometheus-client")]
 mod prometheus;
+mod reader;
 mod report;
 mod ticker;
 
@@ -35,6 +36,7 @@ mod tests;
 
 pub use collector::Collector;
 pub use page::MetricsPage;
+pub use reader::MetricsReader;
 pub use report::{LaneReport, Latency, MetricsReport};
 
 use board::Board;
@@ -160,6 +162,13 @@ impl<A: Addr> Metrics<A> {
     #[must_use]
     pub fn report(&self) -> MetricsReport {
         MetricsReport::from_words(self.shared.board.read())
+    }
+
+    /// A reader for one thread, which keeps the newest report and asks with one atomic load whether there is a newer
+    /// one.
+    #[must_use]
+    pub fn reader(&self) -> MetricsReader<A> {
+        MetricsReader::new(self.clone())
     }
 
     /// How long commands waited in the mailbox: from their submission to the beginning of the turn of the

@@ -103,6 +103,13 @@ impl<const W: usize> Board<W> {
         self.read_first().1
     }
 
+    /// The number of the newest report: one atomic load. Whoever has read the report of this number, with
+    /// [`read_first`](Self::read_first), has the newest one.
+    pub(super) fn number(&self) -> u64 {
+        // Acquire: pairs with the release store in `publish`, so that what this thread reads next is no older.
+        self.newest.load(Ordering::Acquire)
+    }
+
     /// The number of the newest report, zero if there is none yet, and its first words.
     pub(super) fn read_first<const N: usize>(&self) -> (u64, [u64; N]) {
         const { assert!(N <= W, "a report has that many words") };

@@ -134,7 +134,9 @@ fn a_reader_sees_whole_reports_in_order() {
         let reader = spawn(move || {
             let mut before = [0; 2];
             for _ in 0..2 {
-                let report = other.read();
+                let newest = other.number();
+                let (number, report) = other.read_first::<2>();
+                assert!(number >= newest, "what was read is older than what was announced");
                 assert_eq!(report[0], report[1], "a torn report");
                 assert!(report[0] >= before[0], "the report went back");
                 before = report;

@@ -211,6 +211,25 @@ fn nothing_new_makes_no_report_and_every_change_does() {
     assert_eq!(settled("an error").error_count("net_exists"), 1);
 }
 
+#[test]
+fn a_reader_has_the_newest_report_and_never_goes_back() {
+    let (mut driver, clock) = driver(Capacities::new());
+    let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());
+    let mut reader = metrics.reader();
+    let mut before = *reader.report();
+    for net in 1..=20 {
+        drop(handle.add_net(NetId(net), NetConfig::new()).unwrap());
+        driver.run_once(clock.now());
+        assert_eq!(*reader.report(), before, "nobody has collected");
+        let collected = metrics.collect();
+        assert_eq!((*reader.report(), reader.report().nets()), (collected, net));
+        assert!(reader.report().version() > before.version());
+        before = collected;
+    }
+    let mut other = reader.clone();
+    assert_eq!(other.report(), reader.report());
+}
+
 /// A sink may do anything: it collects, reads, sends commands and waits for them, and stops its collector.
 #[test]
 fn a_sink_may_use_everything() {

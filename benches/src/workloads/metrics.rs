@@ -117,7 +117,8 @@ pub fn metrics(settings: &Settings, report: &mut Report) {
     let sides = [OURS, CONTROL, LOCKS, LOCKS_CONTROL];
     let mut section = Section::new(
         "Metrics",
-        "ns per step: collecting a report, and reading the newest one (copied out; 114 figures, 8 nets). *Collect*: nothing \
+        "ns per step: collecting a report, and reading the newest one (114 figures, 8 nets). *Read*: ours looks at it by a reader \
+         of the thread, theirs copies it out under the lock. *Collect*: nothing \
          has changed since the report before, which ours finds out and theirs does not ask. *New version*: each report is of a version that was not reported before, so ours counts the members of all nets; theirs are \
          kept counted by the writer. One thread alone by its processor time; two threads, each collecting and reading \
          in turns, or one reading while one collects, by the wall clock; \
@@ -134,6 +135,16 @@ pub fn metrics(settings: &Settings, report: &mut Report) {
     let mut case = |name: &str, figures: Vec<f64>| section.case(name, sides.into_iter().zip(figures));
     case(
         "read",
+        interleave(4, rounds, |side| match side {
+            0 | 1 => {
+                let mut reader = new[side].reader();
+                alone(&mut || _ = black_box(black_box(reader.report()).links()))
+            }
+            _ => alone(&mut || _ = black_box(old[side - 2].read())),
+        }),
+    );
+    case(
+        "read, copied out",
         interleave(4, rounds, |side| match side {
             0 | 1 => alone(&mut || _ = black_box(new[side].report())),
             _ => alone(&mut || _ = black_box(old[side - 2].read())),
@@ -154,16 +165,17 @@ pub fn metrics(settings: &Settings, report: &mut Report) {
         }),
     );
     case(
+        "collect and read",
+        interleave(4, rounds, |side| match side {
+            0 | 1 => alone(&mut *collect_and_read(new[side])),
+            _ => alone(&mut *collect_and_read_old(old[side - 2])),
+        }),
+    );
+    case(
         "collect and read, 2 threads",
         interleave(4, rounds, |side| match side {
-            0 | 1 => together(settings.plan.budget, &|| {
-                new[side].refresh();
-                black_box(new[side].report());
-            }),
-            _ => together(settings.plan.budget, &|| {
-                old[side - 2].collect();
-                black_box(old[side - 2].read());
-            }),
+            0 | 1 => together(settings.plan.budget, &|| collect_and_read(new[side])),
+            _ => together(settings.plan.budget, &|| collect_and_read_old(old[side - 2])),
         }),
     );
     case(
@@ -203,7 +215,7 @@ pub fn metrics(settings: &Settings, report: &mut Report) {
             }),
         }),
     );
-    for index in [1, 3] {
+    for index in [2, 4, 5] {
         if let Some(figures) = section.figure(OURS, index).zip(section.figure(LOCKS, index)) {
             report.goal(format!("Metrics, {}", section.cases[index]), LOCKS, figures, 0.5, "ns");
         }
@@ -214,10 +226,29 @@ pub fn metrics(settings: &Settings, report: &mut Report) {
     report.sections.push(section);
 }
 
+/// A step of one thread: a collection, and a look at the newest report.
+fn collect_and_read(metrics: &Metrics<NodeAddr>) -> Box<dyn FnMut() + '_> {
+    let mut reader = metrics.reader();
+    Box::new(move || {
+        metrics.refresh();
+        black_box(black_box(reader.report()).links());
+    })
+}
+
+fn collect_and_read_old(locks: &Locks) -> Box<dyn FnMut() + '_> {
+    Box::new(|| {
+        locks.collect();
+        black_box(locks.read());
+    })
+}
+
 /// ns per step of each of two threads that do the same.
-fn together(budget: Duration, step: &(dyn Fn() + Sync)) -> f64 {
+fn together<'a>(budget: Duration, step: &(dyn Fn() -> Box<dyn FnMut() + 'a> + Sync)) -> f64 {
     thread::scope(|scope| {
-        let run = || run_for(Clock::Wall, budget, |times| (0..times).for_each(|_| step()));
+        let run = || {
+            let mut step = step();
+            run_for(Clock::Wall, budget, |times| (0..times).for_each(|_| step()))
+        };
         let other = scope.spawn(run);
         let mine = run();
         (mine + other.join().expect("nobody panics")) / 2.0

@@ -1,0 +1,60 @@
+//! The newest report, at hand.
+
+use std::fmt;
+
+use super::{Metrics, MetricsReport};
+use crate::link::{Addr, NodeAddr};
+
+/// Keeps the newest report of a [`Metrics`] for one thread.
+///
+/// Where a thread looks often and reports are made seldom, this is the fastest way to look: nothing is copied but
+/// a report that is new.
+///
+/// # Progress
+/// Wait-free while no report is published: one atomic load, and no write to shared memory. After one, as
+/// [`Metrics::report`]. Allocates nothing.
+///
+/// # Examples
+/// ```
+/// use switchboard::{Config, LinkManager, Metrics, NodeAddr};
+///
+/// let driver = LinkManager::<NodeAddr>::builder(Config::default()).build()?;
+/// let metrics = Metrics::for_driver(&driver);
+/// let mut reader = metrics.reader();
+/// assert_eq!(reader.report(), &metrics.report());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct MetricsReader<A: Addr = NodeAddr> {
+    metrics: Metrics<A>,
+    number: u64,
+    report: MetricsReport,
+}
+
+impl<A: Addr> MetricsReader<A> {
+    pub(super) fn new(metrics: Metrics<A>) -> Self {
+        let (number, words) = metrics.shared.board.read_first();
+        Self { metrics, number, report: MetricsReport::from_words(words) }
+    }
+
+    /// The newest report. It never goes back: neither its version nor a counter.
+    pub fn report(&mut self) -> &MetricsReport {
+        if self.metrics.shared.board.number() != self.number {
+            let (number, words) = self.metrics.shared.board.read_first();
+            (self.number, self.report) = (number, MetricsReport::from_words(words));
+        }
+        &self.report
+    }
+}
+
+impl<A: Addr> Clone for MetricsReader<A> {
+    /// Another reader of the same metrics, for another thread.
+    fn clone(&self) -> Self {
+        Self { metrics: self.metrics.clone(), number: self.number, report: self.report }
+    }
+}
+
+impl<A: Addr> fmt::Debug for MetricsReader<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsReader").field("report", &self.report).finish_non_exhaustive()
+    }
+}
