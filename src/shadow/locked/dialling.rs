@@ -36,9 +36,12 @@ impl<A: Addr> Work<'_, A> {
         true
     }
 
-    /// Dials where the node was last known to listen, if it may be dialled.
+    /// Dials where the node was last known to listen, if it may be dialled and its delay is over: that may have begun
+    /// while the endpoint was asked for.
     pub(super) fn start_dial(&mut self, addr: &A) -> bool {
-        if !self.may_dial(addr) {
+        let is_ripe =
+            self.links.get(addr).is_some_and(|record| record.not_before.is_none_or(|at| at <= self.now));
+        if !is_ripe || !self.may_dial(addr) {
             return false;
         }
         let dial = self.links.new_dial();
