@@ -10,28 +10,31 @@
 //!
 //! | ns per hit | 1k | 10k | 100k | 1M |
 //! |---|---|---|---|---|
-//! | this table, [`Reader`](crate::Reader) | 2.7 | 3.6 | 8.3 | 54 |
-//! | `ArcSwap` and one flat `hashbrown` map, which copies everything per change | 1.8 | 2.2 | 3.8 | 29 |
-//! | papaya, pinned once | 4.0 | 6.3 | 9.8 | 62 |
-//! | scc `HashIndex` | 7.6 | 7.9 | 11 | 74 |
-//! | dashmap | 12 | 12 | 13 | 50 |
+//! | this table, [`Reader`](crate::Reader) | 2.8 | 3.7 | 8.4 | 51 |
+//! | `ArcSwap` and one flat `hashbrown` map, which copies everything per change | 1.8 | 2.2 | 3.9 | 27 |
+//! | the best of papaya, scc `HashIndex`, dashmap, evmap | 4.6 | 6.2 | 10 | 48 |
 //!
 //! A lookup executes 68 instructions at 100 thousand entries, one in a flat map 34 (counted with callgrind).
 //! The difference is the way down: ten instructions per directory, of which there is one up to 28 thousand
 //! entries and two up to 1.8 million, and the header of the page. While everything is in the caches next to
-//! the processor that is all, a ratio of 1.5 to 1.7. Beyond, the time is one miss per lookup, for the entry,
-//! and what counts is how many lookups the processor overlaps: it holds a few hundred instructions, and so
-//! half as many of these lookups as of flat ones. Hence 2.2 at 100 thousand and 1.9 at a million, where a
-//! flat map has fewer pages of address translations to miss, too: with an allocator that asks for huge pages,
-//! both get faster.
+//! the processor that is all, a ratio of 1.5 to 1.7. Beyond, the time is one miss per lookup, for the entry
+//! (65 percent of the samples are at the comparison of its key), and what counts is how many lookups the
+//! processor overlaps: it holds a few hundred instructions, and so half as many of these lookups as of flat
+//! ones. Hence 2.2 at 100 thousand and 1.9 at a million.
+//!
+//! Beside a writer that publishes 64 updates at a time without pause, a lookup takes 1.2 to 2.2 times as long
+//! as without, and one in a thousand takes 0.15 to 0.55 us, where a `RwLock<HashMap>` under the same writer
+//! takes 47 to 126 us. With 200 thousand versions a second at 100 thousand entries it took 11.2 ns, and 7.5
+//! beside a writer that is as busy and does not publish: 70 percent of the samples are at the first touch of
+//! tags and of entries, which the other processor has just written. To take the newest version itself does
+//! not show.
 //!
 //! Tried, and not kept:
 //!
 //! * Entries side by side in a `Vec`, and an index of tags and numbers in front of it, in one allocation with
 //!   the header of the page, so that the directory leads to the index directly. A seventh to a third less
-//!   memory (1.1 to 1.8 times a `RwLock<HashMap>` while recycling), and copies of
-//!   shared pages in two thirds of the time; but 86 to 102 instructions per lookup, and 30 to 40 percent more
-//!   time at every size.
+//!   memory (1.1 to 1.8 times a `RwLock<HashMap>` while recycling), and copies of shared pages in two thirds
+//!   of the time; but 86 to 102 instructions per lookup, and 30 to 40 percent more time at every size.
 //! * Pages of fewer entries, see the constants of the paged map: a third directory by a million entries.
 //! * One wide directory in place of two small ones: ten instructions less, and a copy of it (512 pointers and
 //!   as many reference counts at 100 thousand entries) in every publish beside a version that is held.
@@ -41,21 +44,26 @@
 //! | ns per update of an entry that is there | 1k | 10k | 100k | 1M |
 //! |---|---|---|---|---|
 //! | publish after each | 190 | 220 | 360 | 650 |
-//! | `ArcSwap` and imbl, publish after each | 690 | 960 | 1800 | 2800 |
-//! | publish after 64 | 19 | 25 | 155 | 430 |
-//! | papaya, insert | 38 | 43 | 155 | 8500 |
+//! | the same, in a process that has had many reader threads | 290 | 450 | 700 | 1300 |
+//! | `ArcSwap` and imbl, publish after each | 690 to 860 | 960 to 1250 | 1800 to 2200 | 2800 to 3000 |
+//! | publish after 64 | 19 to 21 | 25 to 30 | 130 to 155 | 300 to 430 |
+//! | papaya, insert | 38 to 46 | 43 to 53 | 110 to 155 | 8500 |
 //!
 //! Each update is done twice, once in each of the two versions that take turns. What a publish costs beside
 //! its updates, about 150 ns, is for the most part arc-swap's look for readers that are in the middle of a
-//! load. Three things made updates twice as fast as they were: pages behind an `Arc` without weak references
-//! (to get at one that is not shared is a load, in place of two read-modify-writes per level); a log that is
+//! load: at one record for each thread that ever was a reader at the same time, which may be the difference
+//! between the first two lines. At 100 thousand entries and more the updates wait for memory, in two copies.
+//!
+//! Three things made updates twice as fast as they were: pages behind an `Arc` without weak references (to
+//! get at one that is not shared is a load, in place of two read-modify-writes per level); a log that is
 //! written once, in place; and in tables beyond 16 thousand entries, a look at the next 32 entries before a
-//! version is brought up to date, so that their misses overlap.
+//! version is brought up to date, so that their misses overlap. Looking ahead in smaller tables makes them
+//! slower.
 //!
 //! # Memory
 //!
 //! Two versions that take turns are two maps of everything that changes, so twice the memory of a map is what
-//! [recycling](crate::TableBuilder::recycle) costs, and 1 to 5 percent for directories, headers and the log
-//! of the last batch. Without recycling it is 0.95 to 1.04 times that of a `RwLock<HashMap>`. Entries of 136
+//! [recycling](crate::TableBuilder::recycle) costs, and 1 to 9 percent for directories, headers and the log
+//! of the last batch. Without recycling it is 0.96 to 1.05 times that of a `RwLock<HashMap>`. Entries of 136
 //! bytes cost 1.2 times as much in either case: their pages are kept below 32 kilobytes for the sake of
 //! copies, and with 24 entries a page does not fill its table as evenly as one large map does.
