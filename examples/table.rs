@@ -1,0 +1,39 @@
+//! A table with one writer, and a reader on another thread.
+//!
+//! `cargo run --example table` prints:
+//!
+//! ```text
+//! staged 2 peers, readers see 0
+//! version 1: 2 peers, peer 7 is at 10.0.0.7:9000
+//! version 2: 1 peers, and the snapshot of version 1 still has 2
+//! Removed { key: 9, old: "10.0.0.9:9000" }
+//! ```
+
+use std::thread;
+
+use switchboard::Table;
+
+fn main() {
+    let (mut writer, table) = Table::<u64, String>::new();
+    writer.insert(7, "10.0.0.7:9000".into());
+    writer.insert(9, "10.0.0.9:9000".into());
+    println!("staged {} peers, readers see {}", writer.len(), table.snapshot().len());
+
+    writer.publish();
+    let old = table.snapshot();
+    // Handles are cheap to clone. A thread that looks up keys in a loop uses a `Reader`.
+    let mut reader = table.reader();
+    let lookup = thread::spawn(move || {
+        let snapshot = reader.snapshot();
+        println!("version {}: {} peers, peer 7 is at {}", snapshot.version(), snapshot.len(), snapshot[&7]);
+    });
+    lookup.join().expect("the reader does not panic");
+
+    writer.remove(&9);
+    let version = writer.publish();
+    let new = table.snapshot();
+    println!("version {version}: {} peers, and the snapshot of version 1 still has {}", new.len(), old.len());
+    for change in new.diff(&old) {
+        println!("{change:?}");
+    }
+}
