@@ -10,6 +10,7 @@
 //!   why its state is valid after a panic. They carry a rank from [`lock_order`], checked in debug builds.
 //! * [`Condvar::wait_until`] under the checkers models a deadline that passes at once: it lets the other
 //!   threads run and reports the time-out. A wait that must be *woken* uses [`Condvar::wait`].
+//! * The atomics under loom are loom's, each with a second object that its loads touch first: see `touched`.
 //! * [`Arc`] is loom's under loom, so that the release and acquire edges of its counter are explored.
 //!   [`StdArc`] is always the standard one: for immutable trait objects and for the pages of the map, whose
 //!   visibility to readers is established by the cell that publishes them.
@@ -26,6 +27,8 @@ pub(crate) mod model;
 pub(crate) mod ring;
 #[cfg(feature = "shadow")]
 pub(crate) mod rw_lock;
+#[cfg(switchboard_loom)]
+pub(crate) mod touched;
 #[cfg(any(switchboard_loom, switchboard_shuttle))]
 pub(crate) mod twin;
 
@@ -48,7 +51,8 @@ mod imp {
 
 #[cfg(switchboard_loom)]
 mod imp {
-    pub(crate) use loom::sync::atomic;
+    pub(crate) use super::touched as atomic;
+    pub(crate) use loom::sync::atomic as plain;
     pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
     #[cfg(feature = "shadow")]
     pub(crate) use loom::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
