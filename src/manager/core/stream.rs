@@ -26,14 +26,15 @@ impl<A: Addr> Core<A> {
 
     fn accept_stream(&mut self, addr: &A, stream: Stream, dial: Option<DialId>, now: Instant) -> Applying {
         self.check_addr(addr)?;
+        // First: a stream that is listed is alive, whatever is off meanwhile, and a refusal would close it.
+        if self.writer.get(addr).is_some_and(|link| link.stream(stream.id).is_some()) {
+            return Ok(Outcome::Unchanged);
+        }
         if !self.directory().active {
             return Err(CommandError::Inactive);
         }
         if stream.direction == Direction::Uplink && self.writer.get(addr).is_none() {
             return Err(CommandError::UnknownLink);
-        }
-        if self.writer.get(addr).is_some_and(|link| link.stream(stream.id).is_some()) {
-            return Ok(Outcome::Unchanged);
         }
         let (mut link, _) = self.checkout_or_new(addr.clone(), now)?;
         // A stream of ours whose dial was given up meanwhile: its connection is being closed.

@@ -118,6 +118,7 @@ impl Bench {
         let known = self.core.effects.len();
         let result = self.core.apply(command, self.now());
         self.check_dials(known);
+        self.check_closed_streams(known);
         self.check();
         result
     }
@@ -127,6 +128,7 @@ impl Bench {
         let known = self.core.effects.len();
         self.core.advance(self.now());
         self.check_dials(known);
+        self.check_closed_streams(known);
         self.check();
     }
 

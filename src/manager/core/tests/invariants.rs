@@ -107,6 +107,15 @@ impl Bench {
         assert_eq!(found.collect::<BTreeSet<_>>(), replayed);
     }
 
+    /// No stream that is listed is to be closed, of the effects that came out since there were `known`.
+    pub(super) fn check_closed_streams(&self, known: usize) {
+        for effect in &self.core.effects[known..] {
+            let Effect::CloseStreams { addr, streams } = effect else { continue };
+            let listed = self.core.writer.get(addr).map_or(&[][..], |link| link.streams());
+            assert!(listed.iter().all(|stream| !streams.contains(&stream.id)), "{effect:?}: {listed:?}");
+        }
+    }
+
     /// I7, of the dials that came out since there were `known` effects.
     pub(super) fn check_dials(&self, known: usize) {
         let directory = self.core.directory();

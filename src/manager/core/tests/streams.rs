@@ -1,6 +1,7 @@
 //! Streams and accounting.
 
 use super::*;
+use crate::manager::config::Settings;
 
 #[test]
 fn a_pure_downlink_comes_and_goes_with_its_stream() {
@@ -199,4 +200,32 @@ fn a_refused_downlink_stays_as_a_member_of_nothing() {
     bench.account(NET, A, 1, false).unwrap();
     let link = bench.link(A);
     assert!(!link.is_dialable() && link.nets().is_empty() && link.primary().is_some());
+}
+
+/// The report of a live stream says nothing new, also while a new stream would be refused.
+#[test]
+fn a_stream_that_is_reported_again_stays_open_whatever_is_off() {
+    let mut bench = Bench::prompt();
+    bench.open(OTHER, 0);
+    bench.done_stream(A, 1, Direction::Downlink);
+    bench.account(NET, A, 1, true).unwrap();
+    let dial = bench.uplink(B, OTHER, 2);
+    let settings = Settings::default().max_links(1).max_streams(1);
+    for off in [
+        Command::Reconfigure { settings: Box::new(settings) },
+        Command::SetNetCondition { net: NET, active: false },
+        Command::SetCondition { active: false },
+    ] {
+        bench.done(off.clone());
+        bench.turn();
+        assert_eq!(bench.stream(A, 1, Direction::Downlink), Ok(Outcome::Unchanged), "{off:?}");
+        assert_eq!(bench.stream(B, 2, Direction::Uplink), Ok(Outcome::Unchanged), "{off:?}");
+        let of_dial = Command::AddUplink { addr: B, stream: StreamId(2), dial };
+        assert_eq!(bench.apply(of_dial), Ok(Outcome::Unchanged), "{off:?}");
+        assert_eq!(bench.turn(), [], "{off:?}");
+        assert_eq!((bench.link(A).streams().len(), bench.link(B).streams().len()), (1, 1));
+    }
+    // A new one is refused, and closed.
+    assert_eq!(bench.stream(A, 3, Direction::Downlink), Err(CommandError::Inactive));
+    assert_eq!(bench.turn(), [Effect::CloseStreams { addr: A, streams: vec![StreamId(3)] }]);
 }

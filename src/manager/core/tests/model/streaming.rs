@@ -21,15 +21,15 @@ impl Model {
 
     fn take(&mut self, addr: Node, stream: StreamId, direction: Direction, dial: Option<DialId>) -> Applying {
         check_addr(addr)?;
+        let known = self.peers.get(&addr);
+        if known.is_some_and(|peer| peer.stream(stream).is_some()) {
+            return Ok(Outcome::Unchanged);
+        }
         if !self.on {
             return Err(CommandError::Inactive);
         }
-        let known = self.peers.get(&addr);
         if known.is_none() && direction == Uplink {
             return Err(CommandError::UnknownLink);
-        }
-        if known.is_some_and(|peer| peer.stream(stream).is_some()) {
-            return Ok(Outcome::Unchanged);
         }
         let limit = self.settings.max_streams;
         let peer = self.record(addr)?;
