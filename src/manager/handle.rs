@@ -262,6 +262,10 @@ impl<A: Addr> Handle<A> {
     /// A dial failed, or the connection that it made broke. With `last` the dialer has given up; otherwise it
     /// goes on by itself and reports `dial_connected` or the last failure under the same identity.
     ///
+    /// A failed attempt delays the next one. After the [last](super::Config::max_attempts) attempt that is
+    /// granted the nets are told and let the link go; those of a node that is a member by a stream of its own
+    /// keep it, however the attempt failed, and a dial under way is cancelled.
+    ///
     /// # Errors
     /// [`SendError`] hands the command back.
     pub fn dial_failed(&self, addr: A, dial: DialId, last: bool) -> Asked<A> {

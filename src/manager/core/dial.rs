@@ -113,21 +113,14 @@ impl<A: Addr> Core<A> {
         if link.streams.is_empty() {
             link.leave_all();
         }
-        if let Some(policy) = self.note_drop(&mut link, now) {
-            if last {
-                link.dial = None;
-            }
+        let unstable = self.note_drop(&mut link, now);
+        if last {
+            // Ended by the dialer: there is nothing to cancel.
+            link.dial = None;
+        }
+        if let Some(policy) = unstable {
             self.rest(link, policy, now);
-        } else if link.is_active() {
-            // The peer's own stream carries the memberships: the dial is superfluous.
-            if last {
-                link.dial = None;
-            }
-            self.reset_dialer(&mut link);
-            let later = self.fail(&mut link, now);
-            link.delay_until(later);
-            self.settle(link);
-        } else if last {
+        } else if last || link.is_active() {
             self.give_up(link, now);
         } else {
             link.break_connection(now);
@@ -135,26 +128,35 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// The end of a dial cycle without success: the link waits for the retry delay, and after the last
-    /// attempt its nets let it go.
+    /// The end of a dial cycle without success, whichever step failed: the link waits for the retry delay, and
+    /// after the last attempt its nets let it go.
+    ///
+    /// A member is connected: the stream of the peer carries its memberships, and the dial was superfluous. It
+    /// counts as no attempt, and the nets keep the link. The reference lets it go, and has a connected link that
+    /// no net wants.
     pub(super) fn give_up(&mut self, mut link: Link<A>, now: Instant) {
-        link.state = LinkState::Disconnected;
-        link.dial = None;
-        link.resolving = None;
+        self.reset_dialer(&mut link);
         link.endpoint_fresh = false;
         let later = self.fail(&mut link, now);
         link.delay_until(later);
+        if !link.is_active() {
+            self.count_attempt(&mut link);
+        }
+        self.settle(link);
+    }
+
+    /// After the last attempt that is granted, the nets are told and let the link go.
+    fn count_attempt(&mut self, link: &mut Link<A>) {
         link.attempts = link.attempts.saturating_add(1);
         if link.attempts >= self.settings().max_attempts {
             link.attempts = 0;
             for net in link.nets.clone() {
                 if self.directory().is_net_active(net) {
-                    self.disconnect_from(&mut link, net);
+                    self.disconnect_from(link, net);
                 } else {
                     link.dissociate(net);
                 }
             }
         }
-        self.settle(link);
     }
 }

@@ -131,15 +131,10 @@ impl<A: Addr> Work<'_, A> {
         }
         self.file(addr);
         let Some(record) = self.links.get_mut(addr) else { return };
-        if !record.members.is_empty() {
-            // The peer's stream carries the memberships: the dial is superfluous.
-            if last {
-                record.dial = None;
-            }
-            record.not_before = Some(later(self.now, self.rules.config.settings.retry.cap()));
-            self.reset_dialer(addr);
-            self.settle(addr);
-        } else if last {
+        if last {
+            record.dial = None;
+        }
+        if last || !record.members.is_empty() {
             self.give_up(addr);
         } else {
             self.wait_for_repair(addr);
@@ -165,14 +160,21 @@ impl<A: Addr> Work<'_, A> {
         }
     }
 
-    /// A dial cycle without success: the link waits, and after the last attempt its nets let it go.
+    /// A dial cycle without success: the link waits, and after the last attempt its nets let it go. A member is
+    /// connected by the peer's stream all the same: no net lets it go.
     pub(super) fn give_up(&mut self, addr: &A) {
+        self.reset_dialer(addr);
         let Some(record) = self.links.get_mut(addr) else { return };
-        record.state = LinkState::Disconnected;
-        record.dial = None;
-        record.resolving = None;
         record.endpoint_fresh = false;
         record.not_before = Some(later(self.now, self.rules.config.settings.retry.cap()));
+        if record.members.is_empty() {
+            self.count_attempt(addr);
+        }
+        self.settle(addr);
+    }
+
+    fn count_attempt(&mut self, addr: &A) {
+        let Some(record) = self.links.get_mut(addr) else { return };
         record.attempts = record.attempts.saturating_add(1);
         if record.attempts >= self.rules.config.settings.max_attempts {
             record.attempts = 0;
@@ -184,7 +186,6 @@ impl<A: Addr> Work<'_, A> {
                 }
             }
         }
-        self.settle(addr);
     }
 
     /// The net loses this link.

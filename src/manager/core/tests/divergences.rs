@@ -17,6 +17,7 @@
 //! | B26: net off cuts other nets | `nets::a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest`, `a_net_that_goes_off_leaves_a_link_to_the_cluster_of_another` |
 //! | timers only every 10 s | `prompt`, beside `reference` |
 //! | unstable links counted per net and report | `unstable` |
+//! | a member that no net wants after a failed dial | `a_member_stays_associated_whichever_step_of_a_dial_fails` |
 //! | a dial that starts before the delay is over | `a_delay_that_begins_while_an_endpoint_is_asked_for_is_waited_for` |
 
 use super::*;
@@ -134,4 +135,51 @@ fn a_delay_that_begins_while_an_endpoint_is_asked_for_is_waited_for() {
     assert_eq!(dialled(&bench.turn()), []);
     assert_eq!(dialled(&bench.after_seconds(19)), []);
     assert_eq!(dialled(&bench.after_seconds(1)), [A]);
+}
+
+/// Reference: the last failure of a dial takes the association away also from a node that is a member by its own
+/// stream: a connected link is left that no net wants. Here the attempt ends the same way, whichever step of it
+/// fails.
+#[test]
+fn a_member_stays_associated_whichever_step_of_a_dial_fails() {
+    type Failure = fn(&mut Bench, NodeAddr, Option<DialId>);
+    let failures: [(&str, bool, Failure); 6] = [
+        ("no endpoint", false, |bench, addr, _| bench.done(Command::ResolveFailed { addr })),
+        ("an unusable endpoint", false, |bench, addr, _| {
+            let endpoint = SocketAddr::from(([127, 0, 0, 1], 1));
+            assert!(bench.apply(Command::UpdateLink { addr, endpoint }).is_err());
+        }),
+        ("no answer", false, |bench, _, _| bench.clock.advance(Duration::from_secs(60))),
+        ("a first failure", true, |bench, addr, dial| {
+            bench.done(Command::DialFailed { addr, dial: dial.unwrap(), last: false });
+        }),
+        ("the last failure", true, |bench, addr, dial| {
+            bench.done(Command::DialFailed { addr, dial: dial.unwrap(), last: true });
+        }),
+        ("no connection", true, |bench, _, _| bench.clock.advance(Duration::from_secs(60))),
+    ];
+    for (name, dials, fail) in failures {
+        let mut bench = Bench::prompt();
+        bench.create(A, NET).unwrap();
+        assert_eq!(resolved(&bench.turn()), [A]);
+        if dials {
+            bench.update(A).unwrap();
+            assert_eq!(dialled(&bench.turn()), [A]);
+        }
+        bench.done_stream(A, 1, Direction::Downlink);
+        bench.account(NET, A, 1, true).unwrap();
+        bench.turn();
+        let dial = bench.link(A).dial_id();
+        fail(&mut bench, A, dial);
+        let effects = bench.turn();
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Disconnected { .. })), "{name}");
+        let link = bench.link(A);
+        assert_eq!((link.nets(), link.memberships()), (&[NET][..], &[NET][..]), "{name}");
+        assert!(link.is_idle() && !link.endpoint_fresh, "{name}: {link:?}");
+        assert_eq!((link.attempts(), link.failures()), (0, 1), "{name}");
+        assert_eq!(link.not_before(), Some(bench.now() + Duration::from_secs(20)), "{name}");
+        // When the stream of the peer has gone, the net still wants the link.
+        bench.unstream(A, 1).unwrap();
+        assert_eq!(resolved(&bench.after_seconds(20)), [A], "{name}");
+    }
 }

@@ -55,8 +55,10 @@ fn a_dial_is_abandoned_when_the_peers_stream_carries_the_link() {
     assert!(link.is_member(NET) && link.nets() == [NET]);
     assert!(bench.turn().contains(&Effect::CancelDial { addr: A, dial }));
     // Not dialled again while the stream lives, dialled again when it is gone.
-    assert_eq!(dialled(&bench.after_seconds(60)), []);
+    assert_eq!(resolved(&bench.after_seconds(60)), []);
     bench.unstream(A, 1).unwrap();
+    assert_eq!(resolved(&bench.turn()), [A]);
+    bench.update(A).unwrap();
     assert_eq!(dialled(&bench.turn()), [A]);
 }
 

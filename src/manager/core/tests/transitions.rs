@@ -302,20 +302,25 @@ impl State {
         self.streams.retain(|direction| *direction == Downlink);
     }
 
+    /// A member by a stream of the peer.
+    fn is_carried(&self) -> bool {
+        (self.main || self.cluster) && self.streams.contains(&Downlink)
+    }
+
     /// The dial failed, or its connection broke.
     fn fail(&mut self, last: bool) {
         self.streams.retain(|direction| *direction == Downlink);
-        let carried = (self.main || self.cluster) && !self.streams.is_empty();
-        match (carried, last) {
-            (true, _) => self.dialer = Idle,
-            (false, true) => self.give_up(),
-            (false, false) => self.dialer = Connecting,
+        if last || self.is_carried() {
+            self.give_up();
+        } else {
+            self.dialer = Connecting;
         }
     }
 
+    /// Whichever step of the dial failed. Who is a member all the same stays associated.
     fn give_up(&mut self) {
         self.dialer = Idle;
-        self.wanted &= self.permanent;
+        self.wanted &= self.permanent || self.is_carried();
     }
 
     /// Memberships end with the last stream; without a reason nothing stays but what the peer opened.

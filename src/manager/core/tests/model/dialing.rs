@@ -142,10 +142,7 @@ impl Model {
         }
         if unstable {
             self.rest(addr);
-        } else if carried {
-            self.reset(addr);
-            self.count_failure(addr);
-        } else if last {
+        } else if carried || last {
             self.give_up(addr);
         } else if let Some(dial) = peer.dial() {
             peer.dialer = Connecting { dial, since: now };
@@ -161,14 +158,18 @@ impl Model {
         (peer.delay, peer.resting) = (Some(later), false);
     }
 
-    /// The end of a dial cycle: after the last one that is granted the nets are told.
+    /// The end of a dial cycle: after the last one that is granted the nets are told. Who is a member is connected
+    /// all the same, and no net lets it go.
     pub(super) fn give_up(&mut self, addr: Node) {
+        self.reset(addr);
         self.count_failure(addr);
         let granted = self.settings.max_attempts;
         let peer = self.peers.get_mut(&addr).unwrap();
-        (peer.dialer, peer.fresh) = (Idle, false);
-        peer.attempts += 1;
-        if peer.attempts >= granted {
+        peer.fresh = false;
+        if !peer.is_member() {
+            peer.attempts += 1;
+        }
+        if peer.attempts >= granted && !peer.is_member() {
             peer.attempts = 0;
             self.disconnect_all(addr, false);
         }
