@@ -289,6 +289,10 @@
 //!   existing link" and "the last stream of the node" are no longer guessed.
 //! * *`disconnected` returns nothing.* A host that wants to keep the link creates it again when it is told
 //!   that the net lost it.
+//! * *A failed dial does not dissociate a member.* Where the peer's own stream carries the link, the nets keep
+//!   wanting it, and dial it again once that stream has gone; a reference host finds a connected link that no
+//!   net wants.
+//! * *Removed nets and clusters count zero.* What had members when it was removed reports its last count.
 //! * *Outcomes.* "Associated already" is [`AlreadyAssociated`](crate::Outcome::AlreadyAssociated), no error.
 //! * *Prompt timing.* A link is dialled when it becomes dialable.
 //!   [`Config::reference`](crate::Config::reference) has the ticks of the reference system.

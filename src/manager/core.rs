@@ -185,11 +185,10 @@ impl<A: Addr> Core<A> {
         let mut recount = std::mem::take(&mut self.recount);
         recount.sort_unstable();
         recount.dedup();
+        // A net that was removed since then has its last count here: zero.
         for net in recount.drain(..) {
-            if self.directory().net(net).is_some() {
-                let Counts { uplinks, downlinks } = self.counts(net);
-                self.effects.push(Effect::LinkCountChanged { net, uplinks, downlinks });
-            }
+            let Counts { uplinks, downlinks } = self.counts(net);
+            self.effects.push(Effect::LinkCountChanged { net, uplinks, downlinks });
         }
         self.recount = recount;
         self.recount_clusters();
@@ -208,10 +207,8 @@ impl<A: Addr> Core<A> {
         recount.sort_unstable();
         recount.dedup();
         for cluster in recount.drain(..) {
-            if self.directory().cluster(cluster).is_some() {
-                let members = self.writer.index().0.count(&Group::Cluster(cluster));
-                self.effects.push(Effect::ClusterCountChanged { cluster, members });
-            }
+            let members = self.writer.index().0.count(&Group::Cluster(cluster));
+            self.effects.push(Effect::ClusterCountChanged { cluster, members });
         }
         self.recount_clusters = recount;
     }

@@ -104,7 +104,8 @@ pub enum Effect<A> {
         /// Links short of the minimum.
         needed: u32,
     },
-    /// The number of links of a net changed.
+    /// The number of links of a net changed. A net that is removed while it has links reports its last count,
+    /// zero: the host's own count is right when the net comes back.
     LinkCountChanged {
         /// The net.
         net: NetId,
@@ -113,7 +114,8 @@ pub enum Effect<A> {
         /// Members whose primary stream the peer opened.
         downlinks: usize,
     },
-    /// The number of members of an associated cluster changed.
+    /// The number of members of an associated cluster changed. A cluster that is dissociated while it has
+    /// members reports its last count, zero.
     ClusterCountChanged {
         /// The cluster.
         cluster: ClusterId,

@@ -75,10 +75,10 @@ impl<'a, A: Addr> Work<'a, A> {
         self.recount.sort_unstable();
         self.recount.dedup();
         for id in std::mem::take(&mut self.recount) {
-            if let Some(net) = self.nets.get(id) {
-                let (uplinks, downlinks) = (net.uplinks.len(), net.downlinks.len());
-                self.effects.push(Effect::LinkCountChanged { net: id, uplinks, downlinks });
-            }
+            // Of a net that is gone the last count: zero.
+            let (uplinks, downlinks) =
+                self.nets.get(id).map_or((0, 0), |net| (net.uplinks.len(), net.downlinks.len()));
+            self.effects.push(Effect::LinkCountChanged { net: id, uplinks, downlinks });
         }
         self.effects
     }

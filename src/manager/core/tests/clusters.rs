@@ -315,3 +315,16 @@ fn an_old_snapshot_keeps_its_clusters() {
     assert_eq!((old.cluster_count(CLUSTER), old.static_count(CLUSTER)), (1, 1));
     assert!(old.get(&A).is_some_and(|link| link.is_cluster_member(CLUSTER)));
 }
+
+#[test]
+fn a_cluster_that_is_dissociated_with_members_reports_its_last_count() {
+    let mut bench = bench();
+    bench.done_stream(A, 1, Direction::Downlink);
+    bench.join(CLUSTER, A).unwrap();
+    bench.turn();
+    bench.done(Command::DissociateCluster { cluster: CLUSTER });
+    assert_eq!(bench.turn(), [Effect::ClusterCountChanged { cluster: CLUSTER, members: 0 }]);
+    bench.associate(NET, CLUSTER);
+    bench.done(Command::DissociateCluster { cluster: CLUSTER });
+    assert_eq!(bench.turn(), [], "it was zero before");
+}

@@ -179,10 +179,11 @@ impl Model {
     pub(super) fn publish(&mut self) -> Vec<Effect<Node>> {
         for group in std::mem::take(&mut self.touched) {
             let net = group.net();
-            if group.is_main() && self.nets.contains_key(&net) {
+            // Also of what is there no more: its host would keep the count of before.
+            if group.is_main() {
                 let (uplinks, downlinks) = self.split(net);
                 self.effects.push(Effect::LinkCountChanged { net, uplinks, downlinks });
-            } else if self.groups.contains_key(&group) {
+            } else {
                 let members = self.peers.values().filter(|peer| peer.joined.contains(&group)).count();
                 self.effects.push(Effect::ClusterCountChanged { cluster: group, members });
             }

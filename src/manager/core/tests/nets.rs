@@ -68,3 +68,31 @@ fn closing_ends_every_link_and_net() {
     let snapshot = bench.snapshot();
     assert!(snapshot.is_empty() && snapshot.nets().is_empty());
 }
+
+/// The host's own count is right when the net comes back.
+#[test]
+fn a_net_that_is_removed_with_members_reports_its_last_count() {
+    let mut bench = Bench::prompt();
+    bench.associate(NET, CLUSTER);
+    bench.done_stream(A, 1, Direction::Downlink);
+    bench.account(NET, A, 1, true).unwrap();
+    bench.join(CLUSTER, A).unwrap();
+    bench.turn();
+    bench.done(Command::RemoveNet { net: NET });
+    let last = [
+        Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 0 },
+        Effect::ClusterCountChanged { cluster: CLUSTER, members: 0 },
+    ];
+    assert_eq!(bench.turn(), last);
+    bench.open(NET, 0);
+    assert_eq!(bench.turn(), []);
+    bench.done(Command::RemoveNet { net: NET });
+    assert_eq!(bench.turn(), [], "it was zero before");
+    // In one version: what counts is that it is gone.
+    bench.open(NET, 0);
+    bench.account(NET, A, 1, true).unwrap();
+    bench.turn();
+    bench.switch(NET, false);
+    bench.done(Command::RemoveNet { net: NET });
+    assert_eq!(bench.turn(), last[..1]);
+}

@@ -278,13 +278,6 @@ impl World {
             Command::DialFailed { addr, .. } if result == Ok(Outcome::Done) => {
                 unlist(self, &|_, open| open.addr == addr && open.direction == Direction::Uplink);
             }
-            Command::RemoveNet { net } if result.is_ok() => {
-                self.counts.remove(&net);
-                self.cluster_counts.retain(|cluster, _| cluster.net() != net);
-            }
-            Command::DissociateCluster { cluster } if result.is_ok() => {
-                self.cluster_counts.remove(&cluster);
-            }
             _ => {}
         }
         result
@@ -334,15 +327,18 @@ impl World {
             let link = self.bench.core.writer.get(&open.addr);
             assert!(link.is_some_and(|link| link.stream(*id).is_some()), "{id} of {:?}: {link:?}", open.addr);
         }
-        for net in self.bench.core.directory().nets() {
-            let counts = self.bench.core.counts(net.id());
-            let told = self.counts.get(&net.id()).copied().unwrap_or_default();
-            assert_eq!((counts.uplinks, counts.downlinks), told, "{}", net.id());
+        // Also of what is there no more: the last count of a net or cluster that was removed is zero.
+        let nets: BTreeSet<_> = self.bench.core.directory().nets().iter().map(NetStatus::id).collect();
+        for net in nets.into_iter().chain(self.counts.keys().copied()) {
+            let counts = self.bench.core.counts(net);
+            let told = self.counts.get(&net).copied().unwrap_or_default();
+            assert_eq!((counts.uplinks, counts.downlinks), told, "{net}");
         }
-        for cluster in self.bench.core.directory().clusters() {
-            let count = self.bench.core.writer.index().0.count(&Group::Cluster(cluster.id()));
-            let told = self.cluster_counts.get(&cluster.id()).copied().unwrap_or_default();
-            assert_eq!(count, told, "{}", cluster.id());
+        let clusters = self.bench.core.directory().clusters().iter().map(Cluster::id);
+        for cluster in clusters.chain(self.cluster_counts.keys().copied()) {
+            let count = self.bench.core.writer.index().0.count(&Group::Cluster(cluster));
+            let told = self.cluster_counts.get(&cluster).copied().unwrap_or_default();
+            assert_eq!(count, told, "{cluster}");
         }
     }
 
