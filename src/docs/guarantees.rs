@@ -52,7 +52,9 @@
 //! whatever is held: the writer works on them in turn.
 //!
 //! **Old pages go in steps.** What a version does not share is dropped over as many publishes as it takes, a
-//! few pages for each operation, so that no publish is O(n). The index goes in one step.
+//! few pages for each operation, so that no publish is O(n). So do the parts of an index that implements
+//! [`Index::dismantle`](crate::Index::dismantle), as [`GroupIndex`](crate::GroupIndex) does; another one goes in
+//! one step. `tests/steps.rs` counts the drops of each publish.
 //!
 //! **Publishing allocates nothing** while nobody follows, once the table has had as many versions held at the
 //! same time as it will have. For each of those it keeps a small header (a hundred-odd bytes) until it is

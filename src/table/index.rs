@@ -73,6 +73,29 @@ pub trait Index<K, V>: Clone + Send + Sync + 'static {
     fn refresh(&mut self, newest: &Self) {
         let _ = newest;
     }
+
+    /// Takes this index apart in steps: it is that of a version that is not needed any more.
+    ///
+    /// A publish drops old versions, and must not take long for it. So it calls this with a `budget`, which
+    /// the index lowers by one for each *part* that it drops: what can be dropped in a few microseconds, and
+    /// only what no clone of this index shares. Returns `false` when the budget is used up and something is
+    /// left, for the next publish; and `true` when the rest is quickly dropped, which is then done. Nothing
+    /// else is called in between.
+    ///
+    /// By default `true`: the index is dropped in one step.
+    fn dismantle(&mut self, budget: &mut usize) -> bool {
+        let _ = budget;
+        true
+    }
+
+    /// Returns how many parts, at most, the changes since the last call have copied, so that an older version
+    /// is alone with the originals: publishes drop parts as fast as they are made. Starts again at zero.
+    ///
+    /// To be implemented together with [`dismantle`](Self::dismantle). By default zero, which is right for an
+    /// index that is dropped in one step. Each entry that a batch changes pays for three parts anyway.
+    fn take_copied(&mut self) -> usize {
+        0
+    }
 }
 
 impl<K, V> Index<K, V> for () {
@@ -101,6 +124,14 @@ macro_rules! tuple_index {
             fn refresh(&mut self, newest: &Self) {
                 $(self.$field.refresh(&newest.$field);)+
             }
+
+            fn dismantle(&mut self, budget: &mut usize) -> bool {
+                true $(&& Index::<K, V>::dismantle(&mut self.$field, budget))+
+            }
+
+            fn take_copied(&mut self) -> usize {
+                0_usize $(.saturating_add(Index::<K, V>::take_copied(&mut self.$field)))+
+            }
         }
     };
 }
@@ -116,7 +147,8 @@ tuple_index!(A.0, B.1, C.2, D.3);
 ///
 /// A clone is O(1) and shares everything. A change touches only the groups that an entry enters or leaves, in
 /// O(1) amortized per group, and copies at most a chunk of 128 keys and one page of positions of what a clone
-/// still shares. An update calls the function once for each value and once more for each group of either.
+/// still shares. An update calls the function once for each value and once more for each group of either. Old
+/// versions are [dismantled](Index::dismantle) by chunks and pages.
 ///
 /// # Examples
 ///
@@ -261,6 +293,14 @@ where
         (self.groups_of)(key, old, &mut |group| {
             set.remove(&group, key);
         });
+    }
+
+    fn dismantle(&mut self, budget: &mut usize) -> bool {
+        self.set.dismantle(budget)
+    }
+
+    fn take_copied(&mut self) -> usize {
+        self.set.take_copied()
     }
 }
 

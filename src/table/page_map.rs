@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::iter::FusedIterator;
 use std::mem;
 
-use pages::{Entry, Pages};
+use pages::{Dismantle, Entry, Pages};
 
 /// A persistent hash map. The caller hashes.
 ///
@@ -76,6 +76,11 @@ impl<K, V> PageMap<K, V> {
     /// that nobody needs any more: in between, what is left is not a map.
     pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
         self.pages.dismantle(budget)
+    }
+
+    /// [`dismantle`](Self::dismantle), for entries that are to be dismantled themselves.
+    pub(crate) fn dismantle_with(&mut self, budget: &mut usize, entry: &mut Dismantle<'_, (K, V)>) -> bool {
+        self.pages.dismantle_with(budget, entry)
     }
 
     #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]

@@ -23,13 +23,15 @@ pub(crate) struct State<K, V, I, S> {
     pub(crate) history: History<K, V>,
 }
 
-impl<K, V, I, S> State<K, V, I, S> {
-    /// Drops up to `budget` pages that no other version shares; `true` when nothing is left. For versions
-    /// that nobody needs any more.
+impl<K, V, I: Index<K, V>, S> State<K, V, I, S> {
+    /// Drops up to `budget` pages, and parts of the index, that no other version shares; `true` when nothing
+    /// is left. For versions that nobody needs any more.
     pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
-        self.map.dismantle(budget)
+        self.map.dismantle(budget) && self.index.dismantle(budget)
     }
+}
 
+impl<K, V, I, S> State<K, V, I, S> {
     /// Whether both are versions of one table.
     pub(crate) fn is_related_to(&self, other: &Self) -> bool {
         StdArc::ptr_eq(&self.identity, &other.identity)

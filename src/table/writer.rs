@@ -15,7 +15,8 @@ use super::state::State;
 use super::{DefaultHashBuilder, Iter, Snapshot, Version};
 use crate::sync::Arc;
 
-/// Pages of old versions that a publish or a discard drops, beyond those for its operations.
+/// Pages of old versions, and parts of their indexes, that a publish or a discard drops, beyond those for its
+/// operations.
 const PAGES_DROPPED: usize = 16;
 
 /// Pages of old versions that it drops for each of its operations: more than an operation makes, which
@@ -71,6 +72,8 @@ pub struct Writer<K, V, I = (), S = DefaultHashBuilder> {
     limits: Limits,
     /// Operations in the staged batch.
     ops: usize,
+    /// Parts that the index has copied for it, at most.
+    copied: usize,
     /// The staged state differs from the published one.
     dirty: bool,
     /// The index of the staged state is half changed. The entries never are.
@@ -122,9 +125,30 @@ impl<K, V, I, S> Writer<K, V, I, S> {
         self.dirty
     }
 
+    pub(super) fn publisher(&self) -> &Publisher<State<K, V, I, S>> {
+        &self.publisher
+    }
+
+    /// The states that no reader can reach and that wait to be published or dropped.
+    pub(super) fn unpublished(&self) -> impl Iterator<Item = &State<K, V, I, S>> {
+        self.staged.iter().chain(self.publisher.garbage())
+    }
+
+    /// Looks for old versions that nobody holds any more and frees what only they had; returns how many are
+    /// still held by somebody.
+    ///
+    /// Each publish does a bounded part of this. Call it when the table will rest for long. O(versions that
+    /// are held or have just been let go).
+    pub fn reclaim(&mut self) -> usize {
+        self.publisher.sweep_all()
+    }
+}
+
+impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
     /// Gives up everything that was staged since the last publish. The staged state is the published one
     /// again.
     pub fn discard(&mut self) {
+        self.count_copied();
         self.dirty = false;
         self.torn = false;
         if let Some(log) = &mut self.log {
@@ -136,28 +160,23 @@ impl<K, V, I, S> Writer<K, V, I, S> {
         self.drop_old_pages();
     }
 
-    pub(super) fn publisher(&self) -> &Publisher<State<K, V, I, S>> {
-        &self.publisher
+    /// The staged batch pays for the parts that its index has copied. An index that is torn cannot say, and
+    /// is made anew.
+    fn count_copied(&mut self) {
+        if let Some(staged) = &mut self.staged
+            && !self.torn
+        {
+            self.copied = self.copied.saturating_add(staged.index.take_copied());
+        }
     }
 
-    /// The states that no reader can reach and that wait to be published or dropped.
-    pub(super) fn unpublished(&self) -> impl Iterator<Item = &State<K, V, I, S>> {
-        self.staged.iter().chain(self.publisher.garbage())
-    }
-
-    /// Drops as many pages that nobody needs any more as this batch can have made, and some.
+    /// Drops as many pages and parts of indexes that no one needs any more as this batch can have made, and
+    /// some.
     fn drop_old_pages(&mut self) {
-        let mut budget = PAGES_DROPPED + PAGES_DROPPED_PER_OP * mem::take(&mut self.ops);
+        let made =
+            (PAGES_DROPPED_PER_OP * mem::take(&mut self.ops)).saturating_add(mem::take(&mut self.copied));
+        let mut budget = made.saturating_add(PAGES_DROPPED);
         self.publisher.tidy(|state| state.dismantle(&mut budget));
-    }
-
-    /// Looks for old versions that nobody holds any more and frees what only they had; returns how many are
-    /// still held by somebody.
-    ///
-    /// Each publish does a bounded part of this. Call it when the table will rest for long. O(versions that
-    /// are held or have just been let go).
-    pub fn reclaim(&mut self) -> usize {
-        self.publisher.sweep_all()
     }
 }
 
@@ -204,6 +223,7 @@ where
             recycles,
             limits,
             ops: 0,
+            copied: 0,
             dirty: false,
             torn: false,
         }
@@ -307,6 +327,7 @@ where
         if self.torn {
             self.mend();
         }
+        self.count_copied();
         let Some(mut state) = self.staged.take() else { return self.version() };
         self.dirty = false;
         let version = self.version().next();
@@ -327,6 +348,8 @@ where
         if self.staged.is_none() {
             let mut staged = self.recycle().unwrap_or_else(|| self.published.state().clone());
             staged.map.set_stamp(self.version().next().as_u64());
+            // What was copied before is paid for.
+            staged.index.take_copied();
             self.staged = Some(staged);
         }
     }
@@ -406,6 +429,8 @@ where
         if !is_done {
             again.index = self.blank.clone();
             staged.map.iter().for_each(|(key, value)| again.index.insert(key, value));
+            // Nothing of it is a copy.
+            again.index.take_copied();
         }
         again.index.refresh(&staged.index);
         staged.index = again.index;

@@ -4,6 +4,7 @@ use std::iter::FusedIterator;
 use std::{mem, slice};
 
 use crate::sync::SlimArc;
+use crate::table::page_map::pages::spend;
 
 /// Children of a branch.
 const FANOUT_LOG2: u32 = 6;
@@ -58,6 +59,12 @@ impl<T> ChunkVec<T> {
 
     pub(super) fn get(&self, index: usize) -> Option<&T> {
         self.chunk(index / CHUNK)?.get(index % CHUNK)
+    }
+
+    /// Drops up to `budget` chunks that no other version shares; `true` when nothing is left. In between,
+    /// what is left is not a vector.
+    pub(super) fn dismantle(&mut self, budget: &mut usize) -> bool {
+        self.root.dismantle(budget)
     }
 
     fn chunk(&self, number: usize) -> Option<&[T]> {
@@ -173,6 +180,38 @@ impl<T> Node<T> {
             Self::Chunk(chunk) => chunk.is_empty(),
             Self::Branch(children) => children.is_empty(),
         }
+    }
+
+    /// Empties the node, unless another version shares it. A chunk is one of the budget, and so is a branch
+    /// that has only shared ones.
+    fn dismantle(&mut self, budget: &mut usize) -> bool {
+        match self {
+            Self::Chunk(chunk) => {
+                if let Some(items) = SlimArc::get_mut(chunk)
+                    && !items.is_empty()
+                {
+                    if !spend(budget) {
+                        return false;
+                    }
+                    drop(mem::take(items));
+                }
+            }
+            Self::Branch(children) => {
+                let Some(children) = SlimArc::get_mut(children) else { return true };
+                let before = *budget;
+                while let Some(last) = children.last_mut() {
+                    if !last.dismantle(budget) {
+                        return false;
+                    }
+                    let is_paid = children.len() > 1 || *budget < before;
+                    if !is_paid && !spend(budget) {
+                        return false;
+                    }
+                    children.pop();
+                }
+            }
+        }
+        true
     }
 }
 

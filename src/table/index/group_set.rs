@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
+use std::mem;
 
 use foldhash::fast::RandomState;
 
@@ -13,6 +14,11 @@ use super::chunks::{ChunkVec, Chunks, Items};
 /// Groups of up to this many keys are searched one by one; larger ones have a table of positions.
 const SMALL: usize = 16;
 
+/// Parts that one change copies at most, of those that [`GroupSet::dismantle`] counts: a page of groups, two
+/// chunks of keys and a page of positions; what splits and merges replace, shared among the changes that lead
+/// to it; and a directory or branch more, where a version has nothing else of its own below it.
+const COPIED: usize = 8;
+
 /// A set of `(group, key)` pairs with O(1) counts and contiguous listing. Seeded, so that chosen keys cannot
 /// be made to collide.
 ///
@@ -22,17 +28,30 @@ const SMALL: usize = 16;
 pub(crate) struct GroupSet<G, K> {
     groups: PageMap<G, Group<K>>,
     hash_builder: RandomState,
+    /// Insertions and removals since the last [`take_copied`](Self::take_copied).
+    changes: usize,
 }
 
 impl<G, K> Clone for GroupSet<G, K> {
     fn clone(&self) -> Self {
-        Self { groups: self.groups.clone(), hash_builder: self.hash_builder.clone() }
+        Self { groups: self.groups.clone(), hash_builder: self.hash_builder.clone(), changes: self.changes }
     }
 }
 
 impl<G, K> GroupSet<G, K> {
     pub(crate) fn new() -> Self {
-        Self { groups: PageMap::new(), hash_builder: RandomState::default() }
+        Self { groups: PageMap::new(), hash_builder: RandomState::default(), changes: 0 }
+    }
+
+    /// Drops up to `budget` chunks and pages that no other version shares; `true` when nothing is left. In
+    /// between, what is left is not a set.
+    pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
+        self.groups.dismantle_with(budget, &mut |(_, group), budget| group.dismantle(budget))
+    }
+
+    /// How many chunks and pages the changes since the last call have copied, at most.
+    pub(crate) fn take_copied(&mut self) -> usize {
+        mem::take(&mut self.changes).saturating_mul(COPIED)
     }
 
     /// The groups that have keys, with their numbers of keys.
@@ -96,8 +115,9 @@ impl<G: Hash + Eq, K> GroupSet<G, K> {
 impl<G: Hash + Eq + Clone, K: Hash + Eq + Clone> GroupSet<G, K> {
     /// Adds the key to the group; false if it was there.
     pub(crate) fn insert(&mut self, group: G, key: &K) -> bool {
-        let Self { groups, hash_builder } = self;
+        let Self { groups, hash_builder, changes } = self;
         let hash = hash_builder.hash_one(&group);
+        *changes += 1;
         match groups.get(hash, &group) {
             Some(members) if members.position(key, hash_builder).is_some() => return false,
             Some(_) => {}
@@ -119,8 +139,9 @@ impl<G: Hash + Eq + Clone, K: Hash + Eq + Clone> GroupSet<G, K> {
         G: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let Self { groups, hash_builder } = self;
+        let Self { groups, hash_builder, changes } = self;
         let hash = hash_builder.hash_one(group);
+        *changes += 1;
         let Some(members) = groups.get(hash, group) else { return false };
         let Some(position) = members.position(key, hash_builder) else { return false };
         if members.len() == 1 {
@@ -148,6 +169,11 @@ impl<K> Clone for Group<K> {
 impl<K> Group<K> {
     fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    fn dismantle(&mut self, budget: &mut usize) -> bool {
+        self.keys.dismantle(budget)
+            && self.positions.as_mut().is_none_or(|positions| positions.dismantle(budget))
     }
 
     fn key_at(&self, position: u32) -> Option<&K> {

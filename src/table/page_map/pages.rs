@@ -274,8 +274,25 @@ impl<T> Pages<T> {
     /// Drops up to `budget` pages that are shared with nobody, and what is shared on the way; `true` when
     /// nothing is left. In between, what is left is not a map.
     pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
-        dismantle(&mut self.root, budget)
+        dismantle(&mut self.root, budget, None)
     }
+
+    /// [`dismantle`](Self::dismantle), for entries that are to be dismantled themselves before their page is
+    /// dropped.
+    pub(crate) fn dismantle_with(&mut self, budget: &mut usize, entry: &mut Dismantle<'_, T>) -> bool {
+        dismantle(&mut self.root, budget, Some(entry))
+    }
+}
+
+/// Drops what an entry owns in steps, as [`Pages::dismantle`] does; once done, `true` for no more of the
+/// budget.
+pub(crate) type Dismantle<'a, T> = dyn FnMut(&mut T, &mut usize) -> bool + 'a;
+
+/// Takes one from the budget; `false` when it is used up.
+pub(crate) fn spend(budget: &mut usize) -> bool {
+    let left = budget.checked_sub(1);
+    *budget = left.unwrap_or(0);
+    left.is_some()
 }
 
 impl<T: Clone> Pages<T> {
@@ -415,19 +432,25 @@ fn unshare_path<T>(mut slot: &mut Slot<T>, hash: u64) -> &mut Slot<T> {
     }
 }
 
-fn dismantle<T>(slot: &mut Slot<T>, budget: &mut usize) -> bool {
+/// A page is one of the budget, and so is a directory that has only shared ones.
+fn dismantle<T>(slot: &mut Slot<T>, budget: &mut usize, mut entry: Option<&mut Dismantle<'_, T>>) -> bool {
     match slot {
         Slot::Vacant => return true,
-        Slot::Page(page) if page.is_unique() => {
-            let Some(rest) = budget.checked_sub(1) else { return false };
-            *budget = rest;
+        Slot::Page(page) => {
+            if let Some(page) = SlimArc::get_mut(page) {
+                let is_done = entry.is_none_or(|entry| page.table.iter_mut().all(|each| entry(each, budget)));
+                if !is_done || !spend(budget) {
+                    return false;
+                }
+            }
         }
-        Slot::Page(_) => {}
         Slot::Dir(_, slots) => {
-            if let Some(slots) = SlimArc::get_mut(slots)
-                && !slots.iter_mut().all(|slot| dismantle(slot, budget))
-            {
-                return false;
+            if let Some(slots) = SlimArc::get_mut(slots) {
+                let before = *budget;
+                let is_done = slots.iter_mut().all(|slot| dismantle(slot, budget, entry.as_deref_mut()));
+                if !is_done || (*budget == before && !spend(budget)) {
+                    return false;
+                }
             }
         }
     }

@@ -107,6 +107,7 @@ where
         index.refresh(&view.index);
         let mut cleared = view.cleared(index);
         cleared.map.set_stamp(self.version().next().as_u64());
+        self.count_copied();
         // From here on nothing panics but destructors, and they come last.
         self.torn = false;
         self.dirty = true;

@@ -1,0 +1,225 @@
+//! Old versions are dropped in steps, with their indexes: no publish is O(n).
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)] // Tests.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use switchboard::{GroupIndex, Index, Table, Writer};
+
+thread_local! {
+    static DROPPED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Drops on this thread while `work` runs.
+fn drops(work: impl FnOnce()) -> usize {
+    let before = DROPPED.get();
+    work();
+    DROPPED.get() - before
+}
+
+/// A key whose drops are counted: of an entry and of each place in an index.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key(u64);
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        DROPPED.set(DROPPED.get() + 1);
+    }
+}
+
+/// Large groups and small ones; each key is in one of either.
+fn groups(key: &Key, _: &u64, group: &mut dyn FnMut(u64)) {
+    group(key.0 % 3);
+    group(1_000 + key.0 / 5);
+}
+
+type Groups = GroupIndex<Key, u64, u64>;
+type GroupsWriter = Writer<Key, u64, (Groups, Groups)>;
+
+fn filled(len: u64, recycles: bool) -> (GroupsWriter, Table<Key, u64, (Groups, Groups)>) {
+    let indexes = (GroupIndex::new(groups as fn(&_, &_, &mut dyn FnMut(_))), GroupIndex::new(groups as _));
+    let entries = (0..len).map(|key| (Key(key), key));
+    Table::builder().index(indexes).recycle(recycles).build_with(entries)
+}
+
+/// Keys in pages that one publish may drop: 16, and for one operation 3 more and what it copies in each of
+/// two indexes, 8 for each of at most 4 groups.
+const BOUND: usize = (16 + 3 + 2 * 4 * 8) * 448;
+
+/// Publishes that change one entry, until nothing more is dropped than what they make. Returns the most that
+/// one has dropped, and what all have.
+fn publish_until_quiet(writer: &mut GroupsWriter) -> (usize, usize) {
+    let (mut worst, mut total, mut quiet, mut number) = (0, 0, 0, 0);
+    while quiet < 200 {
+        number += 1;
+        writer.insert(Key(u64::MAX - number % 2), number);
+        let dropped = drops(|| _ = writer.publish());
+        worst = worst.max(dropped);
+        total += dropped;
+        quiet = if dropped < 2_000 { quiet + 1 } else { 0 };
+    }
+    (worst, total)
+}
+
+#[test]
+fn a_cleared_table_is_dropped_in_steps_with_its_indexes() {
+    for recycles in [true, false] {
+        let len = 25_000;
+        let (mut writer, _table) = filled(len, recycles);
+        writer.insert(Key(0), 7);
+        writer.publish();
+        let cleared = drops(|| writer.clear());
+        let (worst, total) = publish_until_quiet(&mut writer);
+        // An entry, and a place in one large and one small group of each index.
+        assert!(cleared + total >= 5 * len as usize, "{recycles}: {total} dropped");
+        assert!(worst.max(cleared) <= BOUND, "{recycles}: {worst} in one publish, {cleared} in `clear`");
+    }
+}
+
+#[test]
+fn a_version_that_was_held_for_long_is_dropped_in_steps_with_its_indexes() {
+    for recycles in [true, false] {
+        let len = 25_000;
+        let (mut writer, table) = filled(len, recycles);
+        let held = table.snapshot();
+        writer.clear();
+        for key in 0..len {
+            writer.insert(Key(key), 1);
+            if key % 500 == 0 {
+                writer.publish();
+            }
+        }
+        writer.publish();
+        assert_eq!(held.len(), len as usize);
+        drop(held);
+        let (worst, total) = publish_until_quiet(&mut writer);
+        assert!(total >= 5 * len as usize, "{recycles}: {total} dropped");
+        assert!(worst <= BOUND, "{recycles}: {worst} in one publish");
+    }
+}
+
+/// Parts of old versions are dropped as fast as publishes make them: nothing piles up, however many groups an
+/// entry is in.
+#[test]
+fn no_old_parts_pile_up_when_entries_are_in_many_groups() {
+    fn many(_: &u64, value: &u64, group: &mut dyn FnMut(u64)) {
+        (0..20).for_each(|number| group(number * 1_000 + value % 7));
+    }
+    let index = GroupIndex::new(many as fn(&_, &_, &mut dyn FnMut(_)));
+    let (mut writer, _table) =
+        Table::builder().index(index).recycle(false).build_with((0..500_u64).map(|key| (key, key)));
+    let mut bytes = Vec::new();
+    let measured = allocation_counter::measure(|| {
+        for round in 0..10 {
+            let counted = allocation_counter::measure(|| {
+                for number in 0..20 {
+                    writer.insert(round * 20 + number, number + round);
+                    writer.publish();
+                }
+            });
+            bytes.push(counted.bytes_current);
+        }
+    });
+    let grown: i64 = bytes[5..].iter().sum();
+    assert!(grown < 1 << 18, "{grown} bytes more in 100 versions, {} in all", measured.bytes_current);
+}
+
+/// An index of the user's own, that is dismantled as it says.
+#[derive(Clone, Default)]
+struct InSteps {
+    copied: usize,
+    parts_left: usize,
+}
+
+thread_local! {
+    static PARTS: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Index<u64, u64> for InSteps {
+    fn insert(&mut self, _: &u64, _: &u64) {
+        self.parts_left += 1;
+        self.copied += 5;
+    }
+
+    fn remove(&mut self, _: &u64, _: &u64) {}
+
+    fn dismantle(&mut self, budget: &mut usize) -> bool {
+        let parts = self.parts_left.min(*budget);
+        *budget -= parts;
+        self.parts_left -= parts;
+        PARTS.set(PARTS.get() + parts);
+        self.parts_left == 0
+    }
+
+    fn take_copied(&mut self) -> usize {
+        std::mem::take(&mut self.copied)
+    }
+}
+
+#[test]
+fn an_index_of_the_users_own_is_dismantled_within_the_budget() {
+    let (mut writer, _table) = Table::<u64, u64>::builder().index(((), InSteps::default())).build();
+    writer.extend((0..1_000).map(|key| (key, key)));
+    writer.publish();
+    writer.clear();
+    let mut steps = Vec::new();
+    for number in 0..100 {
+        let before = PARTS.get();
+        writer.insert(1, number);
+        writer.publish();
+        steps.push(PARTS.get() - before);
+    }
+    // An operation pays for three, and for the five that the index says it has copied (twice, as the copy
+    // that is used again is told, too).
+    assert!(steps.iter().all(|parts| *parts <= 16 + 2 * (3 + 5)), "{steps:?}");
+    assert!(steps.iter().sum::<usize>() >= 1_000, "{steps:?}");
+}
+
+fn worst_publish(writer: &mut Writer<u64, u64, GroupIndex<u64, u64, u64>>, publishes: u64) -> Duration {
+    let mut worst = Duration::ZERO;
+    for number in 0..publishes {
+        writer.insert(number % 1_000, number);
+        let start = Instant::now();
+        writer.publish();
+        worst = worst.max(start.elapsed());
+    }
+    worst
+}
+
+/// Prints; what it prints depends on the machine.
+#[test]
+#[ignore = "measures: use --release -- --ignored --nocapture"]
+fn the_worst_publish_of_an_indexed_table_of_a_million_entries() {
+    const LEN: u64 = 1_000_000;
+    fn by_thousands(key: &u64, value: &u64, group: &mut dyn FnMut(u64)) {
+        group(key / 1_000);
+        group(1_000_000 + value % 10);
+    }
+    let entries = || (0..LEN).map(|key| (key, key));
+    for recycles in [true, false] {
+        let index = || GroupIndex::new(by_thousands as fn(&_, &_, &mut dyn FnMut(_)));
+        let (mut writer, _table) = Table::builder().index(index()).recycle(recycles).build_with(entries());
+        let before = worst_publish(&mut writer, 2_000);
+        let start = Instant::now();
+        writer.clear();
+        let cleared = start.elapsed();
+        let after_clear = worst_publish(&mut writer, 20_000);
+
+        let (mut writer, table) = Table::builder().index(index()).recycle(recycles).build_with(entries());
+        let held = table.snapshot();
+        writer.clear();
+        for (key, value) in entries() {
+            writer.insert(key, value);
+            if key % 64 == 0 {
+                writer.publish();
+            }
+        }
+        let while_held = worst_publish(&mut writer, 2_000);
+        drop(held);
+        let after_hold = worst_publish(&mut writer, 20_000);
+        eprintln!(
+            "recycling {recycles}: worst publish {before:?} before, {after_clear:?} after `clear` (itself \
+             {cleared:?}); {while_held:?} beside a held snapshot, {after_hold:?} after it was let go"
+        );
+    }
+}
