@@ -4,6 +4,7 @@
 //!
 //! * [`design`](mod@design): how the crate is built, and why so.
 //! * [`guarantees`]: consistency, progress and memory of the table, and the argument for each.
+//! * [`limitations`]: the limits of the design, and when to use something else.
 //! * [`migration`](mod@migration): how to move here from a lock, from concurrent maps, from an actor, from a
 //!   manager with callbacks, with both running side by side.
 //! * [`metrics`](mod@metrics): what is counted, how a report is made, and the names that exporters show.
@@ -15,6 +16,7 @@
 #[cfg(feature = "manager")]
 pub mod design;
 pub mod guarantees;
+pub mod limitations;
 #[cfg(feature = "manager")]
 pub mod logging;
 #[cfg(feature = "manager")]

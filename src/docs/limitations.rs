@@ -1,0 +1,49 @@
+//! Limits of the design, and when to use something else.
+//!
+//! # Table
+//!
+//! * **One writer.** Changes are serialized, and each publish costs a swap and the copies of shared pages. Data
+//!   that many threads change all the time belongs in a concurrent map such as papaya, scc or dashmap. Data that
+//!   never changes after startup belongs in a plain `HashMap` behind an `Arc`.
+//! * **A reader sees whole versions only.** Two calls of [`Reader::get`](crate::Reader::get) may answer from two
+//!   versions; take a snapshot when several answers must agree. A value that changes for every packet (bytes,
+//!   round-trip times) belongs in an atomic inside the value, and is then newer than the version.
+//! * **A held version stays in memory.** Its holder keeps every page that has changed since. An idle
+//!   [`Reader`](crate::Reader) holds one version for as long as it lives; a task that waits for minutes should take
+//!   a snapshot per request instead of keeping a reader.
+//! * **A removed value is dropped later than it is removed**: after the readers of its version have moved on,
+//!   and after the writer has brought its second copy up to date. Close sockets and files explicitly; do not rely
+//!   on their destructors.
+//! * **Version headers are never freed while the table lives.** Their number is the largest number of versions
+//!   that were held at the same time.
+//! * **Two copies.** A table that recycles uses about twice the memory of one map, and three times while readers
+//!   stay one version behind. Recycling can be turned off; publishing then copies each page it touches.
+//! * **Keys and values are cloned** when a page is copied and when an operation is replayed on the second copy.
+//!   Wrap large values in an `Arc`.
+//! * **Many reader threads make publishing slower.** arc-swap keeps one record for each thread that has ever
+//!   loaded at the same time as others, and a publish visits all of them, also for tables that come later. Read
+//!   from a fixed pool of threads.
+//! * **Iteration order is arbitrary** and may differ between two versions with the same entries. There is no
+//!   range query.
+//!
+//! # Mailbox and ticket
+//!
+//! * **One receiver.** The mailbox is multi-producer, single-consumer.
+//! * **Order holds within a lane, not across lanes.** A command of a higher priority overtakes earlier ones of a
+//!   lower priority; a lower lane is served at least once in a stated number of commands.
+//! * **A ticket has one reader**: it is waited for, polled or called back, once.
+//!
+//! # Link manager
+//!
+//! * **No wire protocol, no socket, no name resolution.** The manager decides; a transport carries the decisions
+//!   out and reports back.
+//! * **Reports are trusted.** A transport that reports a stream it does not have, or reuses the identity of one,
+//!   makes the table wrong.
+//! * **Nothing is persisted by itself.** An export is taken when the host asks for it, and contains what cannot
+//!   be rediscovered. Streams and memberships end with the process.
+//! * **One process.** Tables of several processes are not kept in agreement.
+//!
+//! # Platforms
+//!
+//! The tests run on x86-64 Linux. The crate has no platform-specific code of its own; 64-bit atomics and threads
+//! are required.
