@@ -1,4 +1,4 @@
-//! What a subscriber of `tracing` hears, with the feature `tracing`.
+//! The events of the feature `tracing`.
 //!
 //! | name | target | level | thread | fields |
 //! |---|---|---|---|---|
@@ -12,19 +12,19 @@
 //! * `kind` is [`CommandKind::as_str`](crate::CommandKind::as_str), `code` is
 //!   [`CommandError::code`](crate::CommandError::code).
 //! * `duration_ns` is the time in which the command alone was applied, `wait_ns` its time in the mailbox,
-//!   `queue_len` how many commands wait in all lanes, and `result` the [`Outcome`](crate::Outcome) or the
+//!   `queue_len` the number of commands in all lanes, and `result` the [`Outcome`](crate::Outcome) or the
 //!   error.
-//! * Each command that the writer takes is one `command`; one that fails is one `command_error` besides.
+//! * Each command that the writer takes emits one `command`, and one `command_error` if it fails.
 //!
-//! # When
+//! # Timing
 //!
-//! Nothing is told while the state is half changed, and no lock is held: `command` follows when the version
-//! with the change is published and the ticket has completed. So a subscriber finds in a snapshot what it
-//! hears of, and may use every handle. On the threads of the manager its panics are contained and counted
-//! with those of ticket callbacks; on the sender's they unwind into the sender.
+//! Events are emitted outside of any lock and never while the state is half changed: `command` is emitted
+//! after the version with the change is published and the ticket has completed. A subscriber therefore finds
+//! the change in a snapshot and may use every handle. A subscriber that panics on a thread of the manager is
+//! contained and counted with panics of ticket callbacks; on the sender's thread, the panic unwinds into the
+//! sender.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! With no subscriber, or one that is not interested, an atomic load per event. Somebody who listens to
-//! `switchboard::command` costs two looks at the clock per command besides, and delays the writer for as long
-//! as he takes to write the event down.
+//! Without an interested subscriber, one atomic load per event. A subscriber of `switchboard::command` adds
+//! two clock reads per command, and the writer waits while the subscriber records the event.

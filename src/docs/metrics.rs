@@ -1,41 +1,39 @@
-//! What a manager counts, how a report of it is made, and the names that exporters show.
+//! The figures of a manager: how a report is made, what each figure counts, and the names in exporters.
 //!
 //! # How a report is made
 //!
-//! 1. One snapshot is taken. Everything that a report says of links, nets and members, and the figures of
-//!    [`ManagerStats`](crate::ManagerStats), is computed from it and belongs to its version. A version that
-//!    was reported before is not computed again.
-//! 2. The lock of the report is taken: rank *metrics*, the last of `sync/lock_order.rs`. A report whose
-//!    version is smaller than that of the newest one is discarded here.
-//! 3. Under the lock the counters are read: of what is published later, no counter is smaller. Then the
-//!    report is stored and becomes the newest. Nothing is acquired, allocated, dropped or called back
-//!    meanwhile.
+//! 1. The collector takes one snapshot. Links, nets and members, and the figures of
+//!    [`ManagerStats`](crate::ManagerStats), are computed from it and belong to its version. A version that
+//!    has been reported is not computed again.
+//! 2. The collector takes the lock of the report: rank *metrics*, the last in `sync/lock_order.rs`. It
+//!    discards its report here if a newer version has been reported.
+//! 3. Under the lock it reads the counters, so that no counter of a later report is smaller. Then it stores
+//!    the report, which becomes the newest. Under the lock it acquires, allocates, drops and calls nothing.
 //!
-//! Readers of the newest report copy it from one of four places that are written in turns, without a lock:
-//! neither the writer nor a collector that stands still makes them wait. A reader looks again when three
-//! reports were published while it copied one.
+//! Readers copy the newest report, without a lock, from one of four buffers that are written in turn: neither
+//! the writer nor a stalled collector makes them wait. A reader retries if three reports were published while
+//! it copied one.
 //!
-//! The counters are written by the manager's writer alone, with a load and a store each, and are read by
-//! anybody at any time: also while the writer is stuck, which is when the length of its queue is of interest.
-//! So they may be newer than the version that a report is of.
+//! Only the manager's writer changes the counters, with one load and one store each. Any thread may read them
+//! at any time, also while the writer is stuck, which is when the length of its queue matters. They may
+//! therefore be newer than the version of the report.
 //!
-//! There is no thread for it unless somebody starts a [`Collector`](crate::Collector). Nothing is restarted
-//! or repaired by anybody, so there is no rule for who may.
+//! No thread runs unless a [`Collector`](crate::Collector) is started.
 //!
-//! # What is counted
+//! # Figures
 //!
 //! | figure | from | to |
 //! |---|---|---|
 //! | queue wait | the submission of a command, by the clock of the builder, read once per submission | the beginning of the turn that takes it |
 //! | processing | the beginning of that turn | the publication of the version with the change; the same for all commands that are taken together |
-//! | operations, by [`CommandKind`](crate::CommandKind) | | commands that the writer took, expired ones included |
+//! | operations, by [`CommandKind`](crate::CommandKind) | | commands that the writer took, including expired ones |
 //! | errors, by [`CommandError::code`](crate::CommandError::code) | | accepted commands that failed |
-//! | refused, timed out, shed, by lane | | what senders could not put into the mailbox, or had to take out of it |
-//! | tickets | | the pool that makes a command free of allocations |
+//! | refused, timed out, shed, by lane | | commands that senders could not put into the mailbox, or shed from it |
+//! | tickets | | the pool that keeps commands free of allocations |
 //!
-//! Memory is counted on demand, by the writer: [`Handle::measure_memory`](crate::Handle::measure_memory).
+//! The writer counts memory on demand: [`Handle::measure_memory`](crate::Handle::measure_memory).
 //!
-//! # What it costs
+//! # Cost
 //!
 //! `benches/`, workload `metrics`: 2 processors, 114 figures, 8 nets, medians of 7 rounds, controls of both
 //! sides within a few percent.
@@ -49,16 +47,16 @@
 //! | collect and look, two threads at once | 4.7 ns | 253 ns |
 //! | collect, new version | 243 ns | 35.1 ns |
 //!
-//! A report carries a mark, a sum of counters that only rise; when nothing has changed, that is all there is
-//! to find out. A new version costs more than two locks that nobody else wants: its members are counted for
-//! each net, where theirs are kept counted by the writer. What the difference buys is that no reader waits
-//! for a collector, no collector for the writer, and no report goes back. Neither side allocates.
+//! A report carries a mark, the sum of counters that only increase. If the mark has not changed, no new report
+//! is needed. A new version costs more than two uncontended locks: its members are counted for each net, while
+//! the other side keeps these counts up to date on every change. In return, no reader waits for a collector,
+//! no collector for the writer, and no report is older than the one before. Neither side allocates.
 //!
 //! # Names
 //!
-//! As [`MetricsPage`](crate::MetricsPage) and the features `prometheus-client` and `metrics` show them.
-//! Gauges of one scrape belong to the version that `switchboard_version` shows. The page and the facade add
-//! the label `node`.
+//! [`MetricsPage`](crate::MetricsPage) and the features `prometheus-client` and `metrics` use these names. All
+//! gauges of one scrape belong to the version in `switchboard_version`. The page and the facade add the label
+//! `node`.
 //!
 //! | name | labels | |
 //! |---|---|---|
@@ -74,4 +72,4 @@
 //! | `switchboard_tickets_reused`, `_tickets_allocated` | | counters |
 //! | `switchboard_queue_wait_seconds`, `_processing_seconds` | | histograms; gauges by `quantile` in the facade |
 //!
-//! Prometheus shows counters with `_total` behind the name.
+//! Prometheus appends `_total` to the names of counters.

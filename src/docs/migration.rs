@@ -1,4 +1,4 @@
-//! How to move a link table to this crate, from each of the usual places, and how to watch both sides agree.
+//! Moving a link table to this crate from each of the usual designs, and comparing both while they run.
 //!
 //! * [From `RwLock<HashMap>`](#from-rwlockhashmap)
 //! * [From several concurrent maps](#from-several-concurrent-maps)
@@ -8,8 +8,8 @@
 //!
 //! # From `RwLock<HashMap>`
 //!
-//! Before: everybody takes the lock, for as long as the answer is used. A writer waits for the slowest
-//! reader, and every reader that comes after waits for the writer.
+//! Before: every thread takes the lock, for as long as it uses the answer. A writer waits for the slowest
+//! reader, and every later reader waits for the writer.
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -28,7 +28,7 @@
 //! drop(table); // to here
 //! ```
 //!
-//! After: the one who writes has the [`Writer`](crate::Writer), everybody else a [`Table`](crate::Table) or a
+//! After: the writing thread has the [`Writer`](crate::Writer), all others a [`Table`](crate::Table) or a
 //! [`Reader`](crate::Reader).
 //!
 //! ```
@@ -43,7 +43,7 @@
 //! writer.update(&7, |peer| peer.score += 1);
 //! writer.publish();
 //!
-//! let snapshot = table.snapshot(); // nobody waits
+//! let snapshot = table.snapshot(); // no thread waits
 //! assert_eq!(snapshot.index().count(&1), 1); // from the index, O(1)
 //! assert_eq!(snapshot.get(&7).map(|peer| peer.score), Some(1));
 //! ```
@@ -52,18 +52,17 @@
 //!
 //! | `RwLock<HashMap>` | here |
 //! |---|---|
-//! | a change is visible when the lock is released | a change is *staged*, and visible with the next [`publish`](crate::Writer::publish), together with all the others |
-//! | any thread writes | one thread has the writer. Several: put the writer behind a `Mutex`, which readers never touch, or send commands to its thread by a [`mailbox`](crate::mailbox) |
-//! | a read guard must be short, and never live across an `.await` or a callback | a snapshot may be held as long as you like, sent to another thread, kept in a future |
-//! | two reads under two guards may see two states | two reads of one snapshot see one; two snapshots may differ, their [`version`](crate::Snapshot::version)s say so |
-//! | read, decide, write under one write guard | decide by [`Writer::get`](crate::Writer::get), which sees what is staged |
-//! | values are changed in place | values are cloned when a page is copied: put large ones into an `Arc`, and counters that change all the time into atomics inside of it |
+//! | a change is visible when the lock is released | a change is *staged*, and becomes visible with the next [`publish`](crate::Writer::publish), together with all others |
+//! | any thread writes | one thread has the writer. If several threads write, put the writer behind a `Mutex`, which readers never touch, or send commands to its thread through a [`mailbox`](crate::mailbox) |
+//! | a read guard must be short, and never live across an `.await` or a callback | a snapshot may be held as long as you like, sent to another thread, and kept in a future |
+//! | two reads under two guards may see two states | two reads of one snapshot see the same state; the [`version`](crate::Snapshot::version)s of two snapshots tell whether they differ |
+//! | read, decide, write under one write guard | decide by [`Writer::get`](crate::Writer::get), which sees the staged state |
+//! | values are changed in place | values are cloned when a page is copied: put large ones into an `Arc`, and counters that change all the time into atomics inside it |
 //!
 //! # From several concurrent maps
 //!
-//! Before: one map for each question, updated one after the other. A reader in between sees a node that is in
-//! one of them only; a task that is cancelled in between leaves it so for good; a counter that is kept beside
-//! them drifts.
+//! Before: one map for each question, updated one after the other. A reader in between sees a node in only one
+//! of them, a task that is cancelled in between leaves them that way, and a separate counter drifts.
 //!
 //! ```
 //! # mod dashmap {
@@ -100,12 +99,12 @@
 //! hub.connect(1, 70);
 //! hub.connect(2, 70); // the same user again
 //! hub.disconnect(1);
-//! // Socket 2 is there, its user is not; and if two threads disconnect, who knows.
+//! // Socket 2 is listed, its user is not.
 //! assert_eq!((hub.by_socket.len(), hub.by_user.len(), hub.online.load(Ordering::Relaxed)), (1, 0, 1));
 //! ```
 //!
-//! After: one table and an index for each further question. Indexes and counts are derived from the entries
-//! by the writer and are published with them.
+//! After: one table, and an index for each further question. The writer derives indexes and counts from the
+//! entries and publishes them together.
 //!
 //! ```
 //! use switchboard::{GroupIndex, Table};
@@ -127,16 +126,16 @@
 //!
 //! | concurrent maps | here |
 //! |---|---|
-//! | every thread writes, in parallel | one writer. What many threads change all the time (bytes, round-trip times) stays in atomics inside the value; a table that is mostly written is better off in a concurrent map |
-//! | a guard into the map locks a shard: a second one of the same thread deadlocks | a snapshot locks nothing |
-//! | iterating sees each shard at another time | a snapshot is one version |
+//! | every thread writes, in parallel | one writer. Figures that many threads change all the time (bytes, round-trip times) stay in atomics inside the value; a table that is mostly written belongs in a concurrent map |
+//! | a guard into the map locks a shard: a second guard on the same thread deadlocks | a snapshot locks nothing |
+//! | iteration sees each shard at a different time | a snapshot is one version |
 //! | gauges are kept beside the maps | `len` and the counts of an index *are* the gauges |
-//! | "who came and went" is yet another channel | [`subscribe`](crate::Table::subscribe), or [`diff`](crate::Snapshot::diff) of two snapshots |
+//! | reporting who joined and left takes another channel | [`subscribe`](crate::Table::subscribe), or [`diff`](crate::Snapshot::diff) of two snapshots |
 //!
 //! # From an actor that answers queries
 //!
-//! Before: one task owns the map, which is sound. But a question is a round trip through its queue, behind
-//! everything that is in front, and an actor that asks itself waits for ever.
+//! Before: one task owns the map, which is sound. But a query is a round trip through its queue, behind all
+//! earlier requests, and an actor that queries itself deadlocks.
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -168,7 +167,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! After: changes are still messages to one owner, with a ticket where the reply was. Questions are not
+//! After: changes are still messages to one owner, with a ticket instead of the reply. Queries are not
 //! messages.
 //!
 //! ```
@@ -182,7 +181,7 @@
 //! handle.set_net_condition(NetId(1), true)?;
 //! handle.add_stream(NodeAddr(7), StreamId(1), Direction::Downlink)?; // fire and forget
 //! let joined = handle.account_link(NetId(1), NodeAddr(7), StreamId(1), true)?;
-//! joined.wait()?; // or await it, or have it call back: then the version with the change is published
+//! joined.wait()?; // or await it, or register a callback; then the version with the change is published
 //!
 //! assert_eq!(links.snapshot().count(NetId(1)), 1); // no message, no wait
 //! manager.shutdown(Duration::from_secs(5));
@@ -193,23 +192,23 @@
 //!
 //! | actor with replies | here |
 //! |---|---|
-//! | a question sees everything that was sent before it | a snapshot sees what was published. To read your own write, wait for its ticket, or hand [`Applied::version`](crate::Applied) to whoever reads, for [`Links::wait_for`](crate::Links::wait_for) |
-//! | the queue is often unbounded | four bounded lanes; what is refused comes back in the error |
-//! | first come, first served | reports of streams before requests of the host. Each names a stream or a dial, so one that comes late is [`Stale`](crate::Outcome::Stale), not wrong |
-//! | two questions are two round trips, and two states | all answers of one snapshot belong together |
+//! | a query sees every request sent before it | a snapshot sees the published state. To read your own write, wait for its ticket, or hand [`Applied::version`](crate::Applied) to the reader, for [`Links::wait_for`](crate::Links::wait_for) |
+//! | the queue is often unbounded | four bounded lanes; a refused command comes back in the error |
+//! | first come, first served | reports of streams before requests of the host. Each names a stream or a dial, so a late one is [`Stale`](crate::Outcome::Stale) instead of wrong |
+//! | two queries are two round trips, and see two states | all answers of one snapshot belong together |
 //! | the actor calls the transport | the transport gets [`Effect`](crate::Effect)s on a thread of its own |
 //!
 //! # From a link manager with callbacks
 //!
-//! A manager that calls its host back under its locks cannot be called from those callbacks; a host that
-//! resolves a name in one stops every thread that wants the lock. Here the callbacks are effects that come
-//! out after the change is visible, with nothing held; what a callback *returned* comes back as a command.
+//! A manager that calls its host back under its locks cannot be called from those callbacks, and a host that
+//! resolves a name in one blocks every thread that wants the lock. Here the callbacks are effects, delivered
+//! after the change is visible and without a lock held; the return value of a callback becomes a command.
 //!
 //! | callback | effect | how the host answers |
 //! |---|---|---|
 //! | `fill_net_info` | [`Resolve`](crate::Effect::Resolve) | [`update_link`](crate::Handle::update_link), [`resolve_failed`](crate::Handle::resolve_failed) |
 //! | client ordered to connect | [`Dial`](crate::Effect::Dial) | [`add_stream`](crate::Handle::add_stream), then [`dial_connected`](crate::Handle::dial_connected); or [`dial_failed`](crate::Handle::dial_failed) |
-//! | client sent back, client destroyed | [`CancelDial`](crate::Effect::CancelDial), [`CloseDialer`](crate::Effect::CloseDialer) | [`delete_stream`](crate::Handle::delete_stream) for what it had open |
+//! | client sent back, client destroyed | [`CancelDial`](crate::Effect::CancelDial), [`CloseDialer`](crate::Effect::CloseDialer) | [`delete_stream`](crate::Handle::delete_stream) for its open streams |
 //! | close the streams of an address | [`CloseStreams`](crate::Effect::CloseStreams), each by name | `delete_stream` for each |
 //! | `connected` | [`Announce`](crate::Effect::Announce) | [`account_link`](crate::Handle::account_link) |
 //! | `disconnected` | [`Disconnected`](crate::Effect::Disconnected) | none |
@@ -217,7 +216,7 @@
 //! | `link_request` | [`RequestLinks`](crate::Effect::RequestLinks) | [`create_link`](crate::Handle::create_link), `update_link` for each candidate |
 //! | `link_count_changed` | [`LinkCountChanged`](crate::Effect::LinkCountChanged) | none |
 //!
-//! Before, in outline, where every call of the host back into the manager waits for itself:
+//! Before, in outline; a host that calls back into the manager deadlocks:
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -257,7 +256,7 @@
 //!
 //! let transport = |effect: Effect<NodeAddr>, handle: &Handle| match effect {
 //!     Effect::Resolve { addr } => {
-//!         let endpoint = SocketAddr::from(([192, 0, 2, 1], 4000)); // may take its time
+//!         let endpoint = SocketAddr::from(([192, 0, 2, 1], 4000)); // may block
 //!         let _ = handle.update_link(addr, endpoint); // may call back
 //!     }
 //!     Effect::Dial { .. } => {} // connect, report
@@ -272,7 +271,7 @@
 //! let mut version = created.version;
 //! let connecting = loop {
 //!     let snapshot = links.wait_for(version, Duration::from_secs(5))?;
-//!     version = handle.wake_up()?.wait()?.version; // each is a version more
+//!     version = handle.wake_up()?.wait()?.version; // each publishes a version
 //!     let state = snapshot.get(&NodeAddr(7)).map(|link| link.state());
 //!     if state == Some(LinkState::Connecting) {
 //!         break true;
@@ -285,35 +284,36 @@
 //!
 //! What changes:
 //!
-//! * *Identities.* The transport numbers its streams, the manager its dials, and answers name them. "The
-//!   existing link" and "the last stream of the node" are no longer guessed.
-//! * *`disconnected` returns nothing.* A host that wants to keep the link creates it again when it is told
-//!   that the net lost it.
+//! * *Identities.* The transport numbers its streams, the manager its dials, and answers name them. There is
+//!   no need to guess which link or stream a late report is about.
+//! * *`disconnected` returns nothing.* A host that wants to keep the link creates it again when it learns that
+//!   the net lost it.
 //! * *A failed dial does not dissociate a member.* Where the peer's own stream carries the link, the nets keep
-//!   wanting it, and dial it again once that stream has gone; a reference host finds a connected link that no
-//!   net wants.
-//! * *Removed nets and clusters count zero.* What had members when it was removed reports its last count.
-//! * *Outcomes.* "Associated already" is [`AlreadyAssociated`](crate::Outcome::AlreadyAssociated), no error.
-//! * *Prompt timing.* A link is dialled when it becomes dialable.
-//!   [`Config::reference`](crate::Config::reference) has the ticks of the reference system.
-//! * *Codes* of the old functions stay where they are known: an adapter says
+//!   wanting it and dial it again once that stream is gone; a reference host finds a connected link that no net
+//!   wants.
+//! * *Removed nets and clusters count zero.* A net or cluster that had members when it was removed reports its
+//!   last count.
+//! * *Outcomes.* An existing association is [`AlreadyAssociated`](crate::Outcome::AlreadyAssociated), not an error.
+//! * *Prompt timing.* A link is dialled as soon as it is dialable.
+//!   [`Config::reference`](crate::Config::reference) dials on ticks instead, as managers with callbacks do.
+//! * *Codes* of the old functions stay in the adapter: it returns
 //!   [`StoreError::Code`](crate::shadow::StoreError::Code), and
-//!   [`agree_if`](crate::shadow::ShadowBuilder::agree_if) what it stands for.
+//!   [`agree_if`](crate::shadow::ShadowBuilder::agree_if) says which outcome the code stands for.
 //!
 //! # Running both side by side
 //!
-//! Between "before" and "after" there can be weeks in which both run, the old one is believed and the new one
-//! is watched. [`Shadow`](crate::shadow::Shadow) is that:
+//! During a migration, both managers can run for weeks, with the old one in charge and the new one under
+//! observation. [`Shadow`](crate::shadow::Shadow) does that:
 //!
 //! 1. Implement [`LinkStore`](crate::shadow::LinkStore) for the old manager, or write one function for
-//!    [`from_fn`](crate::shadow::from_fn). Its effects go to the transport as ever; the new manager's
-//!    transport does nothing with its effects.
-//! 2. Give the embedder the shadow in the place of the old one, with [`Side::A`](crate::shadow::Side::A)
-//!    serving. Look at [`Difference`](crate::shadow::Difference)s, and at the latencies of both.
-//! 3. When there are none left that you cannot explain, let [`Side::B`](crate::shadow::Side::B) serve: one
-//!    call, and one call back.
+//!    [`from_fn`](crate::shadow::from_fn). Its effects still go to the transport; the transport of the
+//!    new manager ignores its effects.
+//! 2. Give the embedder the shadow instead of the old manager, with [`Side::A`](crate::shadow::Side::A)
+//!    serving. Watch the [`Difference`](crate::shadow::Difference)s, and the latencies of both sides.
+//! 3. When every difference is explained, let [`Side::B`](crate::shadow::Side::B) serve. One call switches,
+//!    and one call switches back.
 //! 4. Stop the shadow, start the new manager with the real transport, and use its [`Handle`](crate::Handle)
-//!    and [`Links`](crate::Links). What is connected at that moment is told to it by `create_link` and
+//!    and [`Links`](crate::Links). Report the connections of that moment to it with `create_link` and
 //!    `add_stream`.
 //!
 //! ```
@@ -323,7 +323,7 @@
 //!     Config, Direction, Effect, Handle, LinkManager, ManualClock, NetConfig, NetId, NodeAddr, StreamId,
 //! };
 //!
-//! // One clock for both, as far as that can be had: else expect differences around retries and time-outs.
+//! // One clock for both if possible; otherwise expect differences around retries and timeouts.
 //! let clock = ManualClock::new();
 //! let old = LockedLinks::new(Config::default(), None, clock.clone())?; // yours, behind the trait
 //!
@@ -340,9 +340,9 @@
 //! shadow.set_net_condition(NetId(1), true)?;
 //! shadow.add_stream(&NodeAddr(7), StreamId(1), Direction::Downlink)?;
 //! shadow.account_link(NetId(1), &NodeAddr(7), StreamId(1), true)?;
-//! assert_eq!(shadow.count(NetId(1))?.value, 1); // of the old one
+//! assert_eq!(shadow.count(NetId(1))?.value, 1); // from the old manager
 //! shadow.serve(Side::B);
-//! assert_eq!(shadow.count(NetId(1))?.value, 1); // of the new one
+//! assert_eq!(shadow.count(NetId(1))?.value, 1); // from the new manager
 //!
 //! let report = shadow.stop(Duration::from_secs(5));
 //! assert!(report.is_clean() && report.stats.differences == 0);
@@ -351,10 +351,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What it costs while it runs: every call, queries included, is handed to a worker thread of each side, and
-//! every answer is kept until both are there. Queries on a hot path that need no comparison go to the store
-//! itself, by [`a`](crate::shadow::Shadow::a) and [`b`](crate::shadow::Shadow::b).
+//! While it runs, every call, including queries, is handed to one worker thread per side, and an answer is kept
+//! until both have arrived. Queries on a hot path that need no comparison can go to a store directly, by
+//! [`a`](crate::shadow::Shadow::a) and [`b`](crate::shadow::Shadow::b).
 //!
-//! What the shadow cannot see: effects, which are only one side's; and what happens between two calls, on
-//! time. A late report about a dial that the driving side has given up is about the present dial on the other
-//! side.
+//! The shadow does not compare effects, which only one side produces, nor what timers do between two calls. A
+//! late report about a dial that the serving side has given up refers to the current dial of the other side.

@@ -1,7 +1,7 @@
-//! What operations of the table cost beside other maps, where the time goes, and what was tried.
+//! The cost of table operations beside other maps, where the time goes, and what was tried.
 //!
-//! `cargo run --release --manifest-path benches/Cargo.toml --bin compare` prints all of it, both sides of
-//! each ratio measured in turns in one run, with a control that compares this crate with itself. The figures
+//! `cargo run --release --manifest-path benches/Cargo.toml --bin compare` prints all of it. It measures both
+//! sides of each ratio in turns in one run, with a control that compares this crate with itself. The figures
 //! here are from a virtual machine with two cores, 1 MiB of second-level and 32 MiB of shared third-level
 //! cache; 64-bit keys, 32-byte values, uniformly random keys, processor time of one thread. Read the ratios:
 //! the absolute times are those of that machine.
@@ -14,34 +14,35 @@
 //! | `ArcSwap` and one flat `hashbrown` map, which copies everything per change | 1.8 | 2.2 | 3.9 | 27 |
 //! | the best of papaya, scc `HashIndex`, dashmap, evmap | 4.6 | 6.2 | 10 | 48 |
 //!
-//! A lookup executes 68 instructions at 100 thousand entries, one in a flat map 34 (counted with callgrind).
-//! The difference is the way down: ten instructions per directory, of which there is one up to 28 thousand
-//! entries and two up to 1.8 million, and the header of the page. While everything is in the caches next to
-//! the processor that is all, a ratio of 1.5 to 1.7. Beyond, the time is one miss per lookup, for the entry
-//! (65 percent of the samples are at the comparison of its key), and what counts is how many lookups the
-//! processor overlaps: it holds a few hundred instructions, and so half as many of these lookups as of flat
-//! ones. Hence 2.2 at 100 thousand and 1.9 at a million.
+//! A lookup executes 68 instructions at 100 thousand entries, a lookup in a flat map 34 (counted with
+//! callgrind). The difference is the path through the directories, ten instructions each (there is one up to
+//! 28 thousand entries and two up to 1.8 million), and the header of the page. As long as everything is in
+//! the first two levels of cache, that is the whole cost, a ratio of 1.5 to 1.7. Beyond that, the time is one
+//! cache miss per lookup, for the entry (65 percent of the samples are at the comparison of its key), and the
+//! number of lookups that the processor overlaps decides: its window holds a few hundred instructions, and
+//! therefore half as many of these lookups as of flat ones. Hence 2.2 at 100 thousand and 1.9 at a million.
 //!
 //! Beside a writer that publishes 64 updates at a time without pause, a lookup takes 1.2 to 2.2 times as long
 //! as without, and one in a thousand takes 0.15 to 0.55 us, where a `RwLock<HashMap>` under the same writer
-//! takes 47 to 126 us. With 200 thousand versions a second at 100 thousand entries it took 11.2 ns, and 7.5
-//! beside a writer that is as busy and does not publish: 70 percent of the samples are at the first touch of
-//! tags and of entries, which the other processor has just written. To take the newest version itself does
-//! not show.
+//! takes 47 to 126 us. With 200 thousand versions a second at 100 thousand entries a lookup took 11.2 ns, and
+//! 7.5 ns beside a writer that is as busy and does not publish: 70 percent of the samples are at the first
+//! access to tags and entries that the other core has just written. Loading the newest version does not show
+//! in the profile.
 //!
-//! Tried, and not kept:
+//! Tried and rejected:
 //!
-//! * Entries side by side in a `Vec`, and an index of tags and numbers in front of it, in one allocation with
-//!   the header of the page, so that the directory leads to the index directly. A seventh to a third less
-//!   memory (1.1 to 1.8 times a `RwLock<HashMap>` while recycling), and copies of shared pages in two thirds
-//!   of the time; but 86 to 102 instructions per lookup, and 30 to 40 percent more time at every size.
-//! * Pages of fewer entries, see the constants of the paged map: a third directory by a million entries.
-//! * One wide directory in place of two small ones: ten instructions less, and a copy of it (512 pointers and
-//!   as many reference counts at 100 thousand entries) in every publish beside a version that is held.
+//! * Entries side by side in a `Vec`, with an index of tags and numbers in front of it, in one allocation with
+//!   the header of the page, so that the directory leads to the index directly. It takes a seventh to a third
+//!   less memory (1.1 to 1.8 times a `RwLock<HashMap>` while recycling) and copies shared pages in two thirds
+//!   of the time, but needs 86 to 102 instructions per lookup, and 30 to 40 percent more time at every size.
+//! * Pages with fewer entries (see the constants of the paged map): they need a third directory at a million
+//!   entries.
+//! * One wide directory instead of two small ones: ten instructions less, but each publish beside a held
+//!   version copies it (512 pointers and as many reference counts at 100 thousand entries).
 //!
 //! # Updates
 //!
-//! | ns per update of an entry that is there | 1k | 10k | 100k | 1M |
+//! | ns per update of an existing entry | 1k | 10k | 100k | 1M |
 //! |---|---|---|---|---|
 //! | publish after each | 190 | 220 | 360 | 650 |
 //! | the same, in a process that has had many reader threads | 290 | 450 | 700 | 1300 |
@@ -49,21 +50,21 @@
 //! | publish after 64 | 19 to 21 | 25 to 30 | 130 to 155 | 300 to 430 |
 //! | papaya, insert | 38 to 46 | 43 to 53 | 110 to 155 | 8500 |
 //!
-//! Each update is done twice, once in each of the two versions that take turns. What a publish costs beside
-//! its updates, about 150 ns, is for the most part arc-swap's look for readers that are in the middle of a
-//! load: at one record for each thread that ever was a reader at the same time, which may be the difference
-//! between the first two lines. At 100 thousand entries and more the updates wait for memory, in two copies.
+//! Each update is applied twice, once to each of the two versions that alternate. A publish adds about 150 ns
+//! to its updates, most of it arc-swap's search for readers that are in the middle of a load: it visits one
+//! record for each thread that ever was a reader at the same time as others, which may explain the difference
+//! between the first two rows. At 100 thousand entries and more the updates wait for memory, in two copies.
 //!
-//! Three things made updates twice as fast as they were: pages behind an `Arc` without weak references (to
-//! get at one that is not shared is a load, in place of two read-modify-writes per level); a log that is
-//! written once, in place; and in tables beyond 16 thousand entries, a look at the next 32 entries before a
-//! version is brought up to date, so that their misses overlap. Looking ahead in smaller tables makes them
-//! slower.
+//! Three changes halved the time of an update. Pages are behind an `Arc` without weak references, so that
+//! access to an unshared page is a load instead of two read-modify-writes per level. The log is written once,
+//! in place. Tables beyond 16 thousand entries look up the next 32 entries before a version is brought up to
+//! date, so that the cache misses overlap; in smaller tables that look-ahead costs more than it gains.
 //!
 //! # Memory
 //!
-//! Two versions that take turns are two maps of everything that changes, so twice the memory of a map is what
-//! [recycling](crate::TableBuilder::recycle) costs, and 1 to 9 percent for directories, headers and the log
-//! of the last batch. Without recycling it is 0.96 to 1.05 times that of a `RwLock<HashMap>`. Entries of 136
-//! bytes cost 1.2 times as much in either case: their pages are kept below 32 kilobytes for the sake of
-//! copies, and with 24 entries a page does not fill its table as evenly as one large map does.
+//! Two alternating versions are two maps of everything that changes. So
+//! [recycling](crate::TableBuilder::recycle) costs twice the memory of a map, and 1 to 9 percent for
+//! directories, headers and the log of the last batch. Without recycling, the table takes 0.96 to 1.05 times
+//! the memory of a `RwLock<HashMap>`. With entries of 136 bytes it takes 1.2 times as much in either case:
+//! their pages are kept below 32 kilobytes to make copies cheap, and with 24 entries a page does not fill its
+//! table as evenly as one large map does.
