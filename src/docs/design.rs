@@ -1,107 +1,141 @@
-//! How the crate is built, and why so.
+//! The structure of the crate, and the reasons for it.
 //!
-//! # The one path that data takes
+//! # Vocabulary
+//!
+//! | term | meaning |
+//! |---|---|
+//! | *version* | a published state of a table, and its number; numbers only increase |
+//! | *stage* | change the writer's own state, which no reader sees yet |
+//! | *publish* | make the staged state the newest version, in one atomic store |
+//! | *snapshot* | a reference to one version, whose contents never change |
+//! | *reader* | a handle of one thread that keeps a snapshot and revalidates it with one atomic load |
+//! | *header* | the small object behind a version; it belongs to one table for as long as the table lives |
+//! | *retire*, *reclaim* | replace a version by a newer one; free or reuse it when no one holds it |
+//! | *recycle* | bring a retired version up to date by replaying the last operations, instead of copying pages |
+//! | *feed* | a subscription that delivers the changes of each version, in order |
+//! | *mailbox*, *lane* | the bounded queue in front of a writer; one of its four FIFO queues, one per priority |
+//! | *room*, *permit* | one unit of a lane's capacity; a room that was reserved by a sender |
+//! | *ticket*, *completion* | the waiting end and the completing end of one result |
+//! | *command* | a message to the manager's writer; it changes the state |
+//! | *report* | a command of the transport about a stream or a dial |
+//! | *effect* | an instruction to the transport, or a notice to the host, that a version explains |
+//! | *turn* | one batch of commands, one publish at most, and the completions and effects that follow from it |
+//! | *link* | the record of one remote node: its streams, its dial, the nets that want it |
+//! | *stream* | one connection of a link; an *uplink* if this node opened it, a *downlink* if the peer did |
+//! | *primary stream* | the first live stream of a link; announcements go out on it |
+//! | *dial* | one attempt to connect to a node, from the effect that starts it to its failure or cancellation |
+//! | *dialer* | the part of a link that resolves, dials and retries |
+//! | *resolution* | a request to the host for the endpoint of a node |
+//! | *net* | a group of nodes that share a purpose; it has a minimum number of links |
+//! | *member* | a link that both ends have agreed on for a net |
+//! | *announce* | offer a net to the peer on a stream; the peer accepts or refuses |
+//! | *cluster* | a set of nodes within a net: the *main cluster* holds the members of the net; further ones are associated with it |
+//! | *permanent peer*, *static peer* | a node that a net, or a cluster, keeps a link to whatever happens to it |
+//! | *designation* | the note in a link that it is a static peer of a cluster, and whether the host or a role made it one |
+//! | *flap*, *rest* | lose a connection shortly after it was made; the pause in dialling after too many flaps |
+//!
+//! # The path of the data
 //!
 //! ```text
 //! any thread --command--> mailbox --batch--> driver --> core --> publish --> tickets --> effects --> transport
-//! any thread <------------ snapshot, reader <-----------------------'
+//! any thread <------------ snapshot, reader, feed <-----------------'
 //! ```
 //!
-//! Strictly left to right. One turn of the [`Driver`](crate::Driver) takes a batch of commands, ends those
-//! whose deadline has passed, applies the others, does what is due at `now`, publishes **once**, completes
-//! the tickets, and adds the effects to the outbox. A reader touches the right-hand side only.
+//! Data moves from left to right only. One turn of the [`Driver`](crate::Driver) takes a batch of commands,
+//! ends those whose deadline has passed, applies the others, does everything that is due at `now`, publishes
+//! **once**, completes the tickets, and appends the effects to the outbox. Readers touch the right-hand side
+//! only.
 //!
-//! Queries are not commands. A query that posts to the actor and waits can be asked from the actor's own
-//! thread, and then waits for itself; one that reads a snapshot cannot.
+//! Queries are not commands. A query that is posted to an actor and waits for the answer deadlocks when the
+//! actor itself asks it; a query that reads a snapshot cannot.
 //!
 //! # The core is a state machine
 //!
-//! `(state, command, now) -> (state, effects)`: no clock, no socket, no lock, no thread, no user code. What
-//! the reference system did in callbacks under its locks comes out as [`Effect`](crate::Effect)s, after the
-//! version that explains them is published. What a callback returned comes back as a command.
+//! `(state, command, now) -> (state, effects)`: without a clock, a socket, a lock, a thread or user code. The
+//! callbacks that other link managers run under their locks are [`Effect`](crate::Effect)s here, delivered after
+//! the version that explains them is published. The return value of a callback becomes a command.
 //!
-//! # Identities make late news harmless
+//! # Identities make late reports harmless
 //!
-//! Every stream and every dial has an identity that is never reused. An answer that names one that the link
-//! no longer has is [`Stale`](crate::Outcome::Stale): counted and ignored. Events may therefore be reordered
-//! between lanes: accounting for a stream that has died makes no member, in whichever order the two are
-//! applied.
+//! Every stream, every dial and every resolution has an identity that is never reused. A report that names one
+//! that the link no longer has is [`Stale`](crate::Outcome::Stale): it is counted and ignored. Reports may
+//! therefore be reordered between lanes: admitting a stream that has closed makes no member, regardless of the
+//! order in which the two are applied.
 //!
-//! Closing streams names each of them ([`Effect::CloseStreams`](crate::Effect::CloseStreams)), in place of
-//! "all but one": an effect may be carried out late, and must not close a stream that came after.
+//! [`Effect::CloseStreams`](crate::Effect::CloseStreams) names each stream instead of saying "all but one": an
+//! effect may be carried out late, and must not close a stream that was opened in the meantime.
 //!
 //! # A refused stream is closed
 //!
-//! A stream that no link accepts (unknown uplink, own address, limit, manager off) is answered with an effect
-//! that closes it. Otherwise a socket without a link would stay open for ever.
+//! A stream that no link accepts (an unknown uplink, the node's own address, a limit, an inactive manager) is
+//! answered with an effect that closes it. Otherwise a socket without a link would stay open forever.
 //!
-//! # Who opened a stream closes it
+//! # The side that opened a stream closes it
 //!
-//! A link that nobody asks to dial any more is closed when its streams are ours. When the peer opened one,
-//! the dialer alone is closed, and the link stays as a pure downlink: the reason for it is the peer's.
+//! A link that no net wants to dial any more is closed if its streams are uplinks. If the peer opened one, only
+//! the dialer is closed, and the link stays as a pure downlink: the peer has a reason for it.
 //!
-//! # An announcement goes out on whichever stream there is
+//! # An announcement uses any live stream
 //!
-//! With prompt timing a net that wants a link is announced on the primary stream, also when the peer opened
-//! it. The reference announces on its own uplinks only, and never dials a peer that has a downlink: a second
-//! net that wants such a peer waits until the downlink dies.
+//! With immediate timing, a net that wants a link is announced on the primary stream, also if the peer opened
+//! it. With ticked timing it is announced on uplinks only, and a peer that has a downlink is not dialled: a
+//! second net that wants this peer waits until the downlink dies.
 //!
-//! # Who is kept, and by whom
+//! # Reasons to keep a link
 //!
 //! A record lives as long as anything keeps it: a net, a membership, a cluster of which the node is a static
-//! peer, or the stream that a peer opened. What makes a peer lasting is data, not the answer of a callback:
-//! the permanent peers of a net are part of the net, the roles of an autonomic cluster part of the cluster,
-//! and a static peer says in its record of which clusters it is one, and whether the host or a role made it
-//! so. A failure, a refusal and a deletion find it there. A connection needs more than a record: a net that
-//! wants it, a membership, or an enabled cluster. A static peer whose clusters are all disabled is not
-//! connected.
+//! peer, or a stream that the peer opened. Lasting peers are data and not the answer of a callback: the permanent
+//! peers are part of the net, the roles of an autonomic cluster are part of the cluster, and a static peer's
+//! record lists its clusters, and whether the host or a role designated it. A failure, a refusal and a deletion
+//! all find that data in place. A connection needs more than a record: a net that wants it, a membership, or an
+//! enabled cluster. A static peer whose clusters are all disabled is not connected.
 //!
-//! Membership in any cluster is a field of the link, and the index that counts and lists is derived from it
-//! in the same step. There is no message between the two that could be late.
+//! Membership in any cluster is a field of the link, and the index that counts and lists members is derived from
+//! it in the same step. No message between the two can be late.
 //!
-//! # Nothing waits for an answer for ever
+//! # No wait without a limit
 //!
-//! A resolution or a dial that is not answered within [`Config::dial_timeout`](crate::Config::dial_timeout)
-//! counts as a failure. A transport that panics is answered for.
+//! A resolution or a dial that is not answered within [`Config::dial_timeout`](crate::Config::dial_timeout) counts
+//! as a failure. If the transport panics, the manager answers the effect with a failure itself.
 //!
 //! # Effects are coalesced, not dropped
 //!
-//! A dial that nobody has seen yet is annihilated by its cancellation; counts and announcements replace their
-//! older selves; streams to close are united. What waits is bounded by the links and nets it is about. When
-//! it passes [`Config::outbox`](crate::Config::outbox), commands of the host wait in the mailbox, which
-//! refuses them when it is full; reports of streams and dials are still taken, because they are what makes
-//! things go away. One batch of the others gets through every 100 ms: a callback of the transport may be
-//! waiting for one of them, and the outbox does not drain before that callback returns.
+//! A dial that the transport has not seen yet is annihilated by its cancellation; counts and announcements
+//! replace their earlier versions; lists of streams to close are merged. The queue is therefore bounded by the
+//! links and nets that its effects are about. When it exceeds [`Config::outbox`](crate::Config::outbox), commands of
+//! the host wait in the mailbox, which refuses them once it is full; reports of streams and dials are still
+//! taken, because they free resources. One batch of host commands passes every 100 ms: a callback of the
+//! transport may be waiting for one of them, and the outbox does not drain before that callback returns.
 //!
 //! # One set of rules
 //!
-//! Whether and when a link is dialled, an announcement repeated, a net asks: these rules are functions of a
-//! link and the nets, in one place. The core asks them about what is staged, and acts;
-//! [`LinksSnapshot::explain`](crate::LinksSnapshot::explain) asks them about a version, and says why.
+//! Whether and when a link is dialled, an announcement is repeated, or a net requests candidates: these rules are
+//! functions of a link and the nets, in one file. The core evaluates them on the staged state and acts;
+//! [`LinksSnapshot::explain`](crate::LinksSnapshot::explain) evaluates them on a version and returns the reasons.
 //!
-//! # Chance and delays
+//! # Randomness and delays
 //!
-//! A retry policy is a function of the failures in a row and of chance, and chance is injected: a run can be
-//! repeated. The delay is drawn once, when the failure is counted, and is part of the version. It is never
-//! longer than the cap of the policy in force, whatever a policy of the user asks for, whatever the wall
-//! clock said when a manager began with an export, and also after the policy was changed: what is planned for
-//! later is cut. The rest of an unstable link has the delay of its own policy for a cap.
+//! A retry policy is a function of the number of failures in a row and of an injected source of randomness, so a
+//! run can be repeated. The delay is drawn once, when the failure is counted, and is part of the version. It never
+//! exceeds the cap of the policy in force, regardless of a custom policy, of the wall clock at the time of an
+//! import, and of a later change of the policy: planned delays are cut. The rest of a flapping link is capped by
+//! its own policy.
 //!
-//! # Values of the user
+//! # User values
 //!
-//! A link can carry a value of the user. Versions are emptied by the writer, so its destructor would run in
-//! the middle of a publish, or of a command. It does not: while the writer works, such values are collected,
-//! and let go of at the end of the turn, one by one, each with its panic contained.
+//! A link can carry a user value. The writer empties old versions, so the destructor of the value would run in
+//! the middle of a publish or a command. Instead the writer collects such values while it works and drops them at
+//! the end of the turn, one by one, containing each panic.
 //!
-//! Counters of traffic are not values of a version: they are shared by all versions of a record, and newer
-//! than any.
+//! Traffic counters are not part of a version: all versions of a record share them, and they are newer than any.
 //!
-//! # What outlives a restart
+//! # State that outlives a restart
 //!
-//! An export has what cannot be learned again: nets, clusters, who is kept, retry state, ignored addresses.
-//! Streams and memberships end with the process. It is checked as a whole before anything is built from it.
+//! An export contains the state that cannot be rediscovered: nets, clusters, lasting peers, retry state, ignored
+//! addresses. Streams and memberships end with the process. An import is checked as a whole before anything is
+//! built from it.
 //!
 //! # Timers
 //!
-//! Each link has at most one timer: the earliest of its retry, its next announcement and its time-out. A turn
-//! costs in proportion to what is due, not to the table.
+//! Each link has at most one timer: the earliest of its retry, its next announcement and its timeout. The cost
+//! of a turn is proportional to what is due, not to the size of the table.
