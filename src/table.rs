@@ -62,6 +62,8 @@ use state::State;
 /// * Reads are linearizable over all handles: once a publish has returned, or once any thread has seen a
 ///   version, nobody who learns of that reads an older one. A [`Reader`] never goes backwards.
 /// * A [`Feed`] delivers each version once and in order, or says that it has missed some.
+/// * A value that was removed is dropped when no one holds a version that has it, in one of the publishes that
+///   follow or in [`Writer::reclaim`]. A resource in it, such as a socket, is better closed explicitly.
 /// * Values are not tracked. A counter inside a value (an `Arc<AtomicU64>`) is newer than the version it is
 ///   found in.
 ///

@@ -208,3 +208,21 @@ fn destructors_on_the_writers_thread_neither_block_nor_end_it() {
     assert_eq!((snapshot.len(), snapshot.stats().panics()), (10, 10));
     assert!(manager.shutdown(LONG).is_clean());
 }
+
+/// The turn that removes the link is the last thing that happens.
+#[test]
+fn what_was_removed_is_dropped_in_the_turn_after_which_nothing_is_to_be_done() {
+    let (mut driver, handle, clock) = driver();
+    for round in 1..=20 {
+        let dropped = Arc::new(AtomicU32::new(0));
+        handle.create_link(B, NET).unwrap();
+        handle.set_user_data(B, counted(&dropped)).unwrap();
+        let _ = driver.run_once(clock.now());
+        driver.effects().for_each(drop);
+        assert_eq!(dropped.load(Ordering::Relaxed), 0);
+        handle.delete_link(B).unwrap();
+        let _ = driver.run_once(clock.now());
+        driver.effects().for_each(drop);
+        assert_eq!(dropped.load(Ordering::Relaxed), 1, "round {round}");
+    }
+}

@@ -47,6 +47,14 @@
 //! holds any more, so what has been let go is found within as many publishes as a third of the number of
 //! retired versions. When a table rests, [`Writer::reclaim`](crate::Writer::reclaim) looks at all of them.
 //!
+//! **Removed values are dropped**, as far as no one holds a version that has them: after one or two more
+//! publishes, because the copy that is worked on and the record for it are one version behind; or at once by
+//! [`Writer::reclaim`](crate::Writer::reclaim) (`tests/reclaim.rs`). The link manager does that when it has
+//! nothing else to do.
+//!
+//! **Headers stay**, 100 to 250 bytes each, as many as there were versions at the same time;
+//! [`TableStats::headers`](crate::TableStats::headers) counts them.
+//!
 //! **A held version costs what has changed since**: the pages that were written later are not shared with it
 //! any more. A table that [recycles](crate::TableBuilder::recycle) has one or two more copies of its pages,
 //! whatever is held: the writer works on them in turn.

@@ -57,6 +57,8 @@ pub struct Driver<A: Addr = NodeAddr> {
     /// While the transport is far behind: when the next batch of the host is taken all the same.
     relief: Option<Instant>,
     shutdown: Option<Shutdown>,
+    /// The last version after which what was removed has been dropped.
+    reclaimed: Version,
     handle: Handle<A>,
     links: Links<A>,
 }
@@ -87,6 +89,7 @@ impl<A: Addr> Driver<A> {
             outbox,
             relief: None,
             shutdown: None,
+            reclaimed: Version::ZERO,
             handle,
             links,
         }
@@ -112,6 +115,9 @@ impl<A: Addr> Driver<A> {
     /// once, `None` after [`shutdown`](Self::shutdown), when nothing is due any more. `now` must not go
     /// backwards between calls.
     ///
+    /// A turn after which nothing more is to be done at once drops what was removed: the values that only old
+    /// versions have, as far as no reader holds them. What is much goes in several turns.
+    ///
     /// Ticket callbacks and wakers run inside this call, after the version is published; a panic in one is
     /// contained and counted. Never waits.
     pub fn run_once(&mut self, now: Instant) -> Option<Instant> {
@@ -126,7 +132,24 @@ impl<A: Addr> Driver<A> {
             return Some(now);
         }
         let deadline = self.core.next_deadline();
-        Some(self.relief.map_or(deadline, |relief| relief.min(deadline)).max(now))
+        let next = self.relief.map_or(deadline, |relief| relief.min(deadline)).max(now);
+        Some(if next > now && !self.reclaim() { now } else { next })
+    }
+
+    /// Nothing is to be done: drops what was removed, once for each version, in bounded steps; `false` when
+    /// there is another step.
+    fn reclaim(&mut self) -> bool {
+        let version = self.core.version();
+        if self.reclaimed == version {
+            return true;
+        }
+        let (is_done, dropped) = collect(|| self.core.reclaim_some());
+        if is_done {
+            self.reclaimed = version;
+        }
+        // Values of the user: last, as in a turn.
+        self.core.tally_mut().panics += dropped.release();
+        is_done
     }
 
     /// Takes the effects that wait, in order.

@@ -86,6 +86,9 @@ const SWEEP: usize = 4;
 #[cfg(any(switchboard_loom, switchboard_shuttle))]
 const SWEEP: usize = 2;
 
+/// Retired versions that are looked at without letting go of the lock.
+const SWEEP_ROUND: usize = 64;
+
 /// Retired versions that are kept for recycling.
 ///
 /// With one, a version can be recycled only if every reader has left it by the time the next batch begins;
@@ -188,9 +191,16 @@ impl<T> Retired<T> {
             self.needless = 0;
             self.held.extend(self.recent.pop_front());
         }
+        self.take_recent(|_| true)
+    }
+
+    /// The oldest recent version that nobody holds, of those that `wanted` wants.
+    fn take_recent(&mut self, wanted: impl Fn(Version) -> bool) -> Option<Recycled<T>> {
         for index in 0..self.recent.len() {
             let unshared = self.recent.get_mut(index).and_then(Arc::get_mut);
-            if let Some(Header { version, state }) = unshared {
+            if let Some(Header { version, state }) = unshared
+                && wanted(*version)
+            {
                 let recycled = state.take().map(|state| (*version, state));
                 self.spare.extend(self.recent.remove(index));
                 return recycled.map(|(version, state)| Recycled { version, state });
@@ -373,19 +383,43 @@ impl<T> Publisher<T> {
         self.garbage.push(state);
     }
 
-    /// Looks at every retired version once, in place of the bounded number that a publish looks at, and gives
-    /// up what was kept for recycling. Returns how many are still held.
-    pub(crate) fn sweep_all(&mut self) -> usize {
+    /// As [`recycle`](Self::recycle), of those that are older than the newest: to be brought up to it and
+    /// given back with [`keep`](Self::keep).
+    pub(crate) fn recycle_older(&mut self) -> (Option<Recycled<T>>, Option<Version>) {
+        let newest = self.version;
         let mut retired = self.cell.retired.lock();
-        let Retired { recent, held, .. } = &mut *retired;
-        held.extend(recent.drain(..));
-        let retired_len = retired.held.len();
-        self.garbage.reserve(retired_len);
-        retired.sweep(retired_len, &mut self.garbage);
-        let held_len = retired.held.len();
-        drop(retired);
+        let recycled = retired.take_recent(|version| version < newest);
+        (recycled, retired.recent.front().map(|oldest| oldest.version))
+    }
+
+    /// Keeps a state that is equal to the newest one for [`recycle`](Self::recycle).
+    pub(crate) fn keep(&mut self, state: T) {
+        let mut retired = self.cell.retired.lock();
+        let header = retired.take_spare(self.version, state);
+        retired.recent.push_back(header);
+    }
+
+    /// Looks at up to `limit` retired versions that are not for recycling, and leaves those that nobody holds
+    /// to [`tidy`](Self::tidy).
+    pub(crate) fn sweep(&mut self, limit: usize) {
+        self.garbage.reserve(limit.min(SWEEP_ROUND));
+        self.cell.retired.lock().sweep(limit.min(SWEEP_ROUND), &mut self.garbage);
+    }
+
+    /// Looks at every retired version once, in place of the bounded number that a publish looks at. Returns
+    /// how many are still held.
+    pub(crate) fn sweep_all(&mut self) -> usize {
         self.tidy(|_| true);
-        held_len
+        let mut left = self.cell.retired.lock().held.len();
+        while left > 0 {
+            self.sweep(left);
+            left = left.saturating_sub(SWEEP_ROUND);
+            self.tidy(|_| true);
+        }
+        self.garbage.shrink_to(SWEEP_ROUND);
+        let mut held = 0;
+        self.each_retired(|_, is_held| held += usize::from(is_held));
+        held
     }
 
     /// Shows every retired version, and whether somebody holds it.
@@ -412,9 +446,17 @@ impl<T> Publisher<T> {
     }
 
     /// How many headers the cell has: those in use, and those that wait to be used again.
-    #[cfg(test)]
     pub(crate) fn headers(&self) -> usize {
         self.cell.retired.lock().headers
+    }
+
+    /// Heap memory of the headers, and of the lists that have room for all of them.
+    pub(crate) fn header_bytes(&self) -> usize {
+        /// The two counters in front of what an `Arc` holds.
+        const COUNTERS: usize = 2 * size_of::<usize>();
+        let retired = self.cell.retired.lock();
+        let places = retired.recent.capacity() + retired.held.capacity() + retired.spare.capacity();
+        retired.headers * (COUNTERS + size_of::<Header<T>>()) + places * size_of::<Arc<Header<T>>>()
     }
 }
 

@@ -16,6 +16,9 @@ use crate::sync::StdArc;
 const KEPT_MIN: usize = 1024;
 const ENTRIES_PER_KEPT: usize = 8;
 
+/// Empty buffers that are kept, of up to [`KEPT_MIN`] operations each.
+const SPARE_MAX: usize = 16;
+
 /// From this many entries on, a table is too large for the caches next to the processor, and [`look_ahead`]
 /// pays.
 const LARGE: usize = 16 * 1024;
@@ -126,7 +129,7 @@ impl<K, V> Log<K, V> {
 
     /// Strikes out what was announced and not done.
     #[inline]
-    fn strike_out(&mut self) {
+    pub(super) fn strike_out(&mut self) {
         if self.done < self.staged.len() {
             self.staged.truncate(self.done);
         }
@@ -199,13 +202,19 @@ impl<K, V> Log<K, V> {
         true
     }
 
-    /// Keeps the buffer, unless it is a large one, or not only ours.
+    /// Keeps the buffer, unless it is a large one, or not only ours, or enough are kept.
     fn reuse(&mut self, ops: Ops<K, V>) {
         let Ops::Own(mut ops) = ops else { return };
         ops.clear();
-        if ops.capacity() <= KEPT_MIN {
+        if ops.capacity() <= KEPT_MIN && self.spare.len() < SPARE_MAX {
             self.spare.push(ops);
         }
+    }
+
+    /// Drops what no one will ask for, and the buffers.
+    pub(super) fn shrink(&mut self) {
+        self.spare = Vec::new();
+        self.batches.shrink_to_fit();
     }
 }
 

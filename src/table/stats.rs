@@ -20,6 +20,11 @@ pub struct TableStats {
     pub spare: usize,
     /// How many [feeds](super::Feed) there are, leaked ones included.
     pub feeds: usize,
+    /// How many version headers there are: as many as there have been versions alive or spare at the same
+    /// time, and one or two. They stay until the table is dropped, also when the versions are gone.
+    pub headers: usize,
+    /// How much memory the headers take, without what their versions own.
+    pub header_bytes: usize,
 }
 
 impl TableStats {
@@ -91,6 +96,8 @@ impl<K, V, I, S> Writer<K, V, I, S> {
             alive: 1,
             spare: 0,
             feeds: self.publisher().cell().followers(),
+            headers: self.publisher().headers(),
+            header_bytes: self.publisher().header_bytes(),
         };
         self.publisher().each_retired(|header, is_held| {
             if is_held {

@@ -1,4 +1,5 @@
 mod bulk;
+mod reclaim;
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -133,15 +134,6 @@ impl<K, V, I, S> Writer<K, V, I, S> {
     pub(super) fn unpublished(&self) -> impl Iterator<Item = &State<K, V, I, S>> {
         self.staged.iter().chain(self.publisher.garbage())
     }
-
-    /// Looks for old versions that nobody holds any more and frees what only they had; returns how many are
-    /// still held by somebody.
-    ///
-    /// Each publish does a bounded part of this. Call it when the table will rest for long. O(versions that
-    /// are held or have just been let go).
-    pub fn reclaim(&mut self) -> usize {
-        self.publisher.sweep_all()
-    }
 }
 
 impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
@@ -272,7 +264,11 @@ where
         old.is_some()
     }
 
-    /// Stages the removal of `key`. Returns its value.
+    /// Stages the removal of `key`. Returns its value: a clone of it stays in the versions that have it, until
+    /// no one holds them and the publishes that follow, or [`reclaim`](Self::reclaim), drop them.
+    ///
+    /// To end what the value stands for, such as a socket, do so explicitly on what is returned; a destructor
+    /// runs when the last version goes.
     pub fn remove<Q>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,

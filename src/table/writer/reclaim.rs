@@ -1,0 +1,92 @@
+//! Letting go of what was removed.
+
+use std::hash::{BuildHasher, Hash};
+use std::mem;
+
+use super::Writer;
+use crate::table::cell::Recycled;
+use crate::table::index::Index;
+
+/// Retired versions that [`Writer::reclaim_some`] looks at.
+const VERSIONS_LOOKED_AT: usize = 64;
+
+/// Pages of old versions, and parts of their indexes, that it drops.
+const PAGES_DROPPED: usize = 256;
+
+impl<K, V, I, S> Writer<K, V, I, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    I: Index<K, V>,
+    S: BuildHasher + Clone + Send + Sync + 'static,
+{
+    /// Drops what was removed or replaced and published, as far as no one holds it; returns how many versions
+    /// are still held by somebody.
+    ///
+    /// A value that was removed lives on in versions that somebody holds (an idle [`Reader`](crate::Reader),
+    /// too), and for some publishes in the copy that the next batch works on and in the record that brings
+    /// this copy up to date. This brings the copies up to date, empties the record, and frees the versions
+    /// that no one holds any more. While there is a [feed](crate::Feed), or was one at the last publish, the
+    /// [bounded history](crate::TableBuilder::history) keeps its values.
+    ///
+    /// Call it when the table will rest for long. To end what a value stands for (to close a socket, say), do
+    /// so explicitly when it is removed, rather than in its destructor: a reader may hold it for as long as it
+    /// likes.
+    ///
+    /// # Complexity
+    ///
+    /// O(operations since the copies were brought up to date, and pages that only the freed versions have).
+    /// The first of these is then saved in the next batch. Never waits for readers.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// let socket = Arc::new(());
+    /// let (mut writer, table) = switchboard::Table::<u64, Arc<()>>::new();
+    /// writer.insert(7, socket.clone());
+    /// writer.publish();
+    /// writer.remove(&7);
+    /// writer.publish();
+    /// assert_eq!(writer.reclaim(), 0);
+    /// assert_eq!(Arc::strong_count(&socket), 1);
+    /// # drop(table);
+    /// ```
+    pub fn reclaim(&mut self) -> usize {
+        self.catch_up();
+        if let Some(log) = &mut self.log {
+            log.shrink();
+        }
+        self.publisher.sweep_all()
+    }
+
+    /// A bounded part of [`reclaim`](Self::reclaim); `false` when more of it can be done at once.
+    #[cfg(feature = "manager")]
+    pub(crate) fn reclaim_some(&mut self) -> bool {
+        self.catch_up();
+        self.publisher.sweep(VERSIONS_LOOKED_AT);
+        let mut budget = PAGES_DROPPED;
+        self.publisher.tidy(|state| state.dismantle(&mut budget));
+        self.publisher.garbage().next().is_none()
+    }
+
+    /// Brings the copies that are kept for recycling up to the published version.
+    fn catch_up(&mut self) {
+        if let Some(staged) = &mut self.staged {
+            // Of no meaning while it is staged.
+            drop(mem::take(&mut staged.history));
+        }
+        let Some(log) = &mut self.log else { return };
+        log.strike_out();
+        let oldest = loop {
+            let (recycled, oldest) = self.publisher.recycle_older();
+            let Some(Recycled { version, mut state }) = recycled else { break oldest };
+            log.replay(version, &mut state, oldest);
+            state.index.refresh(&self.published.state().index);
+            let past = mem::take(&mut state.history);
+            self.publisher.keep(state);
+            drop(past);
+        };
+        log.trim(oldest);
+    }
+}
