@@ -122,9 +122,9 @@ impl<A: Addr> Metrics<A> {
     #[allow(clippy::must_use_candidate)] // As above.
     pub fn refresh(&self) -> bool {
         let Shared { links, handle, board } = &*self.shared;
-        let version = links.version();
-        let is_new = !board.is_of(report::mark(version, handle));
+        let is_new = !board.is_of(|| report::mark(links.version(), handle));
         if is_new {
+            let version = links.version();
             let (number, head) = board.read_first();
             let mut report = MetricsReport::of_head(head);
             // Of a version that was reported before, only the counters are new.

@@ -242,3 +242,24 @@ fn a_wake_carries_what_came_before_it() {
         drop(sender);
     });
 }
+
+/// The number of commands handed back rises after the counter that says why.
+#[cfg(feature = "manager")]
+#[test]
+fn a_refusal_is_counted_before_it_is_announced() {
+    model(|| {
+        let (sender, receiver) = mailbox(sized(1));
+        sender.try_send(Priority::Low, 0).unwrap();
+        let other = sender.clone();
+        let thread = spawn(move || {
+            for value in [1, 2] {
+                assert_eq!(other.try_send(Priority::Low, value), Err(TrySendError::Full(value)));
+            }
+        });
+        let handed_back = sender.handed_back();
+        assert!(sender.stats().lane(Priority::Low).refused >= handed_back);
+        thread.join().unwrap();
+        assert_eq!(sender.handed_back(), 2);
+        drop(receiver);
+    });
+}

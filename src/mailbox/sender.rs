@@ -224,10 +224,10 @@ impl<T> Sender<T> {
         self.shared.is_closed()
     }
 
-    /// How many commands were handed back, for whatever reason.
+    /// Number of commands that were handed back, for whatever reason: it rises after the counter that says why.
     #[cfg(feature = "manager")]
     pub(crate) fn handed_back(&self) -> u64 {
-        self.shared.handed_back.get()
+        self.shared.handed_back()
     }
 
     /// The figures of the lanes.
@@ -289,14 +289,14 @@ impl<T> Sender<T> {
         let outcome = lane.take_room(patience);
         if outcome == Err(Stopped::Timeout) {
             lane.counters.timed_out.add_one();
-            self.shared.handed_back.add_one();
+            self.shared.note_handed_back();
         }
         outcome
     }
 
     fn count_refused(&self, priority: Priority) {
         self.shared.lane(priority).counters.refused.add_one();
-        self.shared.handed_back.add_one();
+        self.shared.note_handed_back();
     }
 }
 

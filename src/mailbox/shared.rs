@@ -2,12 +2,12 @@
 
 use crossbeam_utils::CachePadded;
 
-use super::lane::{Counter, Entry, Lane};
+use super::lane::{Entry, Lane};
 use super::parking::{Announced, Parking};
 use super::stats::{LaneStats, Stats};
 use super::turns::LaneSet;
 use super::{Backpressure, Capacities, Priority, Victim};
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 pub(super) struct Shared<T> {
     lanes: [Lane<T>; 4],
@@ -19,7 +19,7 @@ pub(super) struct Shared<T> {
     /// The lanes that each lane may shed from.
     sheddable: [&'static [Priority]; 4],
     /// Commands that were handed back, for whatever reason.
-    pub(super) handed_back: Counter,
+    handed_back: AtomicU64,
 }
 
 impl<T> Shared<T> {
@@ -31,7 +31,7 @@ impl<T> Shared<T> {
             senders: AtomicUsize::new(1),
             policy: capacities.policy(),
             sheddable: Priority::ALL.map(|priority| capacities.sheddable(priority)),
-            handed_back: Counter::new(),
+            handed_back: AtomicU64::new(0),
         }
     }
 
@@ -66,7 +66,7 @@ impl<T> Shared<T> {
         let below = self.sheddable[priority.index()];
         let (lane, entry) = below.iter().rev().find_map(|&lane| Some((lane, self.pop(lane)?)))?;
         self.lane(lane).counters.shed.add_one();
-        self.handed_back.add_one();
+        self.note_handed_back();
         Some((Victim { priority: lane, value: entry.value }, entry.home))
     }
 
@@ -115,6 +115,19 @@ impl<T> Shared<T> {
         if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.close();
         }
+    }
+
+    /// After the counter that says why.
+    pub(super) fn note_handed_back(&self) {
+        // Release: pairs with the acquire load in `handed_back`, which reads from this or from a later one in its
+        // release sequence; that counter is visible to a thread that sees this one.
+        self.handed_back.fetch_add(1, Ordering::Release);
+    }
+
+    #[cfg(feature = "manager")]
+    pub(super) fn handed_back(&self) -> u64 {
+        // Acquire: pairs with the release in `note_handed_back`.
+        self.handed_back.load(Ordering::Acquire)
     }
 
     /// Of the rings.

@@ -92,10 +92,13 @@ impl<const W: usize> Board<W> {
         true
     }
 
-    /// Whether the newest report, or the one before, has this mark. Whoever reads after that finds it or a later one.
-    pub(super) fn is_of(&self, mark: u64) -> bool {
-        // Acquire: pairs with the release store of the mark in `publish`.
-        self.mark.load(Ordering::Acquire) == mark
+    /// Whether the newest report, or the one before, has the mark that `now` computes. A thread that reads after
+    /// that finds it or a later one.
+    pub(super) fn is_of(&self, now: impl FnOnce() -> u64) -> bool {
+        // Acquire: pairs with the release store of the mark in `publish`. Before the mark of the present: each
+        // counter in it is read as it was for that report or later, so that equal sums are sums of equals.
+        let mark = self.mark.load(Ordering::Acquire);
+        mark == now()
     }
 
     /// The newest report. Lock-free; waits for nobody: see the head of this file.

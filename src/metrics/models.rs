@@ -26,7 +26,7 @@ fn mark(version: u64, counter: &AtomicU64) -> u64 {
 
 /// Computes a report from one snapshot and publishes it, if there is anything new, as `Metrics::collect` does.
 fn collect(links: &Links, counter: &AtomicU64, board: &Board<WORDS>) {
-    if board.is_of(mark(links.version().as_u64(), counter)) {
+    if board.is_of(|| mark(links.version().as_u64(), counter)) {
         return;
     }
     let snapshot = links.snapshot();
@@ -116,12 +116,47 @@ fn what_needs_no_report_has_one() {
         let version = writer.publish().as_u64();
         // Relaxed: a counter.
         counter.fetch_add(1, Ordering::Relaxed);
-        if board.is_of(mark(version, &counter)) {
+        if board.is_of(|| mark(version, &counter)) {
             assert_eq!(board.read(), [1, 1, 1], "not the report that was promised");
         }
         collect(&links, &counter, &board);
         assert_eq!(board.read(), [1, 1, 1], "not what there is");
         other.join().unwrap();
+    });
+}
+
+/// A mark is a sum, and equal sums are of equal counters: a thread that has counted something and is told that a
+/// report has been made of what there is finds it in there, although others count elsewhere meanwhile.
+#[test]
+fn equal_marks_are_of_equal_counters() {
+    /// Both counters, and their sum.
+    fn read(counters: &[AtomicU64; 2]) -> (u64, [u64; 2]) {
+        // Relaxed: counters.
+        let words = [0, 1].map(|index: usize| counters[index].load(Ordering::Relaxed));
+        (words.iter().sum(), words)
+    }
+
+    model(|| {
+        let counters = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let board = Arc::new(Board::<2>::new());
+        let counting = counters.clone();
+        // Relaxed: a counter.
+        let count = spawn(move || counting[0].fetch_add(1, Ordering::Relaxed));
+        let (counted, reported) = (counters.clone(), board.clone());
+        let collector = spawn(move || {
+            reported.publish(0, &mut [0; 2], |words| {
+                let mark = read(&counted).0;
+                *words = read(&counted).1;
+                mark
+            })
+        });
+        // Relaxed: a counter.
+        counters[1].fetch_add(1, Ordering::Relaxed);
+        if board.is_of(|| read(&counters).0) {
+            assert_eq!(board.read()[1], 1, "not in the report that was promised");
+        }
+        count.join().unwrap();
+        assert!(collector.join().unwrap());
     });
 }
 
