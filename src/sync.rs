@@ -8,8 +8,9 @@
 //!
 //! * [`Mutex`] and [`RwLock`](rw_lock::RwLock) do not poison. Beside each guarded struct one sentence says
 //!   why its state is valid after a panic. They carry a rank from [`lock_order`], checked in debug builds.
-//! * [`Condvar::wait_until`] under the checkers models a deadline that passes at once: it lets the other
-//!   threads run and reports the time-out. A wait that must be *woken* uses [`Condvar::wait`].
+//! * [`Condvar::wait_until`] under the checkers ends when a thread of the model lets time pass, or when it is
+//!   notified, in either order: see `timed`. In a model without a clock every deadline has passed: the other
+//!   threads run, and then the time-out is reported.
 //! * The atomics under loom are loom's, each with a second object that its loads touch first: see `touched`.
 //! * [`Arc`] is loom's under loom, so that the release and acquire edges of its counter are explored.
 //!   [`StdArc`] is always the standard one: for immutable trait objects and for the pages of the map, whose
@@ -27,6 +28,8 @@ pub(crate) mod model;
 pub(crate) mod ring;
 #[cfg(feature = "shadow")]
 pub(crate) mod rw_lock;
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+pub(crate) mod timed;
 #[cfg(switchboard_loom)]
 pub(crate) mod touched;
 #[cfg(any(switchboard_loom, switchboard_shuttle))]
@@ -250,21 +253,38 @@ impl<T> Drop for MutexGuard<'_, T> {
 }
 
 /// A condition variable for [`Mutex`].
-#[derive(Debug)]
 pub(crate) struct Condvar {
     inner: imp::Condvar,
+    #[cfg(any(switchboard_loom, switchboard_shuttle))]
+    timed: timed::Queue,
+}
+
+impl std::fmt::Debug for Condvar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Condvar").finish_non_exhaustive()
+    }
 }
 
 impl Condvar {
     pub(crate) fn new() -> Self {
-        Self { inner: imp::Condvar::new() }
+        Self {
+            inner: imp::Condvar::new(),
+            #[cfg(any(switchboard_loom, switchboard_shuttle))]
+            timed: timed::Queue::new(),
+        }
     }
 
     pub(crate) fn notify_one(&self) {
+        #[cfg(any(switchboard_loom, switchboard_shuttle))]
+        if self.timed.notify_one() {
+            return;
+        }
         self.inner.notify_one();
     }
 
     pub(crate) fn notify_all(&self) {
+        #[cfg(any(switchboard_loom, switchboard_shuttle))]
+        self.timed.notify_all();
         self.inner.notify_all();
     }
 
@@ -302,7 +322,8 @@ impl Condvar {
         (MutexGuard { mutex, inner: Some(inner), held }, result.timed_out())
     }
 
-    /// The deadline passes at once: the other threads run, then the time-out is reported.
+    /// As [`wait`](Self::wait), until the clock of the model passes. Without a clock the deadline has passed:
+    /// the other threads run, then the time-out is reported.
     #[cfg(any(switchboard_loom, switchboard_shuttle))]
     pub(crate) fn wait_until<'a, T>(
         &self,
@@ -310,9 +331,13 @@ impl Condvar {
         _deadline: Instant,
     ) -> (MutexGuard<'a, T>, bool) {
         let mutex = guard.mutex;
-        drop(guard);
-        thread::yield_now();
-        (mutex.lock(), true)
+        let Some(time) = timed::Time::now() else {
+            drop(guard);
+            thread::yield_now();
+            return (mutex.lock(), true);
+        };
+        let timed_out = self.timed.wait(&time, || drop(guard));
+        (mutex.lock(), timed_out)
     }
 }
 

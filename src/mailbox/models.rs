@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::model::{model, spawn};
+use crate::sync::model::{Time, model, spawn, spawn_clock};
 
 fn sized(capacity: usize) -> Capacities {
     Capacities::try_from([capacity; 4]).unwrap()
@@ -117,18 +117,39 @@ fn a_dropped_permit_wakes_a_blocked_sender() {
 #[test]
 fn a_sender_that_gives_up_leaves_the_room_to_the_other() {
     model(|| {
+        let time = Time::stopped();
         let (sender, mut receiver) = mailbox(blocking());
         let room = sender.reserve(Priority::Low).unwrap();
-        let (patient, hasty) = (sender.clone(), sender.clone());
+        let (patient, hasty, timeout) = (sender.clone(), sender.clone(), time.timeout());
         let patient = spawn(move || patient.send(Priority::Low, 1));
-        let hasty =
-            spawn(move || drop(hasty.reserve_timeout(Priority::Low, std::time::Duration::from_secs(60))));
+        let hasty = spawn(move || drop(hasty.reserve_timeout(Priority::Low, timeout)));
+        let clock = spawn_clock(&time);
         drop(room);
         assert_eq!(patient.join().unwrap(), Ok(Sent::Queued));
-        // Before the other join: outside the checkers the deadline is far away.
         assert_eq!(receiver.try_recv(), Ok((Priority::Low, 1)));
         hasty.join().unwrap();
+        clock.join().unwrap();
         assert_eq!(sender.try_send(Priority::Low, 2), Ok(()), "a room was lost");
+    });
+}
+
+/// A command that is sent as the receiver gives up is received by its next call.
+#[test]
+fn a_receiver_that_gives_up_loses_no_command() {
+    model(|| {
+        let time = Time::stopped();
+        let (sender, mut receiver) = mailbox(sized(1));
+        let other = sender.clone();
+        let thread = spawn(move || other.try_send(Priority::Low, 1));
+        let clock = spawn_clock(&time);
+        let received = match receiver.recv_timeout(time.timeout()) {
+            Err(RecvTimeoutError::Timeout) => receiver.recv(),
+            outcome => Ok(outcome.unwrap()),
+        };
+        assert_eq!(received, Ok((Priority::Low, 1)));
+        assert_eq!(thread.join().unwrap(), Ok(()));
+        clock.join().unwrap();
+        drop(sender);
     });
 }
 

@@ -69,6 +69,35 @@ pub(crate) fn model_each(body: impl Fn() + Send + Sync + Clone + 'static) {
     model(body);
 }
 
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+pub(crate) use super::timed::Time;
+
+/// The clock of a model, see [`timed`](super::timed); here it is the real one.
+#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+pub(crate) struct Time;
+
+#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[allow(clippy::unused_self)] // The interface of the other one.
+impl Time {
+    pub(crate) fn stopped() -> super::StdArc<Self> {
+        super::StdArc::new(Self)
+    }
+
+    /// It passes without help.
+    pub(crate) fn pass(&self) {}
+
+    /// About as long as it takes the other threads to do what the wait is for.
+    pub(crate) fn timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_micros(20)
+    }
+}
+
+/// Starts a thread of the model that does nothing but let time pass.
+pub(crate) fn spawn_clock(time: &super::StdArc<Time>) -> super::thread::JoinHandle<()> {
+    let time = time.clone();
+    spawn(move || time.pass())
+}
+
 /// Starts a thread of the model.
 pub(crate) fn spawn<T: Send + 'static>(
     body: impl FnOnce() -> T + Send + 'static,

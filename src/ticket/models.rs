@@ -5,14 +5,11 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
 use super::*;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::model::{model, spawn};
+use crate::sync::model::{Time, model, spawn, spawn_clock};
 use crate::sync::{Condvar, Mutex, StdArc, lock_order};
-
-const LONG: Duration = Duration::from_secs(60);
 
 /// Counts its drops.
 #[derive(Debug)]
@@ -99,14 +96,17 @@ fn a_result_that_meets_the_dropped_ticket_is_dropped_once() {
 #[test]
 fn a_result_that_meets_the_timeout_is_still_there() {
     model(|| {
+        let time = Time::stopped();
         let (completion, ticket) = ticket();
         let thread = spawn(move || assert!(completion.complete(1).is_delivered()));
-        let result = match ticket.wait_timeout(LONG) {
+        let clock = spawn_clock(&time);
+        let result = match ticket.wait_timeout(time.timeout()) {
             Ok(result) => result,
             Err(timeout) => timeout.into_ticket().wait(),
         };
         assert_eq!(result, Ok(1));
         thread.join().unwrap();
+        clock.join().unwrap();
     });
 }
 
