@@ -476,5 +476,7 @@ impl<T> fmt::Debug for Publisher<T> {
 mod adversary;
 #[cfg(test)]
 mod models;
+#[cfg(test)]
+mod reuse;
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 mod tests;

@@ -1,0 +1,288 @@
+//! The reuse of headers under weak memory: a twin of the cell without a lock.
+//!
+//! The stand-ins of [`twin`](crate::sync::twin) leave a gap: the one that reuses headers orders all loads by its
+//! lock, and the one without a lock reuses nothing. This twin does both, in safe code. Headers are places in an
+//! array, and what they carry are two words, stored and loaded relaxed. It follows `arc_swap` 1.9.3
+//! (`HybridProtection::attempt` and `into_inner`, `Debt::pay`, `Debt::pay_all`) and `Arc` (clone, drop,
+//! `get_mut`) step by step, each with the orderings of the original, and [`Publisher::publish`](super::Publisher)
+//! in what it does to a header. Not here: the slow path of `arc_swap`, which readers that hold many guards take.
+//!
+//! loom takes sequentially consistent accesses for acquiring and releasing ones. Where the argument needs more,
+//! between the debt and the second look of a reader and between the swap and the look at the debts of a writer,
+//! there is a fence. A failed compare-exchange is spelled out as the load that it is, which may be stale.
+//!
+//! Then every ordering that the argument in `cell.rs` names is weakened in turn, and the model must fail.
+
+use std::collections::BTreeSet;
+
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::model::{model, spawn};
+use crate::sync::{Arc, StdArc};
+
+/// With two, each header is published again by the publish after the next.
+const HEADERS: usize = 2;
+/// No debt.
+const NONE: usize = HEADERS;
+
+/// What the argument relies on.
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    /// Of the exchange in `Debt::pay`, when a reader finds that its debt was paid.
+    found_paid: Ordering,
+    /// Of the same, when a writer finds no debt.
+    found_none: Ordering,
+    /// Of the load of `current` that confirms a debt.
+    confirm: Ordering,
+    /// Of the exchange that publishes a header.
+    swap: Ordering,
+    /// Of the decrement in the drop of an `Arc`.
+    decrement: Ordering,
+    /// Of the load of the count in `Arc::get_mut`.
+    unique: Ordering,
+    /// Whether a header is published again only if `Arc::get_mut` allows it.
+    asks: bool,
+}
+
+const RULES: Rules = Rules {
+    // Sequentially consistent in `arc_swap`, as it is the same function.
+    found_paid: Ordering::Acquire,
+    found_none: Ordering::SeqCst,
+    confirm: Ordering::Acquire,
+    swap: Ordering::AcqRel,
+    decrement: Ordering::Release,
+    unique: Ordering::Acquire,
+    asks: true,
+};
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Breach {
+    /// The words of one header are of two versions.
+    Torn,
+    /// A header changed while a reader held it.
+    Changed,
+    /// A load returned an older version than the one before.
+    Older,
+    /// A header was changed by a writer that need not have seen the end of the reads of it: a data race, were
+    /// its contents not atomic.
+    Race,
+}
+
+type Breaches = StdArc<std::sync::Mutex<BTreeSet<Breach>>>;
+
+struct Header {
+    count: AtomicUsize,
+    words: [AtomicU64; 2],
+    /// How many readers are through with it, relaxed: who is ordered after them knows the number.
+    reads: AtomicU64,
+    /// The same number, not seen by the checkers: what it is.
+    truth: std::sync::atomic::AtomicU64,
+}
+
+struct Cell {
+    headers: [Header; HEADERS],
+    current: AtomicUsize,
+    /// Of the one reader.
+    debt: AtomicUsize,
+    rules: Rules,
+    breaches: Breaches,
+}
+
+impl Cell {
+    fn new(rules: Rules, breaches: Breaches) -> Self {
+        let header = |_| Header {
+            // The one of the cell, which lists each header as current or as retired.
+            count: AtomicUsize::new(1),
+            words: [0, 0].map(AtomicU64::new),
+            reads: AtomicU64::new(0),
+            truth: std::sync::atomic::AtomicU64::new(0),
+        };
+        Self {
+            headers: std::array::from_fn(header),
+            current: AtomicUsize::new(0),
+            debt: AtomicUsize::new(NONE),
+            rules,
+            breaches,
+        }
+    }
+
+    fn report(&self, breach: Breach) {
+        self.breaches.lock().unwrap().insert(breach);
+    }
+
+    /// `Debt::pay`: false when another thread has paid, or there is no such debt.
+    fn pay(&self, header: usize, failure: Ordering) -> bool {
+        self.debt.load(failure) == header
+            && self.debt.compare_exchange(header, NONE, Ordering::AcqRel, failure).is_ok()
+    }
+
+    /// `load_full`, by the one reader: a header that is counted for it.
+    fn load(&self) -> usize {
+        loop {
+            let seen = self.current.load(Ordering::Acquire);
+            self.debt.swap(seen, Ordering::AcqRel);
+            fence(Ordering::SeqCst);
+            let count = &self.headers[seen].count;
+            if self.current.load(self.rules.confirm) == seen {
+                // It counts itself and withdraws the debt. When that was paid, it has been counted twice.
+                count.fetch_add(1, Ordering::Relaxed);
+                if !self.pay(seen, self.rules.found_paid) {
+                    count.fetch_sub(1, self.rules.decrement);
+                }
+                return seen;
+            }
+            if !self.pay(seen, self.rules.found_paid) {
+                // Paid, so it is counted. What it carries is what it carried when it was taken out.
+                return seen;
+            }
+        }
+    }
+
+    fn read(&self, header: usize) -> u64 {
+        // Relaxed, both: ordered by the load of the header, or it is a breach.
+        let words = [1, 0].map(|index: usize| self.headers[header].words[index].load(Ordering::Relaxed));
+        if words[0] != words[1] {
+            self.report(Breach::Torn);
+        }
+        words[0]
+    }
+
+    fn drop(&self, header: usize) {
+        let header = &self.headers[header];
+        // Relaxed: what is ordered after this is ordered by the decrement, or it is a breach.
+        header.reads.fetch_add(1, Ordering::Relaxed);
+        header.truth.fetch_add(1, Ordering::Relaxed);
+        header.count.fetch_sub(1, self.rules.decrement);
+    }
+
+    /// A reader that loads `times` times.
+    fn look(&self, times: usize) {
+        let mut newest = 0;
+        for _ in 0..times {
+            let header = self.load();
+            let version = self.read(header);
+            if version < newest {
+                self.report(Breach::Older);
+            }
+            newest = version;
+            if self.read(header) != version {
+                self.report(Breach::Changed);
+            }
+            self.drop(header);
+        }
+    }
+
+    /// Publishes in the header that is not current; false when somebody may have it.
+    fn publish(&self, version: u64) -> bool {
+        // Relaxed: written by this thread only.
+        let next = HEADERS - 1 - self.current.load(Ordering::Relaxed);
+        let header = &self.headers[next];
+        if self.rules.asks && header.count.load(self.rules.unique) != 1 {
+            return false;
+        }
+        if header.reads.load(Ordering::Relaxed) != header.truth.load(Ordering::Relaxed) {
+            self.report(Breach::Race);
+        }
+        for word in &header.words {
+            // Relaxed: ordered by the swap.
+            word.store(version, Ordering::Relaxed);
+        }
+        let old = self.current.swap(next, self.rules.swap);
+        self.pay_all(old);
+        true
+    }
+
+    fn pay_all(&self, old: usize) {
+        let count = &self.headers[old].count;
+        // One in advance, to be there before a reader can give it back.
+        count.fetch_add(1, Ordering::Relaxed);
+        let failure = match self.rules.found_none {
+            Ordering::SeqCst => {
+                fence(Ordering::SeqCst);
+                Ordering::Acquire
+            }
+            weaker => weaker,
+        };
+        if self.pay(old, failure) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        count.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// One reader that loads `loads` times beside `versions` versions: what goes wrong in any order.
+fn breaches(rules: Rules, loads: usize, versions: u64) -> Vec<Breach> {
+    let breaches = Breaches::default();
+    let found = breaches.clone();
+    model(move || {
+        let cell = Arc::new(Cell::new(rules, found.clone()));
+        let [reading, writing] = [cell.clone(), cell];
+        let reader = spawn(move || reading.look(loads));
+        let writer = spawn(move || (1..=versions).filter(|version| writing.publish(*version)).count());
+        reader.join().unwrap();
+        assert!(writer.join().unwrap() > 0, "the first publish finds a header");
+    });
+    breaches.lock().unwrap().iter().copied().collect()
+}
+
+#[test]
+fn a_reused_header_is_whole_and_never_older() {
+    assert_eq!(breaches(RULES, 1, 3), []);
+    assert_eq!(breaches(RULES, 2, 2), []);
+}
+
+/// Each rule is needed: without it loom finds an order that breaks the promise.
+#[cfg(switchboard_loom)]
+mod weakened {
+    use super::*;
+
+    /// A second publish uses the header that the reader may have; a third takes it out once more.
+    #[track_caller]
+    fn assert_breach(rules: Rules, versions: u64) {
+        assert_ne!(breaches(rules, 1, versions), [], "{rules:?} is as good");
+    }
+
+    #[test]
+    fn a_header_is_not_reused_without_asking() {
+        assert_breach(Rules { asks: false, ..RULES }, 2);
+    }
+
+    #[test]
+    fn asking_whether_a_header_is_held_acquires() {
+        assert_breach(Rules { unique: Ordering::Relaxed, ..RULES }, 2);
+    }
+
+    #[test]
+    fn letting_go_of_a_header_releases() {
+        assert_breach(Rules { decrement: Ordering::Relaxed, ..RULES }, 2);
+    }
+
+    #[test]
+    fn publishing_releases() {
+        assert_breach(Rules { swap: Ordering::Acquire, ..RULES }, 1);
+    }
+
+    /// The header may have been published again since the first look.
+    #[test]
+    fn confirming_acquires() {
+        assert_breach(Rules { confirm: Ordering::Relaxed, ..RULES }, 2);
+    }
+
+    /// The debt may have been paid for a later publication of the same header.
+    #[test]
+    fn finding_the_debt_paid_acquires() {
+        assert_breach(Rules { found_paid: Ordering::Relaxed, ..RULES }, 3);
+    }
+
+    /// The count of a reader that has withdrawn its debt could be missed.
+    #[test]
+    fn finding_no_debt_acquires() {
+        assert_breach(Rules { found_none: Ordering::Relaxed, ..RULES }, 2);
+    }
+
+    /// The debt of a reader that has confirmed what is then taken out could be missed.
+    #[test]
+    fn finding_no_debt_is_sequentially_consistent() {
+        assert_breach(Rules { found_none: Ordering::Acquire, ..RULES }, 2);
+    }
+}
