@@ -256,6 +256,29 @@ fn a_batch_beyond_the_bound_is_not_recorded_and_the_next_one_is() {
     assert_eq!(versions_of(&mut feed), [3, 4]);
 }
 
+/// A table that recycles records what is staged as if it were followed: the first feed may come late.
+#[test]
+fn what_was_staged_before_the_first_feed_is_delivered() {
+    for staged in [1, 1_024, 1_025, 1_500, 4_096, 4_097] {
+        let (mut writer, table) = Table::<Key, u32>::new();
+        (0..staged).for_each(|key| _ = writer.insert(key, 1));
+        let mut feed = table.subscribe();
+        let version = writer.publish();
+        match feed.try_next() {
+            Some(FeedEvent::Changes(set)) => {
+                assert_eq!((set.version(), set.len()), (version, staged as usize));
+                let mut copy = Model::new();
+                apply(&mut copy, &set);
+                assert_eq!(copy, contents(&table.snapshot()));
+            }
+            _ => assert!(staged > 4_096, "{staged} operations were lost"),
+        }
+        assert!(feed.try_next().is_none());
+        publish(&mut writer, 2);
+        assert_eq!(versions_of(&mut feed), [2]);
+    }
+}
+
 #[test]
 fn changes_of_one_batch_are_taken_together() {
     let (mut writer, table) = Table::<Key, u32>::new();

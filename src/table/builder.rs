@@ -72,8 +72,8 @@ impl<K, V, I, S> TableBuilder<K, V, I, S> {
     /// until there is another. Without, it takes the memory of one, and of what has changed since the oldest
     /// version that is held.
     ///
-    /// A batch of more than 1024 operations or an eighth of the entries, whichever is more, is not repeated:
-    /// see [`Writer`](Writer#memory).
+    /// A batch of more than 1024 operations or an eighth of the entries, whichever is more, is not repeated
+    /// unless somebody follows: see [`Writer`](Writer#memory).
     pub fn recycle(mut self, recycles: bool) -> Self {
         self.recycles = recycles;
         self
@@ -84,7 +84,9 @@ impl<K, V, I, S> TableBuilder<K, V, I, S> {
     ///
     /// The history is kept only while there is a feed, and takes at most twice as much: that many keys and
     /// values. A batch of more operations is not kept, and with `0` versions nothing is: then feeds get
-    /// [`FeedEvent::Lagged`](crate::FeedEvent::Lagged).
+    /// [`FeedEvent::Lagged`](crate::FeedEvent::Lagged). Of the batch that is staged, a table that
+    /// [recycles](Self::recycle) records that many operations also while there is no feed: the first one may
+    /// come at any time.
     pub fn history(mut self, versions: usize, operations: usize) -> Self {
         self.history = Limits { versions, operations };
         self

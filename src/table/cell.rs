@@ -378,9 +378,17 @@ impl<T> Publisher<T> {
         }
     }
 
-    /// Leaves a state that was never published to [`tidy`](Self::tidy).
-    pub(crate) fn discard(&mut self, state: T) {
+    /// Leaves a state that was never published to [`tidy`](Self::tidy), unless it is
+    /// [taken back](Self::take_back).
+    pub(crate) fn discard(&mut self, state: T) -> &mut T {
         self.garbage.push(state);
+        let Some(discarded) = self.garbage.last_mut() else { unreachable!("it was pushed") };
+        discarded
+    }
+
+    /// The state that was discarded last.
+    pub(crate) fn take_back(&mut self) -> Option<T> {
+        self.garbage.pop()
     }
 
     /// As [`recycle`](Self::recycle), of those that are older than the newest: to be brought up to it and

@@ -39,11 +39,11 @@ use window::Window;
 /// [`FeedEvent::Lagged`] in the place of all that it has missed, with both ends, and goes on from the newer
 /// one: `resync.diff(&from)` is what happened in between, taken together.
 ///
-/// There is one more reason for `Lagged`, of which a subscriber that is fast enough can see only the
-/// beginning: a version that was not recorded. These are versions with more operations than the bound, and
-/// the one that was in the making when the first feed of a table came: if the writer was inside
-/// [`publish`](super::Writer::publish), or, in a table that does not [recycle](super::TableBuilder::recycle),
-/// had begun to stage.
+/// There is one more reason for `Lagged`, which a subscriber that is fast enough can see, too: a version that
+/// was not recorded. These are versions with more operations than the bound, those whose batch
+/// [cleared](super::Writer::clear) the table, and the one that was in the making when the first feed of a
+/// table came: if the writer was inside [`publish`](super::Writer::publish), or, in a table that does not
+/// [recycle](super::TableBuilder::recycle), had begun to stage.
 ///
 /// # Memory
 ///

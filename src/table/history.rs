@@ -38,8 +38,8 @@ pub(super) struct Link<K, V> {
     previous: Option<StdArc<Link<K, V>>>,
 }
 
-/// A batch that the history has, or that is given back because it is too long.
-pub(super) type Pushed<K, V> = Result<StdArc<Link<K, V>>, Vec<Op<K, V>>>;
+/// The history with one batch more, and that batch; or the batch, given back because it is too long.
+pub(super) type Pushed<K, V> = Result<(History<K, V>, StdArc<Link<K, V>>), Vec<Op<K, V>>>;
 
 impl<K, V> Drop for Link<K, V> {
     /// One by one: the list may be longer than the stack is deep.
@@ -73,22 +73,20 @@ impl<K, V> Clone for History<K, V> {
 }
 
 impl<K, V> History<K, V> {
-    /// Appends the batch that made `version`, the one after the newest here. If the batch is too long it is
-    /// given back, and there is no history any more.
-    pub(super) fn push(&mut self, limits: Limits, version: Version, ops: Vec<Op<K, V>>) -> Pushed<K, V> {
+    /// This history and the batch that made `version`, the one after the newest here.
+    ///
+    /// Makes another one, so that nothing is dropped: operations have destructors, which are user code.
+    pub(super) fn extended(&self, limits: Limits, version: Version, ops: Vec<Op<K, V>>) -> Pushed<K, V> {
         if limits.versions == 0 || ops.len() > limits.operations {
-            *self = Self::default();
             return Err(ops);
         }
-        if self.versions >= limits.versions || self.operations + ops.len() > limits.operations {
-            self.old = self.young.take();
-            (self.versions, self.operations) = (0, 0);
-        }
-        self.versions += 1;
-        self.operations += ops.len();
-        let link = StdArc::new(Link { version, ops, previous: self.young.take() });
-        self.young = Some(link.clone());
-        Ok(link)
+        let is_full = self.versions >= limits.versions || self.operations + ops.len() > limits.operations;
+        let (young, old) = if is_full { (&None, &self.young) } else { (&self.young, &self.old) };
+        let (versions, operations) = if is_full { (0, 0) } else { (self.versions, self.operations) };
+        let (versions, operations) = (versions + 1, operations + ops.len());
+        let link = StdArc::new(Link { version, ops, previous: young.clone() });
+        let extended = Self { young: Some(link.clone()), old: old.clone(), versions, operations };
+        Ok((extended, link))
     }
 
     /// The links, newest first.
@@ -138,7 +136,10 @@ mod tests {
 
     fn push(history: &mut History<u64, u64>, limits: Limits, number: u64, len: usize) -> bool {
         let ops = (0..len as u64).map(|key| Op { hash: key, key, value: Some(number) }).collect();
-        history.push(limits, Version::from_u64(number), ops).is_ok()
+        let extended = history.extended(limits, Version::from_u64(number), ops);
+        let is_recorded = extended.is_ok();
+        *history = extended.map_or_else(|_| History::default(), |(history, _)| history);
+        is_recorded
     }
 
     fn reach(history: &History<u64, u64>, newest: u64) -> u64 {

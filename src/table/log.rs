@@ -1,7 +1,12 @@
 //! What the last batches did, so that it can be done again to an older version. Pure.
+//!
+//! Operations own keys and values, whose destructors are user code and may panic. So nothing in here drops an
+//! operation except [`Log::tidy`]: all else moves what is no longer needed to where `tidy` finds it, and the
+//! writer calls that when its own state is whole again.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
+use std::mem;
 
 use super::Version;
 use super::history::{History, Limits, Link};
@@ -62,19 +67,18 @@ pub(super) struct Log<K, V> {
     batches: VecDeque<Batch<K, V>>,
     /// The operations in these batches.
     kept: usize,
+    /// The operations of the staged batch, each of which has been done.
     staged: Vec<Op<K, V>>,
-    /// How many of these have been done; the one after them has only been announced.
-    done: usize,
     /// The staged batch is not recorded (any more): it has grown too long, or has cleared the table.
     cut: bool,
+    /// What is no longer needed, until [`tidy`](Self::tidy).
+    doomed: Vec<Batch<K, V>>,
     /// Empty buffers, to be filled again.
     spare: Vec<Vec<Op<K, V>>>,
     /// Whether older versions are to be brought up to date. If not, the log is for the history only.
     recycles: bool,
     /// What is kept for subscribers, while there are any.
     limits: Limits,
-    /// Somebody subscribed before this batch began.
-    is_followed: bool,
 }
 
 impl<K, V> Log<K, V> {
@@ -83,70 +87,55 @@ impl<K, V> Log<K, V> {
             batches: VecDeque::new(),
             kept: 0,
             staged: Vec::new(),
-            done: 0,
             cut: false,
+            doomed: Vec::new(),
             spare: Vec::new(),
             recycles,
             limits,
-            is_followed: false,
         }
-    }
-
-    /// A batch begins, which the history is to have or not.
-    pub(super) fn begin(&mut self, is_followed: bool) {
-        self.is_followed = is_followed;
     }
 
     /// The operations to keep for a table of `len` entries.
-    fn limit(&self, len: usize) -> usize {
-        let followed = if self.is_followed { self.limits.operations } else { 0 };
+    fn limit(&self, len: usize, is_followed: bool) -> usize {
+        let followed = if is_followed && self.limits.versions > 0 { self.limits.operations } else { 0 };
         KEPT_MIN.max(len / ENTRIES_PER_KEPT).max(followed)
     }
 
-    /// Whether operations of the staged batch are recorded.
-    pub(super) fn is_recording(&self) -> bool {
-        !self.cut
+    /// Whether the next operation of the staged batch, on a table of `len` entries, is to be recorded.
+    ///
+    /// The limit is that of a batch that is followed, whether it is or not: the first feed may come at any
+    /// time before the batch is published, and is to have all of it.
+    #[inline]
+    pub(super) fn records_next(&self, len: usize) -> bool {
+        !self.cut && self.staged.len() < self.limit(len, true)
     }
 
-    /// Writes down an operation of the staged batch, on a table of `len` entries, that is about to be done:
-    /// [`confirm`](Self::confirm) makes it count. One that panicked in between is struck out by the next.
+    /// Records an operation of the staged batch that has been done; without one, no more of the batch.
     #[inline]
-    pub(super) fn announce(&mut self, len: usize, hash: u64, key: K, value: Option<V>) {
-        self.strike_out();
-        if self.staged.len() >= self.limit(len) {
-            self.cut();
-        }
-        if !self.cut {
-            self.staged.push(Op { hash, key, value });
-        }
-    }
-
-    /// The operation that was announced has been done.
-    #[inline]
-    pub(super) fn confirm(&mut self) {
-        self.done = self.staged.len();
-    }
-
-    /// Strikes out what was announced and not done.
-    #[inline]
-    pub(super) fn strike_out(&mut self) {
-        if self.done < self.staged.len() {
-            self.staged.truncate(self.done);
+    pub(super) fn record(&mut self, op: Option<Op<K, V>>) {
+        match op {
+            Some(op) => self.staged.push(op),
+            None => self.cut(),
         }
     }
 
     /// Records no more of the staged batch: no older version can be brought up to it.
     pub(super) fn cut(&mut self) {
         self.cut = true;
-        self.done = 0;
-        self.staged = Vec::new();
+        self.doom_staged();
     }
 
     /// Forgets the staged batch.
     pub(super) fn discard(&mut self) {
-        self.done = 0;
         self.cut = false;
-        self.staged.clear();
+        self.doom_staged();
+    }
+
+    fn doom_staged(&mut self) {
+        if !self.staged.is_empty() {
+            let ops = Ops::Own(mem::take(&mut self.staged));
+            self.doomed.push(Batch { version: Version::ZERO, len: 0, ops });
+        }
     }
 
     /// The staged batch made `version` of `len` entries. Returns the oldest version that the log leads on
@@ -155,33 +144,29 @@ impl<K, V> Log<K, V> {
         &mut self,
         version: Version,
         len: usize,
-        before: Option<History<K, V>>,
+        before: Option<&History<K, V>>,
     ) -> (Version, History<K, V>) {
         if self.cut {
             self.cut = false;
-            self.batches.clear();
-            self.kept = 0;
+            while self.forget_oldest() {}
             return (version, History::default());
         }
-        self.strike_out();
-        self.done = 0;
         let expected = if before.is_some() { self.staged.len() } else { 0 };
         let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(expected));
-        let ops = std::mem::replace(&mut self.staged, next);
+        let ops = mem::replace(&mut self.staged, next);
         let len_of_batch = ops.len();
-        let mut history = before;
-        let ops = match &mut history {
-            Some(history) => history.push(self.limits, version, ops).map_or_else(Ops::Own, Ops::Shared),
-            None => Ops::Own(ops),
+        let extended = match before {
+            Some(before) => before.extended(self.limits, version, ops),
+            None => Err(ops),
         };
-        let history = history.unwrap_or_default();
-        if !self.recycles {
-            self.reuse(ops);
-            return (version, history);
-        }
+        let (history, ops) = match extended {
+            Ok((history, link)) => (history, Ops::Shared(link)),
+            Err(ops) => (History::default(), Ops::Own(ops)),
+        };
         self.kept += len_of_batch;
         self.batches.push_back(Batch { version, len: len_of_batch, ops });
-        while self.kept > self.limit(len) && self.forget_oldest() {}
+        let is_followed = before.is_some();
+        while (!self.recycles || self.kept > self.limit(len, is_followed)) && self.forget_oldest() {}
         (self.batches.front().map_or(version, |batch| batch.version.previous()), history)
     }
 
@@ -196,18 +181,22 @@ impl<K, V> Log<K, V> {
     }
 
     fn forget_oldest(&mut self) -> bool {
-        let Some(Batch { len, ops, .. }) = self.batches.pop_front() else { return false };
-        self.kept -= len;
-        self.reuse(ops);
+        let Some(batch) = self.batches.pop_front() else { return false };
+        self.kept -= batch.len;
+        self.doomed.push(batch);
         true
     }
 
-    /// Keeps the buffer, unless it is a large one, or not only ours, or enough are kept.
-    fn reuse(&mut self, ops: Ops<K, V>) {
-        let Ops::Own(mut ops) = ops else { return };
-        ops.clear();
-        if ops.capacity() <= KEPT_MIN && self.spare.len() < SPARE_MAX {
-            self.spare.push(ops);
+    /// Drops what is no longer needed: user code. What a panic leaves is dropped by the next call.
+    ///
+    /// Keeps the buffers, unless they are large, or not only ours, or enough are kept.
+    pub(super) fn tidy(&mut self) {
+        while let Some(batch) = self.doomed.pop() {
+            let Ops::Own(mut ops) = batch.ops else { continue };
+            ops.clear();
+            if ops.capacity() <= KEPT_MIN && self.spare.len() < SPARE_MAX {
+                self.spare.push(ops);
+            }
         }
     }
 
@@ -225,15 +214,14 @@ impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {
         I: Index<K, V>,
         S: BuildHasher,
     {
-        if self.is_recording() {
-            for Op { hash, key, value } in &self.staged[..self.done] {
-                apply(state, *hash, key.clone(), value.clone());
-            }
+        if !self.cut {
+            repeat(state, &self.staged);
         }
-        self.is_recording()
+        !self.cut
     }
 
-    /// Brings `state` from `version` to the newest one.
+    /// Brings `state` from `version` to the newest one. If user code panics, `state` is of no version, and
+    /// the log is as if it had not.
     ///
     /// `keep` is the oldest version that the log will have to lead on from after this.
     pub(super) fn replay<I, S>(
@@ -245,28 +233,20 @@ impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {
         I: Index<K, V>,
         S: BuildHasher,
     {
-        let newer = self.batches.partition_point(|batch| batch.version <= version);
-        for batch in self.batches.range_mut(newer..) {
+        // First: what is used up is not in the log any more, however far the repeating comes.
+        let first_doomed = self.doomed.len();
+        self.trim(keep);
+        for batch in self.doomed[first_doomed..].iter_mut().filter(|batch| batch.version > version) {
             state.map.set_stamp(batch.version.as_u64());
-            let is_kept = keep.is_some_and(|keep| keep < batch.version);
             match &mut batch.ops {
-                Ops::Own(ops) if !is_kept => {
-                    for ops in ops.chunks_mut(AHEAD) {
-                        look_ahead(state, ops);
-                        ops.iter_mut().for_each(|op| apply_for_good(state, op));
-                    }
-                }
-                ops => {
-                    for ops in ops.as_slice().chunks(AHEAD) {
-                        look_ahead(state, ops);
-                        for Op { hash, key, value } in ops {
-                            apply(state, *hash, key.clone(), value.clone());
-                        }
-                    }
-                }
+                Ops::Own(ops) => repeat_for_good(state, ops),
+                Ops::Shared(link) => repeat(state, &link.ops),
             }
         }
-        self.trim(keep);
+        for batch in self.batches.iter().filter(|batch| batch.version > version) {
+            state.map.set_stamp(batch.version.as_u64());
+            repeat(state, batch.ops.as_slice());
+        }
     }
 }
 
@@ -279,6 +259,35 @@ where
     if state.map.len() >= LARGE {
         let found = ops.iter().filter(|op| state.map.get(op.hash, &op.key).is_some()).count();
         std::hint::black_box(found);
+    }
+}
+
+fn repeat<K, V, I, S>(state: &mut State<K, V, I, S>, ops: &[Op<K, V>])
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    I: Index<K, V>,
+    S: BuildHasher,
+{
+    for ops in ops.chunks(AHEAD) {
+        look_ahead(state, ops);
+        for Op { hash, key, value } in ops {
+            apply(state, *hash, key.clone(), value.clone());
+        }
+    }
+}
+
+/// [`repeat`], for the last time: uses the operations up.
+fn repeat_for_good<K, V, I, S>(state: &mut State<K, V, I, S>, ops: &mut [Op<K, V>])
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    I: Index<K, V>,
+    S: BuildHasher,
+{
+    for ops in ops.chunks_mut(AHEAD) {
+        look_ahead(state, ops);
+        ops.iter_mut().for_each(|op| apply_for_good(state, op));
     }
 }
 

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::cell::{Header, Publisher, Recycled};
 use super::history::{History, Limits};
 use super::index::Index;
-use super::log::Log;
+use super::log::{Log, Op};
 use super::state::State;
 use super::{DefaultHashBuilder, Iter, Snapshot, Version};
 use crate::sync::Arc;
@@ -42,6 +42,15 @@ const PAGES_DROPPED_PER_OP: usize = 3;
 /// staged earlier is lost, in this batch or in the same call ([`extend`](Extend::extend) keeps the entries
 /// before). Readers see nothing of it.
 ///
+/// Destructors are user code, too, of keys, values, indexes, hashers and what closures capture. Most of them
+/// run at the end of a call: when one panics, **the call has done all that it does, or nothing**, and in
+/// [`extend`](Extend::extend) and [`retain`](Self::retain) this holds for each entry.
+/// [`discard`](Self::discard) has always discarded. [`publish`](Self::publish) has published, and
+/// [`version`](Self::version) says so, unless it first had to make an index anew (see below). A call that has
+/// changed something returns nothing then: what it would have returned is dropped. What the panic has kept
+/// from being dropped is dropped by the calls that follow, except for what was part of one page or buffer
+/// with the value whose destructor panicked: that may be leaked.
+///
 /// When it was the index that panicked, it may be half changed. Then it is made anew before the panic goes
 /// on: from the published one by repeating the batch, or, when [the batch is not recorded](#memory), from an
 /// empty one and all entries; and [`Index::refresh`] takes over what is not derived from entries. If the
@@ -52,9 +61,11 @@ const PAGES_DROPPED_PER_OP: usize = 3;
 /// # Memory
 ///
 /// With [recycling](super::TableBuilder::recycle), the operations of a batch are recorded, each with a clone
-/// of key and value, up to 1024 or an eighth of the entries, whichever is more. A batch beyond that is
-/// recorded no longer, and what was recorded is dropped: after it, older versions cannot be recycled, and the
-/// next batches copy the pages that they touch until there is a new version to recycle.
+/// of key and value, up to what a [feed](super::TableBuilder::history) would get (4096) or an eighth of the
+/// entries, whichever is more. A batch beyond that is recorded no longer, and what was recorded is dropped
+/// when it is published, as is one beyond 1024 or an eighth of the entries while there is no feed: after it,
+/// older versions cannot be recycled, and the next batches copy the pages that they touch until there is a
+/// new version to recycle.
 ///
 /// # Progress
 ///
@@ -140,16 +151,18 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
     /// Gives up everything that was staged since the last publish. The staged state is the published one
     /// again.
     pub fn discard(&mut self) {
-        self.count_copied();
         self.dirty = false;
-        self.torn = false;
+        let is_torn = mem::replace(&mut self.torn, false);
         if let Some(log) = &mut self.log {
             log.discard();
         }
         if let Some(staged) = self.staged.take() {
-            self.publisher.discard(staged);
+            let discarded = self.publisher.discard(staged);
+            // It is discarded, and user code runs only from here on.
+            let copied = if is_torn { 0 } else { discarded.index.take_copied() };
+            self.copied = self.copied.saturating_add(copied);
         }
-        self.drop_old_pages();
+        self.tidy();
     }
 
     /// The staged batch pays for the parts that its index has copied. An index that is torn cannot say, and
@@ -162,13 +175,23 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
         }
     }
 
-    /// Drops as many pages and parts of indexes that no one needs any more as this batch can have made, and
-    /// some.
-    fn drop_old_pages(&mut self) {
+    /// Drops operations that are no longer needed, and as many pages and parts of indexes as this batch can
+    /// have made, and some.
+    ///
+    /// The last thing that a call does: this is where destructors run. What a panic leaves is dropped by the
+    /// next call.
+    fn tidy(&mut self) {
+        self.tidy_log();
         let made =
             (PAGES_DROPPED_PER_OP * mem::take(&mut self.ops)).saturating_add(mem::take(&mut self.copied));
         let mut budget = made.saturating_add(PAGES_DROPPED);
         self.publisher.tidy(|state| state.dismantle(&mut budget));
+    }
+
+    fn tidy_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.tidy();
+        }
     }
 }
 
@@ -231,12 +254,10 @@ where
 
     fn insert_hashed(&mut self, hash: u64, key: K, value: V) -> Option<V> {
         self.begin();
-        if self.is_recording() {
-            self.announce(hash, key.clone(), Some(value.clone()));
-        }
+        let op = self.records_next().then(|| Op { hash, key: key.clone(), value: Some(value.clone()) });
         let replaced = self.stage(|state| state.insert(hash, key, value));
-        // Before anything is dropped: destructors are foreign code, too.
-        self.confirm();
+        // Before anything is dropped: destructors are user code, too.
+        self.record(op);
         replaced.map(|(_, old)| old)
     }
 
@@ -253,14 +274,12 @@ where
         let view = self.view();
         let hash = view.hash(key);
         let Some((stored, value)) = view.map.get_key_value(hash, key) else { return false };
-        let stored = self.is_recording().then(|| stored.clone());
+        let stored = self.records_next().then(|| stored.clone());
         let mut value = value.clone();
         change(&mut value);
-        if let Some(stored) = stored {
-            self.announce(hash, stored, Some(value.clone()));
-        }
+        let op = stored.map(|key| Op { hash, key, value: Some(value.clone()) });
         let old = self.stage(|state| state.replace(hash, key, value));
-        self.confirm();
+        self.record(op);
         old.is_some()
     }
 
@@ -285,9 +304,12 @@ where
         self.begin();
         // A removal of nothing stages nothing.
         self.view().map.get(hash, key)?;
+        let records = self.records_next();
         let (key, value) = self.stage(|state| state.remove(hash, key))?;
-        self.announce(hash, key, None);
-        self.confirm();
+        // Dropped last, if it is not needed.
+        let mut key = Some(key);
+        let op = if records { key.take().map(|key| Op { hash, key, value: None }) } else { None };
+        self.record(op);
         Some(value)
     }
 
@@ -328,11 +350,12 @@ where
         self.dirty = false;
         let version = self.version().next();
         let (replayable, history) = self.seal(version, state.map.len());
-        // Dropped at the end: what nobody can follow any more.
-        let _past = mem::replace(&mut state.history, history);
+        let past = mem::replace(&mut state.history, history);
         self.publisher.publish(state, replayable, &mut self.published);
         debug_assert_eq!(self.version(), version, "one writer, one version at a time");
-        self.drop_old_pages();
+        // It is published, and user code runs only from here on: destructors.
+        drop(past);
+        self.tidy();
         version
     }
 
@@ -347,6 +370,7 @@ where
             // What was copied before is paid for.
             staged.index.take_copied();
             self.staged = Some(staged);
+            self.tidy_log();
         }
     }
 
@@ -363,16 +387,13 @@ where
         if !self.recycles && is_followed != self.log.is_some() {
             self.log = is_followed.then(|| Log::new(false, self.limits));
         }
-        if let Some(log) = &mut self.log {
-            log.begin(is_followed);
-        }
     }
 
     /// The staged batch becomes `version`: the oldest version that can be brought up to it, and its history.
     fn seal(&mut self, version: Version, len: usize) -> (Version, History<K, V>) {
         let Some(log) = &mut self.log else { return (version, History::default()) };
         let is_followed = self.publisher.cell().is_followed();
-        log.seal(version, len, is_followed.then(|| self.published.state().history.clone()))
+        log.seal(version, len, is_followed.then(|| &self.published.state().history))
     }
 
     /// A recent version that nobody holds, brought up to the last one: to be changed in place, nothing is
@@ -380,13 +401,16 @@ where
     fn recycle(&mut self) -> Option<State<K, V, I, S>> {
         let log = self.log.as_mut()?;
         let (recycled, oldest) = self.publisher.recycle();
-        let Some(Recycled { version, mut state }) = recycled else {
+        let Some(Recycled { version, state }) = recycled else {
             log.trim(oldest);
             return None;
         };
-        log.replay(version, &mut state, oldest);
+        // Given up until it is up to date: if user code panics before that, it is of no version, and goes the
+        // way of all states that nobody needs.
+        let state = self.publisher.discard(state);
+        log.replay(version, state, oldest);
         state.index.refresh(&self.published.state().index);
-        Some(state)
+        self.publisher.take_back()
     }
 
     /// Applies `change` to one entry of the staged state. If it panics, that is as it was before.
@@ -429,28 +453,22 @@ where
             again.index.take_copied();
         }
         again.index.refresh(&staged.index);
-        staged.index = again.index;
+        // The torn one is dropped with the rest, last.
+        mem::swap(&mut staged.index, &mut again.index);
         self.torn = false;
     }
 
-    fn is_recording(&self) -> bool {
-        self.log.as_ref().is_some_and(Log::is_recording)
+    /// Whether what is about to be staged for a key has to be recorded.
+    #[inline]
+    fn records_next(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.records_next(self.len()))
     }
 
-    /// Writes down what is about to be staged for a key.
+    /// Records what has been staged. Runs no user code.
     #[inline]
-    fn announce(&mut self, hash: u64, key: K, value: Option<V>) {
-        let len = self.len();
+    fn record(&mut self, op: Option<Op<K, V>>) {
         if let Some(log) = &mut self.log {
-            log.announce(len, hash, key, value);
-        }
-    }
-
-    /// It has been staged.
-    #[inline]
-    fn confirm(&mut self) {
-        if let Some(log) = &mut self.log {
-            log.confirm();
+            log.record(op);
         }
     }
 }

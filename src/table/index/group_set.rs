@@ -24,7 +24,7 @@ const COPIED: usize = 8;
 ///
 /// A clone is O(1) and shares everything. `insert` and `remove` are O(1) amortized; of what is shared they
 /// copy a page of groups, a page of positions, one or two chunks of keys, and the directories above them. If
-/// the code of a key or group panics, the operation has no effect.
+/// the code of a key or group panics, the operation has no effect; if a destructor does, it has all of it.
 pub(crate) struct GroupSet<G, K> {
     groups: PageMap<G, Group<K>>,
     hash_builder: RandomState,
@@ -222,7 +222,8 @@ impl<K: Hash + Eq + Clone> Group<K> {
                 *place = position;
             }
         }
-        self.keys.swap_remove(position as usize);
+        // Dropped last: its destructor is user code.
+        let _removed = self.keys.swap_remove(position as usize);
         if self.len() <= SMALL / 2 {
             self.positions = None;
         }

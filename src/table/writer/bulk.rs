@@ -118,7 +118,7 @@ where
             // Older versions are better dropped than emptied.
             log.cut();
         }
-        self.drop_old_pages();
+        self.tidy();
     }
 }
 

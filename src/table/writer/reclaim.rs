@@ -77,16 +77,20 @@ where
             drop(mem::take(&mut staged.history));
         }
         let Some(log) = &mut self.log else { return };
-        log.strike_out();
         let oldest = loop {
             let (recycled, oldest) = self.publisher.recycle_older();
-            let Some(Recycled { version, mut state }) = recycled else { break oldest };
-            log.replay(version, &mut state, oldest);
+            let Some(Recycled { version, state }) = recycled else { break oldest };
+            // Given up until it is up to date, as in `recycle`.
+            let state = self.publisher.discard(state);
+            log.replay(version, state, oldest);
             state.index.refresh(&self.published.state().index);
             let past = mem::take(&mut state.history);
-            self.publisher.keep(state);
+            if let Some(state) = self.publisher.take_back() {
+                self.publisher.keep(state);
+            }
             drop(past);
         };
         log.trim(oldest);
+        log.tidy();
     }
 }

@@ -1,0 +1,489 @@
+//! Everything that the user's code may own, with a destructor that burns; a table of it; and its model.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use switchboard::{Change, ChangeSet, Feed, FeedEvent, GroupIndex, Index, Reader, Snapshot, Table, Writer};
+
+thread_local! {
+    /// Destructors that run before one panics; `None` for never.
+    static FUSE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Runs `act` with a fuse: whether it burnt down.
+pub(crate) fn burns(fuse: usize, act: impl FnOnce()) -> bool {
+    FUSE.set(Some(fuse));
+    let result = catch_unwind(AssertUnwindSafe(act));
+    let is_burnt = FUSE.replace(None).is_none();
+    match result {
+        Ok(()) => assert!(!is_burnt, "a panic was swallowed"),
+        Err(panic) if !is_burnt || !panic.is::<Burnt>() => resume_unwind(panic),
+        Err(_) => {}
+    }
+    is_burnt
+}
+
+/// What the fuse panics with.
+struct Burnt;
+
+/// A part of everything here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fused(());
+
+impl Drop for Fused {
+    fn drop(&mut self) {
+        match FUSE.get() {
+            None => {}
+            Some(0) => {
+                FUSE.set(None);
+                // Without the noise of the panic hook.
+                resume_unwind(Box::new(Burnt));
+            }
+            Some(left) => FUSE.set(Some(left - 1)),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key(pub u64, Fused);
+
+pub(crate) fn key(number: u64) -> Key {
+    Key(number, Fused::default())
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+/// Large, so that a page has few of them and a small table several pages.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Value(pub u64, Fused, [u8; 2048]);
+
+pub(crate) fn value(number: u64) -> Value {
+    Value(number, Fused::default(), [number as u8; 2048])
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Group(u64, Token);
+
+/// A [`Fused`] that is hashed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Token(Fused);
+
+impl Hash for Token {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+pub(crate) fn group(number: u64) -> Group {
+    Group(number, Token::default())
+}
+
+/// A hasher that is not random, so that all runs are one.
+#[derive(Clone, Default)]
+pub(crate) struct Seed {
+    _fused: Fused,
+}
+
+pub(crate) struct Number(u64);
+
+impl Hasher for Number {
+    fn finish(&self) -> u64 {
+        self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are numbers");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
+
+impl BuildHasher for Seed {
+    type Hasher = Number;
+
+    fn build_hasher(&self) -> Number {
+        Number(0)
+    }
+}
+
+/// An index that drops something in the middle of each change, with a word that no entry knows of.
+#[derive(Clone, Default)]
+pub(crate) struct Sums {
+    keys: u64,
+    values: u64,
+    part: Fused,
+    word: (u64, Fused),
+}
+
+impl Index<Key, Value> for Sums {
+    fn insert(&mut self, key: &Key, value: &Value) {
+        self.keys += key.0;
+        self.part = Fused::default();
+        self.values += value.0;
+    }
+
+    fn remove(&mut self, key: &Key, old: &Value) {
+        self.keys -= key.0;
+        self.part = Fused::default();
+        self.values -= old.0;
+    }
+
+    fn refresh(&mut self, newest: &Self) {
+        self.word = newest.word.clone();
+    }
+}
+
+/// The groups of an entry: one that all are in, so that it is large, and one of two.
+fn groups(key: u64, value: u64) -> [u64; 2] {
+    [0, 1 + (key + value) % 2]
+}
+
+/// An index that can be held against the entries.
+pub(crate) trait Parts: Index<Key, Value> {
+    fn check(&self, model: &Model);
+    fn set_word(&mut self, word: u64);
+    fn word(&self) -> Option<u64>;
+}
+
+impl Parts for () {
+    fn check(&self, _: &Model) {}
+
+    fn set_word(&mut self, _: u64) {}
+
+    fn word(&self) -> Option<u64> {
+        None
+    }
+}
+
+impl<F> Parts for (GroupIndex<Key, Value, Group, F>, Sums)
+where
+    F: Fn(&Key, &Value, &mut dyn FnMut(Group)) + Clone + Send + Sync + 'static,
+{
+    fn check(&self, model: &Model) {
+        let (by_group, sums) = self;
+        let mut memberships = 0;
+        for (group, count) in by_group.groups() {
+            let is_in = |number: u64, to: &u64| groups(number, *to).contains(&group.0);
+            assert!(by_group.keys(group).all(|key| is_in(key.0, &model.entries[&key.0])));
+            assert_eq!(by_group.keys(group).count(), count);
+            memberships += count;
+        }
+        assert_eq!(memberships, 2 * model.entries.len());
+        for (number, to) in &model.entries {
+            let key = key(*number);
+            assert!(groups(*number, *to).into_iter().all(|of| by_group.contains(&group(of), &key)));
+        }
+        assert_eq!(sums.keys, model.entries.keys().sum::<u64>());
+        assert_eq!(sums.values, model.entries.values().sum::<u64>());
+        assert_eq!(sums.word.0, model.word);
+    }
+
+    fn set_word(&mut self, word: u64) {
+        self.1.word = (word, Fused::default());
+    }
+
+    fn word(&self) -> Option<u64> {
+        Some(self.1.word.0)
+    }
+}
+
+pub(crate) fn indexed() -> impl Parts {
+    let captured = Fused::default();
+    let groups_of = move |key: &Key, value: &Value, add: &mut dyn FnMut(Group)| {
+        let _ = &captured;
+        groups(key.0, value.0).into_iter().for_each(|number| add(group(number)));
+    };
+    (GroupIndex::new(groups_of), Sums::default())
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Model {
+    pub entries: BTreeMap<u64, u64>,
+    pub word: u64,
+}
+
+/// Who looks at the table meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Watch {
+    Nobody,
+    /// A reader that is one version behind.
+    Reader,
+    /// A snapshot that is held all the time.
+    Held,
+    Feed,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub recycles: bool,
+    pub watch: Watch,
+    /// Something was staged before the call.
+    pub is_amid: bool,
+}
+
+pub(crate) type AWriter<I> = Writer<Key, Value, I, Seed>;
+pub(crate) type ATable<I> = Table<Key, Value, I, Seed>;
+pub(crate) type ASnapshot<I> = Snapshot<Key, Value, I, Seed>;
+pub(crate) type AReader<I> = Reader<Key, Value, I, Seed>;
+pub(crate) type AFeed<I> = Feed<Key, Value, I, Seed>;
+
+pub(crate) struct World<I> {
+    /// What the call under the fuse took out of the feed.
+    pub events: Vec<FeedEvent<Key, Value, I, Seed>>,
+    pub writer: Option<AWriter<I>>,
+    pub table: Option<ATable<I>>,
+    pub reader: Option<AReader<I>>,
+    /// What the reader saw before the last publish.
+    behind: Option<ASnapshot<I>>,
+    pub held: Option<ASnapshot<I>>,
+    pub feed: Option<AFeed<I>>,
+    /// What is staged, and each version.
+    pub staged: Model,
+    pub versions: Vec<Model>,
+    /// The version that the feed has delivered last, applied to a copy.
+    copy: (u64, BTreeMap<u64, u64>),
+    /// The versions that no change set leads to.
+    unrecorded: BTreeSet<u64>,
+    has_cleared: bool,
+    /// All versions of the beginning are there, and the feed has none of them yet.
+    is_set_up: bool,
+}
+
+fn entries<'a>(of: impl Iterator<Item = (&'a Key, &'a Value)>) -> BTreeMap<u64, u64> {
+    of.map(|(key, value)| (key.0, value.0)).collect()
+}
+
+/// Whether these are the entries of the model, found one by one and by their keys.
+fn check_entries<'a>(
+    listed: impl Iterator<Item = (&'a Key, &'a Value)>,
+    get: impl Fn(&Key) -> Option<u64>,
+    model: &Model,
+) {
+    let mut len = 0;
+    for (key, value) in listed {
+        assert_eq!(model.entries.get(&key.0), Some(&value.0), "of {}", key.0);
+        len += 1;
+    }
+    assert_eq!(len, model.entries.len());
+    assert!(model.entries.iter().all(|(number, value)| get(&key(*number)) == Some(*value)));
+}
+
+fn check_snapshot<I: Parts>(snapshot: &ASnapshot<I>, model: &Model) {
+    check_entries(snapshot.iter(), |key| snapshot.get(key).map(|value| value.0), model);
+    assert_eq!(snapshot.len(), model.entries.len());
+    snapshot.index().check(model);
+}
+
+fn check_diff<I: Parts>(newer: &ASnapshot<I>, older: &ASnapshot<I>, to: &Model, from: &Model) {
+    let mut copy = from.entries.clone();
+    let mut len = 0;
+    for change in newer.diff(older) {
+        apply(&mut copy, change);
+        len += 1;
+    }
+    assert_eq!(copy, to.entries);
+    let is_equal = |key: &&u64| to.entries.get(key) == from.entries.get(key);
+    let keys: BTreeSet<_> = to.entries.keys().chain(from.entries.keys()).collect();
+    assert_eq!(len, keys.iter().filter(|key| !is_equal(key)).count());
+}
+
+fn apply(copy: &mut BTreeMap<u64, u64>, change: Change<'_, Key, Value>) {
+    match change {
+        Change::Inserted { key, new } => assert_eq!(copy.insert(key.0, new.0), None),
+        Change::Updated { key, old, new } => assert_eq!(copy.insert(key.0, new.0), Some(old.0)),
+        Change::Removed { key, old } => assert_eq!(copy.remove(&key.0), Some(old.0)),
+    }
+}
+
+impl<I: Parts> World<I> {
+    /// A table of some versions, two copies of which are at hand if it recycles.
+    pub(crate) fn new(index: I, setting: Setting) -> Self {
+        let builder = Table::<Key, Value>::builder().hasher(Seed::default()).index(index);
+        let (writer, table) = builder.recycle(setting.recycles).build();
+        let mut world = Self {
+            events: vec![],
+            writer: Some(writer),
+            reader: (setting.watch == Watch::Reader).then(|| table.reader()),
+            feed: (setting.watch == Watch::Feed).then(|| table.subscribe()),
+            behind: None,
+            held: None,
+            table: Some(table),
+            staged: Model::default(),
+            versions: vec![Model::default()],
+            copy: (0, BTreeMap::new()),
+            unrecorded: BTreeSet::new(),
+            has_cleared: false,
+            is_set_up: false,
+        };
+        (0..20).for_each(|number| world.insert(number, number));
+        world.publish();
+        for round in 0..3 {
+            world.step(round);
+            world.publish();
+        }
+        if setting.watch == Watch::Held {
+            world.held = world.table.as_ref().map(Table::snapshot);
+        }
+        if setting.is_amid {
+            world.step(7);
+        }
+        world.is_set_up = true;
+        world
+    }
+
+    pub(crate) fn forget_behind(&mut self) {
+        self.behind = None;
+    }
+
+    pub(crate) fn writer(&mut self) -> &mut AWriter<I> {
+        self.writer.as_mut().unwrap()
+    }
+
+    pub(crate) fn table(&self) -> &ATable<I> {
+        self.table.as_ref().unwrap()
+    }
+
+    pub(crate) fn published(&self) -> &Model {
+        self.versions.last().unwrap()
+    }
+
+    fn insert(&mut self, number: u64, to: u64) {
+        self.writer().insert(key(number), value(to));
+        self.staged.entries.insert(number, to);
+    }
+
+    fn remove(&mut self, number: u64) {
+        self.writer().remove(&key(number));
+        self.staged.entries.remove(&number);
+    }
+
+    /// Stages something of each kind.
+    fn step(&mut self, round: u64) {
+        self.insert(100 + round, round);
+        self.insert(round, 50 + round);
+        self.insert(round, 60 + round);
+        self.insert(1_000, 1);
+        self.remove(1_000);
+        self.remove(8 + round);
+        self.insert(18, 70 + round);
+        let writer = self.writer.as_mut().unwrap();
+        writer.index_mut().set_word(round);
+        if writer.index().word().is_some() {
+            self.staged.word = round;
+        }
+    }
+
+    fn publish(&mut self) {
+        self.behind = self.reader.as_mut().map(|reader| reader.snapshot().clone());
+        if self.writer().has_staged() {
+            self.writer().publish();
+            self.note_publish();
+        }
+        if self.is_set_up {
+            self.check_published();
+        }
+    }
+
+    /// Whether the staged batch has emptied the table: then it is not recorded.
+    pub(crate) fn note_clear(&mut self, has_cleared: bool) {
+        self.has_cleared = has_cleared;
+    }
+
+    /// What was staged is now a version.
+    pub(crate) fn note_publish(&mut self) {
+        if mem::take(&mut self.has_cleared) {
+            self.unrecorded.insert(self.versions.len() as u64);
+        }
+        self.versions.push(self.staged.clone());
+    }
+
+    /// What the writer has staged.
+    pub(crate) fn actual(&self) -> Model {
+        let writer = self.writer.as_ref().unwrap();
+        Model { entries: entries(writer.iter()), word: writer.index().word().unwrap_or_default() }
+    }
+
+    /// Everything that can be seen equals the model.
+    pub(crate) fn check(&mut self) {
+        if let Some(writer) = &self.writer {
+            check_entries(writer.iter(), |key| writer.get(key).map(|value| value.0), &self.staged);
+            assert_eq!(writer.len(), self.staged.entries.len());
+            writer.index().check(&self.staged);
+            assert!(writer.has_staged() || self.staged == *self.published());
+        }
+        self.check_published();
+    }
+
+    fn check_published(&mut self) {
+        if let Some(writer) = &self.writer {
+            assert_eq!(writer.version().as_u64(), self.versions.len() as u64 - 1);
+            assert_eq!(writer.published().version(), writer.version());
+        }
+        if let Some(table) = &self.table {
+            let newest = table.snapshot();
+            assert_eq!(newest.version().as_u64(), self.versions.len() as u64 - 1);
+            check_snapshot(&newest, self.published());
+            assert_eq!(table.is_closed(), self.writer.is_none());
+            for older in self.held.iter().chain(&self.behind) {
+                let model = &self.versions[older.version().as_u64() as usize];
+                check_snapshot(older, model);
+                check_diff(&newest, older, self.published(), model);
+                check_diff(older, &newest, model, self.published());
+            }
+        }
+        self.check_feed();
+    }
+
+    fn check_feed(&mut self) {
+        let Some(feed) = &mut self.feed else { return };
+        let events: Vec<_> = mem::take(&mut self.events).into_iter().chain(feed_events(feed)).collect();
+        for event in events {
+            let next = self.copy.0 + 1;
+            match event {
+                FeedEvent::Changes(set) => {
+                    assert_eq!(set.version().as_u64(), next);
+                    apply_all(&mut self.copy.1, &set);
+                    self.copy.0 = next;
+                }
+                FeedEvent::Lagged { from, resync, .. } => {
+                    assert_eq!(from.version().as_u64() + 1, next);
+                    assert!(self.unrecorded.contains(&next), "version {next} is missing");
+                    self.copy = (resync.version().as_u64(), entries(resync.iter()));
+                }
+                _ => unreachable!("there are two kinds of events"),
+            }
+            assert_eq!(self.copy.1, self.versions[self.copy.0 as usize].entries);
+        }
+        assert_eq!(self.copy.0, self.versions.len() as u64 - 1, "a version was not delivered");
+        assert_eq!(feed.is_closed(), self.writer.is_none());
+    }
+
+    /// Some versions more, each of which is checked: all copies come up.
+    pub(crate) fn go_on(&mut self) {
+        for round in 30..34 {
+            if self.writer.is_none() {
+                return;
+            }
+            self.publish();
+            self.step(round);
+        }
+        self.publish();
+        self.check();
+    }
+}
+
+fn feed_events<I: Parts>(feed: &mut AFeed<I>) -> Vec<FeedEvent<Key, Value, I, Seed>> {
+    std::iter::from_fn(|| feed.try_next()).collect()
+}
+
+fn apply_all<I: Parts>(copy: &mut BTreeMap<u64, u64>, set: &ChangeSet<Key, Value, I, Seed>) {
+    assert_eq!(set.iter().count(), set.len());
+    set.iter().for_each(|change| apply(copy, change));
+}
