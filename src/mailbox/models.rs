@@ -284,3 +284,95 @@ fn a_refusal_is_counted_before_it_is_announced() {
         drop(receiver);
     });
 }
+
+/// A notice wakes once: the receiver that has heeded it sleeps until its time is over.
+#[test]
+fn a_notice_is_used_up_by_the_wake() {
+    model(|| {
+        let (sender, mut receiver) = mailbox(sized(1));
+        let other = sender.clone();
+        let thread = spawn(move || other.try_send(Priority::Low, 1));
+        assert_eq!(receiver.recv(), Ok((Priority::Low, 1)));
+        assert_eq!(thread.join().unwrap(), Ok(()));
+        let outcome = receiver.recv_timeout(std::time::Duration::from_micros(20));
+        assert_eq!(outcome, Err(RecvTimeoutError::Timeout));
+        drop(sender);
+    });
+}
+
+/// Requests to wake that are merged into one are all answered by it.
+#[test]
+fn merged_wakes_carry_what_came_before_each() {
+    model(|| {
+        let (sender, mut receiver) = mailbox::<u32>(sized(1));
+        let written = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let threads = [0, 1].map(|index| {
+            let (sender, written, asked) = (sender.clone(), written.clone(), asked.clone());
+            spawn(move || {
+                // Relaxed: ordered by the wake.
+                written[index].store(1, Ordering::Relaxed);
+                sender.wake();
+                // Relaxed: says that it has happened, and carries nothing.
+                asked.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        // Relaxed: as above.
+        if asked.load(Ordering::Relaxed) == 2 {
+            let outcome = receiver.recv_timeout(std::time::Duration::from_secs(60));
+            assert_eq!(outcome, Err(RecvTimeoutError::Woken));
+            // Relaxed: ordered by the wakes.
+            assert!(written.iter().all(|word| word.load(Ordering::Relaxed) == 1));
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        drop(sender);
+    });
+}
+
+/// The receiver that is told of the end sees what every sender did before it went, whoever went last.
+#[test]
+fn closed_shows_what_every_sender_did() {
+    model(|| {
+        let (sender, mut receiver) = mailbox::<u32>(sized(1));
+        let written = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let threads = [sender.clone(), sender].into_iter().enumerate().map(|(index, sender)| {
+            let written = written.clone();
+            spawn(move || {
+                // Relaxed: ordered by the end of the sender.
+                written[index].store(1, Ordering::Relaxed);
+                drop(sender);
+            })
+        });
+        let threads: Vec<_> = threads.collect();
+        if receiver.try_recv() == Err(TryRecvError::Closed) {
+            // Relaxed: ordered by the ends of the senders.
+            assert!(written.iter().all(|word| word.load(Ordering::Relaxed) == 1));
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
+/// A command that sheds another one while the mailbox is closed: both end somewhere, and once.
+#[test]
+fn shedding_against_the_close_loses_nothing() {
+    model(|| {
+        let (sender, mut receiver) = mailbox(sized(1).backpressure(Backpressure::ShedLowest));
+        sender.try_send(Priority::Low, 0).unwrap();
+        sender.try_send(Priority::Normal, 1).unwrap();
+        let other = sender.clone();
+        let thread = spawn(move || match other.send(Priority::Normal, 2) {
+            Ok(sent) => sent.into_victim().map(|victim| victim.value),
+            Err(error) => Some(error.into_inner()),
+        });
+        receiver.close();
+        let mut seen: Vec<u32> = std::iter::from_fn(|| Some(receiver.recv().ok()?.1)).collect();
+        seen.extend(thread.join().unwrap());
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2]);
+        drop(sender);
+    });
+}

@@ -169,6 +169,26 @@ mod models {
     use crate::sync::model::{model, spawn};
     use crate::sync::ring::Ring;
 
+    /// A room is handed on with all that was done before it was given back.
+    #[test]
+    fn a_room_carries_what_came_before_it() {
+        model(|| {
+            let shared = Arc::new((Rooms::new(1), AtomicUsize::new(0)));
+            assert_eq!(shared.0.take(), Ok(()));
+            let other = shared.clone();
+            let thread = spawn(move || {
+                if other.0.take().is_ok() {
+                    // Relaxed: ordered by the room.
+                    assert_eq!(other.1.load(Ordering::Relaxed), 1);
+                }
+            });
+            // Relaxed: ordered by the room.
+            shared.1.store(1, Ordering::Relaxed);
+            assert!(!shared.0.give_back(1));
+            thread.join().unwrap();
+        });
+    }
+
     /// Without the fences of the lane around it, which hide a room that is given back too weakly.
     #[test]
     fn a_room_comes_with_an_empty_slot() {

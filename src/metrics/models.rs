@@ -160,6 +160,21 @@ fn equal_marks_are_of_equal_counters() {
     });
 }
 
+/// Who sees the mark of a report reads that report or a later one.
+#[test]
+fn the_mark_comes_after_its_report() {
+    model(|| {
+        let board = Arc::new(Board::<1>::new());
+        let other = board.clone();
+        let thread = spawn(move || assert!(other.publish(1, &mut [7], |_| 1)));
+        if board.is_of(|| 1) {
+            assert_eq!(board.number(), 1, "not the number of the report that was promised");
+            assert_eq!(board.read(), [7], "not the report that was promised");
+        }
+        thread.join().unwrap();
+    });
+}
+
 /// What is read is one report, however many are published meanwhile.
 #[test]
 fn a_reader_sees_whole_reports_in_order() {
@@ -215,5 +230,28 @@ fn a_ticker_ends_however_it_is_stopped() {
         ticker.stop();
         ticker.stop();
         stopper.join().unwrap();
+    });
+}
+
+/// A tick that is due when the thread is told to stop does not happen.
+///
+/// Under loom only: there a thread is not interrupted between giving a lock back and what it does next, so that
+/// the decision to tick and the tick are one step.
+#[cfg(switchboard_loom)]
+#[test]
+fn a_ticker_that_was_told_to_stop_does_not_tick() {
+    use crate::sync::StdArc;
+
+    model(|| {
+        // Its count is not seen by loom, and orders nothing.
+        let running = StdArc::new(());
+        let seen = running.clone();
+        let ticker = Ticker::start(String::from("ticker"), Duration::from_millis(1), move || {
+            assert_eq!(StdArc::strong_count(&seen), 2, "a tick after the stop");
+        });
+        let ticker = ticker.unwrap();
+        ticker.ask_to_stop();
+        drop(running);
+        ticker.stop();
     });
 }

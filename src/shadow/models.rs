@@ -194,3 +194,25 @@ fn a_side_that_is_resynchronized_has_what_the_other_one_has() {
         }
     });
 }
+
+/// A side is lagging only while it has something to do, however late its caller was.
+#[test]
+fn a_side_that_has_caught_up_is_not_lagging() {
+    model(|| {
+        let logs = [log(), log()];
+        let shadow = StdArc::new(shadow(&logs, 4).deadline(Duration::from_secs(60)).spawn().unwrap());
+        let caller = {
+            let shadow = shadow.clone();
+            spawn(move || {
+                let reply = shadow.add_net(NetId(1), NetConfig::new());
+                assert!(matches!(reply, Ok(_) | Err(StoreError::TimedOut)), "{reply:?}");
+            })
+        };
+        assert!(caller.join().is_ok());
+        // It waits without a bound, so that it ends under the checkers, too.
+        assert!(shadow.settle(Duration::MAX));
+        let stats = shadow.stats();
+        assert!(!stats.a.lagging && !stats.b.lagging, "{stats:?}");
+        let _ = shadow.stop(Duration::MAX);
+    });
+}

@@ -211,3 +211,21 @@ fn a_pooled_slot_is_renewed_after_both_ends() {
         assert_eq!(ticket.wait(), Ok(2));
     });
 }
+
+/// A slot that is used again shows nothing of the ticket before.
+#[test]
+fn a_renewed_ticket_is_not_complete() {
+    model(|| {
+        let pool: Pool<u32> = Pool::new(NonZeroUsize::MIN);
+        let (completion, ticket) = pool.ticket();
+        assert!(completion.complete(1).is_delivered());
+        assert_eq!(ticket.wait(), Ok(1));
+        let (completion, mut ticket) = pool.ticket();
+        assert_eq!(pool.stats().reused, 1);
+        assert!(!ticket.is_complete());
+        assert_eq!(ticket.try_take(), None);
+        let thread = spawn(move || assert!(completion.complete(2).is_delivered()));
+        assert_eq!(ticket.wait(), Ok(2));
+        thread.join().unwrap();
+    });
+}

@@ -6,7 +6,9 @@ use std::num::NonZeroUsize;
 
 use super::*;
 use crate::link::Addr;
+use crate::mailbox::RecvTimeoutError;
 use crate::metrics::Metrics;
+use crate::sync::lock_order::TEST_AUXILIARY;
 
 /// An address that takes its time: the writer is slow, and its clients are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,4 +248,25 @@ fn a_turn_applies_no_more_than_its_batch() {
         }
         assert_eq!(turns, 4);
     }
+}
+
+/// The writer looks again when the outbox has room: once on the way down, and not while there is none.
+#[test]
+fn the_transport_wakes_the_writer_when_the_outbox_has_room_again() {
+    let (sender, mut receiver) = mailbox(Capacities::new());
+    let tickets = Pool::new(NonZeroUsize::MIN);
+    let handle = Handle::new(sender, StdArc::new(ManualClock::new()), tickets, false, Backpressure::Reject);
+    let outbox = StdArc::new(SharedOutbox::new());
+    outbox.push((1..=5).map(|node| Effect::Resolve { addr: NodeAddr(node) }));
+    // What is there is delivered, on this thread, and then it ends.
+    outbox.end(None);
+    let (waiting, woken) = (outbox.clone(), StdArc::new(sync::Mutex::new(&TEST_AUXILIARY, Vec::new())));
+    let seen = woken.clone();
+    let transport = move |_: Effect<NodeAddr>, _: &Handle<NodeAddr>| {
+        let is_woken = matches!(receiver.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Woken));
+        let left = waiting.len();
+        seen.lock().push((left, is_woken));
+    };
+    Courier { transport: Box::new(transport), handle, outbox, resume_below: 3 }.run();
+    assert_eq!(*woken.lock(), [(4, false), (3, false), (2, true), (1, false), (0, false)]);
 }

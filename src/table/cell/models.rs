@@ -298,3 +298,21 @@ fn a_waiter_is_woken_by_the_end_of_the_writer() {
         }
     });
 }
+
+/// Each waiter hears of its own version, also when nothing is published after it.
+#[test]
+fn each_waiter_is_woken_by_its_own_version() {
+    model_each(|| {
+        let mut publisher = Publisher::new(Tagged::new(0));
+        let waiters: Vec<_> = (1..=2)
+            .map(|wanted| {
+                let cell = publisher.cell().clone();
+                spawn(move || cell.wait_for(Version::from_u64(wanted), Duration::MAX).unwrap())
+            })
+            .collect();
+        for waiter in waiters {
+            let version = publish(&mut publisher);
+            assert_eq!(waiter.join().unwrap(), version);
+        }
+    });
+}

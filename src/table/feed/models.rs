@@ -133,3 +133,47 @@ fn a_feed_ends_with_its_writer_after_the_last_version() {
         thread.join().unwrap();
     });
 }
+
+/// A feed that says that it is closed has delivered the last version.
+#[test]
+fn a_closed_feed_has_delivered_everything() {
+    model_each(|| {
+        let (mut writer, table) = Table::new();
+        let mut feed = table.subscribe();
+        let thread = spawn(move || {
+            if feed.is_closed() {
+                assert!(feed.try_next().is_none(), "closed, and there was more");
+            }
+        });
+        publish(&mut writer);
+        drop(writer);
+        thread.join().unwrap();
+    });
+}
+
+/// A feed counts from before it takes its first version: at most the batch after that one is not recorded for it.
+///
+/// Under shuttle only: a relaxed count may be learned late where memory is weak.
+#[cfg(switchboard_shuttle)]
+#[test]
+fn a_new_feed_lags_at_most_once() {
+    model_each(|| {
+        let (mut writer, table) = Table::builder().recycle(false).build();
+        let thread = spawn(move || {
+            let mut feed = table.subscribe();
+            let mut position = check(feed.snapshot());
+            let mut lagged = 0;
+            for _ in 0..3 {
+                if let Some(event) = feed.try_next() {
+                    lagged += usize::from(matches!(event, FeedEvent::Lagged { .. }));
+                    position = follow(position, &event);
+                }
+            }
+            assert!(lagged <= 1, "a batch was not recorded that began after the feed was there");
+        });
+        for _ in 0..3 {
+            publish(&mut writer);
+        }
+        thread.join().unwrap();
+    });
+}
