@@ -71,6 +71,7 @@ pub mod shadow;
 mod sync;
 mod table;
 pub mod ticket;
+mod unwind;
 
 pub use clock::{Clock, ManualClock, MonotonicClock};
 #[cfg(feature = "manager")]

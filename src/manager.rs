@@ -15,7 +15,7 @@
 //! * `effect`, `outbox`: what comes out, and how it gets to the transport.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{Clock, MonotonicClock};
@@ -23,6 +23,7 @@ use crate::link::{Addr, NodeAddr, Random};
 use crate::mailbox::{Priority, mailbox};
 use crate::sync::{self, StdArc, thread::JoinHandle};
 use crate::ticket::{Pool, Ticket, ticket};
+use crate::unwind::contain;
 
 mod command;
 mod config;
@@ -289,7 +290,7 @@ impl<A: Addr> Builder<A> {
         // one.
         let effects = sync::spawn(format!("{name}-effects"), move || {
             courier.run();
-            ended.complete(());
+            let _ = ended.complete(());
         })
         .map_err(SpawnError::Thread)?;
         let writer = sync::spawn(name, move || write(driver, &*clock)).map_err(SpawnError::Thread)?;
@@ -366,9 +367,10 @@ fn write<A: Addr>(mut driver: Driver<A>, clock: &dyn Clock) {
         if let Some(order) = driver.take_shutdown() {
             let report = driver.close(clock.now(), order.deadline);
             driver.outbox().end(order.deadline);
-            // Everything that handles and tickets can see is done before the order is.
-            drop(driver);
-            order.completion.complete(report);
+            // Everything that handles and tickets can see is done before the order is. Unwind safety: what a
+            // destructor of the host's (a source of chance, say) leaves is not looked at again.
+            let _ = contain(AssertUnwindSafe(|| drop(driver)));
+            let _ = order.completion.complete(report);
             return;
         }
         let Some(next) = next else { return };
@@ -400,13 +402,18 @@ impl<A: Addr> Courier<A> {
                 break;
             }
         }
+        let Self { transport, outbox, .. } = self;
+        // Whoever waits for this thread hears of its end, also when the destructor panics.
+        if contain(AssertUnwindSafe(|| drop(transport))).is_none() {
+            outbox.count_panic();
+        }
     }
 
     fn deliver(&mut self, effect: Effect<A>) {
         trace::delivered(&effect);
         let failure = failure(&effect);
         let Self { transport, handle, .. } = self;
-        if catch_unwind(AssertUnwindSafe(|| transport.on_effect(effect, handle))).is_ok() {
+        if contain(AssertUnwindSafe(|| transport.on_effect(effect, handle))).is_some() {
             return;
         }
         self.outbox.count_panic();

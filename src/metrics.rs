@@ -99,7 +99,8 @@ impl<A: Addr> Metrics<A> {
 
     fn of(links: Links<A>, handle: Handle<A>) -> Self {
         let metrics = Self { shared: StdArc::new(Shared { links, handle, board: Board::new() }) };
-        metrics.collect();
+        // Also when nothing has happened yet: the lanes and the pool have their capacities.
+        metrics.collect_from(&metrics.shared.links.snapshot());
         metrics
     }
 
@@ -125,10 +126,9 @@ impl<A: Addr> Metrics<A> {
         let is_new = !board.is_of(|| report::mark(links.version(), handle));
         if is_new {
             let version = links.version();
-            let (number, head) = board.read_first();
-            let mut report = MetricsReport::of_head(head);
+            let mut report = MetricsReport::of_head(board.read_first().1);
             // Of a version that was reported before, only the counters are new.
-            if number == 0 || report.version() != version {
+            if report.version() != version {
                 report = MetricsReport::of(&links.snapshot());
             }
             self.publish(&mut report);

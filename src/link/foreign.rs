@@ -6,9 +6,10 @@
 //! held. A destructor that panics is contained wherever it runs.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 
 use crate::sync;
+use crate::unwind::contain;
 
 /// A value that waits for its destructor.
 type Waste = Box<dyn Send>;
@@ -54,7 +55,7 @@ impl<T: Send + 'static> Drop for Foreign<T> {
 /// Runs a destructor; `false` when it panicked.
 fn release(waste: Waste) -> bool {
     // Unwind safety: nothing of the value is left to be seen.
-    catch_unwind(AssertUnwindSafe(|| drop(waste))).is_ok()
+    contain(AssertUnwindSafe(|| drop(waste))).is_some()
 }
 
 /// Values whose destructors have not run. They run when this is dropped, at the latest.
@@ -115,6 +116,8 @@ impl Drop for Scope {
 
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 mod tests {
+    use std::panic::catch_unwind;
+
     use super::*;
     use crate::sync::StdArc;
     use crate::sync::atomic::{AtomicU32, Ordering};

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use super::foreign::Foreign;
 use crate::sync::StdArc;
+use crate::unwind::contain;
 
 /// What a [custom policy](RetryPolicy::custom) that asks for no delay at all gets in its place.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -140,7 +141,7 @@ impl RetryPolicy {
             }
             Self::Custom(custom) => custom.draw(attempts, random),
         });
-        catch_unwind(draw).unwrap_or(fallback)
+        contain(draw).unwrap_or(fallback)
     }
 }
 

@@ -67,9 +67,14 @@ impl<'a, T> Permit<'a, T> {
     /// receiver while it is being dropped may be accepted and dropped with it, like all that was still
     /// queued.
     pub fn send(self, value: T) -> Result<(), SendError<T>> {
-        self.sender.send_reserved(self.priority, value)?;
-        // The room is the command's now.
+        if self.sender.is_receiver_gone() {
+            return Err(SendError::Closed(value));
+        }
+        let (sender, priority) = (self.sender, self.priority);
+        // The room is the command's now, also when the push meets a receiver that goes, and what is dropped
+        // there panics.
         std::mem::forget(self);
+        sender.send_reserved(priority, value);
         Ok(())
     }
 
@@ -94,8 +99,12 @@ impl<T> OwnedPermit<T> {
     /// # Errors
     /// As [`Permit::send`].
     pub fn send(mut self, value: T) -> Result<(), SendError<T>> {
-        self.sender.send_reserved(self.priority, value)?;
+        if self.sender.is_receiver_gone() {
+            return Err(SendError::Closed(value));
+        }
+        // As above.
         self.held = false;
+        self.sender.send_reserved(self.priority, value);
         Ok(())
     }
 }

@@ -242,13 +242,14 @@ impl<T> Sender<T> {
         self.shared.bytes()
     }
 
-    /// Queues a command for which the caller holds a room.
-    pub(super) fn send_reserved(&self, priority: Priority, value: T) -> Result<(), SendError<T>> {
-        if self.shared.parking.is_gone() {
-            return Err(SendError::Closed(value));
-        }
+    /// Whether the receiver was dropped. A hint: false may be stale.
+    pub(super) fn is_receiver_gone(&self) -> bool {
+        self.shared.parking.is_gone()
+    }
+
+    /// Queues a command in a room that is the command's from now on.
+    pub(super) fn send_reserved(&self, priority: Priority, value: T) {
         self.shared.push(priority, priority, value);
-        Ok(())
     }
 
     /// Gives back a room that is not used after all.

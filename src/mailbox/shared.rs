@@ -1,5 +1,7 @@
 //! What the two ends share.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crossbeam_utils::CachePadded;
 
 use super::lane::{Entry, Lane};
@@ -8,6 +10,7 @@ use super::stats::{LaneStats, Stats};
 use super::turns::LaneSet;
 use super::{Backpressure, Capacities, Priority, Victim};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::unwind::{discard, resume};
 
 pub(super) struct Shared<T> {
     lanes: [Lane<T>; 4],
@@ -159,14 +162,26 @@ impl<T> Shared<T> {
     }
 
     /// Takes and drops everything, holding no lock. The lanes are closed, so only permits can add to it.
+    ///
+    /// A destructor that panics keeps no other command in the mailbox, where whoever waits for its end would
+    /// wait on: the first panic goes on when everything is dropped.
     #[cold]
     fn empty(&self) {
+        let mut first = None;
         for priority in Priority::ALL {
-            while let Some(entry) = self.pop(priority) {
+            while let Some(Entry { value, home }) = self.pop(priority) {
                 // Not `give_back` of this type, which would come back here.
-                self.lane(entry.home).give_back(1);
-                drop(entry.value);
+                self.lane(home).give_back(1);
+                // Unwind safety: nothing of the command is left to be seen.
+                let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) else { continue };
+                match first {
+                    None => first = Some(payload),
+                    Some(_) => discard(payload),
+                }
             }
+        }
+        if let Some(payload) = first {
+            resume(payload);
         }
     }
 }

@@ -263,6 +263,41 @@ mod driver {
 mod threads {
     use super::*;
 
+    /// Holds the writer up in the middle of a command, until it is opened.
+    struct Gate {
+        entered: StdArc<AtomicBool>,
+        released: StdArc<AtomicBool>,
+    }
+
+    impl Gate {
+        fn open(&self) {
+            self.released.store(true, Ordering::Release);
+        }
+    }
+
+    /// A manager whose writer stands still in a source of chance. It has `NET`, and `A`.
+    fn held_up(config: Config) -> (LinkManager<NodeAddr>, Gate) {
+        let gate = Gate { entered: StdArc::default(), released: StdArc::default() };
+        let (entered, released) = (gate.entered.clone(), gate.released.clone());
+        let hold_up = move || {
+            entered.store(true, Ordering::Release);
+            while !released.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            0
+        };
+        let config = config.retry(RetryPolicy::exponential(Duration::from_secs(1), LONG));
+        let manager = LinkManager::builder(config).random(hold_up).transport(ignore).spawn().unwrap();
+        let handle = manager.handle();
+        open(&handle);
+        handle.create_link(A, NET).unwrap().wait().unwrap();
+        handle.resolve_failed(A).unwrap();
+        while !gate.entered.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        (manager, gate)
+    }
+
     #[test]
     fn a_shutdown_is_clean_and_reported() {
         let manager = spawn(Config::default(), ignore);
@@ -293,30 +328,12 @@ mod threads {
 
     #[test]
     fn a_shutdown_that_gave_up_waiting_keeps_its_deadline() {
-        // A source of chance that holds the writer up, in the middle of a command.
-        let (entered, released) = (StdArc::new(AtomicBool::new(false)), StdArc::new(AtomicBool::new(false)));
-        let gates = (entered.clone(), released.clone());
-        let hold_up = move || {
-            gates.0.store(true, Ordering::Release);
-            while !gates.1.load(Ordering::Acquire) {
-                std::hint::spin_loop();
-            }
-            0
-        };
-        let retry = RetryPolicy::exponential(Duration::from_secs(1), LONG);
-        let config = Config::default().retry(retry).batch(NonZeroUsize::new(2).unwrap());
-        let manager = LinkManager::builder(config).random(hold_up).transport(ignore).spawn().unwrap();
+        let (manager, gate) = held_up(Config::default().batch(NonZeroUsize::new(2).unwrap()));
         let handle = manager.handle();
-        open(&handle);
-        handle.create_link(A, NET).unwrap().wait().unwrap();
-        handle.resolve_failed(A).unwrap();
-        while !entered.load(Ordering::Acquire) {
-            std::hint::spin_loop();
-        }
         let late: Vec<_> = (0..3).map(|_| handle.update_link(A, endpoint()).unwrap()).collect();
         let report = manager.shutdown(Duration::from_millis(1));
         assert!(report.drain.is_none() && !report.writer_joined);
-        released.store(true, Ordering::Release);
+        gate.open();
         // One is taken together with the order; for the others there is no time.
         let closed = late.into_iter().map(Ticket::wait).filter(|end| *end == Err(CommandError::Closed));
         assert_eq!(closed.count(), 2);
@@ -447,15 +464,19 @@ mod threads {
 
     #[test]
     fn a_panic_in_a_ticket_callback_leaves_the_writer_alive() {
-        let manager = spawn(Config::default(), ignore);
-        let handle = manager.handle();
+        let (manager, gate) = held_up(Config::default());
+        let (handle, links) = (manager.handle(), manager.links());
         let (sender, receiver) = mpsc::channel();
-        handle.add_net(NET, NetConfig::new()).unwrap().on_complete(move |applied| {
+        // The writer stands still: a callback that comes too late runs, and panics, on the thread that leaves
+        // it.
+        handle.add_net(NetId(2), NetConfig::new()).unwrap().on_complete(move |applied| {
             sender.send(applied.is_ok()).unwrap();
             panic!("in a ticket callback");
         });
+        gate.open();
         assert!(receiver.recv_timeout(LONG).unwrap());
-        assert!(handle.set_net_condition(NET, true).unwrap().wait().is_ok());
+        assert!(handle.set_net_condition(NetId(2), true).unwrap().wait().is_ok());
+        assert_eq!(links.snapshot().stats().panics(), 1);
         assert!(manager.shutdown(LONG).is_clean());
     }
 

@@ -94,6 +94,8 @@ impl<const W: usize> Board<W> {
 
     /// Whether the newest report, or the one before, has the mark that `now` computes. A thread that reads after
     /// that finds it or a later one.
+    ///
+    /// Means nothing before the first report.
     pub(super) fn is_of(&self, now: impl FnOnce() -> u64) -> bool {
         // Acquire: pairs with the release store of the mark in `publish`. Before the mark of the present: each
         // counter in it is read as it was for that report or later, so that equal sums are sums of equals.

@@ -1,11 +1,12 @@
 //! A thread that collects.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use super::ticker::Ticker;
 use super::{Metrics, MetricsReport};
 use crate::link::Addr;
+use crate::unwind::contain;
 
 /// A named thread that [collects](Metrics::collect) every so often and passes each report on.
 ///
@@ -57,7 +58,7 @@ impl Collector {
         let body = move || {
             let report = metrics.collect();
             // Unwind safety: what the sink leaves half done is its own.
-            let _ = catch_unwind(AssertUnwindSafe(|| sink(&report)));
+            let _ = contain(AssertUnwindSafe(|| sink(&report)));
         };
         Ok(Self { ticker: Ticker::start(name.into(), period, body)? })
     }

@@ -34,6 +34,19 @@ fn join(handle: &Handle<NodeAddr>, node: u64) {
 }
 
 #[test]
+fn a_fresh_manager_has_a_report() {
+    let (driver, _clock) = driver(Capacities::new().normal(64).unwrap());
+    let metrics = Metrics::for_driver(&driver);
+    for report in [metrics.report(), metrics.collect(), *metrics.reader().report()] {
+        assert!(report.is_manager_active());
+        assert_eq!(report.lane(Priority::Normal).capacity, 64);
+        assert!(report.tickets().capacity > 0);
+        assert_eq!(report.version(), driver.links().version());
+    }
+    assert!(!metrics.refresh(), "nothing has happened since");
+}
+
+#[test]
 fn a_report_says_what_its_version_says() {
     let (mut driver, clock) = driver(Capacities::new());
     let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());

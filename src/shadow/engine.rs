@@ -1,7 +1,7 @@
 //! One order for two stores: accepting, performing, waiting, ending.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use super::Side;
@@ -15,6 +15,7 @@ use super::store::{LinkStore, Reply, StoreError};
 use crate::link::Addr;
 use crate::sync::{Condvar, Mutex, StdArc, deadline_after, lock_order};
 use crate::ticket::ticket;
+use crate::unwind::contain;
 
 /// The shared part of a shadow.
 pub(super) struct Engine<A: Addr> {
@@ -183,18 +184,15 @@ impl<A: Addr> Engine<A> {
             Job::Perform { pair, number } => self.run_operation(side, &pair, number),
             Job::Copy { copy, imports, .. } => {
                 // Unwind safety: what a failed copy leaves behind is a side that has diverged.
-                let copied = catch_unwind(AssertUnwindSafe(copy));
+                let copied = contain(AssertUnwindSafe(copy));
                 let mut state = self.state.lock();
                 let next = state.next;
                 let lane = state.lane(side);
-                lane.panics += u64::from(copied.is_err());
-                if imports && !matches!(copied, Ok(true)) {
+                lane.panics += u64::from(copied.is_none());
+                if imports && copied != Some(true) {
                     lane.diverged = true;
                     lane.void_below = next;
                 }
-                drop(state);
-                // The payload of a panic is foreign too.
-                drop(copied);
             }
         }
     }
@@ -205,12 +203,12 @@ impl<A: Addr> Engine<A> {
         let before = settings.clock.now();
         let foreign = side != settings.driven_by && pair.operation.names_a_dial();
         // Unwind safety: the state of a store that panicked is the store's concern, and shows in its answers.
-        let result = catch_unwind(AssertUnwindSafe(|| match foreign {
+        let result = contain(AssertUnwindSafe(|| match foreign {
             true => pair.operation.clone().without_dial().perform_on(store),
             false => pair.operation.perform_on(store),
         }));
         self.recorder.took(side, settings.clock.now().saturating_duration_since(before));
-        let panicked = result.is_err();
+        let panicked = result.is_none();
         let reply = result.unwrap_or(Err(StoreError::Panicked));
         let mut state = self.state.lock();
         let lane = state.lane(side);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -16,6 +16,7 @@ use crate::link::Addr;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock_order};
 use crate::table::Version;
+use crate::unwind::contain;
 
 /// Two stores said different things about the same operation at the same point of the order.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,11 +165,11 @@ impl<A: Addr> Recorder<A> {
     /// Compares the answers of both sides. No lock is held while foreign code runs.
     pub(super) fn compare(&self, operation: &Operation<A>, [a, b]: [Shared<A>; 2]) {
         // Unwind safety: answers are read only.
-        let agreed = catch_unwind(AssertUnwindSafe(|| match &self.settings.agree {
+        let agreed = contain(AssertUnwindSafe(|| match &self.settings.agree {
             Some(rule) => rule(operation, &a, &b),
             None => a == b,
         }));
-        if !agreed.unwrap_or_else(|_| self.count_panic()) {
+        if !agreed.unwrap_or_else(|| self.count_panic()) {
             self.report(operation, &a, &b);
         }
         // Relaxed: a plain counter. After the difference, so that nobody sees more compared than counted.
@@ -186,7 +187,7 @@ impl<A: Addr> Recorder<A> {
             at: self.settings.clock.now(),
         };
         if let Some(sink) = &self.settings.sink
-            && catch_unwind(AssertUnwindSafe(|| sink(&difference))).is_err()
+            && contain(AssertUnwindSafe(|| sink(&difference))).is_none()
         {
             self.count_panic();
         }

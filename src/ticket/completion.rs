@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::Closed;
 use super::slot::{Finished, Slot, State};
 use crate::sync::Arc;
+use crate::unwind::discard;
 
 /// The end that gives the result: exactly once, by [`complete`](Self::complete), [`fail`](Self::fail),
 /// [`finish`](Self::finish), or by being dropped, which gives `Err(E::from(Closed))`.
@@ -73,6 +74,18 @@ impl<R> Delivery<R> {
         match self {
             Self::Abandoned(result) => Some(result),
             Self::Delivered | Self::Panicked(_) => None,
+        }
+    }
+
+    /// Whether a callback or a waker panicked. What it left is dropped, and ends no one.
+    #[cfg(feature = "manager")]
+    pub(crate) fn contained_panic(self) -> bool {
+        match self {
+            Self::Panicked(payload) => {
+                discard(payload);
+                true
+            }
+            Self::Delivered | Self::Abandoned(_) => false,
         }
     }
 
@@ -152,8 +165,10 @@ fn deliver<T, E>(slot: &Slot<T, E>, result: Result<T, E>) -> Delivery<Result<T, 
 impl<T, E> Drop for Completion<T, E> {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            // Nobody is there to look at a panic of the callback, which the panic hook has reported.
-            drop(deliver(&slot, Err((self.closed)())));
+            // No one is there to look at a panic of the callback, which the panic hook has reported.
+            if let Delivery::Panicked(payload) = deliver(&slot, Err((self.closed)())) {
+                discard(payload);
+            }
         }
     }
 }

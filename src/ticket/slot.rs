@@ -74,7 +74,9 @@ impl<T, E> Slot<T, E> {
     pub(super) fn renew(&mut self) {
         // Relaxed: exclusive access; the pool hands the slot over.
         self.done.store(false, Ordering::Relaxed);
-        *self.state.lock() = State::Pending(Waiter::Nobody);
+        let old = std::mem::replace(&mut *self.state.lock(), State::Pending(Waiter::Nobody));
+        // Without the lock, and last: a completion that was leaked leaves the callback of its ticket here.
+        drop(old);
     }
 
     /// Spins until the result is there, for a bounded time.

@@ -163,9 +163,14 @@ impl<T, E> Ticket<T, E> {
     fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Result<T, E>> {
         self.check_not_released();
         self.slot.spin();
-        // What is replaced may be a waker, and is dropped after the lock is released.
-        let mut replaced = Waiter::Nobody;
         let mut state = self.slot.lock();
+        if matches!(*state, State::Pending(Waiter::Task(_))) {
+            // The waker of an earlier poll is dropped without the lock, and before there is a result to lose.
+            let waker = state.set_waiter(Waiter::Nobody);
+            drop(state);
+            drop(waker);
+            state = self.slot.lock();
+        }
         let mut timed_out = false;
         let result = loop {
             if let Some(result) = state.take_result() {
@@ -175,17 +180,14 @@ impl<T, E> Ticket<T, E> {
                 let _thread = state.set_waiter(Waiter::Nobody);
                 break None;
             }
-            match state.set_waiter(Waiter::Thread) {
-                Waiter::Thread => {}
-                other => replaced = other,
-            }
+            // Nobody, or this thread before: only this end sets a waiter.
+            let _thread = state.set_waiter(Waiter::Thread);
             (state, timed_out) = match deadline {
                 None => (self.slot.completed().wait(state), false),
                 Some(deadline) => self.slot.completed().wait_until(state, deadline),
             };
         };
         drop(state);
-        drop(replaced);
         self.released = result.is_some();
         result
     }
@@ -204,9 +206,16 @@ impl<T, E> Future for Ticket<T, E> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
         self.check_not_released();
         let mut waker: Option<Waker> = None;
-        // At most twice: cloning a waker is foreign code, so it is done between two looks.
+        // At most three times: cloning and dropping a waker is foreign code, so it is done between two looks.
         loop {
             let mut state = self.slot.lock();
+            if matches!(*state, State::Complete(_)) && waker.is_some() {
+                // Completed between the two looks. The clone goes first: a result is not lost to a destructor
+                // that panics.
+                drop(state);
+                drop(waker.take());
+                continue;
+            }
             if let Some(result) = state.take_result() {
                 drop(state);
                 self.released = true;

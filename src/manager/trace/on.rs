@@ -1,7 +1,7 @@
 //! The events. `docs::logging` lists them by name and field.
 
 use std::fmt::Debug;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use tracing::{Level, enabled, event};
@@ -12,6 +12,7 @@ use crate::manager::command::{Command, CommandError, CommandKind, Message, SendE
 use crate::manager::core::Applying;
 use crate::manager::effect::Effect;
 use crate::table::Version;
+use crate::unwind::contain;
 
 const COMMAND: &str = "switchboard::command";
 const MESSAGE: &str = "switchboard::message";
@@ -153,5 +154,5 @@ pub(in crate::manager) fn transport_panicked() {
 /// On a thread of the manager a subscriber may panic, and the thread goes on. False if it did.
 fn contained(tell: impl FnOnce()) -> bool {
     // Unwind safety: everything that is said is a copy, or is not touched again.
-    catch_unwind(AssertUnwindSafe(tell)).is_ok()
+    contain(AssertUnwindSafe(tell)).is_some()
 }
