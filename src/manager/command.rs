@@ -334,7 +334,7 @@ pub struct Applied {
 
 /// Why a command was refused. Links and nets are as if it had never been sent, but for an answer to
 /// `Effect::Resolve` that names an unusable endpoint: it counts as a failed attempt. A stream that is refused
-/// is closed again.
+/// is closed again by an effect, but for [`TooManyRefused`](Self::TooManyRefused).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandError {
@@ -376,11 +376,18 @@ pub enum CommandError {
     Endpoint(EndpointError),
     /// The settings cannot work.
     Config(ConfigError),
-    /// The limit on nets, links, streams, clusters, role members or permanent peers is reached.
+    /// The limit on nets, links, streams, clusters, role members or permanent peers is reached; or so many
+    /// effects wait for the transport that nothing new is taken (see [`Config::outbox`](crate::Config::outbox)).
     LimitReached {
         /// What there are too many of.
         of: &'static str,
         /// The limit.
+        limit: usize,
+    },
+    /// The stream was refused, and so many others wait to be closed that no effect will close this one: close it,
+    /// whoever reported it. Of a stream that was to be replaced, the end is noted all the same.
+    TooManyRefused {
+        /// Refused streams that wait at most.
         limit: usize,
     },
     /// The deadline of the command had passed before it was applied.
@@ -424,6 +431,9 @@ impl fmt::Display for CommandError {
             Self::Endpoint(error) => write!(f, "the endpoint cannot be dialled: {error}"),
             Self::Config(error) => error.fmt(f),
             Self::LimitReached { of, limit } => write!(f, "the limit of {limit} {of} is reached"),
+            Self::TooManyRefused { limit } => {
+                write!(f, "the stream was refused while {limit} others wait to be closed: close it")
+            }
             Self::Expired => f.write_str("the deadline passed before the command was applied"),
             Self::Shed => f.write_str("a more urgent command took its place in a full mailbox"),
             Self::Panicked => f.write_str("applying the command panicked; the state is unchanged"),
@@ -544,7 +554,8 @@ impl<A> Message<A> {
     /// Ends an accepted command without applying it.
     pub(crate) fn refuse(self, error: CommandError) {
         if let Self::Command(envelope) = self {
-            envelope.completion.fail(error);
+            // A callback of the ticket that panics is contained there, and counted by no one.
+            let _ = envelope.completion.fail(error).contained_panic();
         }
     }
 

@@ -48,6 +48,7 @@ pub struct Config {
     pub(crate) capacities: Capacities,
     pub(crate) batch: usize,
     pub(crate) outbox: usize,
+    pub(crate) refused: usize,
     tickets: Option<NonZeroUsize>,
 }
 
@@ -139,8 +140,24 @@ impl Config {
     /// mailbox, but for one [batch](Self::batch) every 100 ms: a transport that waits for a command of its
     /// own gets its answer in the end. Default 65,536. Reports of streams and dials are always taken;
     /// endpoints and accounting travel with the API commands.
+    ///
+    /// The bound on what waits is this limit and the links, nets and clusters that there may be: while as many
+    /// effects wait, and streams to close, as this limit and [`max_links`](Self::max_links) together, no link,
+    /// net, cluster or stream is added
+    /// ([`CommandError::LimitReached`](crate::CommandError::LimitReached) of `"effects"`).
+    /// [`docs::guarantees`](crate::docs::guarantees#what-waits-for-the-transport) has it by kind.
     pub fn outbox(mut self, effects: NonZeroUsize) -> Self {
         self.outbox = effects.get();
+        self
+    }
+
+    /// Streams that may wait to be closed because they were refused. Default 16,384.
+    ///
+    /// Beyond it a report of a stream that is refused ends with
+    /// [`CommandError::TooManyRefused`](crate::CommandError::TooManyRefused): the transport, which is too slow
+    /// to close what the manager asks it to, closes that stream when its ticket says so.
+    pub fn refused_streams(mut self, streams: NonZeroUsize) -> Self {
+        self.refused = streams.get();
         self
     }
 
@@ -226,6 +243,7 @@ impl Default for Config {
             capacities: Capacities::default(),
             batch: 256,
             outbox: 65_536,
+            refused: 16_384,
             tickets: None,
         }
     }

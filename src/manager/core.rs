@@ -9,11 +9,12 @@
 //! * `lifecycle`: how links come, join, leave and go.
 //! * `stream`: streams and accounting.
 //! * `dial`: resolving, dialling, failing. `unstable`: failing again and again.
+//! * `backlog`: what is refused while the transport is far behind.
 //! * `journal`: what a command changed, to be undone if it panics.
 //! * `schedule`: what is due when: ticks, retries, announcements, time-outs.
 //! * `reconfigure`: settings that change. `restore`: beginning with what was exported.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use super::command::{Command, CommandError, Outcome};
@@ -28,7 +29,9 @@ use crate::link::{
 };
 use crate::sync::StdArc;
 use crate::table::{Table, TableMemory, Version};
+use crate::unwind::contain;
 
+mod backlog;
 mod cluster;
 mod dial;
 mod journal;
@@ -43,6 +46,7 @@ mod stream;
 mod tests;
 mod unstable;
 
+use backlog::Backlog;
 use journal::Journal;
 use schedule::{Schedule, Timers};
 use unstable::Drops;
@@ -55,6 +59,10 @@ pub(crate) type Applying = Result<Outcome, CommandError>;
 struct Fixed {
     timing: Timing,
     addresses: AddressPolicy,
+    /// Effects that may wait before the host is held back.
+    outbox: usize,
+    /// Refused streams that may wait to be closed.
+    refused: usize,
 }
 
 /// The state of one manager.
@@ -74,6 +82,7 @@ pub(crate) struct Core<A: Addr> {
     /// Quick drops of links, also of those that are gone.
     drops: Drops<A>,
     next_dial: u64,
+    backlog: Backlog,
     tally: Tally,
     /// Something changed since the last publish.
     dirty: bool,
@@ -92,7 +101,13 @@ impl<A: Addr> Core<A> {
         let (writer, table) = Table::builder().index(indexes).build();
         let core = Self {
             schedule: Schedule::new(now, tick),
-            config: Fixed { timing: config.timing, addresses: config.addresses },
+            config: Fixed {
+                timing: config.timing,
+                addresses: config.addresses,
+                outbox: config.outbox,
+                refused: config.refused,
+            },
+            backlog: Backlog::default(),
             random: Random::default(),
             own,
             writer,
@@ -116,7 +131,7 @@ impl<A: Addr> Core<A> {
     pub(crate) fn apply(&mut self, command: Command<A>, now: Instant) -> Applying {
         self.begin_journal();
         // Unwind safety: everything that the command may have left half done is put back by `roll_back`.
-        let result = catch_unwind(AssertUnwindSafe(|| self.dispatch(command, now))).unwrap_or_else(|_| {
+        let result = contain(AssertUnwindSafe(|| self.dispatch(command, now))).unwrap_or_else(|| {
             self.roll_back();
             self.tally.panics += 1;
             Err(CommandError::Panicked)
@@ -162,7 +177,7 @@ impl<A: Addr> Core<A> {
                 self.add_stream(addr, Stream { id: stream, direction: Direction::Uplink }, Some(dial), now)
             }
             Command::ReplaceStream { addr, old, new, direction } => {
-                Ok(self.replace_stream(addr, old, Stream { id: new, direction }, now))
+                self.replace_stream(addr, old, Stream { id: new, direction }, now)
             }
             Command::DeleteStream { addr, stream } => Ok(self.delete_stream(&addr, stream, now)),
             Command::AccountLink { net, addr, stream, accepted } => {

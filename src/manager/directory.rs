@@ -102,6 +102,7 @@ pub(crate) struct Tally {
     pub(crate) transport_panics: u64,
     pub(crate) effects_coalesced: u64,
     pub(crate) retry_faults: u64,
+    pub(crate) unclosed_streams: u64,
 }
 
 impl Tally {
@@ -126,6 +127,7 @@ impl Tally {
             transport_panics,
             effects_coalesced,
             retry_faults,
+            unclosed_streams,
         } = self;
         [
             commands,
@@ -144,6 +146,7 @@ impl Tally {
             transport_panics,
             effects_coalesced,
             retry_faults,
+            unclosed_streams,
         ]
     }
 
@@ -165,6 +168,7 @@ impl Tally {
             transport_panics,
             effects_coalesced,
             retry_faults,
+            unclosed_streams,
         ] = words;
         Self {
             commands,
@@ -183,6 +187,7 @@ impl Tally {
             transport_panics,
             effects_coalesced,
             retry_faults,
+            unclosed_streams,
         }
     }
 }

@@ -251,6 +251,9 @@ impl<A: Addr> Driver<A> {
     }
 
     fn turn(&mut self, now: Instant) {
+        // The transport can only make it less meanwhile.
+        let (effects, closing) = self.outbox.load();
+        self.core.note_backlog(effects, closing);
         let (version, dropped) = collect(|| {
             self.apply_all(now);
             self.core.advance(now);
@@ -308,7 +311,7 @@ impl<A: Addr> Driver<A> {
             let report = log.report(&result, version, || self.receiver.len_total());
             let result = result.map(|outcome| Applied { outcome, version });
             // A waker or a callback of the ticket that panics is contained there.
-            let panicked = completion.finish(result).is_panicked();
+            let panicked = completion.finish(result).contained_panic();
             // As is a subscriber.
             if !report.emit() || panicked {
                 self.core.tally_mut().panics += 1;
@@ -332,7 +335,7 @@ impl<A: Addr> Driver<A> {
         }
         let report = self.memory();
         for completion in self.measures.drain(..) {
-            if completion.complete(report).is_panicked() {
+            if completion.complete(report).contained_panic() {
                 self.core.tally_mut().panics += 1;
             }
         }

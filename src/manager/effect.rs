@@ -1,7 +1,6 @@
 //! What comes out of the core: things for the host to do or to know.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
 use crate::link::{Addr, ClusterId, DialId, NetId, StreamId};
@@ -21,8 +20,9 @@ pub enum LinkCause {
 /// Effects leave the manager after the version that explains them is published, in order. What waits for a
 /// slow transport is coalesced and never dropped: per link at most one request to resolve or dial and one to
 /// close, per link and net one announcement and one notice of each kind, per net one count and one request
-/// for candidates, per cluster one count. The streams to close that no link ever listed come on top: each is
-/// one that the transport itself reported.
+/// for candidates, per cluster one count. The streams to close that no link ever listed come on top, up to
+/// [`Config::refused_streams`](crate::Config::refused_streams).
+/// [`docs::guarantees`](crate::docs::guarantees#what-waits-for-the-transport) has the bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect<A> {
@@ -62,7 +62,10 @@ pub enum Effect<A> {
     /// Close these streams; answer with `delete_stream` for each (an answer for a link that is gone is
     /// harmless).
     ///
-    /// The streams are named one by one, so that a late delivery can never close one that came after.
+    /// The streams are named one by one, so that a late delivery can never close one that came after. For the
+    /// same reason there is no effect that closes "all others": while too many wait to be closed already, the
+    /// report of the stream ends with
+    /// [`CommandError::TooManyRefused`](crate::CommandError::TooManyRefused).
     CloseStreams {
         /// The remote node.
         addr: A,
@@ -174,11 +177,17 @@ fn key<A: Clone>(effect: &Effect<A>) -> Key<A> {
     }
 }
 
+/// Streams of one address that are looked through one by one; more are looked up.
+const FEW: usize = 16;
+
+/// Places that an outbox keeps once it is empty.
+const KEPT: usize = 1_024;
+
 /// The effects that wait for the transport: in order, coalesced.
 ///
-/// Everything is O(1) expected, but for the union of streams to close: O(streams of that address). The number
-/// of waiting effects is bounded by the addresses and nets they are about; the driver all but stops taking
-/// API commands when it passes the configured limit.
+/// Everything is O(1) expected and amortized, however many wait, of one address or of all. The number of
+/// waiting effects is bounded by the addresses and nets they are about, and the core refuses new ones while
+/// too many wait; the driver all but stops taking API commands before.
 #[derive(Debug)]
 pub(crate) struct Outbox<A> {
     /// `None` where an effect was taken back.
@@ -186,22 +195,44 @@ pub(crate) struct Outbox<A> {
     /// The number of the first entry of `queue`; numbers are never reused.
     first: u64,
     places: HashMap<Key<A>, u64>,
+    /// The streams to close of those addresses that have had more than a few.
+    listed: HashMap<A, HashSet<StreamId>>,
+    /// Streams to close, of all addresses.
+    closing: usize,
     coalesced: u64,
+    /// Streams that were compared or looked up.
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    looked_at: usize,
 }
 
 impl<A: Addr> Outbox<A> {
     pub(crate) fn new() -> Self {
-        Self { queue: VecDeque::new(), first: 0, places: HashMap::new(), coalesced: 0 }
+        Self {
+            queue: VecDeque::new(),
+            first: 0,
+            places: HashMap::new(),
+            listed: HashMap::new(),
+            closing: 0,
+            coalesced: 0,
+            #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+            looked_at: 0,
+        }
+    }
+
+    /// Streams that wait to be closed, of all addresses.
+    pub(crate) fn closing(&self) -> usize {
+        self.closing
     }
 
     pub(crate) fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Heap memory, without what addresses and lists of streams own.
+    /// Heap memory, without what addresses own. Streams to close count once each.
     pub(crate) fn bytes(&self) -> usize {
         self.queue.capacity() * size_of::<Option<Effect<A>>>()
             + self.places.capacity() * (size_of::<Key<A>>() + size_of::<u64>() + 1)
+            + self.closing * size_of::<StreamId>()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -231,6 +262,7 @@ impl<A: Addr> Outbox<A> {
             }
             Effect::CloseStreams { ref addr, ref streams } => {
                 if !self.add_streams(addr, streams) {
+                    self.closing += streams.len();
                     self.append(effect);
                 }
             }
@@ -250,10 +282,30 @@ impl<A: Addr> Outbox<A> {
             self.first += 1;
             if let Some(effect) = entry {
                 self.places.remove(&key(&effect));
+                self.forget_listed(&effect);
+                self.shrink_if_empty();
                 return Some(effect);
             }
         }
         None
+    }
+
+    fn forget_listed(&mut self, effect: &Effect<A>) {
+        if let Effect::CloseStreams { addr, streams } = effect {
+            self.closing -= streams.len();
+            if streams.len() > FEW {
+                self.listed.remove(addr);
+            }
+        }
+    }
+
+    /// Gives back the memory of a transport that was far behind. Costs less than what filled it.
+    fn shrink_if_empty(&mut self) {
+        if self.places.is_empty() && self.places.capacity().max(self.queue.capacity()) > 2 * KEPT {
+            self.places.shrink_to(KEPT);
+            self.queue.shrink_to(KEPT);
+            self.listed.shrink_to(KEPT);
+        }
     }
 
     fn append(&mut self, effect: Effect<A>) {
@@ -277,20 +329,41 @@ impl<A: Addr> Outbox<A> {
         }
     }
 
+    /// Adds streams to those of the same address that wait to be closed; `false` when none do.
     fn add_streams(&mut self, addr: &A, more: &[StreamId]) -> bool {
         let place = self.places.get(&Key::CloseStreams(addr.clone())).copied();
-        let Some(Some(Effect::CloseStreams { streams, .. })) = place.and_then(|place| self.entry(place))
-        else {
-            return false;
-        };
-        for stream in more {
-            if !streams.contains(stream) {
-                streams.push(*stream);
+        let entry = place.and_then(|place| entry(&mut self.queue, self.first, place));
+        let Some(Some(Effect::CloseStreams { streams, .. })) = entry else { return false };
+        let before = streams.len();
+        let mut looked_at = more.len();
+        if before + more.len() <= FEW {
+            looked_at *= FEW;
+            for stream in more {
+                if !streams.contains(stream) {
+                    streams.push(*stream);
+                }
             }
+        } else {
+            let known = self.listed.entry(addr.clone()).or_insert_with(|| {
+                looked_at += before;
+                streams.iter().copied().collect()
+            });
+            streams.extend(more.iter().copied().filter(|stream| known.insert(*stream)));
         }
+        self.closing += streams.len() - before;
         self.coalesced += 1;
+        self.note_looks(looked_at);
         true
     }
+
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    fn note_looks(&mut self, streams: usize) {
+        self.looked_at += streams;
+    }
+
+    #[cfg(not(all(test, not(any(switchboard_loom, switchboard_shuttle)))))]
+    #[allow(clippy::unused_self)] // Counts under test only.
+    fn note_looks(&self, _: usize) {}
 
     /// Takes back a request to resolve or dial that still waits: the dial `only`, or any.
     fn take_back_dial(&mut self, addr: &A, only: Option<DialId>) -> bool {
@@ -338,9 +411,13 @@ impl<A: Addr> Outbox<A> {
     }
 
     fn entry(&mut self, place: u64) -> Option<&mut Option<Effect<A>>> {
-        let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
-        self.queue.get_mut(index)
+        entry(&mut self.queue, self.first, place)
     }
+}
+
+fn entry<T>(queue: &mut VecDeque<T>, first: u64, place: u64) -> Option<&mut T> {
+    let index = usize::try_from(place.checked_sub(first)?).ok()?;
+    queue.get_mut(index)
 }
 
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
@@ -421,6 +498,41 @@ mod tests {
             drained([close(A, &[1]), close(B, &[3]), close(A, &[1, 2])]),
             [close(A, &[1, 2]), close(B, &[3])]
         );
+    }
+
+    #[test]
+    fn what_a_stream_to_close_costs_does_not_depend_on_how_many_wait() {
+        let mut outbox = Outbox::new();
+        let mut most = 0;
+        for stream in 0..100_000 {
+            outbox.looked_at = 0;
+            outbox.push(close(A, &[stream]));
+            outbox.push(close(A, &[stream / 2]));
+            most = most.max(outbox.looked_at);
+        }
+        assert!(most <= 2 * FEW + 2, "{most}");
+        assert_eq!((outbox.len(), outbox.closing()), (1, 100_000));
+        let Some(Effect::CloseStreams { streams, .. }) = outbox.pop() else { panic!("nothing waits") };
+        assert!(streams.into_iter().eq((0..100_000).map(StreamId)), "each once, in order");
+        assert_eq!((outbox.closing(), outbox.listed.len()), (0, 0));
+        // And from the beginning again.
+        outbox.push(close(A, &[7]));
+        assert_eq!((outbox.closing(), outbox.pop()), (1, Some(close(A, &[7]))));
+    }
+
+    #[test]
+    fn an_outbox_that_has_drained_gives_its_memory_back() {
+        let mut outbox = Outbox::new();
+        let drained = |outbox: &mut Outbox<NodeAddr>| std::iter::from_fn(|| outbox.pop()).count();
+        (0..100_000).for_each(|node| outbox.push(close(NodeAddr(node), &[node])));
+        let full = outbox.bytes();
+        assert_eq!(drained(&mut outbox), 100_000);
+        assert!(outbox.bytes() * 20 < full, "{} of {full}", outbox.bytes());
+        outbox.push(close(A, &(0..100).collect::<Vec<_>>()));
+        outbox.push(close(A, &[7, 100]));
+        assert_eq!(outbox.closing(), 101);
+        assert_eq!(drained(&mut outbox), 1);
+        assert_eq!(outbox.closing(), 0);
     }
 
     #[test]

@@ -95,6 +95,12 @@ impl<A: Addr> SharedOutbox<A> {
         self.state.lock().queue.len()
     }
 
+    /// How many effects wait, and how many streams they close.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.queue.len(), state.queue.closing())
+    }
+
     /// Nothing more comes. What waits may be delivered until `deadline`.
     pub(crate) fn end(&self, deadline: Option<Instant>) {
         let mut state = self.state.lock();

@@ -385,6 +385,13 @@ impl ManagerStats {
         self.0.retry_faults
     }
 
+    /// Streams that were refused while too many waited to be closed, so that no effect closes them: see
+    /// [`CommandError::TooManyRefused`](crate::CommandError::TooManyRefused).
+    #[must_use]
+    pub fn unclosed_streams(&self) -> u64 {
+        self.0.unclosed_streams
+    }
+
     /// Effects that were merged with one that still waited for the transport.
     #[must_use]
     pub fn effects_coalesced(&self) -> u64 {

@@ -201,6 +201,9 @@ pub(super) const FAMILIES: &[Family] = &[
     counter("switchboard_effects_coalesced", "Effects merged with one that waited.", |answer, write| {
         write(&[], answer.report.stats().effects_coalesced());
     }),
+    counter("switchboard_unclosed_streams", "Refused streams that no effect closes.", |answer, write| {
+        write(&[], answer.report.stats().unclosed_streams());
+    }),
     counter("switchboard_retry_faults", "Delays that had to be mended.", |answer, write| {
         write(&[], answer.report.stats().retry_faults());
     }),

@@ -188,6 +188,7 @@ impl CommandError {
         "endpoint",
         "config",
         "limit_reached",
+        "too_many_refused",
         "expired",
         "shed",
         "panicked",
@@ -231,10 +232,11 @@ impl CommandError {
             Self::Endpoint(_) => 17,
             Self::Config(_) => 18,
             Self::LimitReached { .. } => 19,
-            Self::Expired => 20,
-            Self::Shed => 21,
-            Self::Panicked => 22,
-            Self::Closed => 23,
+            Self::TooManyRefused { .. } => 20,
+            Self::Expired => 21,
+            Self::Shed => 22,
+            Self::Panicked => 23,
+            Self::Closed => 24,
         }
     }
 }
@@ -278,6 +280,7 @@ mod tests {
             CommandError::Endpoint(EndpointError::PortZero),
             CommandError::Config(Settings::default().max_links(0).validate().unwrap_err()),
             CommandError::LimitReached { of: "links", limit: 1 },
+            CommandError::TooManyRefused { limit: 1 },
             CommandError::Expired,
             CommandError::Shed,
             CommandError::Panicked,

@@ -27,6 +27,7 @@ impl<A: Addr> Core<A> {
         if directory.clusters().len() >= limit {
             return Err(CommandError::LimitReached { of: "clusters", limit });
         }
+        self.check_backlog()?;
         let status = ClusterStatus::of_net(status.is_active());
         let roles = StdArc::default();
         self.directory_mut().add_cluster(Cluster { id: cluster, net, kind, status, roles });
@@ -203,7 +204,7 @@ impl<A: Addr> Core<A> {
         if new > 0 && self.writer.len() + new > limit {
             return Err(CommandError::LimitReached { of: "links", limit });
         }
-        Ok(())
+        if new > 0 { self.check_backlog() } else { Ok(()) }
     }
 
     fn check_cluster(&self, cluster: ClusterId) -> Result<&Cluster<A>, CommandError> {

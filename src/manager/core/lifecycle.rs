@@ -25,7 +25,7 @@ impl<A: Addr> Core<A> {
         if self.writer.len() >= limit {
             return Err(CommandError::LimitReached { of: "links", limit });
         }
-        Ok(())
+        self.check_backlog()
     }
 
     /// A copy of the record of `addr` as [`checkout`](Self::checkout) makes it, or a new record, which counts

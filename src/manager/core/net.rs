@@ -19,6 +19,7 @@ impl<A: Addr> Core<A> {
         if self.directory().nets().len() >= limit {
             return Err(CommandError::LimitReached { of: "nets", limit });
         }
+        self.check_backlog()?;
         self.directory_mut().add(NetStatus::new(net, config));
         Ok(Outcome::Done)
     }

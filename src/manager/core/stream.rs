@@ -17,9 +17,8 @@ impl<A: Addr> Core<A> {
         now: Instant,
     ) -> Applying {
         let result = self.accept_stream(&addr, stream, dial, now);
-        // Nobody would ever close a stream that no link knows.
         if matches!(result, Err(_) | Ok(Outcome::Stale)) {
-            self.effects.push(Effect::CloseStreams { addr, streams: vec![stream.id] });
+            self.refuse_stream(addr, stream.id)?;
         }
         result
     }
@@ -36,6 +35,7 @@ impl<A: Addr> Core<A> {
         if stream.direction == Direction::Uplink && self.writer.get(addr).is_none() {
             return Err(CommandError::UnknownLink);
         }
+        self.check_backlog()?;
         let (mut link, _) = self.checkout_or_new(addr.clone(), now)?;
         // A stream of ours whose dial was given up meanwhile: its connection is being closed.
         let is_made_by = |current: DialId| dial.is_none_or(|dial| dial == current);
@@ -60,7 +60,7 @@ impl<A: Addr> Core<A> {
         Ok(if primary { Outcome::Done } else { Outcome::Secondary })
     }
 
-    pub(super) fn replace_stream(&mut self, addr: A, old: StreamId, new: Stream, now: Instant) -> Outcome {
+    pub(super) fn replace_stream(&mut self, addr: A, old: StreamId, new: Stream, now: Instant) -> Applying {
         let link = self.checkout(&addr);
         let find = |id| link.as_ref().and_then(|link| link.stream(id));
         let (knows_old, knows_new) = (find(old).is_some(), find(new.id).is_some());
@@ -70,14 +70,16 @@ impl<A: Addr> Core<A> {
         let dialed = link.as_ref().is_some_and(|link| link.dial.is_some());
         let orphan = !knows_new && (!knows_old || (new.direction == Direction::Uplink && !dialed));
         if orphan {
-            self.effects.push(Effect::CloseStreams { addr: addr.clone(), streams: vec![new.id] });
-            return self.delete_stream(&addr, old, now);
+            let refused = self.refuse_stream(addr.clone(), new.id);
+            // Whatever becomes of the new one, the old one is dead.
+            let outcome = self.delete_stream(&addr, old, now);
+            return refused.map(|()| outcome);
         }
-        let Some(mut link) = link else { return Outcome::Stale };
+        let Some(mut link) = link else { return Ok(Outcome::Stale) };
         if !knows_old {
             // The death of the old stream may have been reported before, and the new one have followed it.
             let follows = link.primary().is_some_and(|primary| primary.id == new.id);
-            return if follows { Outcome::Unchanged } else { Outcome::Stale };
+            return Ok(if follows { Outcome::Unchanged } else { Outcome::Stale });
         }
         let before = link.primary();
         let dialed = link.has_uplink();
@@ -89,7 +91,7 @@ impl<A: Addr> Core<A> {
             link.break_connection(now);
         }
         self.settle(link);
-        Outcome::Done
+        Ok(Outcome::Done)
     }
 
     pub(super) fn delete_stream(&mut self, addr: &A, stream: StreamId, now: Instant) -> Outcome {
