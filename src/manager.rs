@@ -152,8 +152,9 @@ impl<A: Addr> LinkManager<A> {
     /// room for the order until then. A thread that is stuck in a callback of the host by then is left
     /// behind, and the report says so.
     ///
-    /// A callback of the transport or of a ticket that calls this waits for its own thread, until the
-    /// time-out.
+    /// A callback of the transport or of a ticket that calls this does not wait for the thread that it runs on:
+    /// that thread ends when the callback returns, and the report says that it was not joined. On the writer's
+    /// thread it waits for nothing at all.
     #[allow(clippy::must_use_candidate)] // The report may be of no interest; the end is the point.
     pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
         let deadline = sync::deadline_after(timeout);
@@ -161,15 +162,19 @@ impl<A: Addr> LinkManager<A> {
         let (completion, drained) = ticket();
         let order = Message::Shutdown(Shutdown { deadline, completion });
         let mut report = ShutdownReport::default();
+        let on_writer = self.writer.as_ref().is_some_and(is_current);
         if self.handle.send_shutdown(order, timeout) {
             // The order is on its way: dropping this manager must not send another one, without a deadline.
             let writer = self.writer.take();
-            if let Ok(Ok(drain)) = drained.wait_timeout(left()) {
+            if !on_writer && let Ok(Ok(drain)) = drained.wait_timeout(left()) {
                 report.drain = Some(drain);
                 report.writer_joined = writer.is_some_and(|writer| writer.join().is_ok());
             }
         }
-        if let Some((thread, ended)) = self.effects.take()
+        // The transport's thread ends after the writer.
+        if !on_writer
+            && let Some((thread, ended)) = self.effects.take()
+            && !is_current(&thread)
             && matches!(ended.wait_timeout(left()), Ok(Ok(())))
         {
             report.transport_joined = thread.join().is_ok();
@@ -178,6 +183,11 @@ impl<A: Addr> LinkManager<A> {
         report.transport_panics = self.outbox.panics();
         report
     }
+}
+
+/// Whether this is the thread that runs: it cannot wait for itself.
+fn is_current(thread: &JoinHandle<()>) -> bool {
+    thread.thread().id() == sync::thread::current().id()
 }
 
 impl<A: Addr> Drop for LinkManager<A> {

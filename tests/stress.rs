@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -84,7 +85,7 @@ fn publish(writer: &mut Writer<u64, u64, Indexes>, random: &mut fastrand::Rng) {
 
 /// Each reader looks in both ways, keeps some versions for a while, and never goes back. Returns how many
 /// different versions it has seen.
-fn read(table: &Table<u64, u64, Indexes>, seed: u64) -> u64 {
+fn read(table: &Table<u64, u64, Indexes>, seed: u64, started: &AtomicU64) -> u64 {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut reader = table.reader();
     let (mut last, mut seen) = (Version::ZERO, 0);
@@ -93,7 +94,10 @@ fn read(table: &Table<u64, u64, Indexes>, seed: u64) -> u64 {
         let version = if random.bool() { check(reader.snapshot()) } else { check(&table.snapshot()) };
         assert!(version >= last, "{version} after {last}");
         assert!(table.version() >= version);
-        seen += u64::from(version > last);
+        if version > last {
+            started.fetch_add(u64::from(seen == 0), Ordering::Relaxed);
+            seen += 1;
+        }
         last = version;
         if random.u8(..) == 0 {
             let kept = table.snapshot();
@@ -114,22 +118,25 @@ fn stress(duration: Duration, recycles: bool) {
     let indexes = (GroupIndex::new(groups_of as fn(&u64, &u64, &mut dyn FnMut(u64))), Money::default());
     let entries = (0..ACCOUNTS).map(|account| (account, 100)).chain([(NUMBER, 0)]);
     let (mut writer, table) = Table::builder().index(indexes).recycle(recycles).build_with(entries);
-    let start = Barrier::new(3);
+    let (start, started) = (Barrier::new(3), AtomicU64::new(0));
     thread::scope(|scope| {
         let readers: Vec<_> = (1..=2)
             .map(|seed| {
-                let (table, start) = (table.clone(), &start);
+                let (table, start, started) = (table.clone(), &start, &started);
                 scope.spawn(move || {
                     start.wait();
-                    read(&table, seed)
+                    read(&table, seed, started)
                 })
             })
             .collect();
         start.wait();
         let mut random = fastrand::Rng::with_seed(0);
         let end = Instant::now() + duration;
-        // On one core the readers may come late.
-        while Instant::now() < end || writer.version().as_u64() < 100 {
+        // On a machine that is busy the readers may come late.
+        let is_done = |writer: &Writer<u64, u64, Indexes>| {
+            writer.version().as_u64() >= 100 && started.load(Ordering::Relaxed) == 2
+        };
+        while Instant::now() < end || (!is_done(&writer) && !readers.iter().any(|one| one.is_finished())) {
             publish(&mut writer, &mut random);
         }
         let published = writer.version();

@@ -34,6 +34,41 @@ fn endpoint() -> std::net::SocketAddr {
     std::net::SocketAddr::from(([192, 0, 2, 1], 7))
 }
 
+/// Holds the writer up in the middle of a command, until it is opened.
+struct Gate {
+    entered: StdArc<AtomicBool>,
+    released: StdArc<AtomicBool>,
+}
+
+impl Gate {
+    fn open(&self) {
+        self.released.store(true, Ordering::Release);
+    }
+}
+
+/// A manager whose writer stands still in a source of chance. It has `NET`, and `A`.
+fn held_up(config: Config) -> (LinkManager<NodeAddr>, Gate) {
+    let gate = Gate { entered: StdArc::default(), released: StdArc::default() };
+    let (entered, released) = (gate.entered.clone(), gate.released.clone());
+    let hold_up = move || {
+        entered.store(true, Ordering::Release);
+        while !released.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        0
+    };
+    let config = config.retry(RetryPolicy::exponential(Duration::from_secs(1), LONG));
+    let manager = LinkManager::builder(config).random(hold_up).transport(ignore).spawn().unwrap();
+    let handle = manager.handle();
+    open(&handle);
+    handle.create_link(A, NET).unwrap().wait().unwrap();
+    handle.resolve_failed(A).unwrap();
+    while !gate.entered.load(Ordering::Acquire) {
+        std::thread::yield_now();
+    }
+    (manager, gate)
+}
+
 mod driver {
     use super::*;
 
@@ -263,41 +298,6 @@ mod driver {
 mod threads {
     use super::*;
 
-    /// Holds the writer up in the middle of a command, until it is opened.
-    struct Gate {
-        entered: StdArc<AtomicBool>,
-        released: StdArc<AtomicBool>,
-    }
-
-    impl Gate {
-        fn open(&self) {
-            self.released.store(true, Ordering::Release);
-        }
-    }
-
-    /// A manager whose writer stands still in a source of chance. It has `NET`, and `A`.
-    fn held_up(config: Config) -> (LinkManager<NodeAddr>, Gate) {
-        let gate = Gate { entered: StdArc::default(), released: StdArc::default() };
-        let (entered, released) = (gate.entered.clone(), gate.released.clone());
-        let hold_up = move || {
-            entered.store(true, Ordering::Release);
-            while !released.load(Ordering::Acquire) {
-                std::thread::yield_now();
-            }
-            0
-        };
-        let config = config.retry(RetryPolicy::exponential(Duration::from_secs(1), LONG));
-        let manager = LinkManager::builder(config).random(hold_up).transport(ignore).spawn().unwrap();
-        let handle = manager.handle();
-        open(&handle);
-        handle.create_link(A, NET).unwrap().wait().unwrap();
-        handle.resolve_failed(A).unwrap();
-        while !gate.entered.load(Ordering::Acquire) {
-            std::thread::yield_now();
-        }
-        (manager, gate)
-    }
-
     #[test]
     fn a_shutdown_is_clean_and_reported() {
         let manager = spawn(Config::default(), ignore);
@@ -394,7 +394,7 @@ mod threads {
     }
 
     #[test]
-    fn a_transport_that_blocks_stalls_neither_the_writer_nor_the_shutdown() {
+    fn a_transport_that_blocks_does_not_stall_the_writer() {
         let (release, blocked) = mpsc::channel::<()>();
         let (entered, inside) = mpsc::channel();
         let manager = spawn(Config::default(), move |_: Effect<NodeAddr>, _: &Handle<NodeAddr>| {
@@ -411,9 +411,32 @@ mod threads {
         }
         handle.create_link(B, NET).unwrap().wait().unwrap();
         assert_eq!(links.snapshot().len(), 192);
-        let report = manager.shutdown(Duration::from_secs(2));
-        assert!(report.writer_joined && !report.transport_joined && !report.is_clean());
-        assert!(report.undelivered > 0);
+        // The writer ends beside it, and what was left to do is done once it goes on.
+        let closing = sync::spawn(String::from("closing"), move || manager.shutdown(LONG)).unwrap();
+        while !links.snapshot().is_empty() {
+            std::thread::yield_now();
+        }
+        drop(release);
+        let report = closing.join().unwrap();
+        assert!(report.is_clean(), "{report:?}");
+    }
+
+    #[test]
+    fn a_transport_that_blocks_is_left_behind_by_the_shutdown() {
+        let (release, blocked) = mpsc::channel::<()>();
+        let (entered, inside) = mpsc::channel();
+        let manager = spawn(Config::default(), move |_: Effect<NodeAddr>, _: &Handle<NodeAddr>| {
+            let _ = entered.send(());
+            let _ = blocked.recv();
+        });
+        let handle = manager.handle();
+        open(&handle);
+        for addr in [A, B] {
+            handle.create_link(addr, NET).unwrap().wait().unwrap();
+        }
+        inside.recv_timeout(LONG).unwrap();
+        let report = manager.shutdown(Duration::ZERO);
+        assert!(!report.transport_joined && !report.is_clean(), "{report:?}");
         drop(release);
     }
 

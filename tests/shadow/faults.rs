@@ -17,7 +17,8 @@ use super::LONG;
 use super::world::{World, driver, locked};
 
 const NET: NetId = NetId(1);
-const SHORT: Duration = Duration::from_millis(250);
+/// Long enough for what is not stuck, on a machine that is busy.
+const SHORT: Duration = Duration::from_secs(1);
 
 type Op = Operation<NodeAddr>;
 

@@ -156,7 +156,7 @@ fn every_call_from_every_callback_from_two_threads() {
     assert!(report.is_clean() && report.transport_panics == 0, "{report:?}");
 }
 
-/// Even the end: a callback cannot be waited for by itself, and the report says so.
+/// Even the end: a callback does not wait for itself, and the report says so.
 #[test]
 fn a_callback_may_shut_its_manager_down() {
     let own: Arc<Mutex<Option<LinkManager<NodeAddr>>>> = Arc::default();
@@ -165,7 +165,7 @@ fn a_callback_may_shut_its_manager_down() {
     let manager = spawn(Config::default(), move |effect: Effect<NodeAddr>, _: &Handle<NodeAddr>| {
         if matches!(effect, Effect::RequestLinks { .. }) {
             let manager = taken.lock().unwrap().take().unwrap();
-            sender.send(manager.shutdown(Duration::from_millis(200))).unwrap();
+            sender.send(manager.shutdown(LONG)).unwrap();
         }
     });
     let handle = manager.handle();
@@ -175,4 +175,19 @@ fn a_callback_may_shut_its_manager_down() {
     let report = reports.recv_timeout(LONG).unwrap();
     assert!(report.writer_joined && !report.transport_joined, "{report:?}");
     assert!(handle.is_closed());
+}
+
+/// On the writer's thread there is nothing to wait for: the writer ends when the callback has returned.
+#[test]
+fn a_callback_of_a_ticket_may_shut_its_manager_down() {
+    let (manager, gate) = held_up(Config::default());
+    let (handle, links) = (manager.handle(), manager.links());
+    let (sender, reports) = mpsc::channel();
+    handle.wake_up().unwrap().on_complete(move |_| sender.send(manager.shutdown(LONG)).unwrap());
+    gate.open();
+    let report = reports.recv_timeout(LONG).expect("it does not wait for itself");
+    assert!(report.drain.is_none() && !report.writer_joined && !report.transport_joined, "{report:?}");
+    while !links.snapshot().is_empty() || !handle.is_closed() {
+        std::thread::yield_now();
+    }
 }
