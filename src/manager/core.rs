@@ -272,16 +272,16 @@ impl<A: Addr> Core<A> {
         counts(&self.writer.index().0, net)
     }
 
-    /// The memory of the table, and that of the records in it. O(links + pages).
     /// A bounded part of dropping what was removed; `false` when more of it can be done at once.
     pub(crate) fn reclaim_some(&mut self) -> bool {
         // Unwind safety: a copy that was being brought up to date is given up as a whole.
-        catch_unwind(AssertUnwindSafe(|| self.writer.reclaim_some())).unwrap_or_else(|_| {
+        contain(AssertUnwindSafe(|| self.writer.reclaim_some())).unwrap_or_else(|| {
             self.tally.panics += 1;
             true
         })
     }
 
+    /// The memory of the table, and that of the records in it. O(links + pages).
     pub(crate) fn memory(&self) -> (TableMemory, usize) {
         (self.writer.memory(), self.writer.iter().map(|(_, link)| link.bytes()).sum())
     }
