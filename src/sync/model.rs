@@ -69,6 +69,10 @@ pub(crate) fn model_each(body: impl Fn() + Send + Sync + Clone + 'static) {
     model(body);
 }
 
+// Not seen by the checkers, for what a model writes down about its executions: no scheduling point, no edge.
+pub(crate) use std::sync::Mutex as UnseenMutex;
+pub(crate) use std::sync::atomic::AtomicU64 as UnseenU64;
+
 #[cfg(any(switchboard_loom, switchboard_shuttle))]
 pub(crate) use super::timed::Time;
 

@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
-use crate::sync::model::{model, spawn};
+use crate::sync::model::{UnseenMutex, UnseenU64, model, spawn};
 use crate::sync::{Arc, StdArc};
 
 /// With two, each header is published again by the publish after the next.
@@ -68,7 +68,7 @@ enum Breach {
     Race,
 }
 
-type Breaches = StdArc<std::sync::Mutex<BTreeSet<Breach>>>;
+type Breaches = StdArc<UnseenMutex<BTreeSet<Breach>>>;
 
 struct Header {
     count: AtomicUsize,
@@ -76,7 +76,7 @@ struct Header {
     /// How many readers are through with it, relaxed: who is ordered after them knows the number.
     reads: AtomicU64,
     /// The same number, not seen by the checkers: what it is.
-    truth: std::sync::atomic::AtomicU64,
+    truth: UnseenU64,
 }
 
 struct Cell {
@@ -95,7 +95,7 @@ impl Cell {
             count: AtomicUsize::new(1),
             words: [0, 0].map(AtomicU64::new),
             reads: AtomicU64::new(0),
-            truth: std::sync::atomic::AtomicU64::new(0),
+            truth: UnseenU64::new(0),
         };
         Self {
             headers: std::array::from_fn(header),
