@@ -30,7 +30,8 @@
 //!
 //! # Guarantees
 //! * A version is published as a whole: entries, indexes and counts of a snapshot belong together.
-//! * Versions never go backwards in any reader, and no reader ever waits for the writer or makes it wait.
+//! * Versions never go backwards in any reader, and no reader ever waits for the writer or makes it wait: with what
+//!   limits, and at what price per thread, is in [`docs::guarantees`](docs::guarantees#wait-free).
 //! * While a table or its writer lives, dropping a snapshot is a counter: destructors run on the writer.
 //! * No publish is O(n).
 //! * A ticket completes after the version that contains its change is published, and carries that version.

@@ -70,3 +70,57 @@ fn only_the_cell_names_arc_swap() {
 fn only_the_facade_names_triomphe() {
     assert_eq!(trespassers(&["triomphe"], &["sync.rs", "docs/"]), [""; 0]);
 }
+
+/// The reason of the range, for whoever finds this failing: a header of a table is rewritten and published again as
+/// soon as its count says that no reader has it. The count is only right if a writer that finds no debt has looked
+/// in the order of the sequentially consistent operations, which is the failure ordering of `Debt::pay`. Releases
+/// before 1.9 had less. A new release has to be read before the range is widened: `src/table/cell.rs`, step 4.
+const RANGE: &str = "arc-swap = \">=1.9.3, <1.10\"";
+const PAYMENT: &str = ".compare_exchange(ptr as usize, Self::NONE, SeqCst, SeqCst)";
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+#[test]
+fn arc_swap_is_of_the_range_that_was_read() {
+    let manifest = read("Cargo.toml");
+    let entries: Vec<_> = manifest.lines().filter(|line| line.starts_with("arc-swap")).collect();
+    assert_eq!(entries, [RANGE; 2], "a dependency and a dev-dependency, both of the range that was read");
+    // A package that is tested by itself has no lock file of its own.
+    if !Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock").exists() {
+        return;
+    }
+    let version = locked_arc_swap();
+    let patch = version.strip_prefix("1.9.").and_then(|patch| patch.parse::<u32>().ok());
+    assert!(patch.is_some_and(|patch| patch >= 3), "arc-swap {version} is not of the range that was read");
+}
+
+/// The version of arc-swap in the lock file.
+fn locked_arc_swap() -> String {
+    let lock = read("Cargo.lock");
+    let mut lines = lock.lines().skip_while(|line| *line != "name = \"arc-swap\"").skip(1);
+    let version = lines.next().unwrap().strip_prefix("version = \"").unwrap();
+    version.trim_end_matches('"').to_owned()
+}
+
+/// Where the sources of the dependency are at hand, as cargo unpacks them.
+#[test]
+fn a_payment_of_arc_swap_that_fails_is_sequentially_consistent() {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    let Some(registries) =
+        cargo_home.or(home).and_then(|cargo| fs::read_dir(cargo.join("registry/src")).ok())
+    else {
+        return;
+    };
+    let folder = format!("arc-swap-{}", locked_arc_swap());
+    for registry in registries {
+        let file = registry.unwrap().path().join(&folder).join("src/debt/mod.rs");
+        if let Ok(source) = fs::read_to_string(&file) {
+            let payments = source.lines().filter(|line| line.contains("compare_exchange")).map(str::trim);
+            let payments: Vec<_> = payments.filter(|line| !line.starts_with("//")).collect();
+            assert_eq!(payments, [PAYMENT], "{}: see `RANGE` for what depends on it", file.display());
+        }
+    }
+}

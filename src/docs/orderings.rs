@@ -50,6 +50,7 @@
 //! | M6 | `Lane::take_room_parked`: registers, then `fence(SeqCst)`, then looks for a room | `Lane::give_back` and `Lane::close`: the word, then `fence(SeqCst)`, then reads the registrations | no sender sleeps beside a free room |
 //! | M7 | `Parking::leave`: GONE, then `fence(SeqCst)`, then empties the rings | `Parking::announce`, as M5 | a push that comes too late is dropped by one of the two |
 //! | M8 | `Parking::ask_to_wake`, `Release` | `Parking::take_wake`, `Acquire` | what the caller of `wake` did before |
+//! | M9 | `Shared::note_handed_back`, `Release` | `Shared::handed_back`, `Acquire` | the counter that says why: refused, shed or timed out |
 //!
 //! M5 in both orders is in the head comment of `mailbox/parking.rs`; M6 and M7 have the same shape. What a
 //! sender does before M5 may be a push, a close, the last room given back, or M8.
@@ -76,8 +77,11 @@
 //!
 //! # Manager
 //!
-//! No pair of its own: commands travel by M1, versions by T1, answers by K1, and the outbox is under its
-//! lock.
+//! Commands travel by M1, versions by T1, answers by K1, and the outbox is under its lock. One pair of its own:
+//!
+//! | # | written by | read by | what it carries |
+//! |---|---|---|---|
+//! | L1 | `Pulse::beat`, `Release` | `Meters::pulse`, `Acquire` | the counters that the writer changed before that beat |
 //!
 //! | access | ordered by |
 //! |---|---|
@@ -99,6 +103,7 @@
 //! |---|---|---|---|
 //! | R1 | `Board::publish`: the number of the newest report, `Release` | `Board::read_first`, `Acquire` | the words of that report |
 //! | R2 | `Board::publish`: `fence(Release)`, then the words of a copy | `Board::read_first`: the words, then `fence(Acquire)` | that the report before is the newest: whoever reads a word of the next one sees that its own copy was given up |
+//! | R3 | `Board::publish`: the mark, `Release`, after R1 | `Board::is_of`, `Acquire`, before it reads the counters of the present | the report of that mark; and that none of these counters is older than in it |
 //!
 //! What the counters and the words carry is themselves: they are relaxed. Of two reports that are published
 //! under the lock the later one reads the counters later, so none is smaller. R1 and R2 are spelled out in

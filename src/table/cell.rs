@@ -41,6 +41,11 @@
 //!    that publication has been counted: by itself, before it withdrew its debt, or by `pay_all`. A reader
 //!    whose debt `pay_all` did not see made it after the swap, in the total order of the sequentially
 //!    consistent operations; its second read then sees the swap, and it withdraws the debt and looks again.
+//!    Here the *failure* ordering of `Debt::pay` carries weight, and has to be sequentially consistent for
+//!    headers that are published again: with less, `pay_all` may read a slot as it was before the debt, miss
+//!    it, and leave a count of one; relaxed, it may also miss the count of a reader that has withdrawn its
+//!    debt, and a reader that finds its debt paid may read what the header carried before (`reuse.rs` shows all
+//!    three). It is so in `arc_swap` 1.9.3, and the version is pinned for it.
 //!    So a count of one means that only [`Retired`] has the header, and nobody can come to have it before the
 //!    next publication. The acquire load in `get_mut` reads the last decrement and thereby pairs with the
 //!    release of every one before it: all that readers did with the header happens before the writer changes

@@ -336,8 +336,10 @@ where
     ///
     /// Lock-free: does not wait for readers, however long they hold their snapshots. Once the table has had
     /// as many versions held at the same time as it will have, a publish allocates nothing; while there is a
-    /// [feed](super::Feed), it allocates what it keeps of the batch. A lock is taken only if somebody waits
-    /// in [`Table::wait_for`](super::Table::wait_for) or a feed for this version.
+    /// [feed](super::Feed), it allocates what it keeps of the batch. Of the two locks in a
+    /// publish, one is never taken by another thread; the other is taken only if a thread waits for this version,
+    /// in [`Table::wait_for`](super::Table::wait_for) or in a feed. The cost grows with the number of threads that
+    /// have ever loaded at the same time: [`docs::guarantees`](crate::docs::guarantees#wait-free).
     pub fn publish(&mut self) -> Version {
         if !self.dirty {
             return self.version();
