@@ -70,6 +70,12 @@
 //! A stream that no link accepts (an unknown uplink, the node's own address, a limit, an inactive manager) is
 //! answered with an effect that closes it. Otherwise a socket without a link would stay open forever.
 //!
+//! The list of refused streams is the only one that a peer can make longer at will, so it has a limit of its own
+//! ([`Config::refused_streams`](crate::Config::refused_streams)). Beyond it the report itself fails, with
+//! [`CommandError::TooManyRefused`](crate::CommandError::TooManyRefused), and the transport closes the stream. An
+//! effect that stands for all the others ("close every stream that is not listed") would be shorter, but it may be
+//! carried out late, and would then close a stream that was opened in the meantime.
+//!
 //! # The side that opened a stream closes it
 //!
 //! A link that no net wants to dial any more is closed if its streams are uplinks. If the peer opened one, only
@@ -102,7 +108,8 @@
 //!
 //! A dial that the transport has not seen yet is annihilated by its cancellation; counts and announcements
 //! replace their earlier versions; lists of streams to close are merged. The queue is therefore bounded by the
-//! links and nets that its effects are about. When it exceeds [`Config::outbox`](crate::Config::outbox), commands of
+//! links and nets that its effects are about, and no new link or net is accepted while it is too long:
+//! [the guarantees](crate::docs::guarantees#what-waits-for-the-transport) list the bounds. When it exceeds [`Config::outbox`](crate::Config::outbox), commands of
 //! the host wait in the mailbox, which refuses them once it is full; reports of streams and dials are still
 //! taken, because they free resources. One batch of host commands passes every 100 ms: a callback of the
 //! transport may be waiting for one of them, and the outbox does not drain before that callback returns.

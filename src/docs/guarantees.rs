@@ -116,6 +116,36 @@
 //! index tries again, and panics if it fails; [`Writer::discard`](crate::Writer::discard) ends that.
 //! Destructors that panic are contained by nobody; what they were dropped for has been done.
 //!
+//! In the mailbox, the tickets and the manager, destructors are foreign code as well. **A destructor that panics
+//! loses nothing but the value that it destroys**: values are dropped last, after the counts are restored and
+//! outside every lock. A [`mailbox::Receiver`](crate::mailbox::Receiver) that is dropped drops every queued
+//! command, and lets the first panic go on afterwards. The threads of a manager contain every panic, and the value
+//! that a panic carries, whose destructor may panic in turn. `tests/fuse_mailbox.rs`, `tests/fuse_ticket.rs` and
+//! `tests/fuse_manager.rs` let the *n*-th destructor panic in every public call, for every *n*.
+//!
+//! # What waits for the transport
+//!
+//! The queue between the manager and its transport is bounded, also if the transport never returns:
+//!
+//! | effect | entries at most |
+//! |---|---|
+//! | `Resolve` or `Dial`, `CancelDial`, `CloseDialer`, `CloseStreams` | one of each per address |
+//! | `Announce`, `Disconnected`, `LinkError` | one of each per address and net |
+//! | `RequestLinks`, `LinkCountChanged` | one of each per net |
+//! | `ClusterCountChanged` | one per cluster |
+//! | refused streams in `CloseStreams` | [`Config::refused_streams`](crate::Config::refused_streams) of all addresses together |
+//! | other streams in `CloseStreams` | those that links listed when they were removed |
+//!
+//! The addresses, nets and clusters are those that exist and those that were removed while their effects waited.
+//! While [`Config::outbox`](crate::Config::outbox) plus [`Config::max_links`](crate::Config::max_links) effects and
+//! streams wait, nothing new is accepted: a link, net, cluster or stream that would be added is refused with
+//! [`LimitReached`](crate::CommandError::LimitReached) of `"effects"`. One turn, of at most
+//! [`Config::batch`](crate::Config::batch) commands, can exceed the limit. Commands that remove are always accepted.
+//!
+//! Appending an effect is O(1) expected and amortized, regardless of how many wait and for how many addresses. The
+//! memory is given back when the queue is empty. `tests/backlog.rs` checks the bounds with a million refused streams,
+//! and `manager::effect::tests` counts the steps.
+//!
 //! # Following
 //!
 //! **A [`Feed`](crate::Feed) delivers each version once, in order, or says that it cannot.** The batches that

@@ -384,8 +384,8 @@ pub enum CommandError {
         /// The limit.
         limit: usize,
     },
-    /// The stream was refused, and so many others wait to be closed that no effect will close this one: close it,
-    /// whoever reported it. Of a stream that was to be replaced, the end is noted all the same.
+    /// The stream was refused, and so many others wait to be closed that no effect closes this one: the
+    /// transport that reported it closes it. If it was to replace a stream, that one is deleted all the same.
     TooManyRefused {
         /// Refused streams that wait at most.
         limit: usize,

@@ -200,7 +200,9 @@ impl<A: Addr> Handle<A> {
     ///
     /// A stream that is not accepted is closed again through `Effect::CloseStreams`. The ticket then says
     /// `Stale` (a stream of ours whose dial was given up), or fails with `BlankAddr`, `OwnAddr`,
-    /// `Inactive`, `UnknownLink` (a stream of ours to a node that nobody asked for) or `LimitReached`.
+    /// `Inactive`, `UnknownLink` (a stream of ours to a node that nobody asked for) or `LimitReached`. While
+    /// [too many](super::Config::refused_streams) refused streams wait to be closed, no effect closes it, and the
+    /// ticket fails with `TooManyRefused`: close the stream then.
     ///
     /// A node that is a static peer joins its enabled clusters in the same version.
     ///
@@ -223,7 +225,8 @@ impl<A: Addr> Handle<A> {
     /// A stream died and another one takes over as the primary; memberships stay.
     ///
     /// Where the link has neither of the two, or the new one is ours without a dial, the new one is closed
-    /// again through `Effect::CloseStreams`.
+    /// again through `Effect::CloseStreams`, or the ticket fails with `TooManyRefused` as that of
+    /// [`add_stream`](Self::add_stream). The old one is deleted in either case.
     ///
     /// # Errors
     /// [`SendError`] hands the command back.
