@@ -377,25 +377,27 @@ impl<A> Link<A> {
         !self.members.is_empty() || !self.clusters.is_empty()
     }
 
-    /// Makes the node a static peer of the cluster; `false` when it was one already, by the same word.
-    pub(crate) fn designate(&mut self, cluster: ClusterId, by: By) -> bool {
+    /// Whether the node is a static peer of the cluster by this word.
+    pub(crate) fn is_designated(&self, cluster: ClusterId, by: By) -> bool {
+        self.designations.iter().any(|designation| designation.cluster == cluster && designation.is_by(by))
+    }
+
+    /// Makes the node a static peer of the cluster.
+    pub(crate) fn designate(&mut self, cluster: ClusterId, by: By) {
         let known = self.designations.iter().position(|designation| designation.cluster == cluster);
         let index = known.unwrap_or_else(|| {
             self.designations.push(Designation { cluster, asked: false, role: false });
             self.designations.len() - 1
         });
-        !std::mem::replace(self.designations[index].by(by), true)
+        *self.designations[index].by(by) = true;
     }
 
-    /// Takes a designation back; `false` when there was none by this word.
-    pub(crate) fn undesignate(&mut self, cluster: ClusterId, by: By) -> bool {
-        let mut designations = self.designations.iter_mut();
-        let Some(designation) = designations.find(|designation| designation.cluster == cluster) else {
-            return false;
-        };
-        let was = std::mem::replace(designation.by(by), false);
+    /// Takes a designation by this word back.
+    pub(crate) fn undesignate(&mut self, cluster: ClusterId, by: By) {
+        for designation in self.designations.iter_mut().filter(|designation| designation.cluster == cluster) {
+            *designation.by(by) = false;
+        }
         self.designations.retain(|designation| designation.asked || designation.role);
-        was
     }
 
     /// The net no longer wants this link; `false` when it did not.

@@ -67,15 +67,17 @@ mod manager {
     use std::net::SocketAddr;
 
     use switchboard::{
-        Clock, Command, CommandKind, Config, Direction, Driver, Effect, Handle, LinkManager, ManualClock,
-        Metrics, NetConfig, NetId, NodeAddr, Outcome, StreamId,
+        Clock, ClusterId, ClusterKind, Command, CommandError, CommandKind, Config, DialId, Direction, Driver,
+        Effect, EndpointError, Handle, LinkManager, ManualClock, Metrics, NetConfig, NetId, NodeAddr, Outcome,
+        Settings, StreamId,
     };
 
     const NET: NetId = NetId(1);
+    const CLUSTER: ClusterId = ClusterId::new(NET, 7);
     const ROUNDS: u64 = 100;
 
     /// Commands of one round, with what each must come to.
-    type Round = Vec<(Command<NodeAddr>, Outcome)>;
+    type Round = Vec<(Command<NodeAddr>, Result<Outcome, CommandError>)>;
 
     struct Node {
         driver: Driver<NodeAddr>,
@@ -84,39 +86,48 @@ mod manager {
     }
 
     impl Node {
-        /// Eight links of each kind: members by a stream of the peer, and wanted ones with an endpoint whose
-        /// net is off, so that nothing is dialled.
+        /// Eight links of each kind: members by a stream of the peer, which are everything that a peer can be,
+        /// and wanted ones with an endpoint whose net is off, so that nothing is dialled. And a pure downlink.
         fn new() -> Self {
             let clock = ManualClock::new();
-            let config = Config::default().cooling(std::time::Duration::ZERO);
+            let config = Config::default().with_settings(settings());
             let driver = LinkManager::builder(config).clock(clock.clone()).build().unwrap();
             let handle = driver.handle();
             let mut node = Self { driver, handle, clock };
             for net in [NET, NetId(2)] {
-                node.run(Command::AddNet { net, config: NetConfig::new().min_links(0) });
+                node.done(Command::AddNet { net, config: NetConfig::new().min_links(0) });
             }
-            node.run(Command::SetNetCondition { net: NET, active: true });
+            node.done(Command::SetNetCondition { net: NET, active: true });
+            let (net, cluster, kind) = (NET, CLUSTER, ClusterKind::Autonomic);
+            node.done(Command::AssociateCluster { net, cluster, kind });
+            let direction = Direction::Downlink;
             for addr in (1..=8).map(NodeAddr) {
-                node.run(Command::AddStream {
-                    addr,
-                    stream: StreamId(addr.0),
-                    direction: Direction::Downlink,
-                });
-                node.run(Command::AccountLink { net: NET, addr, stream: StreamId(addr.0), accepted: true });
+                let stream = StreamId(addr.0);
+                node.done(Command::AddStream { addr, stream, direction });
+                node.done(Command::AccountLink { net, addr, stream, accepted: true });
+                node.done(Command::JoinCluster { cluster, addr });
+                node.done(Command::AddStaticPeer { cluster, addr });
+                node.done(Command::SetRoleMember { cluster, addr, member: true });
+                node.done(Command::AddPermanentPeer { net, addr });
             }
             for addr in (11..=18).map(NodeAddr) {
-                node.run(Command::CreateLink { addr, net: NetId(2) });
-                node.run(Command::UpdateLink { addr, endpoint: endpoint(1) });
+                assert_eq!(node.run(Command::CreateLink { addr, net: NetId(2) }), Ok(Outcome::Created));
+                node.done(Command::UpdateLink { addr, endpoint: endpoint(1) });
             }
+            node.done(Command::AddStream { addr: NodeAddr(21), stream: StreamId(21), direction });
             node
         }
 
         /// Sends a command, takes a turn, and carries the effects away.
-        fn run(&mut self, command: Command<NodeAddr>) -> Outcome {
+        fn run(&mut self, command: Command<NodeAddr>) -> Result<Outcome, CommandError> {
             let ticket = self.handle.submit(command).unwrap();
             let _ = self.driver.run_once(self.clock.now());
             self.driver.effects().for_each(drop);
-            ticket.wait().unwrap().outcome
+            ticket.wait().map(|applied| applied.outcome)
+        }
+
+        fn done(&mut self, command: Command<NodeAddr>) {
+            assert_eq!(self.run(command), Ok(Outcome::Done));
         }
 
         /// Allocations per command, once warm.
@@ -125,9 +136,9 @@ mod manager {
             let mut rounds: Vec<_> = (0..4 * ROUNDS).map(&mut next).collect();
             let counted = rounds.split_off(3 * ROUNDS as usize);
             let commands: usize = counted.iter().map(Vec::len).sum();
-            let mut all = |rounds: &mut dyn Iterator<Item = (Command<NodeAddr>, Outcome)>| {
-                for (command, outcome) in rounds {
-                    assert_eq!(self.run(command), outcome);
+            let mut all = |rounds: &mut dyn Iterator<Item = <Round as IntoIterator>::Item>| {
+                for (command, result) in rounds {
+                    assert_eq!(self.run(command), result);
                 }
             };
             all(&mut rounds.into_iter().flatten());
@@ -138,73 +149,65 @@ mod manager {
         }
     }
 
+    fn settings() -> Settings {
+        Settings::default().cooling(std::time::Duration::ZERO)
+    }
+
     fn endpoint(host: u8) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, host], 7))
+    }
+
+    /// Commands after which everything is as before, with how each ends.
+    fn idle_commands(round: u64) -> Round {
+        let (addr, wanted) = (NodeAddr(round % 8 + 1), NodeAddr(round % 8 + 11));
+        let (net, cluster, dead) = (NET, CLUSTER, StreamId(99));
+        let (stream, direction, dial) = (StreamId(addr.0), Direction::Downlink, DialId(99));
+        let config = NetConfig::new().min_links(0);
+        let account = |stream| Command::AccountLink { net, addr, stream, accepted: true };
+        let update = |addr, port| Command::UpdateLink { addr, endpoint: ([192, 0, 2, 1], port).into() };
+        let settings = Box::new(settings());
+        let unusable = Err(CommandError::Endpoint(EndpointError::PortZero));
+        let (unchanged, stale) = (Ok(Outcome::Unchanged), Ok(Outcome::Stale));
+        let (unknown, nobody) = (Err(CommandError::UnknownLink), NodeAddr(99));
+        vec![
+            (update(wanted, 7), unchanged.clone()),
+            (update(wanted, 0), unusable),
+            (update(NodeAddr(21), 7), Err(CommandError::NotDialable)),
+            (update(nobody, 7), unknown.clone()),
+            (account(stream), unchanged.clone()),
+            (account(dead), stale.clone()),
+            (Command::AddStream { addr, stream, direction }, unchanged.clone()),
+            (Command::ReplaceStream { addr, old: dead, new: stream, direction }, unchanged.clone()),
+            (Command::DeleteStream { addr, stream: dead }, stale.clone()),
+            (Command::DialConnected { addr, dial }, stale.clone()),
+            (Command::DialFailed { addr, dial, last: true }, stale.clone()),
+            (Command::ResolveFailed { addr }, stale),
+            (Command::JoinCluster { cluster, addr }, unchanged.clone()),
+            (Command::JoinCluster { cluster, addr: wanted }, Err(CommandError::NotConnected)),
+            (Command::LeaveCluster { cluster, addr: wanted }, unchanged.clone()),
+            (Command::AddStaticPeer { cluster, addr }, unchanged.clone()),
+            (Command::RemoveStaticPeer { cluster, addr: wanted }, unchanged.clone()),
+            (Command::SetRoleMember { cluster, addr, member: true }, unchanged.clone()),
+            (Command::AddPermanentPeer { net, addr }, unchanged.clone()),
+            (Command::RemovePermanentPeer { net, addr: wanted }, unchanged.clone()),
+            (Command::SetUserData { addr, data: None }, unchanged.clone()),
+            (Command::DeleteLink { addr: nobody }, unknown),
+            (Command::SetNetCondition { net, active: true }, unchanged.clone()),
+            (Command::SetCondition { active: true }, unchanged.clone()),
+            (Command::ConfigureNet { net, config }, unchanged.clone()),
+            (Command::Reconfigure { settings }, unchanged),
+            (Command::AddNet { net, config }, Err(CommandError::NetExists(net))),
+        ]
     }
 
     /// From the ticket to the effects: the pool, the mailbox, the turn, the publication.
     #[test]
     fn commands_that_change_nothing_allocate_nothing() {
         let mut node = Node::new();
-        let addr = |round: u64| NodeAddr(round % 8 + 1);
-        type Case = Box<dyn FnMut(u64) -> Round>;
-        let cases: [(&str, Case); 6] = [
-            (
-                "an endpoint again",
-                Box::new(move |round| {
-                    let addr = NodeAddr(addr(round).0 + 10);
-                    vec![(Command::UpdateLink { addr, endpoint: endpoint(1) }, Outcome::Done)]
-                }),
-            ),
-            (
-                "accounting again",
-                Box::new(move |round| {
-                    let (addr, stream) = (addr(round), StreamId(addr(round).0));
-                    let command = Command::AccountLink { net: NET, addr, stream, accepted: true };
-                    vec![(command, Outcome::Unchanged)]
-                }),
-            ),
-            (
-                "accounting of a dead stream",
-                Box::new(move |round| {
-                    let command = Command::AccountLink {
-                        net: NET,
-                        addr: addr(round),
-                        stream: StreamId(99),
-                        accepted: true,
-                    };
-                    vec![(command, Outcome::Stale)]
-                }),
-            ),
-            (
-                "a stream again",
-                Box::new(move |round| {
-                    let (addr, stream) = (addr(round), StreamId(addr(round).0));
-                    let command = Command::AddStream { addr, stream, direction: Direction::Downlink };
-                    vec![(command, Outcome::Unchanged)]
-                }),
-            ),
-            (
-                "the end of a dead stream",
-                Box::new(move |round| {
-                    vec![(Command::DeleteStream { addr: addr(round), stream: StreamId(99) }, Outcome::Stale)]
-                }),
-            ),
-            (
-                "the answer to a dead dial",
-                Box::new(move |round| {
-                    let (addr, dial) = (addr(round), switchboard::DialId(99));
-                    vec![
-                        (Command::DialConnected { addr, dial }, Outcome::Stale),
-                        (Command::DialFailed { addr, dial, last: true }, Outcome::Stale),
-                        (Command::ResolveFailed { addr }, Outcome::Stale),
-                    ]
-                }),
-            ),
-        ];
-        for (name, case) in cases {
-            let allocations = node.allocations(case);
-            assert!(allocations == 0.0, "{name}: {allocations} per command");
+        for case in 0..idle_commands(0).len() {
+            let (command, _) = idle_commands(0).swap_remove(case);
+            let allocations = node.allocations(|round| vec![idle_commands(round).swap_remove(case)]);
+            assert!(allocations == 0.0, "{command:?}: {allocations} per command");
         }
     }
 
@@ -216,15 +219,15 @@ mod manager {
         let endpoints = node.allocations(|round| {
             let command =
                 Command::UpdateLink { addr: NodeAddr(11), endpoint: endpoint((round % 2) as u8 + 1) };
-            vec![(command, Outcome::Done)]
+            vec![(command, Ok(Outcome::Done))]
         });
         // The record and its list of nets.
         assert!(endpoints <= 2.0, "a changed endpoint: {endpoints}");
         let streams = node.allocations(|round| {
             let (addr, stream) = (NodeAddr(100), StreamId(1_000 + round));
             vec![
-                (Command::AddStream { addr, stream, direction: Direction::Downlink }, Outcome::Done),
-                (Command::DeleteStream { addr, stream }, Outcome::Done),
+                (Command::AddStream { addr, stream, direction: Direction::Downlink }, Ok(Outcome::Done)),
+                (Command::DeleteStream { addr, stream }, Ok(Outcome::Done)),
             ]
         });
         // Coming: the record, its counters and its list of streams. Going: a copy of the list, which the dead one
@@ -233,8 +236,8 @@ mod manager {
         let links = node.allocations(|_| {
             let (addr, net) = (NodeAddr(100), NetId(2));
             vec![
-                (Command::CreateLink { addr, net }, Outcome::Created),
-                (Command::DeleteLink { addr }, Outcome::Done),
+                (Command::CreateLink { addr, net }, Ok(Outcome::Created)),
+                (Command::DeleteLink { addr }, Ok(Outcome::Done)),
             ]
         });
         // Coming: the record, its counters and its list of nets; and, because the address goes on the hot list of its net,
@@ -250,14 +253,15 @@ mod manager {
         let metrics = Metrics::for_driver(&node.driver);
         let links = node.driver.links();
         let round = |node: &mut Node| {
-            node.run(Command::UpdateLink { addr: NodeAddr(11), endpoint: endpoint(1) });
+            let again = Command::UpdateLink { addr: NodeAddr(11), endpoint: endpoint(1) };
+            assert_eq!(node.run(again), Ok(Outcome::Unchanged));
         };
         round(&mut node);
         let counted = allocation_counter::measure(|| {
             for _ in 0..ROUNDS {
                 let report = metrics.collect();
                 assert_eq!(report, metrics.report());
-                assert_eq!(metrics.collect_from(&links.snapshot()).links(), 16);
+                assert_eq!(metrics.collect_from(&links.snapshot()).links(), 17);
                 round(&mut node);
             }
         });

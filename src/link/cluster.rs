@@ -154,6 +154,13 @@ pub(crate) enum By {
 }
 
 impl Designation {
+    pub(crate) fn is_by(self, by: By) -> bool {
+        match by {
+            By::Host => self.asked,
+            By::Role => self.role,
+        }
+    }
+
     pub(crate) fn by(&mut self, by: By) -> &mut bool {
         match by {
             By::Host => &mut self.asked,

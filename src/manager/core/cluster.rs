@@ -51,21 +51,29 @@ impl<A: Addr> Core<A> {
         if !self.check_cluster(cluster)?.is_enabled() {
             return Err(CommandError::ClusterDisabled(cluster));
         }
-        let mut link = self.checkout(addr).ok_or(CommandError::UnknownLink)?;
+        let link = self.writer.get(addr).ok_or(CommandError::UnknownLink)?;
         if link.primary().is_none() {
             return Err(CommandError::NotConnected);
         }
-        let joined = link.join_cluster(cluster);
+        if link.is_cluster_member(cluster) {
+            return Ok(Outcome::Unchanged);
+        }
+        let mut link = (**link).clone();
+        link.join_cluster(cluster);
         self.settle(link);
-        Ok(if joined { Outcome::Done } else { Outcome::Unchanged })
+        Ok(Outcome::Done)
     }
 
     pub(super) fn leave_cluster(&mut self, cluster: ClusterId, addr: &A) -> Applying {
         self.check_cluster(cluster)?;
-        let mut link = self.checkout(addr).ok_or(CommandError::UnknownLink)?;
-        let left = link.leave_cluster(cluster);
+        let link = self.writer.get(addr).ok_or(CommandError::UnknownLink)?;
+        if !link.is_cluster_member(cluster) {
+            return Ok(Outcome::Unchanged);
+        }
+        let mut link = (**link).clone();
+        link.leave_cluster(cluster);
         self.settle(link);
-        Ok(if left { Outcome::Done } else { Outcome::Unchanged })
+        Ok(Outcome::Done)
     }
 
     pub(super) fn add_static_peer(&mut self, cluster: ClusterId, addr: A, now: Instant) -> Applying {
@@ -215,10 +223,11 @@ impl<A: Addr> Core<A> {
     }
 
     pub(super) fn designate(&mut self, addr: A, cluster: ClusterId, by: By, now: Instant) -> Applying {
-        let (mut link, _) = self.checkout_or_new(addr, now)?;
-        if !link.designate(cluster, by) {
+        if self.writer.get(&addr).is_some_and(|link| link.is_designated(cluster, by)) {
             return Ok(Outcome::Unchanged);
         }
+        let mut link = self.checkout_or_new(addr, now)?;
+        link.designate(cluster, by);
         link.dialable = true;
         if self.directory().is_cluster_enabled(cluster) && link.primary().is_some() {
             link.join_cluster(cluster);
@@ -228,10 +237,10 @@ impl<A: Addr> Core<A> {
     }
 
     fn undesignate(&mut self, addr: &A, cluster: ClusterId, by: By) -> Outcome {
-        let Some(mut link) = self.checkout(addr) else { return Outcome::Unchanged };
-        if !link.undesignate(cluster, by) {
-            return Outcome::Unchanged;
-        }
+        let designated = |link: &&StdArc<Link<A>>| link.is_designated(cluster, by);
+        let Some(link) = self.writer.get(addr).filter(designated) else { return Outcome::Unchanged };
+        let mut link = (**link).clone();
+        link.undesignate(cluster, by);
         self.settle(link);
         Outcome::Done
     }

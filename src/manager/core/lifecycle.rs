@@ -29,36 +29,39 @@ impl<A: Addr> Core<A> {
     }
 
     /// A copy of the record of `addr` as [`checkout`](Self::checkout) makes it, or a new record, which counts
-    /// as created; and which of the two it is.
-    pub(super) fn checkout_or_new(&mut self, addr: A, now: Instant) -> Result<(Link<A>, bool), CommandError> {
+    /// as created.
+    pub(super) fn checkout_or_new(&mut self, addr: A, now: Instant) -> Result<Link<A>, CommandError> {
         if let Some(link) = self.checkout(&addr) {
-            return Ok((link, false));
+            return Ok(link);
         }
         self.check_room()?;
         self.tally.links_created += 1;
         let mut link = Link::new(addr, now);
         link.drops = self.drops.get(&link.addr);
-        Ok((link, true))
+        Ok(link)
     }
 
     pub(super) fn create_link(&mut self, addr: A, net: NetId, now: Instant) -> Applying {
         self.check_addr(&addr)?;
         self.check_admission(&addr, net)?;
-        let (mut link, new) = self.checkout_or_new(addr.clone(), now)?;
-        let outcome = match (new, link.nets.contains(&net)) {
-            (true, _) => Outcome::Created,
-            (false, false) => Outcome::Associated,
-            (false, true) => Outcome::AlreadyAssociated,
-        };
-        if outcome != Outcome::AlreadyAssociated {
-            link.dialable = true;
-            link.nets.push(net);
-            // An announcement of another net does not hold this one back.
-            link.announce_not_before = None;
-            self.settle(link);
-        }
+        let known = self.writer.get(&addr).is_some();
+        let associated = self.associate(addr.clone(), net, now)?;
         self.heat(&addr, net, now);
-        Ok(outcome)
+        Ok(if known { associated } else { Outcome::Created })
+    }
+
+    /// The net wants the link from now on: `Associated`, or `AlreadyAssociated` when it did before.
+    pub(super) fn associate(&mut self, addr: A, net: NetId, now: Instant) -> Applying {
+        if self.writer.get(&addr).is_some_and(|link| link.nets.contains(&net)) {
+            return Ok(Outcome::AlreadyAssociated);
+        }
+        let mut link = self.checkout_or_new(addr, now)?;
+        link.dialable = true;
+        link.nets.push(net);
+        // An announcement of another net does not hold this one back.
+        link.announce_not_before = None;
+        self.settle(link);
+        Ok(Outcome::Associated)
     }
 
     /// Puts the address on the hot list of the net: candidates leave it out for the cooling period.
@@ -76,29 +79,24 @@ impl<A: Addr> Core<A> {
         if !link.dialable {
             return Err(CommandError::NotDialable);
         }
-        if link.resolving.is_none() {
-            if link.state != LinkState::Disconnected {
-                return Err(CommandError::LinkBusy(link.state));
-            }
-            if link.endpoint == Some(endpoint) && link.endpoint_fresh {
-                return Ok(Outcome::Done);
-            }
-        }
-        let mut link = (**link).clone();
-        let asked = link.resolving.take().is_some();
         if link.state != LinkState::Disconnected {
-            let state = link.state;
-            self.settle(link);
-            return Err(CommandError::LinkBusy(state));
+            return Err(CommandError::LinkBusy(link.state));
         }
+        let asked = link.resolving.is_some();
         if let Err(error) = self.config.addresses.check(endpoint) {
             // An answer that cannot be used is a failed attempt: otherwise it would be asked for without
             // pause.
             if asked {
+                let link = (**link).clone();
                 self.give_up(link, now);
             }
             return Err(CommandError::Endpoint(error));
         }
+        if !asked && link.endpoint_fresh && link.endpoint == Some(endpoint) {
+            return Ok(Outcome::Unchanged);
+        }
+        let mut link = (**link).clone();
+        link.resolving = None;
         link.endpoint = Some(endpoint);
         link.endpoint_fresh = true;
         if asked && self.may_dial(&link) && self.is_ripe(&link, now) {

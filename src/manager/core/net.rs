@@ -60,7 +60,7 @@ impl<A: Addr> Core<A> {
                 self.plan(&addr);
             }
             for addr in permanent {
-                self.associate_permanent(addr, net, now)?;
+                self.associate(addr, net, now)?;
             }
         } else {
             self.release_links(net);

@@ -27,7 +27,7 @@ impl<A: Addr> Core<A> {
             StdArc::make_mut(&mut status.permanent).insert(addr.clone());
         }
         if active {
-            self.associate_permanent(addr, net, now)?;
+            self.associate(addr, net, now)?;
         }
         Ok(Outcome::Done)
     }
@@ -51,20 +51,6 @@ impl<A: Addr> Core<A> {
     /// The permanent peers of a net that is going on.
     pub(super) fn permanent_of(&self, net: NetId) -> Vec<A> {
         self.directory().net(net).map_or_else(Vec::new, |net| net.permanent_peers().cloned().collect())
-    }
-
-    /// The net, which is on, wants its permanent peer.
-    pub(super) fn associate_permanent(&mut self, addr: A, net: NetId, now: Instant) -> Applying {
-        let (mut link, _) = self.checkout_or_new(addr, now)?;
-        if link.nets.contains(&net) {
-            return Ok(Outcome::AlreadyAssociated);
-        }
-        link.dialable = true;
-        link.nets.push(net);
-        // An announcement of another net does not hold this one back.
-        link.announce_not_before = None;
-        self.settle(link);
-        Ok(Outcome::Associated)
     }
 
     pub(super) fn is_permanent(&self, addr: &A, net: NetId) -> bool {

@@ -95,10 +95,11 @@ impl<A: Addr> Core<A> {
     }
 
     pub(super) fn set_user_data(&mut self, addr: &A, data: Option<UserData>) -> Applying {
-        let mut link = self.checkout(addr).ok_or(CommandError::UnknownLink)?;
+        let link = self.writer.get(addr).ok_or(CommandError::UnknownLink)?;
         if link.user_data == data {
             return Ok(Outcome::Unchanged);
         }
+        let mut link = (**link).clone();
         link.user_data = data;
         self.commit(link);
         Ok(Outcome::Done)

@@ -41,7 +41,7 @@ impl<A: Addr> Core<A> {
         let active: Vec<_> = self.directory().nets().iter().filter(|net| net.is_active()).cloned().collect();
         for net in active {
             for addr in net.permanent_peers() {
-                let _ = self.associate_permanent(addr.clone(), net.id(), now);
+                let _ = self.associate(addr.clone(), net.id(), now);
             }
         }
         let Some(own) = self.own.clone() else { return };

@@ -25,27 +25,27 @@ impl<A: Addr> Core<A> {
 
     fn accept_stream(&mut self, addr: &A, stream: Stream, dial: Option<DialId>, now: Instant) -> Applying {
         self.check_addr(addr)?;
+        let (known, uplink) = (self.writer.get(addr), stream.direction == Direction::Uplink);
         // First: a stream that is listed is alive, whatever is off meanwhile, and a refusal would close it.
-        if self.writer.get(addr).is_some_and(|link| link.stream(stream.id).is_some()) {
+        if known.is_some_and(|link| link.stream(stream.id).is_some()) {
             return Ok(Outcome::Unchanged);
         }
         if !self.directory().active {
             return Err(CommandError::Inactive);
         }
-        if stream.direction == Direction::Uplink && self.writer.get(addr).is_none() {
-            return Err(CommandError::UnknownLink);
-        }
-        self.check_backlog()?;
-        let (mut link, _) = self.checkout_or_new(addr.clone(), now)?;
         // A stream of ours whose dial was given up meanwhile: its connection is being closed.
         let is_made_by = |current: DialId| dial.is_none_or(|dial| dial == current);
-        if stream.direction == Direction::Uplink && !link.dial_id().is_some_and(is_made_by) {
-            return Ok(Outcome::Stale);
-        }
         let limit = self.settings().max_streams;
-        if link.streams.len() >= limit {
-            return Err(CommandError::LimitReached { of: "streams", limit });
+        match known {
+            None if uplink => return Err(CommandError::UnknownLink),
+            Some(link) if uplink && !link.dial_id().is_some_and(is_made_by) => return Ok(Outcome::Stale),
+            Some(link) if link.streams.len() >= limit => {
+                return Err(CommandError::LimitReached { of: "streams", limit });
+            }
+            _ => {}
         }
+        self.check_backlog()?;
+        let mut link = self.checkout_or_new(addr.clone(), now)?;
         let primary = link.streams.is_empty();
         link.streams.push(stream);
         if primary {
@@ -61,13 +61,13 @@ impl<A: Addr> Core<A> {
     }
 
     pub(super) fn replace_stream(&mut self, addr: A, old: StreamId, new: Stream, now: Instant) -> Applying {
-        let link = self.checkout(&addr);
-        let find = |id| link.as_ref().and_then(|link| link.stream(id));
+        let link = self.writer.get(&addr);
+        let find = |id| link.and_then(|link| link.stream(id));
         let (knows_old, knows_new) = (find(old).is_some(), find(new.id).is_some());
         // Which side opened a stream that is known does not change, whatever the report says.
         let new = find(new.id).unwrap_or(new);
         // As when it is added: a stream of ours needs a dial, and one that no link knows is closed.
-        let dialed = link.as_ref().is_some_and(|link| link.dial.is_some());
+        let dialed = link.is_some_and(|link| link.dial.is_some());
         let orphan = !knows_new && (!knows_old || (new.direction == Direction::Uplink && !dialed));
         if orphan {
             let refused = self.refuse_stream(addr.clone(), new.id);
@@ -75,12 +75,13 @@ impl<A: Addr> Core<A> {
             let outcome = self.delete_stream(&addr, old, now);
             return refused.map(|()| outcome);
         }
-        let Some(mut link) = link else { return Ok(Outcome::Stale) };
+        let Some(link) = link else { return Ok(Outcome::Stale) };
         if !knows_old {
             // The death of the old stream may have been reported before, and the new one have followed it.
             let follows = link.primary().is_some_and(|primary| primary.id == new.id);
             return Ok(if follows { Outcome::Unchanged } else { Outcome::Stale });
         }
+        let mut link = (**link).clone();
         let before = link.primary();
         let dialed = link.has_uplink();
         link.streams.retain(|stream| stream.id != old && stream.id != new.id);

@@ -77,7 +77,12 @@ impl Model {
             }
             return Err(CommandError::Endpoint(EndpointError::PortZero));
         }
-        (peer.endpoint, peer.fresh) = (Some(endpoint), true);
+        let news = (Some(endpoint), true);
+        let before = std::mem::replace(&mut peer.endpoint, news.0);
+        let before = (before, std::mem::replace(&mut peer.fresh, news.1));
+        if before == news && !asked {
+            return Ok(Outcome::Unchanged);
+        }
         if asked {
             peer.dialer = Idle;
             self.start_if_ripe(addr, endpoint);
