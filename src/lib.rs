@@ -79,7 +79,7 @@ pub use clock::{Clock, ManualClock, MonotonicClock};
 pub use link::{
     Addr, AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, CustomRetry, DialId, Direction,
     EndpointError, Link, LinkCounters, LinkState, NetConfig, NetId, NetStatus, NodeAddr, ParseAddrError,
-    Retry, RetryPolicy, Stream, StreamId, UnstablePolicy, UserData,
+    ResolveId, Retry, RetryPolicy, Stream, StreamId, UnstablePolicy, UserData,
 };
 #[cfg(feature = "manager")]
 pub use manager::{

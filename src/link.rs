@@ -61,6 +61,11 @@ pub struct StreamId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DialId(pub u64);
 
+/// The identity of one question for an endpoint: from the effect that asks it to the answer, or to the end of
+/// the wait for one. Chosen by the manager, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResolveId(pub u64);
+
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stream {}", self.0)
@@ -70,6 +75,12 @@ impl fmt::Display for StreamId {
 impl fmt::Display for DialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "dial {}", self.0)
+    }
+}
+
+impl fmt::Display for ResolveId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "resolve {}", self.0)
     }
 }
 
@@ -88,6 +99,14 @@ pub struct Stream {
 pub(crate) struct Dial {
     pub(crate) id: DialId,
     /// When the present attempt to connect began, or ended: bounds how long its answers may take.
+    pub(crate) since: Instant,
+}
+
+/// A question for the endpoint that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resolve {
+    pub(crate) id: ResolveId,
+    /// When it was asked: bounds how long the answer may take.
     pub(crate) since: Instant,
 }
 
@@ -114,7 +133,7 @@ pub struct Link<A> {
     /// The first one is the primary stream.
     pub(crate) streams: Vec<Stream>,
     pub(crate) dial: Option<Dial>,
-    pub(crate) resolving: Option<Instant>,
+    pub(crate) resolving: Option<Resolve>,
     pub(crate) attempts: u32,
     pub(crate) not_before: Option<Instant>,
     /// Until then the link rests, because it was unstable.
@@ -261,6 +280,12 @@ impl<A> Link<A> {
     #[must_use]
     pub fn is_resolving(&self) -> bool {
         self.resolving.is_some()
+    }
+
+    /// The question for the endpoint that is under way.
+    #[must_use]
+    pub fn resolve_id(&self) -> Option<ResolveId> {
+        self.resolving.map(|resolve| resolve.id)
     }
 
     /// Dial cycles that failed in a row, of those that [`Config::max_attempts`](crate::Config::max_attempts)

@@ -438,7 +438,9 @@ impl<A: Addr> Courier<A> {
 /// The answer to an effect that nobody carried out.
 fn failure<A: Addr>(effect: &Effect<A>) -> Option<Command<A>> {
     match effect {
-        Effect::Resolve { addr } => Some(Command::ResolveFailed { addr: addr.clone() }),
+        Effect::Resolve { addr, resolve } => {
+            Some(Command::ResolveFailed { addr: addr.clone(), resolve: *resolve })
+        }
         Effect::Dial { addr, dial, .. } => {
             Some(Command::DialFailed { addr: addr.clone(), dial: *dial, last: true })
         }

@@ -39,7 +39,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::link::{DialId, Direction, NetConfig, NetId, StreamId};
+use crate::link::{DialId, Direction, NetConfig, NetId, ResolveId, StreamId};
 use crate::manager::{Filter, Outcome};
 use crate::sync::thread::JoinHandle;
 use crate::sync::{self, Mutex, StdArc};

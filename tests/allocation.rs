@@ -68,8 +68,8 @@ mod manager {
 
     use switchboard::{
         Clock, ClusterId, ClusterKind, Command, CommandError, CommandKind, Config, DialId, Direction, Driver,
-        Effect, EndpointError, Handle, LinkManager, ManualClock, Metrics, NetConfig, NetId, NodeAddr, Outcome,
-        Settings, StreamId,
+        Effect, EndpointError, Handle, LinkManager, ManualClock, Metrics, NetConfig, NetId, NodeAddr,
+        Outcome, ResolveId, Settings, StreamId,
     };
 
     const NET: NetId = NetId(1);
@@ -181,7 +181,7 @@ mod manager {
             (Command::DeleteStream { addr, stream: dead }, stale.clone()),
             (Command::DialConnected { addr, dial }, stale.clone()),
             (Command::DialFailed { addr, dial, last: true }, stale.clone()),
-            (Command::ResolveFailed { addr }, stale),
+            (Command::ResolveFailed { addr, resolve: ResolveId(99) }, stale),
             (Command::JoinCluster { cluster, addr }, unchanged.clone()),
             (Command::JoinCluster { cluster, addr: wanted }, Err(CommandError::NotConnected)),
             (Command::LeaveCluster { cluster, addr: wanted }, unchanged.clone()),
@@ -217,8 +217,8 @@ mod manager {
     fn commands_that_change_a_link_allocate_its_record() {
         let mut node = Node::new();
         let endpoints = node.allocations(|round| {
-            let command =
-                Command::UpdateLink { addr: NodeAddr(11), endpoint: endpoint((round % 2) as u8 + 1) };
+            let endpoint = endpoint(2 - (round % 2) as u8);
+            let command = Command::UpdateLink { addr: NodeAddr(11), endpoint };
             vec![(command, Ok(Outcome::Done))]
         });
         // The record and its list of nets.

@@ -121,8 +121,8 @@ fn the_effects_of_the_core_are_those_of_the_oracle() {
     }
 }
 
-/// Without the order between links, without the identities of dials, which are each store's own, and without
-/// the cancellations that an outbox merges into the end of the whole dialer.
+/// Without the order between links, without the identities of dials and of questions for endpoints, which are
+/// each store's own, and without the cancellations that an outbox merges into the end of the whole dialer.
 fn comparable(effects: Vec<Effect<NodeAddr>>) -> Vec<String> {
     let ended = |effect: &Effect<NodeAddr>| match effect {
         Effect::CloseDialer { addr } => Some(*addr),
@@ -131,6 +131,7 @@ fn comparable(effects: Vec<Effect<NodeAddr>>) -> Vec<String> {
     let ended: Vec<_> = effects.iter().filter_map(ended).collect();
     let text = |effect: Effect<NodeAddr>| match effect {
         Effect::Dial { addr, endpoint, attempt, .. } => Some(format!("dial {addr} {endpoint} {attempt}")),
+        Effect::Resolve { addr, .. } => Some(format!("resolve {addr}")),
         Effect::CancelDial { addr, .. } => (!ended.contains(&addr)).then(|| format!("cancel {addr}")),
         other => Some(format!("{other:?}")),
     };

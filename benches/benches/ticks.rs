@@ -80,8 +80,8 @@ impl Bench {
         let effects: Vec<_> = self.driver.effects().collect();
         let mut asked = 0;
         for effect in effects {
-            if let Effect::Resolve { addr } = effect {
-                self.handle.resolve_failed(addr).expect("room");
+            if let Effect::Resolve { addr, resolve } = effect {
+                self.handle.resolve_failed(addr, resolve).expect("room");
                 asked += 1;
             }
         }

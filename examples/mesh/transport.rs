@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use switchboard::{DialId, Direction, Effect, Handle, NetId, NodeAddr, StreamId, Transport};
+use switchboard::{DialId, Direction, Effect, Handle, NetId, NodeAddr, ResolveId, StreamId, Transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
@@ -147,7 +147,7 @@ impl Switch {
 
     async fn carry_out(&mut self, effect: Effect<NodeAddr>) {
         match effect {
-            Effect::Resolve { addr } => self.resolve(addr).await,
+            Effect::Resolve { addr, resolve } => self.resolve(addr, resolve).await,
             Effect::Dial { addr, endpoint, dial, .. } => self.dial(addr, endpoint, dial, None),
             Effect::CancelDial { addr, dial } => {
                 if self.dialers.get(&addr).is_some_and(|dialer| dialer.dial == dial) {
@@ -183,10 +183,10 @@ impl Switch {
         true
     }
 
-    async fn resolve(&self, addr: NodeAddr) {
+    async fn resolve(&self, addr: NodeAddr, resolve: ResolveId) {
         match self.local.book().and_then(|book| book.get(&addr).copied()) {
             Some(endpoint) => self.local.post(|handle| handle.update_link(addr, endpoint)).await,
-            None => self.local.post(|handle| handle.resolve_failed(addr)).await,
+            None => self.local.post(|handle| handle.resolve_failed(addr, resolve)).await,
         }
     }
 

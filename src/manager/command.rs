@@ -8,7 +8,8 @@ use super::config::{ConfigError, Settings};
 use super::driver::DrainReport;
 use super::memory::MemoryReport;
 use crate::link::{
-    ClusterId, ClusterKind, DialId, Direction, EndpointError, LinkState, NetConfig, NetId, StreamId, UserData,
+    ClusterId, ClusterKind, DialId, Direction, EndpointError, LinkState, NetConfig, NetId, ResolveId,
+    StreamId, UserData,
 };
 use crate::mailbox::Priority;
 use crate::table::Version;
@@ -153,6 +154,8 @@ pub enum Command<A> {
     ResolveFailed {
         /// The remote node.
         addr: A,
+        /// The question.
+        resolve: ResolveId,
     },
     /// A stream with a node appeared.
     AddStream {

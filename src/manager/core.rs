@@ -83,6 +83,7 @@ pub(crate) struct Core<A: Addr> {
     drops: Drops<A>,
     next_dial: u64,
     backlog: Backlog,
+    next_resolve: u64,
     tally: Tally,
     /// Something changed since the last publish.
     dirty: bool,
@@ -117,6 +118,7 @@ impl<A: Addr> Core<A> {
             recount_clusters: Vec::new(),
             drops: Drops::new(),
             next_dial: 1,
+            next_resolve: 1,
             tally: Tally::default(),
             dirty: false,
             journal: Journal::default(),
@@ -169,7 +171,7 @@ impl<A: Addr> Core<A> {
             Command::CreateLink { addr, net } => self.create_link(addr, net, now),
             Command::UpdateLink { addr, endpoint } => self.update_link(&addr, endpoint, now),
             Command::DeleteLink { addr } => self.delete_link(&addr, now),
-            Command::ResolveFailed { addr } => Ok(self.resolve_failed(&addr, now)),
+            Command::ResolveFailed { addr, resolve } => Ok(self.resolve_failed(&addr, resolve, now)),
             Command::AddStream { addr, stream, direction } => {
                 self.add_stream(addr, Stream { id: stream, direction }, None, now)
             }

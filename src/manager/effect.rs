@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
-use crate::link::{Addr, ClusterId, DialId, NetId, StreamId};
+use crate::link::{Addr, ClusterId, DialId, NetId, ResolveId, StreamId};
 
 /// Why a link failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Effect<A> {
     Resolve {
         /// The remote node.
         addr: A,
+        /// Names this question in the answer that nothing is known.
+        resolve: ResolveId,
     },
     /// Connect to the node; answer with `add_uplink` and `dial_connected`, or with `dial_failed`.
     Dial {
@@ -132,7 +134,7 @@ impl<A> Effect<A> {
     #[must_use]
     pub fn addr(&self) -> Option<&A> {
         match self {
-            Self::Resolve { addr }
+            Self::Resolve { addr, .. }
             | Self::Dial { addr, .. }
             | Self::CancelDial { addr, .. }
             | Self::CloseDialer { addr }
@@ -164,7 +166,7 @@ enum Key<A> {
 
 fn key<A: Clone>(effect: &Effect<A>) -> Key<A> {
     match effect {
-        Effect::Resolve { addr } | Effect::Dial { addr, .. } => Key::Dialer(addr.clone()),
+        Effect::Resolve { addr, .. } | Effect::Dial { addr, .. } => Key::Dialer(addr.clone()),
         Effect::CancelDial { addr, .. } => Key::CancelDial(addr.clone()),
         Effect::CloseDialer { addr } => Key::CloseDialer(addr.clone()),
         Effect::CloseStreams { addr, .. } => Key::CloseStreams(addr.clone()),
@@ -458,7 +460,8 @@ mod tests {
 
     #[test]
     fn order_is_kept_between_different_effects() {
-        let effects = [dial(A, 1), Effect::Resolve { addr: B }, count(1), cancel(B, 9)];
+        let effects =
+            [dial(A, 1), Effect::Resolve { addr: B, resolve: ResolveId(1) }, count(1), cancel(B, 9)];
         assert_eq!(drained(effects.clone()), effects);
     }
 
@@ -474,7 +477,10 @@ mod tests {
     fn forgetting_a_node_replaces_what_waits_about_its_dialer() {
         let forget = Effect::CloseDialer { addr: A };
         assert_eq!(drained([cancel(A, 1), dial(A, 2), forget.clone()]), std::slice::from_ref(&forget));
-        assert_eq!(drained([Effect::Resolve { addr: A }, forget.clone()]), std::slice::from_ref(&forget));
+        assert_eq!(
+            drained([Effect::Resolve { addr: A, resolve: ResolveId(1) }, forget.clone()]),
+            std::slice::from_ref(&forget)
+        );
         assert_eq!(drained([forget.clone(), dial(A, 3)]), [forget, dial(A, 3)]);
     }
 

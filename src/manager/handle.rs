@@ -10,7 +10,7 @@ use super::memory::MemoryReport;
 use super::meters::Meters;
 use super::trace;
 use crate::clock::Clock;
-use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, StreamId, UserData};
+use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, ResolveId, StreamId, UserData};
 use crate::mailbox::{self, Backpressure, Priority, Sender};
 use crate::sync::StdArc;
 use crate::ticket::{Pool, PoolStats, Ticket, ticket};
@@ -170,7 +170,10 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::CreateLink { addr, net })
     }
 
-    /// Says where a node listens: the answer to `Effect::Resolve`, or beforehand.
+    /// Says where a node listens: the answer to `Effect::Resolve`, or beforehand. `Unchanged` when the manager
+    /// knows that endpoint, has not failed to reach it since, and did not ask.
+    ///
+    /// An endpoint is as good whoever asked for it: in contrast to `resolve_failed`, a late answer counts.
     ///
     /// # Errors
     /// [`SendError`] hands the command back. The ticket fails with `UnknownLink`, `NotDialable`, `LinkBusy`
@@ -188,12 +191,14 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::DeleteLink { addr })
     }
 
-    /// The answer to `Effect::Resolve` when nothing is known.
+    /// The answer to `Effect::Resolve` when nothing is known: the manager tries the endpoint that the node had
+    /// before, or counts a failed attempt as [`dial_failed`](Self::dial_failed) does. `Stale` when it does not
+    /// wait for this answer any more.
     ///
     /// # Errors
     /// [`SendError`] hands the command back.
-    pub fn resolve_failed(&self, addr: A) -> Asked<A> {
-        self.submit(Command::ResolveFailed { addr })
+    pub fn resolve_failed(&self, addr: A, resolve: ResolveId) -> Asked<A> {
+        self.submit(Command::ResolveFailed { addr, resolve })
     }
 
     /// A stream with a node appeared. The first one becomes the primary, later ones are `Secondary`.

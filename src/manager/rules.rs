@@ -99,7 +99,8 @@ impl<'a, A: Addr> Rules<'a, A> {
         // A connection whose stream never came, or was refused, is as good as none.
         let awaited = link.state == LinkState::Connecting || link.streams.is_empty();
         let connecting = link.dial.filter(|_| awaited).map(|dial| dial.since);
-        link.resolving.or(connecting)?.checked_add(self.directory.settings.dial_timeout?)
+        let resolving = link.resolving.map(|resolve| resolve.since);
+        resolving.or(connecting)?.checked_add(self.directory.settings.dial_timeout?)
     }
 
     /// When the link has to be looked at next.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::link::{Direction, Link, LinkState, NetConfig, NetId, RetryPolicy, StreamId};
+use crate::link::{Direction, Link, LinkState, NetConfig, NetId, ResolveId, RetryPolicy, StreamId};
 use crate::mailbox::{Backpressure, Capacities, Priority};
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -288,7 +288,7 @@ mod driver {
         for command in [
             Command::AddStream { addr: A, stream, direction: Direction::Uplink },
             Command::DeleteStream { addr: A, stream },
-            Command::ResolveFailed { addr: A },
+            Command::ResolveFailed { addr: A, resolve: ResolveId(1) },
         ] {
             assert_eq!(command.priority(), Priority::High);
         }
@@ -348,7 +348,7 @@ mod threads {
         let (handle, links) = (manager.handle(), manager.links());
         open(&handle);
         handle.create_link(A, NET).unwrap();
-        assert_eq!(receiver.recv_timeout(LONG).unwrap(), Effect::Resolve { addr: A });
+        assert_eq!(receiver.recv_timeout(LONG).unwrap(), Effect::Resolve { addr: A, resolve: ResolveId(1) });
         assert!(links.snapshot().get(&A).is_some_and(Link::is_resolving));
         assert!(manager.shutdown(LONG).is_clean());
     }
@@ -447,7 +447,7 @@ mod threads {
         let mut links = None;
         let manager = spawn(Config::default(), move |effect: Effect<NodeAddr>, handle: &Handle<NodeAddr>| {
             let links = links.get_or_insert_with(|| links_out.recv().unwrap());
-            if let Effect::Resolve { addr } = effect {
+            if let Effect::Resolve { addr, .. } = effect {
                 assert!(links.snapshot().contains(&addr, NET));
                 // Waiting for the writer from inside a callback is legal: the writer never waits for us.
                 let applied = handle.update_link(addr, endpoint()).unwrap().wait().unwrap();
@@ -468,7 +468,7 @@ mod threads {
         let (sender, receiver) = mpsc::channel();
         let config = Config::default().outbox(NonZeroUsize::MIN);
         let manager = spawn(config, move |effect: Effect<NodeAddr>, handle: &Handle<NodeAddr>| {
-            if effect == (Effect::Resolve { addr: A }) {
+            if matches!(effect, Effect::Resolve { addr: A, .. }) {
                 // Behind this effect the outbox fills up.
                 for node in 100..110 {
                     handle.add_stream(NodeAddr(node), StreamId(node), Direction::Uplink).unwrap();

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::operation::{Kind, LinkView, Listing, Operation, Value};
 use super::store::{LinkStore, Reply};
-use crate::link::{Addr, DialId, Direction, NetConfig, NetId, StreamId};
+use crate::link::{Addr, DialId, Direction, NetConfig, NetId, ResolveId, StreamId};
 use crate::manager::{Filter, Outcome};
 use crate::sync::StdArc;
 
@@ -51,8 +51,8 @@ macro_rules! link_store_by_operation {
                 of_kind($perform(self, Operation::DeleteLink { addr: addr.clone() }))
             }
 
-            fn resolve_failed(&self, addr: &Self::Addr) -> Reply<Outcome> {
-                of_kind($perform(self, Operation::ResolveFailed { addr: addr.clone() }))
+            fn resolve_failed(&self, addr: &Self::Addr, resolve: Option<ResolveId>) -> Reply<Outcome> {
+                of_kind($perform(self, Operation::ResolveFailed { addr: addr.clone(), resolve }))
             }
 
             fn add_stream(

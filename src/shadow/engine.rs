@@ -201,10 +201,10 @@ impl<A: Addr> Engine<A> {
         let settings = self.recorder.settings();
         let store = &*self.stores[side as usize];
         let before = settings.clock.now();
-        let foreign = side != settings.driven_by && pair.operation.names_a_dial();
+        let foreign = side != settings.driven_by && pair.operation.has_identity();
         // Unwind safety: the state of a store that panicked is the store's concern, and shows in its answers.
         let result = contain(AssertUnwindSafe(|| match foreign {
-            true => pair.operation.clone().without_dial().perform_on(store),
+            true => pair.operation.clone().without_identity().perform_on(store),
             false => pair.operation.perform_on(store),
         }));
         self.recorder.took(side, settings.clock.now().saturating_duration_since(before));

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::operation::{LinkView, Listing, Operation};
 use super::store::{Answer, LinkStore, Reply};
 use crate::clock::Clock;
-use crate::link::{Addr, DialId, Direction, LinkState, NetConfig, NetId, NodeAddr, StreamId};
+use crate::link::{Addr, DialId, Direction, LinkState, NetConfig, NetId, NodeAddr, ResolveId, StreamId};
 use crate::manager::{CommandError, Config, ConfigError, Effect, Filter, Outcome, Timing};
 use crate::sync::rw_lock::RwLock;
 use crate::sync::{StdArc, lock_order};
@@ -148,8 +148,8 @@ impl<A: Addr> LinkStore for LockedLinks<A> {
         self.outcome(&Operation::DeleteLink { addr: addr.clone() })
     }
 
-    fn resolve_failed(&self, addr: &A) -> Reply<Outcome> {
-        self.outcome(&Operation::ResolveFailed { addr: addr.clone() })
+    fn resolve_failed(&self, addr: &A, resolve: Option<ResolveId>) -> Reply<Outcome> {
+        self.outcome(&Operation::ResolveFailed { addr: addr.clone(), resolve })
     }
 
     fn add_stream(&self, addr: &A, stream: StreamId, direction: Direction) -> Reply<Outcome> {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::store::{LinkStore, Reply};
-use crate::link::{Addr, DialId, Direction, Link, LinkState, NetConfig, NetId, Stream, StreamId};
+use crate::link::{Addr, DialId, Direction, Link, LinkState, NetConfig, NetId, ResolveId, Stream, StreamId};
 use crate::manager::{Filter, Outcome};
 
 /// One call of a [`LinkStore`].
@@ -55,6 +55,8 @@ pub enum Operation<A> {
     ResolveFailed {
         /// The remote node.
         addr: A,
+        /// The question; `None` is the present one.
+        resolve: Option<ResolveId>,
     },
     /// [`LinkStore::add_stream`].
     AddStream {
@@ -164,7 +166,7 @@ impl<A: Addr> Operation<A> {
             Self::CreateLink { addr, net } => store.create_link(addr, *net),
             Self::UpdateLink { addr, endpoint } => store.update_link(addr, *endpoint),
             Self::DeleteLink { addr } => store.delete_link(addr),
-            Self::ResolveFailed { addr } => store.resolve_failed(addr),
+            Self::ResolveFailed { addr, resolve } => store.resolve_failed(addr, *resolve),
             Self::AddStream { addr, stream, direction } => store.add_stream(addr, *stream, *direction),
             Self::ReplaceStream { addr, old, new, direction } => {
                 store.replace_stream(addr, *old, *new, *direction)
@@ -208,19 +210,25 @@ impl<A> Operation<A> {
         )
     }
 
-    /// The same operation for a store whose dials are its own: a report about a dial is about the present
-    /// one.
-    pub(super) fn without_dial(self) -> Self {
+    /// The same operation for a store whose dials and questions are its own: a report about one is about the
+    /// present one.
+    pub(super) fn without_identity(self) -> Self {
         match self {
+            Self::ResolveFailed { addr, .. } => Self::ResolveFailed { addr, resolve: None },
             Self::DialConnected { addr, .. } => Self::DialConnected { addr, dial: None },
             Self::DialFailed { addr, last, .. } => Self::DialFailed { addr, dial: None, last },
             other => other,
         }
     }
 
-    /// Whether this names a dial of one of the stores.
-    pub(super) fn names_a_dial(&self) -> bool {
-        matches!(self, Self::DialConnected { dial: Some(_), .. } | Self::DialFailed { dial: Some(_), .. })
+    /// Whether this names a dial or a question of one of the stores.
+    pub(super) fn has_identity(&self) -> bool {
+        matches!(
+            self,
+            Self::ResolveFailed { resolve: Some(_), .. }
+                | Self::DialConnected { dial: Some(_), .. }
+                | Self::DialFailed { dial: Some(_), .. }
+        )
     }
 }
 

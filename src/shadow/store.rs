@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::operation::{LinkView, Listing};
-use crate::link::{Addr, DialId, Direction, NetConfig, NetId, StreamId};
+use crate::link::{Addr, DialId, Direction, NetConfig, NetId, ResolveId, StreamId};
 use crate::manager::{CommandError, Filter, Outcome};
 use crate::table::Version;
 
@@ -22,9 +22,9 @@ use crate::table::Version;
 ///   outcome is [`Outcome::Stale`].
 /// * *Order counts only where it means something.* A [`Listing`] keeps uplinks and downlinks apart and has no
 ///   order inside of either; a [`LinkView`] has the nets in rising order and the primary stream first.
-/// * *Identities of streams are the transport's*, the same for both stores. *Identities of dials are the
-///   store's own*: a report about a dial names it to the store that started it, and says `None` to every
-///   other store, for which it means the dial that the link has at that time.
+/// * *Identities of streams are the transport's*, the same for both stores. *Identities of dials and of
+///   questions for endpoints are the store's own*: a report about one names it to the store that started it,
+///   and says `None` to every other store, for which it means the one that the link has at that time.
 /// * *Time comes in by [`tick`](Self::tick).* A store with a clock and a thread of its own acts between two
 ///   calls, and two such stores do not do so in the same moment: share the clock, or expect differences
 ///   around retries and time-outs.
@@ -50,14 +50,14 @@ pub trait LinkStore: Send + Sync + 'static {
     /// `UnknownNet`, `LimitReached`.
     fn create_link(&self, addr: &Self::Addr, net: NetId) -> Reply<Outcome>;
 
-    /// Where a node listens: `Done`; refused with `UnknownLink`, `NotDialable`, `LinkBusy`, `Endpoint`.
+    /// Where a node listens: `Done`, `Unchanged`; refused with `UnknownLink`, `NotDialable`, `LinkBusy`, `Endpoint`.
     fn update_link(&self, addr: &Self::Addr, endpoint: SocketAddr) -> Reply<Outcome>;
 
     /// Closes a link and forgets it: `Done`; refused with `UnknownLink`.
     fn delete_link(&self, addr: &Self::Addr) -> Reply<Outcome>;
 
-    /// Nobody knows where the node listens: `Done`, `Stale`.
-    fn resolve_failed(&self, addr: &Self::Addr) -> Reply<Outcome>;
+    /// Nobody knows where the node listens: `Done`, `Stale`. `None` is the question that waits now.
+    fn resolve_failed(&self, addr: &Self::Addr, resolve: Option<ResolveId>) -> Reply<Outcome>;
 
     /// A stream appeared: `Done`, `Secondary`, `Unchanged`, `Stale`; refused with `BlankAddr`, `OwnAddr`,
     /// `Inactive`, `UnknownLink`, `LimitReached`.

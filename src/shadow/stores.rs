@@ -8,7 +8,7 @@ use super::baton::Baton;
 use super::operation::{LinkView, Listing};
 use super::store::{Answer, LinkStore, Reply, StoreError};
 use crate::clock::Clock;
-use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, StreamId};
+use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, ResolveId, StreamId};
 use crate::manager::{Applied, Command, CommandError, Driver, Effect, Filter, Handle, Links, LinksSnapshot};
 use crate::manager::{Outcome, SendError};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +16,9 @@ use crate::sync::{StdArc, deadline_after, lock_order};
 use crate::table::Version;
 use crate::ticket::Ticket;
 
-/// A dial that never was: the manager counts from 1.
+/// A dial and a question that never were: the manager counts from 1.
 const NO_DIAL: DialId = DialId(0);
+const NO_RESOLVE: ResolveId = ResolveId(0);
 
 /// A [`LinkManager`](crate::LinkManager) as a [`LinkStore`].
 ///
@@ -127,8 +128,10 @@ macro_rules! store_of_commands {
                 self.change(Command::DeleteLink { addr: addr.clone() })
             }
 
-            fn resolve_failed(&self, addr: &A) -> Reply<Outcome> {
-                self.change(Command::ResolveFailed { addr: addr.clone() })
+            fn resolve_failed(&self, addr: &A, resolve: Option<ResolveId>) -> Reply<Outcome> {
+                let present = || self.links.snapshot().get(addr)?.resolve_id();
+                let resolve = resolve.or_else(present).unwrap_or(NO_RESOLVE);
+                self.change(Command::ResolveFailed { addr: addr.clone(), resolve })
             }
 
             fn add_stream(&self, addr: &A, stream: StreamId, direction: Direction) -> Reply<Outcome> {

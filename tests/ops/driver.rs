@@ -10,7 +10,7 @@ use switchboard::ticket::Ticket;
 use switchboard::{
     AddressPolicy, Applied, Clock, ClusterId, ClusterKind, ClusterStatus, Command, CommandError, Config,
     DialId, Direction, Driver, Effect, Filter, Handle, LinkManager, LinkState, LinksSnapshot, ManualClock,
-    NetConfig, NetId, NodeAddr, RetryPolicy, Settings, StreamId, Timing, UnstablePolicy, UserData,
+    NetConfig, NetId, NodeAddr, ResolveId, RetryPolicy, Settings, StreamId, Timing, UnstablePolicy, UserData,
 };
 
 use super::bytes::Bytes;
@@ -25,6 +25,7 @@ struct Case {
     /// Every dial that was asked for: names are never used twice.
     dials: HashSet<DialId>,
     last_dial: u64,
+    last_resolve: u64,
     waiting: Vec<Effect<NodeAddr>>,
 }
 
@@ -43,6 +44,7 @@ pub fn run(bytes: &[u8]) {
         tickets: Vec::new(),
         dials: HashSet::new(),
         last_dial: 0,
+        last_resolve: 0,
         waiting: Vec::new(),
     };
     while let Some(op) = bytes.next() {
@@ -87,7 +89,7 @@ impl Case {
     fn apply(&mut self, op: u8, bytes: &mut Bytes<'_>) {
         match op % 8 {
             0..4 => {
-                let command = command(bytes, self.last_dial);
+                let command = command(bytes, self.last_dial, self.last_resolve);
                 self.submit(command);
             }
             4 | 5 => self.turn(),
@@ -146,6 +148,10 @@ impl Case {
                 assert!(self.dials.insert(dial), "{dial} is used twice");
                 self.last_dial = dial.0;
             }
+            if let Effect::Resolve { resolve, .. } = effect {
+                assert!(resolve.0 > self.last_resolve, "{resolve} is used twice");
+                self.last_resolve = resolve.0;
+            }
             // A stream with such a node is refused, and closed.
             if !matches!(effect, Effect::CloseStreams { .. }) {
                 assert!(effect.addr().is_none_or(|addr| *addr != OWN && *addr != NodeAddr::BLANK));
@@ -162,10 +168,10 @@ impl Case {
         let index = bytes.below(self.waiting.len());
         let well = bytes.byte();
         match self.waiting.swap_remove(index) {
-            Effect::Resolve { addr } if well & 1 == 0 => {
+            Effect::Resolve { addr, .. } if well & 1 == 0 => {
                 self.submit(Command::UpdateLink { addr, endpoint: endpoint(well) });
             }
-            Effect::Resolve { addr } => self.submit(Command::ResolveFailed { addr }),
+            Effect::Resolve { addr, resolve } => self.submit(Command::ResolveFailed { addr, resolve }),
             Effect::Dial { addr, dial, .. } if well & 1 == 0 => {
                 let stream = StreamId(u64::from(well) + 100);
                 self.submit(if well & 2 == 0 {
@@ -308,7 +314,7 @@ fn endpoint(byte: u8) -> SocketAddr {
     }
 }
 
-fn command(bytes: &mut Bytes<'_>, last_dial: u64) -> Command<NodeAddr> {
+fn command(bytes: &mut Bytes<'_>, last_dial: u64, last_resolve: u64) -> Command<NodeAddr> {
     let kind = bytes.byte();
     let (addr, net) = (NodeAddr(u64::from(bytes.byte() % 8)), bytes.byte());
     let net = NetId(if net == 255 { u64::MAX } else { u64::from(net % 4) });
@@ -341,7 +347,11 @@ fn command(bytes: &mut Bytes<'_>, last_dial: u64) -> Command<NodeAddr> {
         6 | 7 => Command::CreateLink { addr, net },
         8 => Command::UpdateLink { addr, endpoint: endpoint(bytes.byte()) },
         9 => Command::DeleteLink { addr },
-        10 => Command::ResolveFailed { addr },
+        10 => {
+            // How old the question is follows from the byte that is read anyway: what was found stays what it was.
+            let resolve = ResolveId(last_resolve.saturating_sub(u64::from(kind / 20 % 4)));
+            Command::ResolveFailed { addr, resolve }
+        }
         11 | 12 => Command::AddStream { addr, stream: stream(bytes), direction: direction(bytes) },
         13 => Command::ReplaceStream {
             addr,

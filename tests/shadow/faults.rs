@@ -10,7 +10,8 @@ use switchboard::shadow::{
     Value, from_fn,
 };
 use switchboard::{
-    Clock, DialId, Direction, Effect, Filter, ManualClock, NetConfig, NetId, NodeAddr, Outcome, StreamId,
+    Clock, DialId, Direction, Effect, Filter, ManualClock, NetConfig, NetId, NodeAddr, Outcome, ResolveId,
+    StreamId,
 };
 
 use super::LONG;
@@ -442,15 +443,20 @@ fn a_dial_is_named_to_the_side_that_drives_only() {
             })
         };
         let shadow = Shadow::builder(store(&seen[0]), store(&seen[1])).driven_by(driven_by).inline();
-        let (addr, dial) = (NodeAddr(7), Some(DialId(9)));
+        let (addr, dial, resolve) = (NodeAddr(7), Some(DialId(9)), Some(ResolveId(8)));
         shadow.dial_connected(&addr, dial).unwrap();
         shadow.dial_failed(&addr, dial, true).unwrap();
-        let named = |dial| {
-            vec![Operation::DialConnected { addr, dial }, Operation::DialFailed { addr, dial, last: true }]
+        shadow.resolve_failed(&addr, resolve).unwrap();
+        let named = |dial, resolve| {
+            vec![
+                Operation::DialConnected { addr, dial },
+                Operation::DialFailed { addr, dial, last: true },
+                Operation::ResolveFailed { addr, resolve },
+            ]
         };
         let [a, b] = seen.map(|log| log.lock().unwrap().clone());
         let (drives, follows) = if driven_by == Side::A { (a, b) } else { (b, a) };
-        assert_eq!((drives, follows), (named(dial), named(None)));
+        assert_eq!((drives, follows), (named(dial, resolve), named(None, None)));
     }
 }
 

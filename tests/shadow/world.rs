@@ -7,7 +7,7 @@ use fastrand::Rng;
 use switchboard::shadow::{LinkStore, LinkView, LockedLinks, Operation};
 use switchboard::{
     Config, DialId, Direction, Driver, Filter, LinkManager, ManualClock, NetConfig, NetId, NodeAddr,
-    RetryPolicy, StreamId,
+    ResolveId, RetryPolicy, StreamId,
 };
 
 pub(crate) const OWN: NodeAddr = NodeAddr(0xFFFF);
@@ -82,6 +82,11 @@ impl World {
         (self.stale_dials && self.rng.u8(..) < 20).then_some(DialId(u64::MAX))
     }
 
+    /// The present question, or one that never was.
+    fn resolve(&mut self) -> Option<ResolveId> {
+        (self.stale_dials && self.rng.u8(..) < 20).then_some(ResolveId(u64::MAX))
+    }
+
     pub(crate) fn operation(
         &mut self,
         now: Instant,
@@ -96,7 +101,7 @@ impl World {
                 let ip = if self.rng.u8(..) < 230 { [192, 0, 2, 1] } else { [127, 0, 0, 1] };
                 Operation::UpdateLink { addr, endpoint: SocketAddr::from((ip, self.rng.u16(0..4))) }
             }
-            9 => Operation::ResolveFailed { addr },
+            9 => Operation::ResolveFailed { addr, resolve: self.resolve() },
             10..16 => {
                 let stream = if self.rng.u8(..) < 20 { self.stream_of(link) } else { self.fresh() };
                 Operation::AddStream { addr, stream, direction: self.direction() }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Core;
-use crate::link::{Addr, Dial, DialId, Direction, Drawn, Link, LinkState, later};
+use crate::link::{Addr, Dial, DialId, Direction, Drawn, Link, LinkState, Resolve, ResolveId, later};
 use crate::manager::command::Outcome;
 use crate::manager::effect::{Effect, LinkCause};
 
@@ -38,8 +38,10 @@ impl<A: Addr> Core<A> {
         match link.endpoint {
             Some(endpoint) if !self.rules().must_resolve(&link) => self.start_dial(link, endpoint, now),
             _ => {
-                link.resolving = Some(now);
-                self.effects.push(Effect::Resolve { addr: link.addr.clone() });
+                let id = ResolveId(self.next_resolve);
+                self.next_resolve += 1;
+                link.resolving = Some(Resolve { id, since: now });
+                self.effects.push(Effect::Resolve { addr: link.addr.clone(), resolve: id });
                 self.commit(link);
             }
         }
@@ -56,11 +58,18 @@ impl<A: Addr> Core<A> {
         self.commit(link);
     }
 
-    pub(super) fn resolve_failed(&mut self, addr: &A, now: Instant) -> Outcome {
-        let Some(link) = self.writer.get(addr).filter(|link| link.resolving.is_some()) else {
+    pub(super) fn resolve_failed(&mut self, addr: &A, resolve: ResolveId, now: Instant) -> Outcome {
+        // The answer to a question that has timed out says nothing about the one after it.
+        let Some(link) = self.writer.get(addr).filter(|link| link.resolve_id() == Some(resolve)) else {
             return Outcome::Stale;
         };
-        let mut link = (**link).clone();
+        let link = (**link).clone();
+        self.end_resolve(link, now);
+        Outcome::Done
+    }
+
+    /// Nobody says where the node listens.
+    pub(super) fn end_resolve(&mut self, mut link: Link<A>, now: Instant) {
         link.resolving = None;
         match link.endpoint {
             // An old endpoint is better than none.
@@ -70,7 +79,6 @@ impl<A: Addr> Core<A> {
             Some(_) => self.settle(link),
             None => self.give_up(link, now),
         }
-        Outcome::Done
     }
 
     pub(super) fn dial_connected(&mut self, addr: &A, dial: DialId, now: Instant) -> Outcome {

@@ -199,7 +199,7 @@ impl<A: Addr> Core<A> {
     /// An answer is overdue: it counts as a failure.
     fn time_out(&mut self, mut link: Link<A>, now: Instant) {
         if link.resolving.is_some() {
-            self.resolve_failed(&link.addr.clone(), now);
+            self.end_resolve(link, now);
             return;
         }
         if let Some(dial) = link.dial.take() {

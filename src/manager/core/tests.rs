@@ -35,7 +35,8 @@ use super::{Applying, Core};
 use crate::clock::{Clock, ManualClock};
 use crate::link::{
     AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, DialId, Direction, EndpointError, Link,
-    LinkState, NetConfig, NetId, NetStatus, NodeAddr, RetryPolicy, StreamId, UnstablePolicy, later,
+    LinkState, NetConfig, NetId, NetStatus, NodeAddr, ResolveId, RetryPolicy, StreamId, UnstablePolicy,
+    later,
 };
 use crate::manager::command::{Command, CommandError, Outcome};
 use crate::manager::config::Config;
@@ -166,6 +167,12 @@ impl Bench {
 
     fn update(&mut self, addr: NodeAddr) -> Applying {
         self.apply(Command::UpdateLink { addr, endpoint: endpoint() })
+    }
+
+    /// Answers the present question.
+    fn unresolved(&mut self, addr: NodeAddr) -> Applying {
+        let resolve = self.link(addr).resolve_id().expect("a question");
+        self.apply(Command::ResolveFailed { addr, resolve })
     }
 
     fn stream(&mut self, addr: NodeAddr, stream: u64, direction: Direction) -> Applying {

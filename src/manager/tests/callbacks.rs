@@ -6,7 +6,7 @@ use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::*;
-use crate::link::DialId;
+use crate::link::{DialId, ResolveId};
 use crate::manager::Filter;
 use crate::metrics::{Collector, Metrics};
 
@@ -28,7 +28,7 @@ fn call_everything(handle: &Handle<NodeAddr>, reach: &Reach, thread: u64) {
         handle.set_condition(true),
         handle.create_link(addr, HOST),
         handle.update_link(addr, endpoint()),
-        handle.resolve_failed(addr),
+        handle.resolve_failed(addr, ResolveId(u64::MAX)),
         handle.add_stream(addr, stream, Direction::Downlink),
         handle.replace_stream(addr, stream, StreamId(stream.0 + 100), Direction::Downlink),
         handle.account_link(HOST, addr, StreamId(stream.0 + 100), true),
@@ -134,7 +134,7 @@ fn every_call_from_every_callback_from_two_threads() {
             });
         }
         match effect {
-            Effect::Resolve { addr } if addr == A => _ = handle.update_link(addr, endpoint()).unwrap(),
+            Effect::Resolve { addr, .. } if addr == A => _ = handle.update_link(addr, endpoint()).unwrap(),
             Effect::Announce { addr, net, stream } if addr == A => {
                 _ = handle.account_link(net, addr, stream, true).unwrap();
             }

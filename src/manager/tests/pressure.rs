@@ -189,7 +189,7 @@ fn no_report_travels_in_the_lane_that_is_shed_from() {
         Command::UpdateLink { addr, endpoint: endpoint() },
         Command::DialConnected { addr, dial },
         Command::DialFailed { addr, dial, last: true },
-        Command::ResolveFailed { addr },
+        Command::ResolveFailed { addr, resolve: ResolveId(1) },
     ];
     for report in reports {
         assert!(report.is_report() && report.priority() < Priority::Low, "{report:?}");

@@ -2,7 +2,7 @@
 
 use super::tables::Net;
 use super::work::Work;
-use crate::link::{Addr, DialId, LinkState, NetId, later};
+use crate::link::{Addr, DialId, LinkState, NetId, ResolveId, later};
 use crate::manager::{Effect, LinkCause, Outcome};
 
 impl<A: Addr> Work<'_, A> {
@@ -31,8 +31,10 @@ impl<A: Addr> Work<'_, A> {
         if record.endpoint_fresh {
             return self.start_dial(addr);
         }
-        record.resolving = Some(self.now);
-        self.effects.push(Effect::Resolve { addr: addr.clone() });
+        let resolve = self.links.new_resolve();
+        let Some(record) = self.links.get_mut(addr) else { return false };
+        record.resolving = Some((resolve, self.now));
+        self.effects.push(Effect::Resolve { addr: addr.clone(), resolve });
         true
     }
 
@@ -55,9 +57,11 @@ impl<A: Addr> Work<'_, A> {
         true
     }
 
-    pub(super) fn resolve_failed(&mut self, addr: &A) -> Outcome {
+    /// `resolve`: the question that was asked; `None` is whichever waits.
+    pub(super) fn resolve_failed(&mut self, addr: &A, resolve: Option<ResolveId>) -> Outcome {
         let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
-        if record.resolving.take().is_none() {
+        let answered = |(present, _): &(ResolveId, _)| resolve.is_none_or(|resolve| resolve == *present);
+        if record.resolving.take_if(|present| answered(present)).is_none() {
             return Outcome::Stale;
         }
         if record.endpoint.is_none() {
@@ -109,7 +113,7 @@ impl<A: Addr> Work<'_, A> {
     pub(super) fn time_out(&mut self, addr: &A) {
         let Some(record) = self.links.get_mut(addr) else { return };
         if record.resolving.is_some() {
-            self.resolve_failed(addr);
+            self.resolve_failed(addr, None);
             return;
         }
         if let Some((dial, _)) = record.dial.take() {

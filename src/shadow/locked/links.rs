@@ -54,12 +54,10 @@ impl<A: Addr> Work<'_, A> {
         if !record.dialable {
             return Err(CommandError::NotDialable);
         }
-        let asked = record.resolving.take().is_some();
         if record.state != LinkState::Disconnected {
-            let state = record.state;
-            self.settle(addr);
-            return Err(CommandError::LinkBusy(state));
+            return Err(CommandError::LinkBusy(record.state));
         }
+        let asked = record.resolving.is_some();
         if let Err(error) = self.rules.config.addresses.check(endpoint) {
             // An answer that cannot be used is a failed attempt.
             if asked {
@@ -67,6 +65,10 @@ impl<A: Addr> Work<'_, A> {
             }
             return Err(CommandError::Endpoint(error));
         }
+        if !asked && record.endpoint_fresh && record.endpoint == Some(endpoint) {
+            return Ok(Outcome::Unchanged);
+        }
+        record.resolving = None;
         record.endpoint = Some(endpoint);
         record.endpoint_fresh = true;
         if !asked || !self.start_dial(addr) {

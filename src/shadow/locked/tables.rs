@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::link::{Addr, DialId, Direction, LinkState, NetConfig, NetId, Stream, StreamId};
+use crate::link::{Addr, DialId, Direction, LinkState, NetConfig, NetId, ResolveId, Stream, StreamId};
 use crate::shadow::operation::LinkView;
 use crate::table::DefaultHashBuilder;
 
@@ -91,11 +91,12 @@ impl<A: Addr> Nets<A> {
 pub(super) struct Records<A> {
     by_addr: HashMap<A, Record, DefaultHashBuilder>,
     next_dial: u64,
+    next_resolve: u64,
 }
 
 impl<A: Addr> Records<A> {
     pub(super) fn new() -> Self {
-        Self { by_addr: HashMap::default(), next_dial: 1 }
+        Self { by_addr: HashMap::default(), next_dial: 1, next_resolve: 1 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -127,6 +128,12 @@ impl<A: Addr> Records<A> {
         self.next_dial += 1;
         dial
     }
+
+    pub(super) fn new_resolve(&mut self) -> ResolveId {
+        let resolve = ResolveId(self.next_resolve);
+        self.next_resolve += 1;
+        resolve
+    }
 }
 
 /// One link.
@@ -146,7 +153,8 @@ pub(super) struct Record {
     pub(super) filed: Direction,
     /// The dial, and when it last began to wait for something.
     pub(super) dial: Option<(DialId, Instant)>,
-    pub(super) resolving: Option<Instant>,
+    /// The question for the endpoint, and when it was asked.
+    pub(super) resolving: Option<(ResolveId, Instant)>,
     pub(super) attempts: u32,
     pub(super) not_before: Option<Instant>,
     pub(super) announce_not_before: Option<Instant>,
@@ -198,7 +206,7 @@ impl Record {
     /// When an answer that is waited for is overdue.
     pub(super) fn overdue_at(&self, timeout: Option<Duration>) -> Option<Instant> {
         let since = match (self.resolving, self.dial) {
-            (Some(since), _) => since,
+            (Some((_, since)), _) => since,
             (None, Some((_, since))) if self.state == LinkState::Connecting || self.streams.is_empty() => {
                 since
             }

@@ -47,7 +47,7 @@ impl<'a, A: Addr> Work<'a, A> {
             Operation::CreateLink { addr, net } => self.create_link(addr, *net),
             Operation::UpdateLink { addr, endpoint } => self.update_link(addr, *endpoint),
             Operation::DeleteLink { addr } => self.delete_link(addr),
-            Operation::ResolveFailed { addr } => Ok(self.resolve_failed(addr)),
+            Operation::ResolveFailed { addr, resolve } => Ok(self.resolve_failed(addr, *resolve)),
             Operation::AddStream { addr, stream, direction } => self.add_stream(addr, *stream, *direction),
             Operation::ReplaceStream { addr, old, new, direction } => {
                 Ok(self.replace_stream(addr, *old, *new, *direction))

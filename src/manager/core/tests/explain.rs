@@ -198,7 +198,7 @@ fn a_permanent_peer_is_named_and_rests_while_it_is_unstable() {
     assert_eq!(explanation.next, next(Step::Resolve, until));
     // What fails afterwards waits as everybody does.
     bench.after_seconds(100);
-    bench.apply(Command::ResolveFailed { addr: A }).unwrap();
+    bench.unresolved(A).unwrap();
     let until = bench.now();
     assert!(matches!(explain(&mut bench, A).holds[..], [Hold::Busy(LinkState::Connecting)]), "{until:?}");
     let dial = bench.link(A).dial_id().expect("a dial");

@@ -3,8 +3,8 @@
 //! Nothing of the core is used, nor its rules. There are no indexes, no timers and no counters: whatever is asked
 //! is found anew, by looking at every link. Two differences are meant:
 //!
-//! * A dial is named after its address, as the n-th one to it: in which order links are dialled that become due at
-//!   the same time is not specified, and nothing else may depend on it.
+//! * A dial is named after its address, as the n-th one to it, and so is a question for an endpoint: in which order
+//!   links are dialled that become due at the same time is not specified, and nothing else may depend on it.
 //! * What was announced is noted beside the stream on which it was, so that it dies with it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ mod mail;
 mod streaming;
 mod timing;
 
-pub(super) use dialing::nth_dial;
+pub(super) use dialing::{nth_dial, nth_resolve};
 pub(super) use mail::Mail;
 
 pub(super) type Node = NodeAddr;
@@ -29,7 +29,7 @@ pub(super) type Node = NodeAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialer {
     Idle,
-    Resolving { since: Instant },
+    Resolving { resolve: ResolveId, since: Instant },
     Connecting { dial: DialId, since: Instant },
     Established { dial: DialId, since: Instant },
 }
@@ -113,6 +113,7 @@ pub(super) struct Model {
     pub(super) quick: BTreeMap<Node, (u32, Instant)>,
     pub(super) counted: Counted,
     dials: BTreeMap<Node, u64>,
+    resolves: BTreeMap<Node, u64>,
     next_tick: Instant,
     wakes_next: bool,
     effects: Vec<Effect<Node>>,
@@ -139,6 +140,7 @@ impl Model {
             quick: BTreeMap::new(),
             counted: Counted::default(),
             dials: BTreeMap::new(),
+            resolves: BTreeMap::new(),
             wakes_next: false,
             effects: Vec::new(),
             together: false,
@@ -350,6 +352,13 @@ impl Peer {
         match self.dialer {
             Idle | Resolving { .. } => None,
             Connecting { dial, .. } | Established { dial, .. } => Some(dial),
+        }
+    }
+
+    pub(super) fn resolve(&self) -> Option<ResolveId> {
+        match self.dialer {
+            Resolving { resolve, .. } => Some(resolve),
+            Idle | Connecting { .. } | Established { .. } => None,
         }
     }
 

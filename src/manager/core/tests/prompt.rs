@@ -16,7 +16,7 @@ fn a_link_with_an_endpoint_is_dialled_in_the_same_turn() {
 fn a_link_without_an_endpoint_is_resolved_once_and_then_dialled() {
     let mut bench = Bench::prompt();
     bench.create(A, NET).unwrap();
-    assert_eq!(bench.turn(), [Effect::Resolve { addr: A }]);
+    assert_eq!(bench.turn(), [Effect::Resolve { addr: A, resolve: ResolveId(1) }]);
     assert_eq!(bench.after_seconds(1), []);
     assert_eq!(bench.update(A), Ok(Outcome::Done));
     assert_eq!(dialled(&bench.turn()), [A]);
@@ -45,9 +45,10 @@ fn an_unresolved_link_falls_back_to_the_endpoint_it_had() {
     assert_eq!(bench.failed(A, dial, true), Ok(Outcome::Done));
     // After a failure the endpoint is asked for again.
     assert_eq!(resolved(&bench.after_seconds(20)), [A]);
-    assert_eq!(bench.apply(Command::ResolveFailed { addr: A }), Ok(Outcome::Done));
+    let resolve = bench.link(A).resolve_id().unwrap();
+    assert_eq!(bench.unresolved(A), Ok(Outcome::Done));
     assert_eq!(dialled(&bench.turn()), [A]);
-    assert_eq!(bench.apply(Command::ResolveFailed { addr: A }), Ok(Outcome::Stale));
+    assert_eq!(bench.apply(Command::ResolveFailed { addr: A, resolve }), Ok(Outcome::Stale));
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn a_link_that_cannot_be_resolved_is_given_up() {
     let mut bench = Bench::prompt();
     bench.create(A, NET).unwrap();
     bench.turn();
-    assert_eq!(bench.apply(Command::ResolveFailed { addr: A }), Ok(Outcome::Done));
+    assert_eq!(bench.unresolved(A), Ok(Outcome::Done));
     let effects = bench.turn();
     assert_eq!(
         effects,
@@ -190,4 +191,40 @@ fn a_deadline_is_always_at_hand() {
     let dial = bench.link(A).dial_id().unwrap();
     bench.failed(A, dial, true).unwrap();
     assert_eq!(bench.core.next_deadline(), start + Duration::from_secs(5));
+}
+
+/// The host says that it knows nothing after the manager has stopped waiting, and asked once more.
+#[test]
+fn a_late_answer_does_not_count_against_the_next_question() {
+    let mut bench = Bench::new(Config::default().max_attempts(2).dial_timeout(Duration::from_secs(3)));
+    bench.open(NET, 0);
+    bench.create(A, NET).unwrap();
+    bench.turn();
+    let late = bench.link(A).resolve_id().unwrap();
+    bench.after_seconds(3);
+    assert_eq!((bench.link(A).attempts(), bench.link(A).resolve_id()), (1, None));
+    let answer = |resolve| Command::ResolveFailed { addr: A, resolve };
+    assert_eq!(bench.apply(answer(late)), Ok(Outcome::Stale), "nothing is asked for");
+    assert_eq!(resolved(&bench.after_seconds(20)), [A]);
+    let present = bench.link(A).resolve_id().unwrap();
+    assert_ne!(late, present);
+    let before = bench.link(A);
+    assert_eq!(bench.apply(answer(late)), Ok(Outcome::Stale));
+    assert_eq!(bench.link(A), before);
+    assert_eq!(bench.snapshot().stats().stale_answers(), 2);
+    // The second failure is the last one that is granted.
+    assert_eq!(bench.apply(answer(present)), Ok(Outcome::Done));
+    assert!(!bench.has(A));
+}
+
+#[test]
+fn a_late_endpoint_is_as_good_as_one_in_time() {
+    let mut bench = Bench::new(Config::default().max_attempts(2).dial_timeout(Duration::from_secs(3)));
+    bench.open(NET, 0);
+    bench.create(A, NET).unwrap();
+    bench.turn();
+    bench.after_seconds(3);
+    assert_eq!(bench.update(A), Ok(Outcome::Done));
+    assert_eq!(bench.link(A).endpoint(), Some(endpoint()));
+    assert_eq!(dialled(&bench.after_seconds(20)), [A], "it is not asked for again");
 }

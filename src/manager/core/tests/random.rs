@@ -161,6 +161,11 @@ impl World {
         dial.filter(|_| self.rng.u8(..) < 200).unwrap_or(DialId(self.rng.u64(1..100)))
     }
 
+    fn resolve_of(&mut self, addr: NodeAddr) -> ResolveId {
+        let resolve = self.bench.core.writer.get(&addr).and_then(|link| link.resolve_id());
+        resolve.filter(|_| self.rng.u8(..) < 200).unwrap_or(ResolveId(self.rng.u64(1..100)))
+    }
+
     /// Two clusters for each net, or one that no net has.
     fn cluster(&mut self) -> ClusterId {
         ClusterId::new(self.net(), self.rng.u64(0..12) % 3)
@@ -212,7 +217,7 @@ impl World {
             }
             22..25 => Command::DialConnected { addr, dial: self.dial_of(addr) },
             25..27 => Command::DialFailed { addr, dial: self.dial_of(addr), last: self.rng.bool() },
-            27 => Command::ResolveFailed { addr },
+            27 => Command::ResolveFailed { addr, resolve: self.resolve_of(addr) },
             28 => Command::SetNetCondition { net, active: self.rng.u8(..) < 170 },
             29 => match self.rng.u8(0..6) {
                 0 => Command::RemoveNet { net },
@@ -359,7 +364,7 @@ impl World {
 
     fn answer(&mut self, effect: Effect<NodeAddr>) {
         match effect {
-            Effect::Resolve { addr } => {
+            Effect::Resolve { addr, .. } => {
                 let _ = self.apply(Command::UpdateLink { addr, endpoint: endpoint() });
             }
             Effect::Dial { addr, dial, .. } => {
@@ -392,7 +397,7 @@ impl World {
         self.collect();
         let _ = self.bench.apply(Command::WakeUp);
         let begun = |effect: &Effect<NodeAddr>| match effect {
-            Effect::Resolve { addr } | Effect::Dial { addr, .. } => Some(*addr),
+            Effect::Resolve { addr, .. } | Effect::Dial { addr, .. } => Some(*addr),
             _ => None,
         };
         let begun: BTreeSet<_> = self.bench.core.effects.iter().filter_map(begun).collect();

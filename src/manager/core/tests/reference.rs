@@ -10,7 +10,7 @@ fn ticks_alternate_and_stand_still_while_the_manager_is_off() {
     bench.create(A, NET).unwrap();
     assert_eq!(bench.turn(), []);
     assert_eq!(bench.after_seconds(5), [Effect::RequestLinks { net: NET, needed: 1 }]);
-    assert_eq!(bench.after_seconds(5), [Effect::Resolve { addr: A }]);
+    assert_eq!(bench.after_seconds(5), [Effect::Resolve { addr: A, resolve: ResolveId(1) }]);
     bench.done(Command::SetCondition { active: false });
     assert_eq!(bench.after_seconds(5), []);
     bench.done(Command::SetCondition { active: true });
@@ -45,7 +45,7 @@ fn a_link_is_dialled_at_a_wake_up_after_it_was_resolved() {
     assert_eq!(bench.create(A, NET), Ok(Outcome::Created));
     assert_eq!(bench.update(A), Ok(Outcome::Done));
     assert_eq!(bench.after_seconds(5), []);
-    assert_eq!(bench.after_seconds(5), [Effect::Resolve { addr: A }]);
+    assert_eq!(bench.after_seconds(5), [Effect::Resolve { addr: A, resolve: ResolveId(1) }]);
     assert_eq!(bench.update(A), Ok(Outcome::Done));
     assert_eq!(dialled(&bench.turn()), [A]);
     assert_eq!(bench.link(A).state(), LinkState::Connecting);
@@ -69,7 +69,7 @@ fn a_retry_waits_for_a_wake_up_strictly_after_the_delay() {
     for _ in 0..5 {
         assert_eq!(bench.after_seconds(5), []);
     }
-    assert_eq!(bench.after_seconds(5), [Effect::Resolve { addr: A }]);
+    assert_eq!(bench.after_seconds(5), [Effect::Resolve { addr: A, resolve: ResolveId(2) }]);
 }
 
 #[test]

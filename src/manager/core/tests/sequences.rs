@@ -13,7 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Reason, TestCaseError, TestError, TestRunner};
 
-use super::model::{Mail, Model, Node, nth_dial};
+use super::model::{Mail, Model, Node, nth_dial, nth_resolve};
 use super::*;
 use crate::link::{Random, UserData};
 use crate::manager::command::CommandKind;
@@ -43,9 +43,11 @@ fn same<T: PartialEq + Debug>(what: &dyn Debug, core: &T, model: &T) -> Check {
 struct Run {
     bench: Bench,
     model: Model,
-    /// The identities that the core gave to the dials of each node, in order.
+    /// The identities that the core gave to the dials of each node, and to the questions for its endpoint, in order.
     dials: BTreeMap<Node, Vec<DialId>>,
     newest_dial: DialId,
+    resolves: BTreeMap<Node, Vec<ResolveId>>,
+    newest_resolve: ResolveId,
     /// Those that were ever reported for each node, in order.
     streams: BTreeMap<Node, Vec<StreamId>>,
     next_stream: u64,
@@ -83,6 +85,8 @@ impl Run {
             model,
             dials: BTreeMap::new(),
             newest_dial: DialId(0),
+            resolves: BTreeMap::new(),
+            newest_resolve: ResolveId(0),
             streams: BTreeMap::new(),
             next_stream: 1,
             waiting: Vec::new(),
@@ -112,7 +116,7 @@ impl Run {
         let kind = command.kind();
         let model = self.model.apply(command.clone());
         let core = self.bench.apply(self.to_core(command.clone()));
-        self.note_dials();
+        self.note_identities();
         let result = match &core {
             Ok(outcome) => format!("{outcome:?}"),
             Err(error) => format!("{error:?}").split(['(', ' ']).next().unwrap_or_default().to_owned(),
@@ -132,7 +136,7 @@ impl Run {
                 return Err(TestCaseError::fail("the same is due again and again"));
             }
         }
-        self.note_dials();
+        self.note_identities();
         self.model.advance();
         let together = std::mem::take(&mut self.model.together);
         self.bench.core.publish(now);
@@ -158,25 +162,38 @@ impl Run {
         self.compare()
     }
 
-    fn note_dials(&mut self) {
+    fn note_identities(&mut self) {
         for effect in &self.bench.core.effects {
-            let Effect::Dial { addr, dial, .. } = effect else { continue };
-            if *dial > self.newest_dial {
-                self.newest_dial = *dial;
-                self.dials.entry(*addr).or_default().push(*dial);
+            match effect {
+                Effect::Dial { addr, dial, .. } if *dial > self.newest_dial => {
+                    self.newest_dial = *dial;
+                    self.dials.entry(*addr).or_default().push(*dial);
+                }
+                Effect::Resolve { addr, resolve } if *resolve > self.newest_resolve => {
+                    self.newest_resolve = *resolve;
+                    self.resolves.entry(*addr).or_default().push(*resolve);
+                }
+                _ => {}
             }
         }
     }
 
     fn to_model_dial(&self, addr: Node, dial: DialId) -> DialId {
-        let place = self.dials.get(&addr).and_then(|dials| dials.iter().position(|other| *other == dial));
-        nth_dial(addr, place.map_or(9_999, |place| place as u64 + 1))
+        nth_dial(addr, number_of(&self.dials, addr, dial))
     }
 
     fn to_core_dial(&self, addr: Node, dial: DialId) -> DialId {
         let place = dial.0.wrapping_sub(nth_dial(addr, 1).0);
-        let known = self.dials.get(&addr).and_then(|dials| dials.get(usize::try_from(place).ok()?));
-        known.copied().unwrap_or(DialId(u64::MAX))
+        identity_at(&self.dials, addr, place).unwrap_or(DialId(u64::MAX))
+    }
+
+    fn to_model_resolve(&self, addr: Node, resolve: ResolveId) -> ResolveId {
+        nth_resolve(addr, number_of(&self.resolves, addr, resolve))
+    }
+
+    fn to_core_resolve(&self, addr: Node, resolve: ResolveId) -> ResolveId {
+        let place = resolve.0.wrapping_sub(nth_resolve(addr, 1).0);
+        identity_at(&self.resolves, addr, place).unwrap_or(ResolveId(u64::MAX))
     }
 
     fn to_model(&self, effect: Effect<Node>) -> Effect<Node> {
@@ -187,12 +204,18 @@ impl Run {
             Effect::CancelDial { addr, dial } => {
                 Effect::CancelDial { addr, dial: self.to_model_dial(addr, dial) }
             }
+            Effect::Resolve { addr, resolve } => {
+                Effect::Resolve { addr, resolve: self.to_model_resolve(addr, resolve) }
+            }
             other => other,
         }
     }
 
     fn to_core(&self, command: Command<Node>) -> Command<Node> {
         match command {
+            Command::ResolveFailed { addr, resolve } => {
+                Command::ResolveFailed { addr, resolve: self.to_core_resolve(addr, resolve) }
+            }
             Command::AddUplink { addr, stream, dial } => {
                 Command::AddUplink { addr, stream, dial: self.to_core_dial(addr, dial) }
             }
@@ -205,6 +228,16 @@ impl Run {
             other => other,
         }
     }
+}
+
+/// Which identity of a node this is, from 1.
+fn number_of<T: PartialEq>(known: &BTreeMap<Node, Vec<T>>, addr: Node, id: T) -> u64 {
+    let place = known.get(&addr).and_then(|ids| ids.iter().position(|other| *other == id));
+    place.map_or(9_999, |place| place as u64 + 1)
+}
+
+fn identity_at<T: Copy>(known: &BTreeMap<Node, Vec<T>>, addr: Node, place: u64) -> Option<T> {
+    known.get(&addr)?.get(usize::try_from(place).ok()?).copied()
 }
 
 fn run(timing: Timing, setup: &Setup, steps: &[Step], met: &RefCell<Met>) -> Check {

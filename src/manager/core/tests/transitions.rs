@@ -55,6 +55,7 @@ enum Event {
     BadEndpoint,
     Delete,
     ResolveFailed,
+    ResolveFailedOld,
     Down,
     KnownStream,
     Up,
@@ -101,16 +102,17 @@ use Event::{
     Accept, AcceptOld, BadEndpoint, ConfigureNet, Connected, ConnectedOld, Create, Delete, Dissociate, Down,
     Endpoint, Failed, FailedLast, FailedOld, Fix, Join, Keep, KnownStream, Leave, LoseOld, LosePrimary,
     LoseSpare, ManagerOff, NetOff, NetOn, NetRemoved, Reconfigure, Refuse, RefuseOld, ReplaceByDown,
-    ReplaceBySpare, ReplaceByUp, ReplaceOld, Request, Reserve, ResolveFailed, Role, SetData, TimeOut, Unfix,
-    Unkeep, Up, UpOfDial, UpOfOldDial, WakeUp,
+    ReplaceBySpare, ReplaceByUp, ReplaceOld, Request, Reserve, ResolveFailed, ResolveFailedOld, Role,
+    SetData, TimeOut, Unfix, Unkeep, Up, UpOfDial, UpOfOldDial, WakeUp,
 };
 
-const EVENTS: [Event; 45] = [
+const EVENTS: [Event; 46] = [
     Create,
     Endpoint,
     BadEndpoint,
     Delete,
     ResolveFailed,
+    ResolveFailedOld,
     Down,
     KnownStream,
     Up,
@@ -173,8 +175,10 @@ fn next(state: Option<State>, event: Event, timing: Timing) -> Option<State> {
     let connected = !s.streams.is_empty();
     match event {
         // What tells nothing new.
-        KnownStream | UpOfOldDial | ReplaceOld | LoseOld | AcceptOld | RefuseOld | ConnectedOld
-        | FailedOld | NetOn | ConfigureNet | Reconfigure | SetData | ManagerOff | Request => return Some(s),
+        ResolveFailedOld | KnownStream | UpOfOldDial | ReplaceOld | LoseOld | AcceptOld | RefuseOld
+        | ConnectedOld | FailedOld | NetOn | ConfigureNet | Reconfigure | SetData | ManagerOff | Request => {
+            return Some(s);
+        }
 
         Create => s.wanted = true,
         Endpoint if s.dialer == Resolving => s.dialer = if s.may_dial(timing) { Connecting } else { Idle },
@@ -451,6 +455,7 @@ fn happen(bench: &mut Bench, event: Event) {
     let id = |index: usize| streams.get(index).map_or(StreamId(900), |stream| stream.id);
     let (old, fresh) = (StreamId(901), StreamId(50));
     let (dial, old_dial) = (dial_of(bench).unwrap_or(DialId(902)), DialId(903));
+    let resolve = bench.snapshot().get(&A).and_then(Link::resolve_id).unwrap_or(ResolveId(905));
     let (addr, net, cluster) = (A, NET, CLUSTER);
     let add = |stream, direction| Command::AddStream { addr, stream, direction };
     let replace = |old, new, direction| Command::ReplaceStream { addr, old, new, direction };
@@ -461,7 +466,8 @@ fn happen(bench: &mut Bench, event: Event) {
         Endpoint => port(4000),
         BadEndpoint => port(0),
         Delete => Command::DeleteLink { addr },
-        ResolveFailed => Command::ResolveFailed { addr },
+        ResolveFailed => Command::ResolveFailed { addr, resolve },
+        ResolveFailedOld => Command::ResolveFailed { addr, resolve: ResolveId(904) },
         Down => add(fresh, Downlink),
         KnownStream if streams.is_empty() => return,
         KnownStream => add(id(0), Downlink),

@@ -80,7 +80,7 @@ impl Model {
     fn report(&mut self, command: Command<Node>) -> Applying {
         match command {
             Command::UpdateLink { addr, endpoint } => self.endpoint(addr, endpoint),
-            Command::ResolveFailed { addr } => Ok(self.resolve_failed(addr)),
+            Command::ResolveFailed { addr, resolve } => Ok(self.resolve_failed(addr, resolve)),
             Command::AddStream { addr, stream, direction } => self.open(addr, stream, direction, None),
             Command::AddUplink { addr, stream, dial } => self.open(addr, stream, Uplink, Some(dial)),
             Command::ReplaceStream { addr, old, new, direction } => {

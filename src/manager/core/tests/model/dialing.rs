@@ -36,8 +36,11 @@ impl Model {
         match peer.endpoint {
             Some(endpoint) if peer.fresh && prompt => self.start(addr, endpoint),
             _ => {
-                peer.dialer = Resolving { since };
-                self.emit(Effect::Resolve { addr });
+                let number = self.resolves.entry(addr).or_default();
+                *number += 1;
+                let resolve = nth_resolve(addr, *number);
+                peer.dialer = Resolving { resolve, since };
+                self.emit(Effect::Resolve { addr, resolve });
             }
         }
     }
@@ -90,16 +93,22 @@ impl Model {
         Ok(Outcome::Done)
     }
 
+    pub(super) fn resolve_failed(&mut self, addr: Node, resolve: ResolveId) -> Outcome {
+        if self.peers.get(&addr).and_then(Peer::resolve) != Some(resolve) {
+            return Outcome::Stale;
+        }
+        self.unresolved(addr);
+        Outcome::Done
+    }
+
     /// An old endpoint is better than none.
-    pub(super) fn resolve_failed(&mut self, addr: Node) -> Outcome {
-        let Some(peer) = self.peers.get_mut(&addr) else { return Outcome::Stale };
-        let Resolving { .. } = peer.dialer else { return Outcome::Stale };
+    pub(super) fn unresolved(&mut self, addr: Node) {
+        let peer = self.peers.get_mut(&addr).unwrap();
         peer.dialer = Idle;
         match peer.endpoint {
             Some(endpoint) => self.start_if_ripe(addr, endpoint),
             None => self.give_up(addr),
         }
-        Outcome::Done
     }
 
     fn dialed(&mut self, addr: Node, dial: DialId) -> Option<&mut Peer> {
@@ -231,4 +240,9 @@ impl Model {
 /// The n-th dial to a node.
 pub(in crate::manager::core::tests) fn nth_dial(addr: Node, number: u64) -> DialId {
     DialId(addr.0 * 10_000 + number)
+}
+
+/// The n-th question for the endpoint of a node.
+pub(in crate::manager::core::tests) fn nth_resolve(addr: Node, number: u64) -> ResolveId {
+    ResolveId(addr.0 * 10_000 + number)
 }

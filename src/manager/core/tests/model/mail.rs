@@ -28,7 +28,7 @@ impl Mail {
                 });
                 self.0.push(effect);
             }
-            Effect::Resolve { addr } | Effect::Dial { addr, .. } => {
+            Effect::Resolve { addr, .. } | Effect::Dial { addr, .. } => {
                 let addr = *addr;
                 self.0.retain(|other| !about(addr)(other));
                 self.0.push(effect);
@@ -56,7 +56,7 @@ impl Mail {
 }
 
 fn is_about_dialer(effect: &Effect<Node>, addr: Node) -> bool {
-    matches!(effect, Effect::Resolve { addr: of } | Effect::Dial { addr: of, .. } if *of == addr)
+    matches!(effect, Effect::Resolve { addr: of, .. } | Effect::Dial { addr: of, .. } if *of == addr)
 }
 
 fn is_same_news(one: &Effect<Node>, other: &Effect<Node>) -> bool {

@@ -74,7 +74,7 @@ impl Model {
         if self.is_overdue(&peer) {
             self.counted.time_outs += 1;
             match peer.dialer {
-                Resolving { .. } => drop(self.resolve_failed(addr)),
+                Resolving { .. } => self.unresolved(addr),
                 _ => self.time_out(addr),
             }
             return true;
@@ -105,7 +105,7 @@ impl Model {
         match peer.dialer {
             Idle => false,
             Established { .. } if !peer.streams.is_empty() => false,
-            Resolving { since } | Connecting { since, .. } | Established { since, .. } => {
+            Resolving { since, .. } | Connecting { since, .. } | Established { since, .. } => {
                 self.is_over(Some(since + limit))
             }
         }

@@ -1,7 +1,7 @@
 //! What readers see of the core, beside what the model says.
 
 use super::*;
-use crate::manager::core::tests::model::{Dialer, Peer, Word};
+use crate::manager::core::tests::model::{Peer, Word};
 
 impl Run {
     pub(super) fn compare(&self) -> Check {
@@ -31,9 +31,9 @@ impl Run {
     fn compare_link(&self, link: &Link<Node>, peer: &Peer) -> Check {
         let (addr, now) = (*link.addr(), self.bench.now());
         let dial = link.dial_id().map(|dial| self.to_model_dial(addr, dial));
-        let dialer = (link.state(), link.is_resolving(), dial, link.direction(), link.is_dialable());
-        let resolving = matches!(peer.dialer, Dialer::Resolving { .. });
-        let expected = (peer.state(), resolving, peer.dial(), peer.direction(), peer.dialable);
+        let resolve = link.resolve_id().map(|resolve| self.to_model_resolve(addr, resolve));
+        let dialer = (link.state(), resolve, dial, link.direction(), link.is_dialable());
+        let expected = (peer.state(), peer.resolve(), peer.dial(), peer.direction(), peer.dialable);
         same(&("dialer", addr), &dialer, &expected)?;
         let streams: Vec<_> = link.streams().iter().map(|stream| (stream.id, stream.direction)).collect();
         same(&("streams", addr), &streams, &peer.streams)?;

@@ -71,7 +71,7 @@ pub(super) enum How {
     ByTheOtherHalf,
 }
 
-/// Streams and dials: 0 the newest one of the node, 1 the one before, and so on.
+/// Streams, dials and questions: 0 the newest one of the node, 1 the one before, and so on.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     Wait(u64),
@@ -79,7 +79,7 @@ pub(super) enum Op {
     Create(Node, NetId),
     Endpoint(Node, u16),
     Delete(Node),
-    ResolveFailed(Node),
+    ResolveFailed(Node, usize),
     Open(Node, Option<usize>, Direction),
     OpenOfDial(Node, Option<usize>, usize),
     Replace(Node, usize, Option<usize>, Direction),
@@ -179,7 +179,7 @@ fn asked() -> impl Strategy<Value = Op> {
 
 fn reported() -> impl Strategy<Value = Op> {
     prop_oneof![
-        1 => node().prop_map(Op::ResolveFailed),
+        1 => (node(), old()).prop_map(|(addr, resolve)| Op::ResolveFailed(addr, resolve)),
         5 => (any_node(), new(), direction()).prop_map(|(addr, new, direction)| Op::Open(addr, new, direction)),
         1 => (node(), new(), old()).prop_map(|(addr, new, dial)| Op::OpenOfDial(addr, new, dial)),
         3 => (node(), old(), new(), direction()).prop_map(|(addr, old, new, way)| Op::Replace(addr, old, new, way)),
@@ -237,7 +237,9 @@ impl Run {
             Op::Create(addr, net) => Command::CreateLink { addr, net },
             Op::Endpoint(addr, port) => Command::UpdateLink { addr, endpoint: at(port) },
             Op::Delete(addr) => Command::DeleteLink { addr },
-            Op::ResolveFailed(addr) => Command::ResolveFailed { addr },
+            Op::ResolveFailed(addr, resolve) => {
+                Command::ResolveFailed { addr, resolve: self.resolve(addr, resolve) }
+            }
             Op::Open(addr, new, direction) => {
                 Command::AddStream { addr, stream: self.new_stream(addr, new), direction }
             }
@@ -286,8 +288,8 @@ impl Run {
         let effect = if again { self.waiting[index].clone() } else { self.waiting.remove(index) };
         let good = matches!(how, How::Well | How::ByHalf);
         match effect {
-            Effect::Resolve { addr } if good => vec![Command::UpdateLink { addr, endpoint: at(4_000) }],
-            Effect::Resolve { addr } => vec![Command::ResolveFailed { addr }],
+            Effect::Resolve { addr, .. } if good => vec![Command::UpdateLink { addr, endpoint: at(4_000) }],
+            Effect::Resolve { addr, resolve } => vec![Command::ResolveFailed { addr, resolve }],
             Effect::Dial { addr, dial, .. } => {
                 let connected = Command::DialConnected { addr, dial };
                 match how {
@@ -327,9 +329,17 @@ impl Run {
     }
 
     fn dial(&self, addr: Node, old: usize) -> DialId {
-        let known = self.dials.get(&addr).map_or(0, Vec::len);
-        nth_dial(addr, known.checked_sub(old).filter(|number| *number > 0).unwrap_or(9_999) as u64)
+        nth_dial(addr, number(self.dials.get(&addr).map_or(0, Vec::len), old))
     }
+
+    fn resolve(&self, addr: Node, old: usize) -> ResolveId {
+        nth_resolve(addr, number(self.resolves.get(&addr).map_or(0, Vec::len), old))
+    }
+}
+
+/// The number of one of so many, from the newest one back; or one that never was.
+fn number(known: usize, old: usize) -> u64 {
+    known.checked_sub(old).filter(|number| *number > 0).unwrap_or(9_999) as u64
 }
 
 /// Whether a transport answers it.
