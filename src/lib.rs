@@ -83,7 +83,7 @@ pub use link::{
 };
 #[cfg(feature = "manager")]
 pub use manager::{
-    Applied, Bucket, Builder, Command, CommandError, CommandKind, Config, ConfigError, ConfigProblem,
+    Applied, Asked, Bucket, Builder, Command, CommandError, CommandKind, Config, ConfigError, ConfigProblem,
     DrainReport, Driver, Effect, Explanation, Export, Filter, Handle, Histogram, Hold, Ignored, ImportError,
     LinkCause, LinkManager, Links, LinksReader, LinksSnapshot, ManagerStats, MemoryReport, NetExplanation,
     NextStep, Outcome, Reason, RequestHold, SendError, SendErrorKind, Settings, ShutdownReport, SpawnError,

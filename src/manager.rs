@@ -50,7 +50,7 @@ pub use config::{Config, ConfigError, ConfigProblem, Settings, Timing};
 pub use driver::{DrainReport, Driver};
 pub use effect::{Effect, LinkCause};
 pub use explain::{Explanation, Hold, Ignored, NetExplanation, NextStep, Reason, RequestHold, Step};
-pub use handle::Handle;
+pub use handle::{Asked, Handle};
 pub use memory::MemoryReport;
 pub use meters::{Bucket, Histogram};
 pub use persist::{Export, ImportError};

@@ -59,6 +59,24 @@ impl NetConfig {
         self.reserved_only = reserved;
         self
     }
+
+    /// What [`min_links`](Self::min_links) has set.
+    #[must_use]
+    pub fn links_required(&self) -> u32 {
+        self.min_links
+    }
+
+    /// What [`count_downlinks`](Self::count_downlinks) has set.
+    #[must_use]
+    pub fn counts_downlinks(&self) -> bool {
+        self.count_downlinks
+    }
+
+    /// What [`reserved_only`](Self::reserved_only) has set.
+    #[must_use]
+    pub fn is_reserved_only(&self) -> bool {
+        self.reserved_only
+    }
 }
 
 impl Default for NetConfig {
@@ -194,6 +212,18 @@ mod tests {
 
     fn ignored(net: &NetStatus<u8>, now: Instant) -> Vec<u8> {
         net.ignored(now).copied().collect()
+    }
+
+    #[test]
+    fn a_configuration_can_be_read() {
+        let read = |config: NetConfig| {
+            (config.links_required(), config.counts_downlinks(), config.is_reserved_only())
+        };
+        assert_eq!(read(NetConfig::new()), (3, true, false));
+        assert_eq!(
+            read(NetConfig::new().min_links(7).count_downlinks(false).reserved_only(true)),
+            (7, false, true)
+        );
     }
 
     #[test]

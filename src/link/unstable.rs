@@ -54,6 +54,30 @@ impl UnstablePolicy {
         self.entries = nodes;
         self
     }
+
+    /// What [`threshold`](Self::threshold) has set.
+    #[must_use]
+    pub fn drop_lifetime(&self) -> Duration {
+        self.threshold
+    }
+
+    /// What [`limit`](Self::limit) has set.
+    #[must_use]
+    pub fn drops_limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// What [`delay`](Self::delay) has set.
+    #[must_use]
+    pub fn rest_period(&self) -> Duration {
+        self.delay
+    }
+
+    /// What [`entries`](Self::entries) has set.
+    #[must_use]
+    pub fn entries_limit(&self) -> usize {
+        self.entries
+    }
 }
 
 impl Default for UnstablePolicy {
@@ -68,4 +92,21 @@ pub(crate) struct QuickDrops {
     pub(crate) count: u32,
     /// Still remembered at this instant, forgotten after it.
     pub(crate) until: Instant,
+}
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_can_be_read() {
+        let read = |policy: UnstablePolicy| {
+            let times = [policy.drop_lifetime().as_secs(), policy.rest_period().as_secs()];
+            (times, policy.drops_limit(), policy.entries_limit())
+        };
+        assert_eq!(read(UnstablePolicy::new()), ([120, 900], 2, 1_024));
+        let second = Duration::from_secs(1);
+        let policy = UnstablePolicy::new().threshold(second).delay(2 * second).limit(3).entries(4);
+        assert_eq!(read(policy), ([1, 2], 3, 4));
+    }
 }

@@ -1,7 +1,7 @@
 //! What a link manager is told at construction.
 
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::link::{AddressPolicy, RetryPolicy, UnstablePolicy};
 use crate::mailbox::{Capacities, Priority};
@@ -24,6 +24,17 @@ pub enum Timing {
     /// candidates and waking links up. With the tick of 5 s each of the two runs every 10 s, and
     /// comparisons with the delay are strict.
     Reference,
+}
+
+impl Timing {
+    /// Whether a time limit is over: prompt at its instant, by the reference strictly after it. Everything that
+    /// acts on time asks here.
+    pub(crate) fn is_past(self, at: Instant, now: Instant) -> bool {
+        match self {
+            Self::Prompt => at <= now,
+            Self::Reference => at < now,
+        }
+    }
 }
 
 /// The settings of a link manager. Every list and queue has a limit here.
@@ -56,7 +67,7 @@ impl Config {
     /// The settings of the reference system: a tick of 5 s that alternates between its two phases, 1 attempt,
     /// 20 s between attempts, 900 s on the hot list, no limit on how long a dial takes.
     pub fn reference() -> Self {
-        Self { timing: Timing::Reference, ..Self::default() }.dial_timeout(None)
+        Self { timing: Timing::Reference, settings: Settings::reference(), ..Self::default() }
     }
 
     /// All that may change while the manager runs, in place of what was set before.
@@ -326,6 +337,15 @@ mod tests {
         let settings = config.settings().clone();
         assert_eq!((settings.tick_period(), settings.hot_limit()), (Duration::from_secs(1), 7));
         assert_eq!(settings, Settings::default().tick(Duration::from_secs(1)).max_hot(7));
-        assert_eq!(Config::reference().settings().dial_time_limit(), None);
+    }
+
+    #[test]
+    fn the_settings_of_the_reference_are_those_of_its_configuration() {
+        let reference = Settings::reference();
+        assert_eq!(*Config::reference().settings(), reference);
+        assert_ne!(reference, Settings::default());
+        assert_eq!((reference.dial_time_limit(), reference.tick_period()), (None, Duration::from_secs(5)));
+        assert_eq!((reference.attempts_limit(), reference.cooling_period()), (1, Duration::from_secs(900)));
+        assert_eq!(reference.validate(), Ok(()));
     }
 }

@@ -213,7 +213,9 @@ impl<A: Addr> LinksSnapshot<A> {
         let rules = self.rules();
         let due = rules.request_due(status);
         let mut holds: Vec<_> = rules.request_holds(status).collect();
-        holds.extend(due.filter(|until| *until > now).map(|until| RequestHold::Delay { until }));
+        holds.extend(
+            due.filter(|until| !rules.is_past(*until, now)).map(|until| RequestHold::Delay { until }),
+        );
         NetExplanation {
             short_of: rules.missing(status) as usize,
             holds,

@@ -66,7 +66,8 @@ pub struct Handle<A: Addr = NodeAddr> {
     blocks: bool,
 }
 
-type Asked<A> = Result<Ticket<Applied, CommandError>, SendError<A>>;
+/// The result of asking for a change: the [`Ticket`] of the command, or the command back.
+pub type Asked<A = NodeAddr> = Result<Ticket<Applied, CommandError>, SendError<A>>;
 
 impl<A: Addr> Handle<A> {
     pub(super) fn new(

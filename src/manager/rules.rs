@@ -109,12 +109,9 @@ impl<'a, A: Addr> Rules<'a, A> {
         dues.into_iter().flatten().min()
     }
 
-    /// Prompt: at its time or after. Reference: strictly after.
+    /// Whether the time of something has come: see [`Timing::is_past`].
     pub(crate) fn is_past(&self, at: Instant, now: Instant) -> bool {
-        match self.timing {
-            Timing::Prompt => at <= now,
-            Timing::Reference => at < now,
-        }
+        self.timing.is_past(at, now)
     }
 
     /// The links that count towards the minimum.

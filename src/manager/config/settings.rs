@@ -73,6 +73,13 @@ macro_rules! settings {
 }
 
 impl Settings {
+    /// The settings of the reference system, as in [`Config::reference`](super::Config::reference): a tick of
+    /// 5 s, 1 attempt, 20 s between attempts, 900 s on the hot list, no limit on how long a dial takes. What to
+    /// begin with to [reconfigure](crate::Handle::reconfigure) a manager with those timings.
+    pub fn reference() -> Self {
+        Self::default().dial_timeout(None)
+    }
+
     settings! {
         /// The period of the tick. Default 5 s.
         tick / tick_period: Duration;

@@ -88,11 +88,10 @@ impl<A: Addr> Core<A> {
         if now >= self.schedule.next_tick {
             self.tick(now);
         }
-        if self.config.timing == Timing::Prompt {
-            for addr in self.timers.take(|due| due <= now, WAKE_BUDGET) {
-                self.wake(&addr, now);
-            }
-            self.request(now, |net| net.request_not_before.is_none_or(|at| at <= now));
+        let timing = self.config.timing;
+        if timing == Timing::Prompt {
+            self.wake_due(now);
+            self.request(now, |net| net.request_not_before.is_none_or(|at| timing.is_past(at, now)));
         }
     }
 
@@ -139,14 +138,17 @@ impl<A: Addr> Core<A> {
     /// The wake-up phase: every link whose time has come is announced or dialled.
     pub(super) fn wake_links(&mut self, now: Instant) -> Outcome {
         self.journal_timers();
-        let due: Vec<A> = match self.config.timing {
-            Timing::Prompt => self.timers.take(|due| due <= now, WAKE_BUDGET),
-            Timing::Reference => self.timers.take(|due| due < now, usize::MAX),
-        };
-        for addr in due {
+        self.wake_due(now);
+        Outcome::Done
+    }
+
+    /// Looks at the links whose time has come. The reference looks at all of them in one phase.
+    fn wake_due(&mut self, now: Instant) {
+        let timing = self.config.timing;
+        let limit = if timing == Timing::Prompt { WAKE_BUDGET } else { usize::MAX };
+        for addr in self.timers.take(|due| timing.is_past(due, now), limit) {
             self.wake(&addr, now);
         }
-        Outcome::Done
     }
 
     fn request(&mut self, now: Instant, is_due: impl Fn(&NetStatus<A>) -> bool) {
@@ -178,7 +180,7 @@ impl<A: Addr> Core<A> {
     fn wake(&mut self, addr: &A, now: Instant) {
         let Some(mut link) = self.checkout(addr) else { return };
         let rules = self.rules();
-        if rules.time_limit(&link).is_some_and(|at| at <= now) {
+        if rules.time_limit(&link).is_some_and(|at| rules.is_past(at, now)) {
             self.tally.dial_timeouts += 1;
             self.dirty = true;
             self.time_out(link, now);

@@ -1,6 +1,7 @@
 //! The timings of the reference.
 
 use super::*;
+use crate::manager::config::Timing;
 
 /// Scenario 1: request at 5, 15, 25 s; wake-up at 10, 20, 30 s.
 #[test]
@@ -89,4 +90,48 @@ fn an_established_link_is_announced_again_at_every_wake_up() {
     bench.account(NET, A, 1, true).unwrap();
     bench.after_seconds(5);
     assert_eq!(announced(&bench.after_seconds(5)), []);
+}
+
+/// Wakes links up just before, at and just after the instant at which `limit` ends, and says at which of the three
+/// something came of it.
+fn step_at_which(bench: &mut Bench, limit: Duration, happened: impl Fn(&Link<NodeAddr>) -> bool) -> usize {
+    let instant = Duration::from_nanos(1);
+    bench.clock.advance(limit - instant);
+    for step in 0..3 {
+        bench.done(Command::WakeUp);
+        if happened(&bench.link(A)) {
+            return step;
+        }
+        bench.clock.advance(instant);
+    }
+    panic!("nothing came of it");
+}
+
+/// Whatever acts on time compares the same way: prompt at the instant, the reference strictly after it.
+#[test]
+fn a_time_limit_is_over_at_its_instant_or_strictly_after_it_as_the_timing_says() {
+    for (timing, over) in [(Timing::Prompt, 1), (Timing::Reference, 2)] {
+        let limit = Duration::from_secs(15);
+        // Nothing happens but on request: no tick comes.
+        let config = Config::default().timing(timing).max_attempts(9).tick(Duration::from_secs(86_400));
+        let mut bench = Bench::new(config.dial_timeout(limit).retry(RetryPolicy::fixed(limit)));
+        bench.open(NET, 0);
+        bench.create(A, NET).unwrap();
+        bench.done(Command::WakeUp);
+        assert!(bench.link(A).is_resolving(), "{timing:?}");
+        let question = step_at_which(&mut bench, limit, |link| link.attempts() == 1);
+        // What is explained is what is done.
+        let at = bench.link(A).not_before().unwrap();
+        let snapshot = bench.snapshot();
+        let held = [0, 1, 2].map(|step| {
+            let now = at - Duration::from_nanos(1) + Duration::from_nanos(step);
+            snapshot.explain(&A, now).is_held()
+        });
+        assert_eq!(held, [true, over > 1, false], "{timing:?}");
+        let delay = step_at_which(&mut bench, limit, Link::is_resolving);
+        bench.update(A).unwrap();
+        assert_eq!(bench.link(A).state(), LinkState::Connecting);
+        let dial = step_at_which(&mut bench, limit, |link| link.attempts() == 2);
+        assert_eq!([question, delay, dial], [over; 3], "{timing:?}");
+    }
 }
