@@ -13,6 +13,7 @@
 //! net 1 has 1 link
 //! shut down: 1 link closed
 //! ```
+#![allow(clippy::print_stdout, clippy::disallowed_methods)] // Prints, and takes the time itself.
 
 use std::io;
 use std::net::SocketAddr;

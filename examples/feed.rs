@@ -12,6 +12,7 @@
 //!   Removed { key: 2, old: "connecting" }
 //! the writer is gone, the subscriber has 1 link
 //! ```
+#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::expect_used)] // An example: prints, and runs on std alone.
 
 use std::collections::BTreeMap;
 use std::thread;

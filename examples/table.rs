@@ -8,6 +8,7 @@
 //! version 2: 1 peers, and the snapshot of version 1 still has 2
 //! Removed { key: 9, old: "10.0.0.9:9000" }
 //! ```
+#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::expect_used)] // An example: prints, and runs on std alone.
 
 use std::thread;
 

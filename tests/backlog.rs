@@ -153,7 +153,8 @@ fn what_comes_and_goes_while_the_transport_is_stuck_is_bounded() {
         bench.apply(Command::SetNetCondition { net, active: true })?;
         bench.apply(Command::RemoveNet { net })
     };
-    let churns: [fn(&mut Bench, u64) -> Result<Applied, CommandError>; 3] = [link, streams, net];
+    type Churn = fn(&mut Bench, u64) -> Result<Applied, CommandError>;
+    let churns: [Churn; 3] = [link, streams, net];
     for churn in churns {
         let mut bench = Bench::new(config());
         let refused = (1..1_000).filter(|number| churn(&mut bench, *number).is_err()).count();

@@ -103,7 +103,7 @@ impl World {
 
     fn take(&mut self, ticket: Ticket<Applied, CommandError>) {
         self.asked += 1;
-        if self.asked % 2 == 0 {
+        if self.asked.is_multiple_of(2) {
             self.tickets.push(ticket);
             return;
         }
@@ -223,7 +223,7 @@ const CALLS: &[Call] = &[
     ("Handle::dial_failed", |world| {
         world.ask(Command::UpdateLink { addr: B, endpoint: endpoint() });
         world.turn();
-        let dial = world.driver.links().snapshot().get(&B).and_then(|link| link.dial_id()).unwrap();
+        let dial = world.driver.links().snapshot().get(&B).and_then(Link::dial_id).unwrap();
         let ticket = world.handle.dial_failed(B, dial, true).unwrap();
         world.take(ticket);
     }),

@@ -2,6 +2,8 @@
 //! time, and every publish of the process visits all of them.
 //!
 //! `cargo test --release --test records -- --ignored --nocapture`
+// Figures of real threads.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};

@@ -136,7 +136,9 @@ fn stress(duration: Duration, recycles: bool) {
         let is_done = |writer: &Writer<u64, u64, Indexes>| {
             writer.version().as_u64() >= 100 && started.load(Ordering::Relaxed) == 2
         };
-        while Instant::now() < end || (!is_done(&writer) && !readers.iter().any(|one| one.is_finished())) {
+        while Instant::now() < end
+            || (!is_done(&writer) && !readers.iter().any(thread::ScopedJoinHandle::is_finished))
+        {
             publish(&mut writer, &mut random);
         }
         let published = writer.version();

@@ -62,7 +62,7 @@ fn held_up(config: Config) -> (LinkManager<NodeAddr>, Gate) {
     let handle = manager.handle();
     open(&handle);
     handle.create_link(A, NET).unwrap().wait().unwrap();
-    handle.resolve_failed(A).unwrap();
+    handle.resolve_failed(A, ResolveId(1)).unwrap();
     while !gate.entered.load(Ordering::Acquire) {
         std::thread::yield_now();
     }

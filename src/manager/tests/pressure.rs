@@ -257,7 +257,7 @@ fn the_transport_wakes_the_writer_when_the_outbox_has_room_again() {
     let tickets = Pool::new(NonZeroUsize::MIN);
     let handle = Handle::new(sender, StdArc::new(ManualClock::new()), tickets, false, Backpressure::Reject);
     let outbox = StdArc::new(SharedOutbox::new());
-    outbox.push((1..=5).map(|node| Effect::Resolve { addr: NodeAddr(node) }));
+    outbox.push((1..=5).map(|node| Effect::Resolve { addr: NodeAddr(node), resolve: ResolveId(1) }));
     // What is there is delivered, on this thread, and then it ends.
     outbox.end(None);
     let (waiting, woken) = (outbox.clone(), StdArc::new(sync::Mutex::new(&TEST_AUXILIARY, Vec::new())));

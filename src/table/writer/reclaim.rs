@@ -8,9 +8,11 @@ use crate::table::cell::Recycled;
 use crate::table::index::Index;
 
 /// Retired versions that [`Writer::reclaim_some`] looks at.
+#[cfg(feature = "manager")]
 const VERSIONS_LOOKED_AT: usize = 64;
 
 /// Pages of old versions, and parts of their indexes, that it drops.
+#[cfg(feature = "manager")]
 const PAGES_DROPPED: usize = 256;
 
 impl<K, V, I, S> Writer<K, V, I, S>
