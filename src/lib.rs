@@ -93,7 +93,8 @@ pub use manager::{
 pub use metrics::{Collector, LaneReport, Latency, Metrics, MetricsPage, MetricsReader, MetricsReport};
 pub use table::{
     Change, ChangeSet, Changes, DefaultHashBuilder, DefaultHasher, Feed, FeedEvent, GroupIndex, Index, Iter,
-    Reader, Snapshot, Table, TableBuilder, TableMemory, TableStats, Version, WaitError, Writer,
+    Reader, Snapshot, Table, TableBuilder, TableMemory, TableStats, TooManyVersions, Version, WaitError,
+    Writer,
 };
 
 #[cfg(all(doctest, feature = "manager"))]

@@ -31,7 +31,7 @@ pub use snapshot::{Iter, Snapshot};
 pub use stats::{TableMemory, TableStats};
 pub use version::Version;
 pub use waiters::WaitError;
-pub use writer::Writer;
+pub use writer::{TooManyVersions, Writer};
 
 use std::fmt;
 use std::hash::Hash;

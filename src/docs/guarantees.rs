@@ -80,6 +80,13 @@
 //! **Headers stay**, 100 to 250 bytes each, as many as there were versions at the same time;
 //! [`TableStats::headers`](crate::TableStats::headers) counts them.
 //!
+//! **Readers bound how many versions there are**, and only they, unless the table says how many:
+//! [`TableBuilder::max_versions`](crate::TableBuilder::max_versions). While that many older versions are held,
+//! nothing is published and the batch stays staged; a snapshot always succeeds and is of the version that was
+//! published last. Then there are at most three headers more than the limit, and a publish looks at every version
+//! that is held, if these are as many as the limit or nearly so. `tests/max_versions.rs` checks the limit against a
+//! model.
+//!
 //! **A held version costs what has changed since**: the pages that were written later are not shared with it
 //! any more. A table that [recycles](crate::TableBuilder::recycle) has one or two more copies of its pages,
 //! whatever is held: the writer works on them in turn.

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
+use std::num::NonZeroUsize;
 
 use super::history::Limits;
 use super::index::Index;
@@ -26,6 +27,7 @@ pub struct TableBuilder<K, V, I = (), S = DefaultHashBuilder> {
     expected_len: usize,
     recycles: bool,
     history: Limits,
+    max_versions: Option<NonZeroUsize>,
     entry: PhantomData<fn() -> (K, V)>,
 }
 
@@ -37,6 +39,7 @@ impl<K, V> TableBuilder<K, V> {
             expected_len: 0,
             recycles: true,
             history: Limits::default(),
+            max_versions: None,
             entry: PhantomData,
         }
     }
@@ -47,14 +50,14 @@ impl<K, V, I, S> TableBuilder<K, V, I, S> {
     ///
     /// It must be the index of no entries.
     pub fn index<J>(self, index: J) -> TableBuilder<K, V, J, S> {
-        let Self { hasher, expected_len, recycles, history, entry, .. } = self;
-        TableBuilder { index, hasher, expected_len, recycles, history, entry }
+        let Self { hasher, expected_len, recycles, history, max_versions, entry, .. } = self;
+        TableBuilder { index, hasher, expected_len, recycles, history, max_versions, entry }
     }
 
     /// What hashes the keys. Default: [`DefaultHashBuilder`], seeded at random.
     pub fn hasher<T>(self, hasher: T) -> TableBuilder<K, V, I, T> {
-        let Self { index, expected_len, recycles, history, entry, .. } = self;
-        TableBuilder { index, hasher, expected_len, recycles, history, entry }
+        let Self { index, expected_len, recycles, history, max_versions, entry, .. } = self;
+        TableBuilder { index, hasher, expected_len, recycles, history, max_versions, entry }
     }
 
     /// About how many entries there will be. A hint: the table grows and shrinks in small steps anyway.
@@ -89,6 +92,47 @@ impl<K, V, I, S> TableBuilder<K, V, I, S> {
     /// come at any time.
     pub fn history(mut self, versions: usize, operations: usize) -> Self {
         self.history = Limits { versions, operations };
+        self
+    }
+
+    /// How many older versions may be held at the same time. Default: no limit, and then only the readers bound
+    /// it: each version that a snapshot, [`Reader`](crate::Reader), feed or change set holds stays.
+    ///
+    /// While `versions` older versions are held, nothing is published: [`Writer::try_publish`] fails with
+    /// [`TooManyVersions`](crate::TooManyVersions), [`Writer::publish`] returns the current version, and the batch
+    /// stays staged, to be published with what is added to it. Nothing is lost. **Reading always succeeds**: a
+    /// snapshot is of the version that was published last, and a reader that is refused a newer one holds no
+    /// version more.
+    ///
+    /// The limit bounds what held versions keep in memory, and the headers of versions, of which there are at most
+    /// `versions` + 3. It lets readers hold up the writer, which they cannot do otherwise. An idle
+    /// [`Reader`](crate::Reader) and a feed that is not read hold a version each, so take at least the number of
+    /// readers and feeds, and what snapshots need beyond that.
+    ///
+    /// A batch that grows while it waits is recorded up to the same bound as any other: see
+    /// [`Writer`](Writer#memory).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::num::NonZeroUsize;
+    /// use switchboard::Table;
+    ///
+    /// let (mut writer, table) = Table::<u64, &str>::builder().max_versions(NonZeroUsize::MIN).build();
+    /// let held = table.snapshot();
+    /// writer.insert(1, "one");
+    /// let first = writer.try_publish()?;
+    ///
+    /// writer.insert(2, "two");
+    /// assert_eq!(writer.try_publish().unwrap_err().limit(), NonZeroUsize::MIN);
+    /// assert_eq!((table.version(), writer.has_staged()), (first, true));
+    ///
+    /// drop(held);
+    /// writer.try_publish()?;
+    /// assert_eq!(table.snapshot()[&2], "two");
+    /// # Ok::<(), switchboard::TooManyVersions>(())
+    /// ```
+    pub fn max_versions(mut self, versions: NonZeroUsize) -> Self {
+        self.max_versions = Some(versions);
         self
     }
 }
@@ -127,7 +171,7 @@ where
         for (key, value) in entries {
             state.insert(state.hash(&key), key, value);
         }
-        let writer = Writer::new(state, self.index, self.recycles, self.history);
+        let writer = Writer::new(state, self.index, self.recycles, self.history, self.max_versions);
         let table = Table::new_handle(writer.publisher().cell().clone());
         (writer, table)
     }

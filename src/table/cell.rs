@@ -435,6 +435,23 @@ impl<T> Publisher<T> {
         held
     }
 
+    /// Whether fewer than `limit` retired versions are held. If it takes a look at them to know, those that nobody
+    /// holds and that are not for recycling are left to [`tidy`](Self::tidy).
+    ///
+    /// A retired version that is found free stays free, so no more than `limit` are held after the next publish.
+    pub(crate) fn has_fewer_held(&mut self, limit: usize) -> bool {
+        let mut retired = self.cell.retired.lock();
+        if retired.recent.len() + retired.held.len() < limit {
+            return true;
+        }
+        let all = retired.held.len();
+        retired.sweep(all, &mut self.garbage);
+        let recent =
+            retired.recent.iter_mut().filter_map(|header| Arc::get_mut(header).is_none().then_some(()));
+        let recent = recent.count();
+        retired.held.len() + recent < limit
+    }
+
     /// Shows every retired version, and whether somebody holds it.
     pub(crate) fn each_retired(&self, mut look: impl FnMut(&Arc<Header<T>>, bool)) {
         let mut retired = self.cell.retired.lock();

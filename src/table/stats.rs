@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use super::state::State;
 use super::{Version, Writer};
@@ -16,6 +17,8 @@ pub struct TableStats {
     pub oldest: Version,
     /// How many versions are alive: the newest, and the older ones that somebody holds.
     pub alive: usize,
+    /// How many older ones may be; see [`TableBuilder::max_versions`](super::TableBuilder::max_versions).
+    pub max_versions: Option<NonZeroUsize>,
     /// How many copies nobody reads: to be recycled, or not yet found to be free.
     pub spare: usize,
     /// How many [feeds](super::Feed) there are, leaked ones included.
@@ -94,6 +97,7 @@ impl<K, V, I, S> Writer<K, V, I, S> {
             newest,
             oldest: newest,
             alive: 1,
+            max_versions: self.max_versions,
             spare: 0,
             feeds: self.publisher().cell().followers(),
             headers: self.publisher().headers(),

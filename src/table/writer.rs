@@ -1,15 +1,19 @@
 mod bulk;
+mod publish;
 mod reclaim;
+
+pub use publish::TooManyVersions;
 
 use std::any::Any;
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::mem;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::cell::{Header, Publisher, Recycled};
-use super::history::{History, Limits};
+use super::history::Limits;
 use super::index::Index;
 use super::log::{Log, Op};
 use super::state::State;
@@ -82,6 +86,8 @@ pub struct Writer<K, V, I = (), S = DefaultHashBuilder> {
     blank: I,
     recycles: bool,
     limits: Limits,
+    /// How many older versions may be held.
+    pub(super) max_versions: Option<NonZeroUsize>,
     /// Operations in the staged batch.
     ops: usize,
     /// Parts that the index has copied for it, at most.
@@ -225,7 +231,13 @@ where
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
     /// `blank` is the index of no entries.
-    pub(super) fn new(state: State<K, V, I, S>, blank: I, recycles: bool, limits: Limits) -> Self {
+    pub(super) fn new(
+        state: State<K, V, I, S>,
+        blank: I,
+        recycles: bool,
+        limits: Limits,
+        max_versions: Option<NonZeroUsize>,
+    ) -> Self {
         let publisher = Publisher::new(state);
         let published = publisher.cell().load();
         let log = recycles.then(|| Log::new(recycles, limits));
@@ -237,6 +249,7 @@ where
             blank,
             recycles,
             limits,
+            max_versions,
             ops: 0,
             copied: 0,
             dirty: false,
@@ -324,43 +337,6 @@ where
         }
     }
 
-    /// Makes everything that is staged visible, all at once, and returns the new version.
-    ///
-    /// When nothing is staged, nothing is published, and the current version is returned: versions count
-    /// changes, not calls. An insertion or an update counts as a change even if the value is equal to what it
-    /// replaces.
-    ///
-    /// Once this has returned, every snapshot that is taken on any thread is of this version or a newer one.
-    ///
-    /// # Progress
-    ///
-    /// Lock-free: does not wait for readers, however long they hold their snapshots. Once the table has had
-    /// as many versions held at the same time as it will have, a publish allocates nothing; while there is a
-    /// [feed](super::Feed), it allocates what it keeps of the batch. Of the two locks in a
-    /// publish, one is never taken by another thread; the other is taken only if a thread waits for this version,
-    /// in [`Table::wait_for`](super::Table::wait_for) or in a feed. The cost grows with the number of threads that
-    /// have ever loaded at the same time: [`docs::guarantees`](crate::docs::guarantees#wait-free).
-    pub fn publish(&mut self) -> Version {
-        if !self.dirty {
-            return self.version();
-        }
-        if self.torn {
-            self.mend();
-        }
-        self.count_copied();
-        let Some(mut state) = self.staged.take() else { return self.version() };
-        self.dirty = false;
-        let version = self.version().next();
-        let (replayable, history) = self.seal(version, state.map.len());
-        let past = mem::replace(&mut state.history, history);
-        self.publisher.publish(state, replayable, &mut self.published);
-        debug_assert_eq!(self.version(), version, "one writer, one version at a time");
-        // It is published, and user code runs only from here on: destructors.
-        drop(past);
-        self.tidy();
-        version
-    }
-
     /// Makes sure that there is a staged state.
     fn open(&mut self) {
         if self.torn {
@@ -389,13 +365,6 @@ where
         if !self.recycles && is_followed != self.log.is_some() {
             self.log = is_followed.then(|| Log::new(false, self.limits));
         }
-    }
-
-    /// The staged batch becomes `version`: the oldest version that can be brought up to it, and its history.
-    fn seal(&mut self, version: Version, len: usize) -> (Version, History<K, V>) {
-        let Some(log) = &mut self.log else { return (version, History::default()) };
-        let is_followed = self.publisher.cell().is_followed();
-        log.seal(version, len, is_followed.then(|| &self.published.state().history))
     }
 
     /// A recent version that nobody holds, brought up to the last one: to be changed in place, nothing is

@@ -165,6 +165,7 @@ fn bulk_writes<I: Parts>() -> Vec<Call<I>> {
             )
         },
         read("Writer::publish", |world| _ = world.writer().publish()),
+        read("Writer::try_publish", |world| _ = world.writer().try_publish().unwrap()),
         read("Writer::reclaim", |world| _ = world.writer().reclaim()),
     ]
 }
@@ -324,16 +325,21 @@ fn tables<I: Parts>() -> Vec<Call<I>> {
             let (writer, _) = Table::<Key, Value>::builder().build();
             assert_eq!(writer.version(), Version::ZERO);
         }),
-        makes("TableBuilder::index, hasher, expected_len, recycle, history, build_with", |_| {
-            let builder =
-                Table::<Key, Value>::builder().hasher(Seed::default()).index(indexed()).index(indexed());
-            let builder = builder.hasher(Seed::default()).expected_len(100).recycle(false).history(3, 30);
-            let (writer, table) = builder.build_with((0..20).map(|number| (key(number % 16), value(number))));
-            assert_eq!(writer.len(), 16);
-            let last = |number| if number < 4 { number + 16 } else { number };
-            let entries = (0..16).map(|number| (number, last(number))).collect();
-            table.snapshot().index().check(&Model { entries, word: 0 });
-        }),
+        makes(
+            "TableBuilder::index, hasher, expected_len, recycle, history, max_versions, build_with",
+            |_| {
+                let builder =
+                    Table::<Key, Value>::builder().hasher(Seed::default()).index(indexed()).index(indexed());
+                let builder = builder.hasher(Seed::default()).expected_len(100).recycle(false).history(3, 30);
+                let builder = builder.max_versions(std::num::NonZeroUsize::MIN);
+                let (writer, table) =
+                    builder.build_with((0..20).map(|number| (key(number % 16), value(number))));
+                assert_eq!(writer.len(), 16);
+                let last = |number| if number < 4 { number + 16 } else { number };
+                let entries = (0..16).map(|number| (number, last(number))).collect();
+                table.snapshot().index().check(&Model { entries, word: 0 });
+            },
+        ),
         makes("TableBuilder::build", |_| {
             let (mut writer, _) = Table::<Key, Value>::builder().index(indexed()).build();
             writer.insert(key(1), value(1));
