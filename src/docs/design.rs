@@ -30,7 +30,7 @@
 //! | *member* | a link that both ends have agreed on for a net |
 //! | *announce* | offer a net to the peer on a stream; the peer accepts or refuses |
 //! | *cluster* | a set of nodes within a net: the *main cluster* holds the members of the net; further ones are associated with it |
-//! | *permanent peer*, *static peer* | a node that a net, or a cluster, keeps a link to whatever happens to it |
+//! | *permanent peer*, *static peer* | a node that a net, or a cluster, keeps a link to regardless of what happens to it |
 //! | *designation* | the note in a link that it is a static peer of a cluster, and whether the host or a role made it one |
 //! | *flap*, *rest* | lose a connection shortly after it was made; the pause in dialling after too many flaps |
 //!
@@ -51,7 +51,8 @@
 //!
 //! # The core is a state machine
 //!
-//! `(state, command, now) -> (state, effects)`: without a clock, a socket, a lock, a thread or user code. The
+//! `(state, command, now) -> (state, effects)`: without a clock, a socket, a lock or a
+//! thread. The only user code in it is that of addresses and of a custom retry policy. The
 //! callbacks that other link managers run under their locks are [`Effect`](crate::Effect)s here, delivered after
 //! the version that explains them is published. The return value of a callback becomes a command.
 //!

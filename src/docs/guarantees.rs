@@ -1,56 +1,80 @@
-//! What the table guarantees, and why.
+//! The promises of this crate, and the test or the argument that carries each of them.
+//!
+//! *Tested by* names files of `tests/`, tests in them, and test modules of the library; modules called `models` run
+//! under the model checkers, see [Model checking](#model-checking). *Follows from* names the argument. The test
+//! `tests/promises.rs` checks that every promise has one of the two and that every test named here exists.
 //!
 //! # Consistency
 //!
 //! **A publish is atomic.** A version is one object: entries, index and number. It is complete before it is
-//! swapped into the place where readers look, and is not changed while anybody can reach it.
+//! swapped into the place from which readers load, and it does not change while a reader can reach it.
+//! *Tested by* `tests/stress.rs::readers_never_go_back_and_see_whole_batches`,
+//! `tests/table.rs::an_index_is_published_with_its_entries`, `tests/table_model.rs`,
+//! `table::models::a_held_snapshot_is_not_recycled`.
 //!
 //! **Reads are linearizable.** A snapshot is the version that was current at some instant during the call
-//! that took it. Hence it is never older than a version whose publish had returned before the call, nor than
-//! a version that any thread had seen before. This holds between the two ways to read, too: a
-//! [`Reader`](crate::Reader) looks at a counter that the writer moves after the swap, so for a moment a
-//! snapshot can be newer than the counter; whoever takes such a snapshot moves the counter before it returns.
+//! that took it. It is therefore never older than a version whose publish had returned before the call, nor than
+//! a version that any thread had seen before the call. This also holds between the two ways to read. A
+//! [`Reader`](crate::Reader) compares its version with a counter that the writer advances after the swap, so a
+//! snapshot can briefly be newer than the counter. A thread that loads such a snapshot advances the counter itself
+//! before it returns. *Tested by* `table::cell::models::whoever_sees_the_number_finds_the_version`,
+//! `table::cell::models::whoever_is_told_of_a_version_sees_its_number`,
+//! `table::models::a_reader_is_not_behind_a_snapshot_that_it_was_told_of`.
 //!
-//! **A reader never goes backwards**, because it replaces what it holds only by what it loads after it has
-//! seen a larger number.
+//! **A reader never goes backwards.** It replaces the version it holds only by one that it loads after it has seen
+//! a larger number. *Tested by* `tests/table.rs::readers_on_other_threads_never_go_backwards`, `tests/stress.rs`,
+//! `table::cell::models::two_readers_never_go_backwards`.
 //!
-//! What is *not* promised: two calls of [`Reader::get`](crate::Reader::get) may answer from two versions. And
-//! what a value points to (an `Arc` of atomics, say) is not part of the version.
+//! **Counts and lists of a [`LinksSnapshot`](crate::LinksSnapshot) agree.** The count of a net is the number of
+//! addresses listed for it, because both are read from the index of one version. *Tested by*
+//! `manager::models::two_producers_a_reader_and_a_shutdown`,
+//! `manager::core::tests::random`, `tests/queries.rs::a_version_answers_the_same_for_ever`.
+//!
+//! Not promised: two calls of [`Reader::get`](crate::Reader::get) may answer from two versions, and data that a
+//! value points to (an `Arc` of atomics, for example) is not part of the version.
 //!
 //! # Progress
 //!
 //! | operation | progress | remarks |
 //! |---|---|---|
-//! | lookup in a [`Snapshot`](crate::Snapshot) | wait-free | no atomic operation at all |
+//! | lookup in a [`Snapshot`](crate::Snapshot) | wait-free | no atomic operation |
 //! | [`Reader::get`](crate::Reader::get), nothing published since | wait-free | one atomic load, no write |
-//! | [`Table::snapshot`](crate::Table::snapshot), a reader after a publish | wait-free, with the limits of ["Wait-free"](#wait-free) | counts the version up |
+//! | [`Table::snapshot`](crate::Table::snapshot), a reader after a publish | wait-free, with the limits of ["Wait-free"](#wait-free) | increments the reference count of the version |
 //! | … once in `usize::MAX / 4` loads of a thread | lock-free | `arc_swap` moves the thread to another record |
-//! | … first load of a thread | lock-free, allocates | `arc_swap` claims or makes a record for the thread, never freed |
-//! | dropping or cloning a snapshot | wait-free | a reference count; see "Memory" for the last owner |
+//! | … first load of a thread | lock-free, allocates | `arc_swap` claims or creates a record for the thread, which is never freed |
+//! | dropping or cloning a snapshot | wait-free | changes a reference count; see [Memory](#memory) for the last owner |
 //! | staging | single-threaded | copies a page if a held version shares it |
-//! | [`Writer::publish`](crate::Writer::publish) | lock-free | visits each thread's record once; never waits for a reader; takes one lock that no other thread ever takes |
+//! | [`Writer::publish`](crate::Writer::publish) | lock-free | visits each thread's record once; never waits for a reader |
 //! | [`Table::wait_for`](crate::Table::wait_for) | blocking | takes a lock; a publish takes the same lock only if a thread waits for its version |
-//! | [`Feed::try_next`](crate::Feed::try_next) | as `Table::snapshot` | one atomic load if there is nothing; O(operations) for all versions found at once |
+//! | [`Feed::try_next`](crate::Feed::try_next) | as `Table::snapshot` | one atomic load if there is nothing new; O(operations) for all versions found at once |
 //! | [`Feed::next_timeout`](crate::Feed::next_timeout) | blocking | as `wait_for` |
+//! | [`Metrics::report`](crate::Metrics::report) | lock-free | retries if three reports are published while it copies one |
 //!
-//! A publish is lock-free and not wait-free: readers that keep starting loads on the slow path of `arc_swap` can
-//! make it repeat a step. The lock that it takes guards the list of retired versions, which only the writer looks
-//! at; it is there because that list belongs to the readers' part of the table, and is never contended.
+//! The keys' `Hash` and `Eq` count as one step. *Follows from* the code of each operation, whose atomic operations
+//! [`orderings`](super::orderings) lists. *Tested by* `tests/queries.rs::no_query_allocates` and
+//! `tests/allocation.rs::collecting_and_reading_metrics_allocates_nothing`, which rule out allocations.
+//!
+//! **A publish never waits for a reader.** (With [`max_versions`](crate::TableBuilder::max_versions) it may be refused
+//! because of one.) It is lock-free and not wait-free, because readers that keep starting
+//! loads on the slow path of `arc_swap` can make it repeat a step. It always takes one lock, which guards the list
+//! of retired versions. Only the writer takes that lock: the list lives beside the readers' part of the table, so
+//! that it outlives the writer. It is never contended. *Follows from* the `Publisher` type in `table/cell.rs`, of
+//! which a table has one; no other type takes that lock.
 //!
 //! # Wait-free
 //!
-//! "Wait-free" is `arc_swap`'s word for its loads. Four limits of it matter in practice:
+//! "Wait-free" is used for loads as `arc_swap` uses it. Four limits matter in practice:
 //!
-//! * **The window between the swap and the counter.** A reader that loads a version before the writer has moved
-//!   the counter moves the counter itself, with one `fetch_max`. On x86-64 that is a loop of compare-exchanges,
-//!   which ends as soon as the counter is large enough: an exchange fails only when another thread has raised the
-//!   counter, so a reader repeats it at most once for each version published meanwhile.
-//! * **The first load of a thread allocates** a record in `arc_swap`, or takes over that of a thread that has
+//! * **The window between the swap and the counter.** A reader that loads a version before the writer has advanced
+//!   the counter advances it itself, with one `fetch_max`. On x86-64 this is a loop of compare-exchanges,
+//!   which ends as soon as the counter is large enough: an exchange fails only if another thread has raised the
+//!   counter, so a reader repeats it at most once for each version published in the meantime.
+//! * **The first load of a thread allocates** a record in `arc_swap`, or takes over the record of a thread that has
 //!   ended, after a walk over all records. Records are never freed.
 //! * **Once in `usize::MAX / 4` loads** `arc_swap` moves the thread to another record, which is lock-free.
-//! * **A publish walks all records**: one for each thread of as many as ever had one at the same time, in every
-//!   table of the process, also those that are made later. Per publish of one change, in the median, from an idle
-//!   machine to one with both processors busy:
+//! * **A publish walks all records.** There is one for each of the largest number of threads that ever had one at
+//!   the same time. All tables of the process share them, including tables that are created later. Median time per
+//!   publish of one change, from an idle machine to one with both processors busy:
 //!
 //!   | threads that had loaded at the same time | 0 | 100 | 1,000 | 4,000 |
 //!   |---|---|---|---|---|
@@ -58,81 +82,203 @@
 //!
 //!   (`cargo test --release --test records -- --ignored --nocapture`; 2 processors, x86-64.)
 //!
-//! So read on a fixed pool of threads, and let a thread of it load once before it has to be fast. Threads that are
-//! started and ended one after the other share one record; it is the number at the same time that counts.
+//! Read on a fixed pool of threads, and let each of them load once before it has to be fast. Threads that are
+//! started and ended one after the other share one record; the number at the same time is what counts.
+//! *Tested by* `tests/records.rs` for the figures. *Follows from* the documentation and the source of `arc_swap` for
+//! the rest.
+//!
+//! # The cost of a publish
+//!
+//! **A publish costs what changed, not what the table holds.** The map is paged. Staging copies a page only if a
+//! version that is still held shares it, and [`Writer::publish`](crate::Writer::publish) itself looks at no entry: it
+//! swaps a pointer, and drops at most 16 pages of old versions plus three for each operation of the batch and the
+//! parts that its indexes have copied. *Tested by* `tests/steps.rs`, `tests/promises.rs`,
+//! `table::page_map::tests::a_write_copies_one_path_if_shared_and_nothing_if_not`.
+//!
+//! **These calls cost more.** *Tested by*
+//! `tests/promises.rs::the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries` for the first row.
+//! *Follows from* the code of each call for the others.
+//!
+//! | call | cost |
+//! |---|---|
+//! | the first operation after a batch of *m* operations, in a table that [recycles](crate::TableBuilder::recycle) | repeats the batch on the second copy: O(m), with m up to the largest of 1,024, an eighth of the entries and, while a feed exists, the [history](crate::TableBuilder::history); longer batches are not repeated |
+//! | a publish in a process in which many threads have loaded | O(threads), see ["Wait-free"](#wait-free) |
+//! | a publish for which threads wait in `wait_for` or a feed | wakes all of them |
+//! | a publish of a table with [`max_versions`](crate::TableBuilder::max_versions), close to that limit | looks at every version that is held |
+//! | an operation after the index has panicked | O(batch) or O(entries), see [Panics](#panics) |
+//! | [`Writer::retain`](crate::Writer::retain), [`Writer::memory`](crate::Writer::memory) | O(entries) |
+//! | [`Writer::reclaim`](crate::Writer::reclaim) | O(what it frees), in one call |
+//! | dropping the writer, or the last handle of a table | O(entries), in one call |
+//! | a user-defined index without [`Index::dismantle`](crate::Index::dismantle), or with a slow `clone` | its own cost, in one step |
+//! | a destructor, `Clone`, `Hash` or `Eq` of a key or value | its own cost |
+//!
+//! **A warm table publishes without copying or allocating.** This holds while no reader stays behind, no feed
+//! exists, batches have at most 1,024 operations and change existing entries, and as many versions have been held at
+//! the same time as will be. The replaced version returns to the writer, which repeats the last batch on it and
+//! stages the next one there. *Tested by*
+//! `tests/promises.rs::a_warm_table_stages_and_publishes_without_copying_or_allocating`,
+//! `table::cell::tests::a_warm_cell_makes_no_more_headers`.
+//!
+//! **Old versions are dropped in steps.** The pages that only an old version has are dropped over as many publishes
+//! as it takes, a few pages for each operation. The parts of an index that implements
+//! [`Index::dismantle`](crate::Index::dismantle), as [`GroupIndex`](crate::GroupIndex) does, are dropped the same
+//! way. *Tested by* `tests/steps.rs`, which counts the drops of each publish, and
+//! `tests/table.rs::an_old_version_is_dropped_in_bounded_steps`.
 //!
 //! # Memory
 //!
-//! **Readers run no destructors.** The table holds every version until nobody else does, and the writer then
-//! empties it. Keys and values are dropped on the thread of the writer. The exceptions are at the end: the
-//! handle (table, reader or writer) that is dropped last drops all that is left, and a snapshot that outlives
-//! all handles is the last owner of its version.
+//! **Readers run no destructors.** The table holds every version until no reader does, and the writer then
+//! empties it: keys and values are dropped on the thread of the writer. There are two exceptions. The last handle
+//! (table, reader, feed or writer) to be dropped drops everything that is left, and a snapshot that outlives all
+//! handles is the last owner of its version. *Tested by* `tests/table.rs::a_reader_never_runs_a_destructor`,
+//! `tests/table.rs::a_snapshot_outlives_its_table`.
 //!
-//! **Old versions go soon.** Each publish looks at up to four retired versions and empties those that nobody
-//! holds any more, so what has been let go is found within as many publishes as a third of the number of
-//! retired versions. When a table rests, [`Writer::reclaim`](crate::Writer::reclaim) looks at all of them.
+//! **Old versions are found soon.** Each publish looks at up to four retired versions and empties those that are no
+//! longer held. A version that has been released is therefore found within a third as many publishes as there
+//! are retired versions. [`Writer::reclaim`](crate::Writer::reclaim) looks at all of them at once. *Tested by*
+//! `table::cell::tests::a_state_that_was_let_go_is_dropped_within_a_bounded_number_of_publishes`.
 //!
-//! **Removed values are dropped**, as far as no one holds a version that has them: after one or two more
-//! publishes, because the copy that is worked on and the record for it are one version behind; or at once by
-//! [`Writer::reclaim`](crate::Writer::reclaim) (`tests/reclaim.rs`). The link manager does that when it has
-//! nothing else to do.
+//! **A removed value is dropped later than it is removed.** It outlives its removal in each version that a reader
+//! holds, in the copy that the next batch works on, and in the record that brings this copy up to date. While no
+//! older version is held and no feed exists, it is dropped within two more publishes, or at once by
+//! [`Writer::reclaim`](crate::Writer::reclaim). The link manager calls `reclaim` when it has nothing else to do.
+//! An idle reader, and the bounded history of a feed, keep it longer. Close sockets and files explicitly when their
+//! entry is removed; do not rely on destructors. *Tested by*
+//! `tests/promises.rs::a_removed_value_is_dropped_within_two_publishes`, `tests/reclaim.rs`,
+//! `tests/user_data.rs::what_was_removed_is_dropped_in_the_turn_after_which_nothing_is_to_be_done`.
 //!
-//! **Headers stay**, 100 to 250 bytes each, as many as there were versions at the same time;
-//! [`TableStats::headers`](crate::TableStats::headers) counts them.
+//! **A held version costs what has changed since.** Pages that were written later are no longer shared with it. A
+//! table that [recycles](crate::TableBuilder::recycle) has one or two more copies of its pages, regardless of what
+//! is held: the writer works on them in turn. *Tested by*
+//! `tests/churn.rs::a_held_snapshot_stays_intact_and_costs_what_has_changed`,
+//! `tests/stats.rs::copies_to_recycle_and_the_history_are_counted`.
 //!
-//! **Readers bound how many versions there are**, and only they, unless the table says how many:
-//! [`TableBuilder::max_versions`](crate::TableBuilder::max_versions). While that many older versions are held,
-//! nothing is published and the batch stays staged; a snapshot always succeeds and is of the version that was
-//! published last. Then there are at most three headers more than the limit, and a publish looks at every version
-//! that is held, if these are as many as the limit or nearly so. `tests/max_versions.rs` checks the limit against a
-//! model.
+//! **Readers alone decide how many versions exist**, unless
+//! [`TableBuilder::max_versions`](crate::TableBuilder::max_versions) limits them. While that many older versions are
+//! held, nothing is published and the batch stays staged; taking a snapshot always succeeds and returns the version
+//! that was published last. There are then at most three headers more than the limit. *Tested by*
+//! `tests/max_versions.rs`, against a model.
 //!
-//! **A held version costs what has changed since**: the pages that were written later are not shared with it
-//! any more. A table that [recycles](crate::TableBuilder::recycle) has one or two more copies of its pages,
-//! whatever is held: the writer works on them in turn.
+//! **Headers stay.** Each version has a header of 100 to 250 bytes. A table keeps as many headers as versions existed
+//! at the same time until it is dropped; [Type-stable headers](#type-stable-headers) explains the reason.
+//! [`TableStats::headers`](crate::TableStats::headers) counts them. *Tested by*
+//! `tests/stats.rs::headers_are_as_many_as_versions_at_the_same_time_and_small`.
 //!
-//! **Old pages go in steps.** What a version does not share is dropped over as many publishes as it takes, a
-//! few pages for each operation, so that no publish is O(n). So do the parts of an index that implements
-//! [`Index::dismantle`](crate::Index::dismantle), as [`GroupIndex`](crate::GroupIndex) does; another one goes in
-//! one step. `tests/steps.rs` counts the drops of each publish.
+//! # Locks
 //!
-//! **Publishing allocates nothing** while nobody follows, once the table has had as many versions held at the
-//! same time as it will have. For each of those it keeps a small header (a hundred-odd bytes) until it is
-//! dropped; the next section says why.
+//! **No lock is held while user code runs**: callbacks, wakers, transports, sinks, subscribers of `tracing`, clocks,
+//! retry policies and destructors may use every handle. There is one exception: the outbox merges effects by
+//! their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an [address](crate::Addr) run under its lock and must not
+//! call the manager. (The reference design in [`shadow`](crate::shadow) keeps its links under locks, as the design
+//! does that it represents.) Code that runs on the writer's thread, such as the callback of a ticket, must not wait
+//! for the writer. *Tested by* `manager::tests::callbacks::every_call_from_every_callback_from_two_threads`,
+//! `mailbox::tests::the_destructor_of_a_command_may_use_the_mailbox`,
+//! `ticket::tests::a_callback_may_use_the_mailbox_and_other_tickets`,
+//! `ticket::tests::a_waker_and_a_destructor_may_use_other_tickets`, `metrics::tests::a_sink_may_use_everything`,
+//! `tests/tracing.rs::a_subscriber_may_use_everything`,
+//! `tests/user_data.rs::a_destructor_runs_after_its_turn_and_may_send_commands`.
+//!
+//! **Locks cannot deadlock.** A thread takes them in rising order of rank, and debug builds check this at every
+//! acquisition. *Tested by* `sync::lock_order::tests::an_inversion_panics_and_leaves_the_record_intact`, and by every
+//! other test in a debug build.
+//!
+//! **A transport that blocks or panics stalls neither the writer nor a reader.** While it blocks, its reports are
+//! still taken, and commands of the host are taken one batch every 100 ms once [`Config::outbox`](crate::Config::outbox)
+//! effects wait. If it panics, the manager answers the effect with a failure. *Tested by*
+//! `manager::tests::a_transport_that_blocks_does_not_stall_the_writer`,
+//! `manager::tests::a_panic_in_the_transport_is_answered_with_a_failure`,
+//! `manager::tests::a_congested_outbox_holds_back_the_host_and_never_the_transport`,
+//! `manager::tests::the_host_gets_a_batch_through_a_congested_outbox_now_and_then`.
 //!
 //! # Panics
 //!
-//! Keys, values, hashers, indexes and closures are foreign code, and the writer runs it. **A panic in it
-//! loses nothing that is staged**, and what is published is not touched by it at all:
+//! Keys, values, hashers, indexes and closures are user code, and the writer runs it.
+//!
+//! **A panic in user code loses nothing that is staged** and does not affect the published versions. *Tested by*
+//! `tests/panics.rs`, `tests/table_model.rs`, `tests/table.rs::a_panic_in_the_index_loses_nothing`. *Follows from*
+//! the order of the steps:
 //!
 //! 1. *Entries.* An operation first does everything that may panic: it hashes, copies the page if it is
-//!    shared, makes room, looks for the entry, and tells the index. Then it moves the entry, in a step that
-//!    runs no foreign code. So the entries are those before the operation, or those after it.
+//!    shared, makes room, looks up the entry, and updates the index. Then it moves the entry, in a step that
+//!    runs no user code. The entries are therefore those before the operation or those after it.
 //! 2. *The record of the batch.* An operation is recorded once it is done, from clones that were made before
 //!    it began, and before anything is dropped.
-//! 3. *The index.* It is told last, so that a panic elsewhere leaves it as it was. When it panics itself, it
-//!    is made anew before the panic goes on to the caller: by repeating the recorded batch over the published
-//!    version, O(batch); or, when there is no record ([`TableBuilder::recycle`](crate::TableBuilder::recycle)
-//!    is off, the batch was too long, or has cleared the table), from an empty index and all entries, O(len).
+//! 3. *The index.* It is updated last, so that a panic elsewhere leaves it unchanged. If the index itself panics, it
+//!    is rebuilt before the panic reaches the caller: by repeating the recorded batch on the published
+//!    version, O(batch); or, if there is no record ([`TableBuilder::recycle`](crate::TableBuilder::recycle)
+//!    is off, the batch was too long, or it has cleared the table), from an empty index and all entries, O(entries).
 //! 4. *Recycling.* A retired version that is being brought up to date when something panics is dropped; the
 //!    next batch copies pages.
 //!
-//! What can be lost: what was changed through [`Writer::index_mut`](crate::Writer::index_mut) in this batch
-//! and is not copied by [`Index::refresh`](crate::Index::refresh), if the index then panics. An index that
-//! panics again while it is made anew stays to be made: entries can be read, and each call that needs the
-//! index tries again, and panics if it fails; [`Writer::discard`](crate::Writer::discard) ends that.
-//! Destructors that panic are contained by nobody; what they were dropped for has been done.
+//! **Changes of [`Writer::index_mut`](crate::Writer::index_mut) can be lost** if the index panics later in the same
+//! batch and [`Index::refresh`](crate::Index::refresh) does not copy them. An index that panics again while it is
+//! rebuilt remains to be rebuilt: entries can be read, and each call that needs the index tries again, and panics
+//! if it fails. [`Writer::discard`](crate::Writer::discard) ends that state. *Tested by*
+//! `tests/panics.rs::an_index_that_goes_on_panicking_costs_no_entry`.
 //!
-//! In the mailbox, the tickets and the manager, destructors are foreign code as well. **A destructor that panics
-//! loses nothing but the value that it destroys**: values are dropped last, after the counts are restored and
-//! outside every lock. A [`mailbox::Receiver`](crate::mailbox::Receiver) that is dropped drops every queued
-//! command, and lets the first panic go on afterwards. The threads of a manager contain every panic, and the value
-//! that a panic carries, whose destructor may panic in turn. `tests/fuse_mailbox.rs`, `tests/fuse_ticket.rs` and
-//! `tests/fuse_manager.rs` let the *n*-th destructor panic in every public call, for every *n*.
+//! **A destructor that panics loses nothing but the value that it destroys.** Values are dropped last, after all
+//! bookkeeping and outside of every lock. The table does not contain the panic: the call has done its work, and the
+//! panic reaches the caller. A [`mailbox::Receiver`](crate::mailbox::Receiver) that is dropped drops every queued
+//! command, and then resumes the first panic. *Tested by* `tests/fuse/main.rs`, `tests/fuse_mailbox.rs`,
+//! `tests/fuse_ticket.rs` and `tests/fuse_manager.rs`, which let the *n*-th destructor panic in every public call, for
+//! every *n*.
+//!
+//! **A command that panics changes nothing, and no panic ends a thread of the manager.** This includes the value that
+//! a panic carries, whose destructor may panic in turn. *Tested by*
+//! `manager::core::tests::panics::a_command_that_panics_changes_nothing`,
+//! `manager::tests::a_panic_in_a_ticket_callback_leaves_the_writer_alive`,
+//! `tests/fuse_manager.rs::the_threads_of_a_manager_survive_every_destructor`,
+//! `tests/fuse_manager.rs::a_panic_whose_payload_panics_when_it_is_dropped_ends_neither_thread`.
+//!
+//! # Commands
+//!
+//! **A ticket completes after its change is published**, and carries the version. *Tested by*
+//! `manager::tests::a_ticket_completes_with_the_version_that_contains_its_change`,
+//! `table::cell::models::a_completion_follows_its_version`.
+//!
+//! **Every command that the mailbox accepts is applied, or its ticket says why not.** The reasons are a deadline that
+//! has passed, a panic, a more urgent command under [`ShedLowest`](crate::mailbox::Backpressure::ShedLowest), and the end of
+//! the manager. Shutdown applies what was accepted until its own deadline passes; the tickets of the rest end with
+//! `Closed`, as all do when the manager or its driver is dropped. A command that is refused comes back in the error.
+//! *Tested by* `manager::tests::shutdown_applies_what_was_accepted_and_refuses_the_rest`,
+//! `manager::models::a_shutdown_applies_exactly_what_was_accepted`,
+//! `manager::models::a_dropped_manager_ends_every_ticket`,
+//! `manager::tests::an_expired_command_is_not_applied_and_says_so`,
+//! `manager::tests::a_shed_command_learns_of_it`, `manager::tests::pressure`,
+//! `mailbox::models::what_was_accepted_is_received_before_closed`,
+//! `mailbox::tests::errors_hand_the_command_back_and_read_in_lower_case`.
+//!
+//! **Effects arrive in order, after the version that explains them.** *Tested by*
+//! `manager::tests::effects_arrive_after_the_version_that_explains_them`.
+//!
+//! # Bounds
+//!
+//! **Every queue and list has a bound**, in this table or in the lines below it. *Tested by* the tests in the last
+//! column.
+//!
+//! | data | bound | test |
+//! |---|---|---|
+//! | commands in the mailbox | the sum of its [`Capacities`](crate::mailbox::Capacities) | `mailbox::tests::rooms_are_conserved_by_shedding`, `mailbox::rooms::tests::no_more_rooms_are_taken_than_there_are` |
+//! | commands of one version | [`Config::batch`](crate::Config::batch) | `manager::tests::pressure::a_turn_applies_no_more_than_its_batch` |
+//! | links, streams per link | [`Config::max_links`](crate::Config::max_links), [`max_streams`](crate::Config::max_streams) | `manager::core::tests::commands::limits_on_links_and_streams_hold` |
+//! | nets, clusters, role members, permanent peers | [`Config::max_nets`](crate::Config::max_nets), [`max_clusters`](crate::Config::max_clusters), [`max_roles`](crate::Config::max_roles), [`max_permanent`](crate::Config::max_permanent) | `manager::core::tests::settings::limits_on_clusters_and_peers_refuse_new_entries_and_drop_nothing`, `manager::core::tests::permanent::permanent_peers_are_bounded_and_need_room` |
+//! | ignored addresses per net, unstable links | [`Config::max_hot`](crate::Config::max_hot), [`UnstablePolicy::entries`](crate::UnstablePolicy::entries) | `manager::core::tests::liveness::time_alone_costs_bounded_memory`, `manager::core::tests::unstable::entries_are_bounded_and_off_by_default` |
+//! | effects and streams to close | see [the next section](#what-waits-for-the-transport) | `tests/backlog.rs` |
+//! | tickets kept for reuse | [`Config::pooled_tickets`](crate::Config::pooled_tickets) | `ticket::tests::a_pool_goes_round_its_slots` |
+//! | metrics | four copies of one report | `tests/allocation.rs::collecting_and_reading_metrics_allocates_nothing` |
+//! | operations recorded for the second copy | the largest of 1,024, an eighth of the entries and the history of a feed | `tests/table.rs::a_batch_that_is_too_long_to_be_recorded_is_published_all_the_same` |
+//! | history for feeds | twice [`TableBuilder::history`](crate::TableBuilder::history), shared by all feeds | `table::history::tests::what_fits_into_the_bounds_is_there_and_at_most_twice_as_much` |
+//! | queued operations of a shadow | [`ShadowBuilder::queue`](crate::shadow::ShadowBuilder::queue) for each side | `shadow::models::a_full_queue_skips_and_counts` |
+//!
+//! The application sets three bounds itself: the number of entries in a table of its own, the number of versions that
+//! its snapshots, readers and feeds hold at the same time (or `max_versions`), and the number of threads that have
+//! loaded at the same time.
 //!
 //! # What waits for the transport
 //!
-//! The queue between the manager and its transport is bounded, also if the transport never returns:
+//! **The queue between the manager and its transport is bounded**, even if the transport never returns. *Tested by*
+//! `tests/backlog.rs`, with a million refused streams, and
+//! `manager::effect::tests::a_transport_that_never_answers_costs_bounded_memory`.
 //!
 //! | effect | entries at most |
 //! |---|---|
@@ -149,85 +295,111 @@
 //! [`LimitReached`](crate::CommandError::LimitReached) of `"effects"`. One turn, of at most
 //! [`Config::batch`](crate::Config::batch) commands, can exceed the limit. Commands that remove are always accepted.
 //!
-//! Appending an effect is O(1) expected and amortized, regardless of how many wait and for how many addresses. The
-//! memory is given back when the queue is empty. `tests/backlog.rs` checks the bounds with a million refused streams,
-//! and `manager::effect::tests` counts the steps.
+//! **The cost of an effect does not depend on how many wait**, or for how many addresses: O(1), expected and
+//! amortized. The memory is returned when the queue is empty. *Tested by*
+//! `manager::effect::tests::what_a_stream_to_close_costs_does_not_depend_on_how_many_wait`,
+//! `manager::effect::tests::an_outbox_that_has_drained_gives_its_memory_back`.
 //!
 //! # Following
 //!
-//! **A [`Feed`](crate::Feed) delivers each version once, in order, or says that it cannot.** The batches that
-//! led to a version are part of that version: no queue is beside the table that could be ahead of it or
-//! behind it. A feed holds the version up to which it has delivered; it loads the newest one, and takes from
-//! that the batches in between. Either the list reaches back to the version that it holds, without a gap, and
-//! then these are all; or it does not, and [`Lagged`](crate::FeedEvent::Lagged) has both ends.
+//! **A [`Feed`](crate::Feed) delivers each version once, in order, or says that it has lagged.** The batches that
+//! led to a version are part of that version, so there is no separate queue that could be ahead of the table or
+//! behind it. A feed holds the version up to which it has delivered. It loads the newest one and takes the batches in
+//! between from it. Either the list reaches back to the version that the feed holds, without a gap, and
+//! is complete; or it does not, and [`Lagged`](crate::FeedEvent::Lagged) carries both ends. *Tested by*
+//! `tests/feed.rs`, `table::feed::models::versions_are_contiguous_or_the_feed_has_lagged`,
+//! `table::feed::models::a_closed_feed_has_delivered_everything`.
 //!
-//! **Nobody waits for a subscriber.** The writer asks how many there are, once per batch and once per
-//! publish. What it keeps for them is [bounded](crate::TableBuilder::history), and shared with what it keeps
-//! to recycle. A leaked feed is counted for ever: the history stays, and so do the one or two versions that
-//! it holds; [`Writer::stats`](crate::Writer::stats) shows it.
+//! **The writer never waits for a subscriber.** It reads the number of subscribers once per batch and once per
+//! publish. The history that it keeps for them is [bounded](crate::TableBuilder::history), and shared with the record
+//! that it keeps for recycling. A leaked feed counts as a subscriber until the end of the process: the history stays,
+//! and so do the one or two versions that the feed holds; [`Writer::stats`](crate::Writer::stats) shows it.
+//! *Tested by* `tests/feed.rs::a_subscriber_that_never_reads_costs_bounded_memory`. *Follows from* the code of
+//! `table/feed.rs` for the rest.
 //!
-//! **A `Lagged` that is nobody's fault** is possible for a version that was being made when a table got its
-//! first feed: the writer has looked at the counter before, and nothing makes it look again. Whoever has
-//! subscribed before a batch begins, in the sense of happens-before, loses nothing while the bounds hold.
+//! **The first feed of a table can lag once through no fault of its own**: the version that was being prepared when it
+//! subscribed may have no history, because the writer reads the number of subscribers before it publishes. A
+//! thread that subscribes before a batch begins, in the sense of happens-before, misses nothing while the bounds hold.
+//! *Tested by* `table::feed::models::a_new_feed_lags_at_most_once`,
+//! `table::feed::models::a_feed_within_the_bounds_does_not_lag`,
+//! `tests/feed.rs::a_feed_that_keeps_within_the_bound_never_lags`.
 //!
 //! **Subscribers run no destructors** either: a feed has the keys and values of a batch only as long as it
-//! has the version that they belong to.
+//! has the version to which they belong. *Follows from* the order of the fields in `table/feed/window.rs`: the batches
+//! are dropped before the version, which holds them too.
 //!
 //! # Equal copies
 //!
-//! Each page has a stamp: the version in which it may have been written last, so that its entries are those
-//! of that version at this place. The numbers of published versions are never used twice, and a batch that is
-//! given up takes its pages with it. Hence two pages for the same hashes that have the same stamp have the
-//! same entries, even if they are copies that were brought there one after the other; a
-//! [`diff`](crate::Snapshot::diff) skips them.
+//! **A [`diff`](crate::Snapshot::diff) skips equal pages, and misses no change.** Each page has a stamp: the version
+//! in which it may have been written last, so that its entries are those of that version at this place. The numbers of
+//! published versions are never reused, and a batch that is discarded takes its pages with it. Two pages
+//! for the same hashes with the same stamp therefore have the same entries, even if they are copies that were brought
+//! to that version one after the other. *Tested by* `tests/diff.rs`,
+//! `table::page_map::tests::a_diff_of_copies_that_take_turns_is_the_difference`.
 //!
 //! # Type-stable headers
 //!
 //! The table publishes through an `arc_swap::ArcSwap`, whose default strategy has a known defect: `load` and
 //! `load_full` can return a value that was stored in *another* `ArcSwap` of the process, even one of another
-//! type ([arc-swap issue 210](https://github.com/vorner/arc-swap/issues/210)). It takes an address that is
-//! freed and handed out again while a reader is in the middle of a load. `tests/adversary.rs` finds such
-//! values in plain cells, and looks for them in tables beside those.
+//! type ([arc-swap issue 210](https://github.com/vorner/arc-swap/issues/210)). This requires an address that is
+//! freed and allocated again while a reader is in the middle of a load.
 //!
-//! Tables are immune by a discipline of their own: **every `Arc` that a table has ever published stays with
-//! it until the table is dropped, and is published again only by the same table, and only when nobody holds
-//! it.** Step by step:
+//! **A table never returns a value of another cell.** *Tested by*
+//! `tests/adversary.rs::tables_never_return_foreign_values`, which finds such values in plain cells and
+//! looks for them in tables beside those; by `table::cell::reuse` under loom; and by `tests/facade.rs`, which holds
+//! the version range of `arc_swap` against its source.
 //!
-//! 1. A reader inside a load holds the table. So the address that it took from the table belongs to a header
+//! Tables are immune because of a rule: **every `Arc` that a table has ever published stays with
+//! it until the table is dropped, and is published again only by the same table, and only when no reader holds
+//! it.** The argument, step by step:
+//!
+//! 1. A reader inside a load holds the table. The address that it took from the table therefore belongs to a header
 //!    of this table until the load returns: headers are not freed earlier, and no two live allocations have
-//!    one address. *Relies on: the discipline; the allocator.*
+//!    the same address. *Relies on: the rule; the allocator.*
 //! 2. The record ("debt") that the reader leaves on that address is paid, if at all, by this table's writer,
-//!    on this table's header: only who has just swapped an address out of a cell pays for it, and no other
+//!    on this table's header: only a thread that has just swapped an address out of a cell pays for it, and no other
 //!    cell can have had this one. *Relies on: 1; `arc_swap` paying in `swap` and in the drop of a cell only.*
-//! 3. So what the load returns is a header of this table, counted for this reader; and it was current during
+//! 3. The load therefore returns a header of this table, counted for this reader. It was current during
 //!    the load: it was confirmed to be, or it was swapped out after the record was made, or the writer had
-//!    loaded it for the reader during the load. That the same address may carry a newer version by then
-//!    changes nothing: the reader gets the newer version. *Relies on: 2; `arc_swap`'s argument for a single
-//!    cell.*
+//!    loaded it for the reader during the load. The same address may carry a newer version by then; the reader then
+//!    gets the newer version. *Relies on: 2; `arc_swap`'s argument for a single cell.*
 //! 4. When `swap` has returned, every reader that will ever return the old header from that publication is
-//!    counted in it. So a count of one says that nobody else has it, nor will before it is published again,
-//!    and its last user's accesses happened before. *Relies on: the sequentially consistent operations in
-//!    `arc_swap` 1.9.3; the release and acquire in the counter of `Arc`.* One of them decides more here than in an
+//!    counted in it. A count of one therefore means that no reader has it or can get it before it is published again,
+//!    and that the accesses of its last user happened before. *Relies on: the sequentially consistent operations in
+//!    `arc_swap` 1.9.3; the release and acquire in the counter of `Arc`.* One of them matters more here than in an
 //!    ordinary `ArcSwap`: the exchange in `Debt::pay`, **when it fails**. A writer that finds no debt must have
-//!    acquired what the reader did before it withdrew its debt, or the count of one may be stale; and the look
-//!    must be in the one order of all sequentially consistent operations, or it may miss a debt that the reader
+//!    acquired what the reader did before it withdrew its debt, or the count of one may be stale. This read must also
+//!    be part of the single order of all sequentially consistent operations, or it may miss a debt that the reader
 //!    has already confirmed. A reader that finds its debt paid must have acquired the payment, or it may read
 //!    what the header carried in an earlier publication. Hence the version range `>=1.9.3, <1.10` of the
-//!    dependency, which `tests/facade.rs` holds against its source.
-//! 5. Therefore a header is only ever changed while no reader has it, and the safe `Arc::get_mut` is what
-//!    says so.
+//!    dependency.
+//! 5. A header is therefore changed only while no reader has it, and the safe `Arc::get_mut` enforces this.
 //!
-//! What it does not cure are plain `ArcSwap` cells elsewhere in the process.
+//! Plain `ArcSwap` cells elsewhere in the process remain exposed to the defect.
 //!
-//! # What checks this
+//! # Model checking
 //!
-//! The protocol around the `ArcSwap` (counter, reuse, recycling, waiting) is explored by loom and shuttle,
-//! with stand-ins for the `ArcSwap` itself: `sync/twin.rs`. A third one, in `table/cell/reuse.rs`, follows the
-//! steps of `arc_swap` and of `Arc` over atomics, and reuses headers without a lock: loom finds no order in which
-//! a header is torn, foreign or older, and finds one as soon as any of the orderings of step 4 is weakened. Every
-//! rule has been broken on purpose once to see a model fail. The real thing is covered by the adversary, by
-//! property tests against a `HashMap` at every held version, and by sanitizers.
+//! The models also run on real threads, as tests. Under a checker they run the code that ships, with smaller
+//! constants and with stand-ins for the `ArcSwap` and for timed waits.
 //!
-//! The link manager as a whole, its driver and its shutdown are explored by shuttle, which does not reorder memory
-//! accesses; they are too large for loom. The parts that hand something from thread to thread (cell, waiters,
-//! feeds, mailbox, tickets, meters, reports) are explored by loom each by itself.
+//! | protocol | models | checker |
+//! |---|---|---|
+//! | publication, reuse, recycling, waiting for a version | `table::cell::models`, `table::models` | loom and shuttle |
+//! | reuse of headers under weak memory, following `arc_swap` and `Arc` step by step | `table::cell::reuse` | loom |
+//! | feeds | `table::feed::models` | loom and shuttle; the longest one shuttle only |
+//! | mailbox | `mailbox::models`, `mailbox::rooms::models`, `sync::ring::models` | loom and shuttle |
+//! | tickets and their pool | `ticket::models` | loom and shuttle |
+//! | metrics: counters, reports, collectors | `manager::meters::models`, `metrics::models` | loom and shuttle |
+//! | the link manager, its driver and its shutdown | `manager::models` | shuttle |
+//! | two managers side by side | `shadow::models` | shuttle |
+//!
+//! loom explores the orders of memory accesses that the C11 model allows, exhaustively up to a number of preemptions
+//! (two in the documented command). shuttle runs random interleavings of sequentially consistent steps; it does not
+//! reorder memory accesses. The manager is too large for loom: its argument is that every hand-over between its
+//! threads goes through the mailbox, a ticket, a version, the outbox (under a lock) or the metrics, which loom explores
+//! one by one.
+//!
+//! loom 0.7.2 does not try every order when one thread loads and then writes the same atomic. The facade makes it do
+//! so. *Tested by* `sync::touched::models`. Each rule of the protocols has been broken on purpose to see a model fail,
+//! and these deliberate bugs are kept and run again. The real `ArcSwap` is covered by `tests/adversary.rs` and
+//! `tests/stress.rs`, and by property tests against a `HashMap` at every held version (`tests/table_model.rs`).

@@ -12,17 +12,24 @@
 //!   [`Reader`](crate::Reader) holds one version for as long as it lives; a task that waits for minutes should take
 //!   a snapshot per request instead of keeping a reader.
 //! * **A removed value is dropped later than it is removed**: after the readers of its version have moved on,
-//!   and after the writer has brought its second copy up to date. Close sockets and files explicitly; do not rely
-//!   on their destructors.
+//!   and after the writer has brought its second copy up to date, with the next two publishes or with
+//!   [`Writer::reclaim`](crate::Writer::reclaim). Close sockets and files explicitly; do not rely
+//!   on their destructors. (`tests/reclaim.rs`)
+//! * **Readers decide how many versions exist**, unless
+//!   [`TableBuilder::max_versions`](crate::TableBuilder::max_versions) limits them; with a limit, readers can hold up
+//!   the writer. (`tests/max_versions.rs`)
 //! * **Version headers are never freed while the table lives.** Their number is the largest number of versions
-//!   that were held at the same time.
+//!   that existed at the same time. (`tests/stats.rs`)
+//! * **Some calls cost more than what they change**: dropping the writer or the last handle is O(entries), and the
+//!   first operation after a large batch repeats up to an eighth of the entries. All of them are in the
+//!   [guarantees](crate::docs::guarantees#the-cost-of-a-publish). (`tests/promises.rs`)
 //! * **Two copies.** A table that recycles uses about twice the memory of one map, and three times while readers
 //!   stay one version behind. Recycling can be turned off; publishing then copies each page it touches.
 //! * **Keys and values are cloned** when a page is copied and when an operation is replayed on the second copy.
 //!   Wrap large values in an `Arc`.
-//! * **Many reader threads make publishing slower.** arc-swap keeps one record for each thread that has ever
-//!   loaded at the same time as others, and a publish visits all of them, also for tables that come later. Read
-//!   from a fixed pool of threads.
+//! * **Many reader threads make publishing slower.** arc-swap keeps one record for each of the largest number of
+//!   threads that ever loaded at the same time, and a publish visits all of them, also in tables that are created
+//!   later. Read from a fixed pool of threads. (`tests/records.rs`)
 //! * **Iteration order is arbitrary** and may differ between two versions with the same entries. There is no
 //!   range query.
 //!
@@ -30,13 +37,19 @@
 //!
 //! * **One receiver.** The mailbox is multi-producer, single-consumer.
 //! * **Order holds within a lane, not across lanes.** A command of a higher priority overtakes earlier ones of a
-//!   lower priority; a lower lane is served at least once in a stated number of commands.
+//!   lower priority; a lower lane is served at least once in a stated number of commands
+//!   (`mailbox::tests::low_is_served_once_in_limit_plus_three_takes`).
 //! * **A ticket has one reader**: it is waited for, polled or called back, once.
 //!
 //! # Link manager
 //!
 //! * **No wire protocol, no socket, no name resolution.** The manager decides; a transport carries the decisions
 //!   out and reports back.
+//! * **A stuck transport slows the host down.** Once [`Config::outbox`](crate::Config::outbox) effects wait, commands
+//!   of the host are taken one batch every 100 ms, and later nothing new is added
+//!   (`manager::tests::the_host_gets_a_batch_through_a_congested_outbox_now_and_then`, `tests/backlog.rs`).
+//! * **An address must not call the manager** in its `Clone`, `Eq`, `Hash` or `Drop`: effects are merged by their
+//!   addresses under the lock of the outbox.
 //! * **Reports are trusted.** A transport that reports a stream it does not have, or reuses the identity of one,
 //!   makes the table wrong.
 //! * **Nothing is persisted by itself.** An export is taken when the host asks for it, and contains what cannot

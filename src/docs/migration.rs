@@ -48,7 +48,7 @@
 //! assert_eq!(snapshot.get(&7).map(|peer| peer.score), Some(1));
 //! ```
 //!
-//! What changes:
+//! Differences:
 //!
 //! | `RwLock<HashMap>` | here |
 //! |---|---|
@@ -122,7 +122,7 @@
 //! assert_eq!(hub.index().keys(&70).copied().collect::<Vec<_>>(), [2]);
 //! ```
 //!
-//! What changes:
+//! Differences:
 //!
 //! | concurrent maps | here |
 //! |---|---|
@@ -188,7 +188,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What changes:
+//! Differences:
 //!
 //! | actor with replies | here |
 //! |---|---|
@@ -282,7 +282,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What changes:
+//! Differences:
 //!
 //! * *Identities.* The transport numbers its streams, the manager its dials and its questions for endpoints,
 //!   and answers name them. There is no need to guess which link or stream a late report is about.

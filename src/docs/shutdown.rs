@@ -65,5 +65,5 @@
 //!    store is detached, keeps the store alive, and ends when the store returns.
 //!
 //! A caller is woken by the worker that has its answer, or by step 4; if the worker is stuck, its deadline
-//! passes. A worker is woken by every operation and by step 1. Where a resynchronization waits for the other
-//! side, it ends with that side's export, with its panic, or with step 4.
+//! passes. A worker is woken by every operation and by step 1. A resynchronization that waits for the other
+//! side ends with that side's export, with its panic, or with step 4.
