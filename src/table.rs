@@ -81,7 +81,7 @@ use state::State;
 /// | dropping a [`Snapshot`] | O(1): a counter | wait-free |
 /// | [`Writer::insert`], [`update`](Writer::update), [`remove`](Writer::remove) | O(1) amortized, done twice when versions are recycled; at most eight pages at once when pages split | never waits for readers |
 /// | the first of these on a page that a held version shares | a copy of the page, and of 64 pointers per directory | never waits for readers |
-/// | [`Writer::publish`] | O(1), and a bounded share of dropping old versions | lock-free, see there |
+/// | [`Writer::publish`] | O(1), and a share of dropping old versions in proportion to the batch | lock-free, see there |
 /// | [`Writer::clear`] | O(1); dropped in the publishes that follow | never waits for readers |
 /// | [`GroupIndex`] count, listing | O(1), O(keys listed) | wait-free |
 /// | [`Feed::next_timeout`] | O(changes) | blocks until there is something |

@@ -98,6 +98,66 @@ fn a_version_that_was_held_for_long_is_dropped_in_steps_with_its_indexes() {
     }
 }
 
+/// Recorded operations that a call may drop, besides what it makes of its own one.
+const RECORDED: usize = 1_024 + 2;
+
+type Plain = Writer<Key, u64>;
+
+/// Publishes of one update each, until all that is old is gone: the most that staging one, and publishing it,
+/// has dropped, and what all have.
+fn update_until_quiet(writer: &mut Plain) -> (usize, usize, usize) {
+    let (mut staging, mut publishing, mut total) = (0, 0, 0);
+    for number in 0..400 {
+        let staged = drops(|| _ = writer.insert(Key(number % 2), number));
+        let published = drops(|| _ = writer.publish());
+        staging = staging.max(staged);
+        publishing = publishing.max(published);
+        total += staged + published;
+    }
+    (staging, publishing, total)
+}
+
+#[test]
+fn a_long_batch_is_dropped_in_steps_when_no_version_needs_it() {
+    const LEN: u64 = 100_000;
+    const BATCH: u64 = LEN / 8;
+    for is_followed in [false, true] {
+        let builder = Table::builder().history(4, 2 * BATCH as usize);
+        let (mut writer, table) = builder.build_with((0..LEN).map(|key| (Key(key), key)));
+        let feed = is_followed.then(|| table.subscribe());
+        for key in 0..BATCH {
+            writer.insert(Key(key), 1);
+        }
+        writer.publish();
+        drop(feed);
+        let (staging, publishing, total) = update_until_quiet(&mut writer);
+        assert!(total >= BATCH as usize, "{is_followed}: {total} dropped");
+        // The key that `insert` does not need, and what one update repeats. What is kept for feeds, too, is
+        // repeated from clones, once.
+        let repeated = if is_followed { BATCH as usize } else { 4 };
+        assert!(staging <= RECORDED + repeated, "{is_followed}: {staging} while staging one");
+        assert!(publishing <= RECORDED, "{is_followed}: {publishing} in one publish");
+    }
+}
+
+#[test]
+fn what_was_recorded_before_a_table_is_cleared_is_dropped_in_steps() {
+    const LEN: u64 = 100_000;
+    const BATCH: u64 = LEN / 8;
+    const PAGES: usize = (16 + 3) * 448;
+    let (mut writer, _table) = Table::<Key, u64>::builder().build_with((0..LEN).map(|key| (Key(key), key)));
+    for key in 0..BATCH {
+        writer.insert(Key(key), 1);
+    }
+    writer.publish();
+    let cleared = drops(|| writer.clear());
+    let published = drops(|| _ = writer.publish());
+    let (staging, publishing, total) = update_until_quiet(&mut writer);
+    assert!(cleared + published + total >= (2 * LEN + BATCH) as usize, "{total} dropped");
+    let worst = [cleared, published, staging, publishing].into_iter().max();
+    assert!(worst <= Some(RECORDED + PAGES), "{cleared}, {published}, {staging}, {publishing}");
+}
+
 /// Parts of old versions are dropped as fast as publishes make them: nothing piles up, however many groups an
 /// entry is in.
 #[test]

@@ -122,8 +122,15 @@
 //! **Old versions are dropped in steps.** The pages that only an old version has are dropped over as many publishes
 //! as it takes, a few pages for each operation. The parts of an index that implements
 //! [`Index::dismantle`](crate::Index::dismantle), as [`GroupIndex`](crate::GroupIndex) does, are dropped the same
-//! way. *Tested by* `tests/steps.rs`, which counts the drops of each publish, and
+//! way, and so are the operations that were recorded for recycling and for feeds. The share of one publish is in
+//! proportion to its own batch, not to the table: 16 pages, 1,024 operations, and as much more as the batch can have
+//! made. *Tested by* `tests/steps.rs`, which counts the drops of each publish, and
 //! `tests/table.rs::an_old_version_is_dropped_in_bounded_steps`.
+//!
+//! **A recycled copy is brought up to date in one step**, by the first operation after a publish: it repeats the
+//! batch before, which may be an eighth as long as the table. Operations are therefore O(1) amortized, not in the
+//! worst case. Where one slow operation matters more than the mean, keep batches short, or do not
+//! [recycle](crate::TableBuilder::recycle). *Follows from* the limit on what is recorded, `table::log`.
 //!
 //! # Memory
 //!
@@ -140,8 +147,8 @@
 //!
 //! **A removed value is dropped later than it is removed.** It outlives its removal in each version that a reader
 //! holds, in the copy that the next batch works on, and in the record that brings this copy up to date. While no
-//! older version is held and no feed exists, it is dropped within two more publishes, or at once by
-//! [`Writer::reclaim`](crate::Writer::reclaim). The link manager calls `reclaim` when it has nothing else to do.
+//! older version is held and no feed exists, it is dropped within two more publishes (within more after a batch of
+//! more than 1,024 operations), or at once by [`Writer::reclaim`](crate::Writer::reclaim). The link manager calls `reclaim` when it has nothing else to do.
 //! An idle reader, and the bounded history of a feed, keep it longer. Close sockets and files explicitly when their
 //! entry is removed; do not rely on destructors. *Tested by*
 //! `tests/promises.rs::a_removed_value_is_dropped_within_two_publishes`, `tests/reclaim.rs`,

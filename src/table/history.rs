@@ -9,6 +9,8 @@
 //! Two neighbours were too long for one list, or the first one was full: what fits into the bounds is always
 //! there, and never more than twice as much.
 
+use std::mem;
+
 use super::Version;
 use super::log::Op;
 use crate::sync::StdArc;
@@ -36,6 +38,13 @@ pub(super) struct Link<K, V> {
     pub(super) version: Version,
     pub(super) ops: Vec<Op<K, V>>,
     previous: Option<StdArc<Link<K, V>>>,
+}
+
+impl<K, V> Link<K, V> {
+    /// The operations, and the list of those before them.
+    pub(super) fn take(&mut self) -> (Vec<Op<K, V>>, Option<StdArc<Self>>) {
+        (mem::take(&mut self.ops), self.previous.take())
+    }
 }
 
 /// The history with one batch more, and that batch; or the batch, given back because it is too long.
@@ -93,6 +102,11 @@ impl<K, V> History<K, V> {
     fn links(&self) -> impl Iterator<Item = &StdArc<Link<K, V>>> {
         let lists = [&self.young, &self.old].into_iter().flatten();
         lists.flat_map(|head| std::iter::successors(Some(head), |link| link.previous.as_ref()))
+    }
+
+    /// The lists, to be let go one link after the other.
+    pub(super) fn into_lists(self) -> impl Iterator<Item = StdArc<Link<K, V>>> {
+        [self.young, self.old].into_iter().flatten()
     }
 
     /// Heap memory, without what keys and values own. O(versions).

@@ -2,7 +2,8 @@
 //!
 //! Operations own keys and values, whose destructors are user code and may panic. So nothing in here drops an
 //! operation except [`Log::tidy`]: all else moves what is no longer needed to where `tidy` finds it, and the
-//! writer calls that when its own state is whole again.
+//! writer calls that when its own state is whole again. A batch may be an eighth of the table, so `tidy` goes in
+//! steps.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
@@ -133,9 +134,18 @@ impl<K, V> Log<K, V> {
 
     fn doom_staged(&mut self) {
         if !self.staged.is_empty() {
-            let ops = Ops::Own(mem::take(&mut self.staged));
-            self.doomed.push(Batch { version: Version::ZERO, len: 0, ops });
+            let ops = mem::take(&mut self.staged);
+            self.doom(Ops::Own(ops));
         }
+    }
+
+    fn doom(&mut self, ops: Ops<K, V>) {
+        self.doomed.push(Batch { version: Version::ZERO, len: 0, ops });
+    }
+
+    /// Leaves the history of a version that is no longer needed to [`tidy`](Self::tidy).
+    pub(super) fn doom_history(&mut self, history: History<K, V>) {
+        history.into_lists().for_each(|link| self.doom(Ops::Shared(link)));
     }
 
     /// The staged batch made `version` of `len` entries. Returns the oldest version that the log leads on
@@ -187,17 +197,46 @@ impl<K, V> Log<K, V> {
         true
     }
 
-    /// Drops what is no longer needed: user code. What a panic leaves is dropped by the next call.
+    /// Drops up to `budget` operations, and links of histories, that are no longer needed: user code. What a panic leaves is dropped by
+    /// the next call.
     ///
     /// Keeps the buffers, unless they are large, or not only ours, or enough are kept.
-    pub(super) fn tidy(&mut self) {
-        while let Some(batch) = self.doomed.pop() {
-            let Ops::Own(mut ops) = batch.ops else { continue };
-            ops.clear();
-            if ops.capacity() <= KEPT_MIN && self.spare.len() < SPARE_MAX {
-                self.spare.push(ops);
+    pub(super) fn tidy(&mut self, budget: &mut usize) {
+        while let Some(batch) = self.doomed.last_mut() {
+            let is_due = match &mut batch.ops {
+                Ops::Own(ops) => truncate(ops, budget),
+                Ops::Shared(_) => mem::replace(budget, budget.saturating_sub(1)) > 0,
+            };
+            if !is_due {
+                return;
+            }
+            match self.doomed.pop().map(|batch| batch.ops) {
+                Some(Ops::Own(ops)) => self.keep_buffer(ops),
+                Some(Ops::Shared(link)) => self.doom_link(link),
+                None => return,
             }
         }
+    }
+
+    /// Whether nothing is left for [`tidy`](Self::tidy).
+    pub(super) fn is_tidy(&self) -> bool {
+        self.doomed.is_empty()
+    }
+
+    fn keep_buffer(&mut self, ops: Vec<Op<K, V>>) {
+        if ops.capacity() <= KEPT_MIN && self.spare.len() < SPARE_MAX {
+            self.spare.push(ops);
+        }
+    }
+
+    /// If no one else has the link, its operations, and the links before it, are next.
+    fn doom_link(&mut self, link: StdArc<Link<K, V>>) {
+        let Some(mut link) = StdArc::into_inner(link) else { return };
+        let (ops, previous) = link.take();
+        if let Some(previous) = previous {
+            self.doom(Ops::Shared(previous));
+        }
+        self.doom(Ops::Own(ops));
     }
 
     /// Drops what no one will ask for, and the buffers.
@@ -205,6 +244,15 @@ impl<K, V> Log<K, V> {
         self.spare = Vec::new();
         self.batches.shrink_to_fit();
     }
+}
+
+/// Drops up to `budget` operations, the last ones first; `true` when none is left. Those that have no destructor
+/// cost nothing.
+fn truncate<K, V>(ops: &mut Vec<Op<K, V>>, budget: &mut usize) -> bool {
+    let dropped = if mem::needs_drop::<Op<K, V>>() { ops.len().min(*budget) } else { ops.len() };
+    *budget = budget.saturating_sub(dropped);
+    ops.truncate(ops.len() - dropped);
+    ops.is_empty()
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {

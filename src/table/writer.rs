@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::cell::{Header, Publisher, Recycled};
-use super::history::Limits;
+use super::history::{History, Limits};
 use super::index::Index;
 use super::log::{Log, Op};
 use super::state::State;
@@ -27,6 +27,13 @@ const PAGES_DROPPED: usize = 16;
 /// Pages of old versions that it drops for each of its operations: more than an operation makes, which
 /// copies a page or splits one.
 const PAGES_DROPPED_PER_OP: usize = 3;
+
+/// Recorded operations that are no longer needed and that it drops, beyond those for its own: as many as a short
+/// batch has, whose buffer is used again at once.
+const OPS_DROPPED: usize = 1024;
+
+/// Recorded operations that it drops for each of its own: more than an operation makes, which is recorded once.
+const OPS_DROPPED_PER_OP: usize = 2;
 
 /// The one writer of a table.
 ///
@@ -181,22 +188,40 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
         }
     }
 
-    /// Drops operations that are no longer needed, and as many pages and parts of indexes as this batch can
-    /// have made, and some.
+    /// Drops as many operations that are no longer needed, and as many pages and parts of indexes, as this batch
+    /// can have made, and some.
     ///
     /// The last thing that a call does: this is where destructors run. What a panic leaves is dropped by the
     /// next call.
     fn tidy(&mut self) {
-        self.tidy_log();
-        let made =
-            (PAGES_DROPPED_PER_OP * mem::take(&mut self.ops)).saturating_add(mem::take(&mut self.copied));
-        let mut budget = made.saturating_add(PAGES_DROPPED);
-        self.publisher.tidy(|state| state.dismantle(&mut budget));
+        let ops = mem::take(&mut self.ops);
+        let made = (PAGES_DROPPED_PER_OP * ops).saturating_add(mem::take(&mut self.copied));
+        self.tidy_states(made.saturating_add(PAGES_DROPPED));
+        self.tidy_log(OPS_DROPPED + OPS_DROPPED_PER_OP * ops);
     }
 
-    fn tidy_log(&mut self) {
+    fn tidy_log(&mut self, mut budget: usize) {
         if let Some(log) = &mut self.log {
-            log.tidy();
+            log.tidy(&mut budget);
+        }
+    }
+
+    /// Drops up to `budget` pages and parts of indexes of states that nobody needs.
+    fn tidy_states(&mut self, mut budget: usize) {
+        let Self { publisher, log, .. } = self;
+        publisher.tidy(|state| {
+            if let Some(log) = log {
+                log.doom_history(mem::take(&mut state.history));
+            }
+            state.dismantle(&mut budget)
+        });
+    }
+
+    /// Lets go of the history of an older version: in steps, if there is a log.
+    fn forget(&mut self, past: History<K, V>) {
+        match &mut self.log {
+            Some(log) => log.doom_history(past),
+            None => drop(past),
         }
     }
 }
@@ -348,7 +373,7 @@ where
             // What was copied before is paid for.
             staged.index.take_copied();
             self.staged = Some(staged);
-            self.tidy_log();
+            self.tidy_log(OPS_DROPPED);
         }
     }
 
@@ -362,7 +387,8 @@ where
             return;
         }
         let is_followed = self.publisher.cell().is_followed();
-        if !self.recycles && is_followed != self.log.is_some() {
+        let is_tidy = self.log.as_ref().is_none_or(Log::is_tidy);
+        if !self.recycles && is_followed != self.log.is_some() && is_tidy {
             self.log = is_followed.then(|| Log::new(false, self.limits));
         }
     }

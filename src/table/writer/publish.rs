@@ -38,6 +38,11 @@ where
     /// publish, one is never taken by another thread; the other is taken only if a thread waits for this version,
     /// in [`Table::wait_for`](crate::Table::wait_for) or in a feed. The cost grows with the number of threads that
     /// have ever loaded at the same time: [`docs::guarantees`](crate::docs::guarantees#wait-free).
+    ///
+    /// O(operations in the batch), whatever the number of entries: old versions and recorded operations are dropped in
+    /// steps, of a constant number of pages and as many more as the batch can have made. Amortized, not constant, is
+    /// the first operation after a publish, which repeats the batch before it on the copy that is
+    /// [recycled](crate::TableBuilder::recycle).
     pub fn publish(&mut self) -> Version {
         self.try_publish().unwrap_or_else(|_| self.version())
     }
@@ -59,8 +64,7 @@ where
             && !self.publisher.has_fewer_held(limit.get())
         {
             // What was let go since; a part, as in a publish. The staged operations pay when they are published.
-            let mut budget = PAGES_DROPPED;
-            self.publisher.tidy(|state| state.dismantle(&mut budget));
+            self.tidy_states(PAGES_DROPPED);
             return Err(TooManyVersions { limit });
         }
         Ok(self.publish_staged())
@@ -79,7 +83,7 @@ where
         self.publisher.publish(state, replayable, &mut self.published);
         debug_assert_eq!(self.version(), version, "one writer, one version at a time");
         // It is published, and user code runs only from here on: destructors.
-        drop(past);
+        self.forget(past);
         self.tidy();
         version
     }

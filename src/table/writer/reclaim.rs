@@ -6,6 +6,8 @@ use std::mem;
 use super::Writer;
 use crate::table::cell::Recycled;
 use crate::table::index::Index;
+#[cfg(feature = "manager")]
+use crate::table::log::Log;
 
 /// Retired versions that [`Writer::reclaim_some`] looks at.
 #[cfg(feature = "manager")]
@@ -14,6 +16,10 @@ const VERSIONS_LOOKED_AT: usize = 64;
 /// Pages of old versions, and parts of their indexes, that it drops.
 #[cfg(feature = "manager")]
 const PAGES_DROPPED: usize = 256;
+
+/// Recorded operations that it drops.
+#[cfg(feature = "manager")]
+const OPS_DROPPED: usize = 16 * 1024;
 
 impl<K, V, I, S> Writer<K, V, I, S>
 where
@@ -56,6 +62,7 @@ where
     /// ```
     pub fn reclaim(&mut self) -> usize {
         self.catch_up();
+        self.tidy_log(usize::MAX);
         if let Some(log) = &mut self.log {
             log.shrink();
         }
@@ -67,16 +74,17 @@ where
     pub(crate) fn reclaim_some(&mut self) -> bool {
         self.catch_up();
         self.publisher.sweep(VERSIONS_LOOKED_AT);
-        let mut budget = PAGES_DROPPED;
-        self.publisher.tidy(|state| state.dismantle(&mut budget));
-        self.publisher.garbage().next().is_none()
+        self.tidy_states(PAGES_DROPPED);
+        self.tidy_log(OPS_DROPPED);
+        self.publisher.garbage().next().is_none() && self.log.as_ref().is_none_or(Log::is_tidy)
     }
 
     /// Brings the copies that are kept for recycling up to the published version.
     fn catch_up(&mut self) {
         if let Some(staged) = &mut self.staged {
             // Of no meaning while it is staged.
-            drop(mem::take(&mut staged.history));
+            let past = mem::take(&mut staged.history);
+            self.forget(past);
         }
         let Some(log) = &mut self.log else { return };
         let oldest = loop {
@@ -90,9 +98,8 @@ where
             if let Some(state) = self.publisher.take_back() {
                 self.publisher.keep(state);
             }
-            drop(past);
+            log.doom_history(past);
         };
         log.trim(oldest);
-        log.tidy();
     }
 }
