@@ -257,6 +257,25 @@ fn a_removed_value_is_dropped_within_two_publishes() {
     }
 }
 
+#[test]
+fn a_writer_that_is_dropped_leaves_removed_values_to_the_last_handle() {
+    for reclaims in [true, false] {
+        let (mut writer, table) = Table::<u64, Arc<()>>::new();
+        let value = Arc::new(());
+        writer.insert(1, value.clone());
+        writer.publish();
+        drop(writer.remove(&1));
+        writer.publish();
+        if reclaims {
+            writer.reclaim();
+        }
+        drop(writer);
+        assert_eq!(Arc::strong_count(&value) == 1, reclaims, "held by the table");
+        drop(table);
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+}
+
 thread_local! {
     static COMPARED: Cell<usize> = const { Cell::new(0) };
 }

@@ -91,13 +91,14 @@
 //!
 //! **A publish costs what changed, not what the table holds.** The map is paged. Staging copies a page only if a
 //! version that is still held shares it, and [`Writer::publish`](crate::Writer::publish) itself looks at no entry: it
-//! swaps a pointer, and drops at most 16 pages of old versions plus three for each operation of the batch and the
-//! parts that its indexes have copied. *Tested by* `tests/steps.rs`, `tests/promises.rs`,
+//! swaps a pointer, and drops bounded shares of old versions and of recorded operations: 16 pages and 1,024
+//! operations, plus three pages and two operations for each operation of the batch and the parts that its indexes have
+//! copied. *Tested by* `tests/steps.rs`, `tests/promises.rs`,
 //! `table::page_map::tests::a_write_copies_one_path_if_shared_and_nothing_if_not`.
 //!
 //! **These calls cost more.** *Tested by*
-//! `tests/promises.rs::the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries` for the first row.
-//! *Follows from* the code of each call for the others.
+//! `tests/promises.rs::the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries` for the first row and
+//! `tests/records.rs` for the number of threads. *Follows from* the code of each call for the others.
 //!
 //! | call | cost |
 //! |---|---|
@@ -130,7 +131,8 @@
 //! **A recycled copy is brought up to date in one step**, by the first operation after a publish: it repeats the
 //! batch before, which may be an eighth as long as the table. Operations are therefore O(1) amortized, not in the
 //! worst case. Where one slow operation matters more than the mean, keep batches short, or do not
-//! [recycle](crate::TableBuilder::recycle). *Follows from* the limit on what is recorded, `table::log`.
+//! [recycle](crate::TableBuilder::recycle). *Tested by*
+//! `tests/promises.rs::the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries`.
 //!
 //! # Memory
 //!
@@ -147,12 +149,17 @@
 //!
 //! **A removed value is dropped later than it is removed.** It outlives its removal in each version that a reader
 //! holds, in the copy that the next batch works on, and in the record that brings this copy up to date. While no
-//! older version is held and no feed exists, it is dropped within two more publishes (within more after a batch of
-//! more than 1,024 operations), or at once by [`Writer::reclaim`](crate::Writer::reclaim). The link manager calls `reclaim` when it has nothing else to do.
+//! older version is held, no old version or record is still being dropped in steps, and no feed exists, it is dropped
+//! within two more publishes. [`Writer::reclaim`](crate::Writer::reclaim) drops it at once, unless a reader holds it
+//! or a feed exists. The link manager calls `reclaim` when it has nothing else to do.
 //! An idle reader, and the bounded history of a feed, keep it longer. Close sockets and files explicitly when their
 //! entry is removed; do not rely on destructors. *Tested by*
 //! `tests/promises.rs::a_removed_value_is_dropped_within_two_publishes`, `tests/reclaim.rs`,
 //! `tests/user_data.rs::what_was_removed_is_dropped_in_the_turn_after_which_nothing_is_to_be_done`.
+//!
+//! **A table without a writer keeps its last retired versions**, and the removed values in them, until its last
+//! handle is dropped: only the writer empties versions. Call [`Writer::reclaim`](crate::Writer::reclaim) before the
+//! writer is dropped. *Tested by* `tests/promises.rs::a_writer_that_is_dropped_leaves_removed_values_to_the_last_handle`.
 //!
 //! **A held version costs what has changed since.** Pages that were written later are no longer shared with it. A
 //! table that [recycles](crate::TableBuilder::recycle) has one or two more copies of its pages, regardless of what
@@ -189,9 +196,10 @@
 //! acquisition. *Tested by* `sync::lock_order::tests::an_inversion_panics_and_leaves_the_record_intact`, and by every
 //! other test in a debug build.
 //!
-//! **A transport that blocks or panics stalls neither the writer nor a reader.** While it blocks, its reports are
-//! still taken, and commands of the host are taken one batch every 100 ms once [`Config::outbox`](crate::Config::outbox)
-//! effects wait. If it panics, the manager answers the effect with a failure. *Tested by*
+//! **A transport that blocks or panics stalls neither the writer nor a reader.** While it blocks,
+//! reports of streams and dials are still taken; endpoints, accounting and commands of the host are taken one batch
+//! every 100 ms once [`Config::outbox`](crate::Config::outbox) effects wait. If it panics, the manager answers the
+//! effect with a failure. *Tested by*
 //! `manager::tests::a_transport_that_blocks_does_not_stall_the_writer`,
 //! `manager::tests::a_panic_in_the_transport_is_answered_with_a_failure`,
 //! `manager::tests::a_congested_outbox_holds_back_the_host_and_never_the_transport`,
@@ -255,8 +263,11 @@
 //! `mailbox::models::what_was_accepted_is_received_before_closed`,
 //! `mailbox::tests::errors_hand_the_command_back_and_read_in_lower_case`.
 //!
-//! **Effects arrive in order, after the version that explains them.** *Tested by*
-//! `manager::tests::effects_arrive_after_the_version_that_explains_them`.
+//! **Effects arrive after the version that explains them**, in order. A newer count, announcement or notice replaces
+//! an older one that still waits, at the position of the older one. *Tested by*
+//! `manager::tests::effects_arrive_after_the_version_that_explains_them`,
+//! `manager::effect::tests::order_is_kept_between_different_effects`,
+//! `manager::effect::tests::counts_keep_the_place_of_the_older_and_the_value_of_the_newer`.
 //!
 //! # Bounds
 //!
@@ -393,10 +404,10 @@
 //! |---|---|---|
 //! | publication, reuse, recycling, waiting for a version | `table::cell::models`, `table::models` | loom and shuttle |
 //! | reuse of headers under weak memory, following `arc_swap` and `Arc` step by step | `table::cell::reuse` | loom |
-//! | feeds | `table::feed::models` | loom and shuttle; the longest one shuttle only |
+//! | feeds | `table::feed::models` | loom and shuttle; `table::feed::models::a_new_feed_lags_at_most_once` under shuttle only |
 //! | mailbox | `mailbox::models`, `mailbox::rooms::models`, `sync::ring::models` | loom and shuttle |
 //! | tickets and their pool | `ticket::models` | loom and shuttle |
-//! | metrics: counters, reports, collectors | `manager::meters::models`, `metrics::models` | loom and shuttle |
+//! | metrics: counters, reports, collectors | `manager::meters::models`, `metrics::models` | loom and shuttle; `metrics::models::a_ticker_that_was_told_to_stop_does_not_tick` under loom only |
 //! | the link manager, its driver and its shutdown | `manager::models` | shuttle |
 //! | two managers side by side | `shadow::models` | shuttle |
 //!
