@@ -1,17 +1,17 @@
-//! The manual of this crate: what it promises, and why that is so.
+//! The manual of this crate: its promises, and the reasons for them.
 //!
-//! The pages of the types say what to call. The pages here say what holds across them.
+//! The documentation of each type explains how to use it. These pages describe what holds across types.
 //!
-//! * [`design`](mod@design): how the crate is built, and why so.
-//! * [`guarantees`]: consistency, progress and memory of the table, and the argument for each.
+//! * [`design`](mod@design): the design, and the reason for each decision.
+//! * [`guarantees`]: all promises, each with the test or the argument that carries it.
 //! * [`limitations`]: the limits of the design, and when to use something else.
 //! * [`migration`](mod@migration): how to move here from a lock, from concurrent maps, from an actor, from a
 //!   manager with callbacks, with both running side by side.
-//! * [`metrics`](mod@metrics): what is counted, how a report is made, and the names that exporters show.
-//! * [`logging`](mod@logging): what a subscriber of `tracing` hears.
-//! * [`orderings`]: every pair of atomic operations that one thread relies on another for.
-//! * [`performance`]: what operations cost beside other maps, where the time goes, what was tried.
-//! * [`shutdown`](mod@shutdown): how things end, step by step, and the races on the way.
+//! * [`metrics`](mod@metrics): the figures, how a report is made, and the names that exporters use.
+//! * [`logging`](mod@logging): the events of the feature `tracing`.
+//! * [`orderings`]: every pair of atomic operations on which a hand-over between two threads relies.
+//! * [`performance`]: the cost of operations beside other maps, where the time goes, and rejected variants.
+//! * [`shutdown`](mod@shutdown): shutdown and drop, step by step, with the races involved.
 
 #[cfg(feature = "manager")]
 pub mod design;

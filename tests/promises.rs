@@ -8,9 +8,11 @@
 use std::cell::Cell;
 use std::fs;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use switchboard::ticket::Pool;
 use switchboard::{Table, Writer};
 
 /// Pages with promises, and how many references each has at least.
@@ -274,6 +276,17 @@ fn a_writer_that_is_dropped_leaves_removed_values_to_the_last_handle() {
         drop(table);
         assert_eq!(Arc::strong_count(&value), 1);
     }
+}
+
+#[test]
+fn a_pool_keeps_no_more_slots_than_its_capacity() {
+    let pool: Pool<u32> = Pool::new(NonZeroUsize::new(4).unwrap());
+    for in_flight in [1, 4, 5, 40, 1] {
+        let ends: Vec<_> = (0..in_flight).map(|_| pool.ticket()).collect();
+        assert!(pool.stats().kept <= 4, "{:?}", pool.stats());
+        drop(ends);
+    }
+    assert_eq!(pool.stats().kept, 4);
 }
 
 thread_local! {

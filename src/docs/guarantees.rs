@@ -28,7 +28,7 @@
 //! **Counts and lists of a [`LinksSnapshot`](crate::LinksSnapshot) agree.** The count of a net is the number of
 //! addresses listed for it, because both are read from the index of one version. *Tested by*
 //! `manager::models::two_producers_a_reader_and_a_shutdown`,
-//! `manager::core::tests::random`, `tests/queries.rs::a_version_answers_the_same_for_ever`.
+//! `table::index::tests::groups_are_those_of_a_recount`.
 //!
 //! Not promised: two calls of [`Reader::get`](crate::Reader::get) may answer from two versions, and data that a
 //! value points to (an `Arc` of atomics, for example) is not part of the version.
@@ -130,7 +130,7 @@
 //!
 //! **A recycled copy is brought up to date in one step**, by the first operation after a publish: it repeats the
 //! batch before, which may be an eighth as long as the table. Operations are therefore O(1) amortized, not in the
-//! worst case. Where one slow operation matters more than the mean, keep batches short, or do not
+//! worst case. If one slow operation matters more than the mean, keep batches short, or do not
 //! [recycle](crate::TableBuilder::recycle). *Tested by*
 //! `tests/promises.rs::the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries`.
 //!
@@ -279,12 +279,14 @@
 //! | commands in the mailbox | the sum of its [`Capacities`](crate::mailbox::Capacities) | `mailbox::tests::rooms_are_conserved_by_shedding`, `mailbox::rooms::tests::no_more_rooms_are_taken_than_there_are` |
 //! | commands of one version | [`Config::batch`](crate::Config::batch) | `manager::tests::pressure::a_turn_applies_no_more_than_its_batch` |
 //! | links, streams per link | [`Config::max_links`](crate::Config::max_links), [`max_streams`](crate::Config::max_streams) | `manager::core::tests::commands::limits_on_links_and_streams_hold` |
-//! | nets, clusters, role members, permanent peers | [`Config::max_nets`](crate::Config::max_nets), [`max_clusters`](crate::Config::max_clusters), [`max_roles`](crate::Config::max_roles), [`max_permanent`](crate::Config::max_permanent) | `manager::core::tests::settings::limits_on_clusters_and_peers_refuse_new_entries_and_drop_nothing`, `manager::core::tests::permanent::permanent_peers_are_bounded_and_need_room` |
-//! | ignored addresses per net, unstable links | [`Config::max_hot`](crate::Config::max_hot), [`UnstablePolicy::entries`](crate::UnstablePolicy::entries) | `manager::core::tests::liveness::time_alone_costs_bounded_memory`, `manager::core::tests::unstable::entries_are_bounded_and_off_by_default` |
+//! | nets, ignored addresses per net | [`Config::max_nets`](crate::Config::max_nets), [`max_hot`](crate::Config::max_hot) | `manager::core::tests::settings::a_limit_below_what_is_there_refuses_new_entries_and_drops_nothing` |
+//! | clusters, role members, permanent peers | [`Config::max_clusters`](crate::Config::max_clusters), [`max_roles`](crate::Config::max_roles), [`max_permanent`](crate::Config::max_permanent) | `manager::core::tests::settings::limits_on_clusters_and_peers_refuse_new_entries_and_drop_nothing`, `manager::core::tests::permanent::permanent_peers_are_bounded_and_need_room` |
+//! | unstable links | [`UnstablePolicy::entries`](crate::UnstablePolicy::entries) | `manager::core::tests::unstable::entries_are_bounded_and_off_by_default` |
+//! | timers | one per link | `manager::core::tests::liveness::time_alone_costs_bounded_memory` |
 //! | effects and streams to close | see [the next section](#what-waits-for-the-transport) | `tests/backlog.rs` |
-//! | tickets kept for reuse | [`Config::pooled_tickets`](crate::Config::pooled_tickets) | `ticket::tests::a_pool_goes_round_its_slots` |
+//! | tickets kept for reuse | [`Config::pooled_tickets`](crate::Config::pooled_tickets) | `tests/promises.rs::a_pool_keeps_no_more_slots_than_its_capacity` |
 //! | metrics | four copies of one report | `tests/allocation.rs::collecting_and_reading_metrics_allocates_nothing` |
-//! | operations recorded for the second copy | the largest of 1,024, an eighth of the entries and the history of a feed | `tests/table.rs::a_batch_that_is_too_long_to_be_recorded_is_published_all_the_same` |
+//! | operations recorded for the second copy | the largest of 1,024, an eighth of the entries and the history of a feed; as many again for the staged batch | `tests/promises.rs::the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries`, `tests/feed.rs::a_subscriber_that_never_reads_costs_bounded_memory` |
 //! | history for feeds | twice [`TableBuilder::history`](crate::TableBuilder::history), shared by all feeds | `table::history::tests::what_fits_into_the_bounds_is_there_and_at_most_twice_as_much` |
 //! | queued operations of a shadow | [`ShadowBuilder::queue`](crate::shadow::ShadowBuilder::queue) for each side | `shadow::models::a_full_queue_skips_and_counts` |
 //!
