@@ -79,6 +79,9 @@ mod imp {
     }
 }
 
+/// Whether the calling thread unwinds from a panic. The checkers do not model it.
+pub(crate) use std::thread::panicking as is_unwinding;
+
 #[cfg(any(switchboard_loom, switchboard_shuttle))]
 mod backoff {
     /// Stand-in for `crossbeam_utils::Backoff`: every step yields to the scheduler of the checker.

@@ -8,6 +8,8 @@ use std::any::Any;
 use std::panic::UnwindSafe;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::sync::is_unwinding;
+
 /// Runs foreign code. `None` when it panicked, which the panic hook has reported.
 #[cfg(feature = "manager")]
 pub(crate) fn contain<R>(code: impl FnOnce() -> R + UnwindSafe) -> Option<R> {
@@ -23,7 +25,7 @@ pub(crate) fn contain<R>(code: impl FnOnce() -> R + UnwindSafe) -> Option<R> {
 /// Lets a panic go on that was held back for a while. While this thread unwinds already, the panic ends here: a
 /// second one would end the process.
 pub(crate) fn resume(payload: Box<dyn Any + Send>) {
-    if std::thread::panicking() {
+    if is_unwinding() {
         discard(payload);
     } else {
         resume_unwind(payload);
