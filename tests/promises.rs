@@ -241,11 +241,14 @@ fn a_removed_value_is_dropped_within_two_publishes() {
         let (mut writer, table) = Table::<u64, Arc<()>>::builder().recycle(recycles).build();
         let value = Arc::new(());
         for round in 0..200_u64 {
-            // Now and then a reader stays behind, which leaves a third copy.
-            let held = (round % 50 == 0).then(|| table.snapshot());
+            // Now and then readers stay behind, which leaves as many copies as there can be.
+            let mut held = Vec::new();
             writer.insert(round, value.clone());
-            writer.publish();
-            writer.insert(1_000, Arc::default());
+            for _ in 0..4 {
+                writer.publish();
+                held.extend((round % 50 == 0).then(|| table.snapshot()));
+                writer.insert(1_000, Arc::default());
+            }
             writer.publish();
             drop(held);
             drop(writer.remove(&round));
