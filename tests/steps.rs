@@ -98,6 +98,43 @@ fn a_version_that_was_held_for_long_is_dropped_in_steps_with_its_indexes() {
     }
 }
 
+/// The most that one publish of many drops, each of a batch of 64 updates.
+fn worst_of_batches(writer: &mut GroupsWriter) -> (usize, usize) {
+    let publishes = (0..200).map(|number| {
+        (0..64).for_each(|key| _ = writer.insert(Key(u64::MAX - key), number));
+        drops(|| _ = writer.publish())
+    });
+    publishes.fold((0, 0), |(worst, total), dropped| (worst.max(dropped), total + dropped))
+}
+
+/// A batch pays for the old pages that it can have made, but not all at once.
+#[test]
+fn a_batch_of_many_operations_drops_no_more_of_a_large_version_at_once() {
+    // 64 pages, and the operations.
+    const BOUND: usize = 64 * 448 + RECORDED + 2 * 64;
+    for recycles in [true, false] {
+        let len = 25_000;
+        let (mut writer, _table) = filled(len, recycles);
+        writer.clear();
+        let (worst, total) = worst_of_batches(&mut writer);
+        assert!(total >= 5 * len as usize, "{recycles}: {total} dropped");
+        assert!(worst <= BOUND, "{recycles}: {worst} in one publish after `clear`");
+
+        let (mut writer, table) = filled(len, recycles);
+        let held = table.snapshot();
+        writer.clear();
+        for key in 0..len {
+            writer.insert(Key(key), 1);
+        }
+        writer.publish();
+        worst_of_batches(&mut writer);
+        drop(held);
+        let (worst, total) = worst_of_batches(&mut writer);
+        assert!(total >= 5 * len as usize, "{recycles}: {total} dropped");
+        assert!(worst <= BOUND, "{recycles}: {worst} in one publish after a held snapshot");
+    }
+}
+
 /// Recorded operations that a call may drop, besides what it makes of its own one.
 const RECORDED: usize = 1_024 + 2;
 

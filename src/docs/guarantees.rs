@@ -125,8 +125,8 @@
 //! [`Index::dismantle`](crate::Index::dismantle), as [`GroupIndex`](crate::GroupIndex) does, are dropped the same
 //! way, and so are the operations that were recorded for recycling and for feeds. The share of one publish is in
 //! proportion to its own batch, not to the table: 16 pages, 1,024 operations, and as much more as the batch can have
-//! made. *Tested by* `tests/steps.rs`, which counts the drops of each publish, and
-//! `tests/table.rs::an_old_version_is_dropped_in_bounded_steps`.
+//! made; but 64 pages at most, unless more than four versions wait to be dropped. *Tested by* `tests/steps.rs`, which
+//! counts the drops of each publish, and `tests/table.rs::an_old_version_is_dropped_in_bounded_steps`.
 //!
 //! **A recycled copy is brought up to date in one step**, by the first operation after a publish: it repeats the
 //! batch before, which may be an eighth as long as the table. Operations are therefore O(1) amortized, not in the

@@ -28,6 +28,12 @@ const PAGES_DROPPED: usize = 16;
 /// copies a page or splits one.
 const PAGES_DROPPED_PER_OP: usize = 3;
 
+/// Pages and parts that it drops at most, whatever the batch has made, while few old versions wait to be dropped.
+const PAGES_DROPPED_MAX: usize = 64;
+
+/// How many are few. Beyond, batches pay in full, so that no more pile up.
+const WAITING_MAX: usize = 4;
+
 /// Recorded operations that are no longer needed and that it drops, beyond those for its own: as many as a short
 /// batch has, whose buffer is used again at once.
 const OPS_DROPPED: usize = 1024;
@@ -196,7 +202,9 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
     fn tidy(&mut self) {
         let ops = mem::take(&mut self.ops);
         let made = (PAGES_DROPPED_PER_OP * ops).saturating_add(mem::take(&mut self.copied));
-        self.tidy_states(made.saturating_add(PAGES_DROPPED));
+        let is_waiting = self.publisher.garbage().nth(WAITING_MAX).is_some();
+        let most = if is_waiting { usize::MAX } else { PAGES_DROPPED_MAX };
+        self.tidy_states(made.saturating_add(PAGES_DROPPED).min(most));
         self.tidy_log(OPS_DROPPED + OPS_DROPPED_PER_OP * ops);
     }
 
