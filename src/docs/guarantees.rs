@@ -91,9 +91,8 @@
 //!
 //! **A publish costs what changed, not what the table holds.** The map is paged. Staging copies a page only if a
 //! version that is still held shares it, and [`Writer::publish`](crate::Writer::publish) itself looks at no entry: it
-//! swaps a pointer, and drops bounded shares of old versions and of recorded operations: 16 pages and 1,024
-//! operations, plus three pages and two operations for each operation of the batch and the parts that its indexes have
-//! copied. *Tested by* `tests/steps.rs`, `tests/promises.rs`,
+//! swaps a pointer, and drops a share of old versions and of recorded operations that is in proportion to its
+//! own batch. *Tested by* `tests/steps.rs`, `tests/promises.rs`,
 //! `table::page_map::tests::a_write_copies_one_path_if_shared_and_nothing_if_not`.
 //!
 //! **These calls cost more.** *Tested by*
