@@ -114,6 +114,8 @@ mod sync;
 mod table;
 pub mod ticket;
 mod unwind;
+#[cfg(feature = "manager")]
+mod util;
 
 pub use clock::{Clock, ManualClock, MonotonicClock};
 #[cfg(feature = "manager")]
@@ -124,14 +126,16 @@ pub use link::{
 };
 #[cfg(feature = "manager")]
 pub use manager::{
-    Applied, Asked, Bucket, Builder, Command, CommandError, CommandKind, Config, ConfigError, ConfigProblem,
-    DrainReport, Driver, Effect, Explanation, Export, Filter, Handle, Histogram, Hold, Ignored, ImportError,
-    LinkCause, LinkManager, Links, LinksReader, LinksSnapshot, ManagerStats, MemoryReport, NetExplanation,
-    NextStep, Outcome, Reason, RequestHold, SendError, SendErrorKind, Settings, ShutdownReport, SpawnError,
-    Step, Timing, Transport,
+    Applied, Asked, Builder, Command, CommandError, CommandKind, Config, ConfigError, ConfigProblem,
+    DrainReport, Driver, Effect, Explanation, Export, Filter, Handle, Hold, Ignored, ImportError, LinkCause,
+    LinkManager, Links, LinksReader, LinksSnapshot, ManagerStats, MemoryReport, NetExplanation, NextStep,
+    Outcome, Reason, RequestHold, SendError, SendErrorKind, Settings, ShutdownReport, SpawnError, Step,
+    Timing, Transport,
 };
 #[cfg(feature = "manager")]
-pub use metrics::{Collector, LaneReport, Latency, Metrics, MetricsPage, MetricsReader, MetricsReport};
+pub use metrics::{
+    Bucket, Collector, Histogram, LaneReport, Latency, Metrics, MetricsPage, MetricsReader, MetricsReport,
+};
 pub use table::{
     Change, ChangeSet, Changes, DefaultHashBuilder, DefaultHasher, Feed, FeedEvent, GroupIndex, Index, Iter,
     Reader, Snapshot, Table, TableBuilder, TableMemory, TableStats, TooManyVersions, Version, WaitError,

@@ -12,7 +12,6 @@ mod addr;
 mod cluster;
 mod counters;
 mod data;
-pub(crate) mod foreign;
 mod net;
 mod retry;
 #[cfg(feature = "serde")]
@@ -26,8 +25,8 @@ pub use counters::LinkCounters;
 pub use data::UserData;
 pub(crate) use net::HotEntry;
 pub use net::{NetConfig, NetId, NetStatus};
+pub(crate) use retry::Drawn;
 pub use retry::{CustomRetry, Retry, RetryPolicy};
-pub(crate) use retry::{Drawn, Random, later};
 pub(crate) use unstable::QuickDrops;
 pub use unstable::UnstablePolicy;
 

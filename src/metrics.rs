@@ -14,7 +14,7 @@
 use std::fmt;
 
 use crate::link::{Addr, NodeAddr};
-use crate::manager::{Driver, Handle, Histogram, LinkManager, Links, LinksSnapshot};
+use crate::manager::{Driver, Handle, LinkManager, Links, LinksSnapshot};
 use crate::sync::StdArc;
 
 mod board;
@@ -34,6 +34,7 @@ mod models;
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 mod tests;
 
+pub use crate::util::histogram::{Bucket, Histogram};
 pub use collector::Collector;
 pub use page::MetricsPage;
 pub use reader::MetricsReader;

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::fmt;
 
-use super::foreign::Foreign;
 use crate::sync::StdArc;
+use crate::util::foreign::Foreign;
 
 /// A value of the user, attached to a link with
 /// [`Handle::set_user_data`](crate::Handle::set_user_data). Clones share the value; equal are those that do.

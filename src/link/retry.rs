@@ -1,13 +1,12 @@
 //! When a failed link is dialled again.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::foreign::Foreign;
 use crate::sync::StdArc;
 use crate::unwind::contain;
+use crate::util::foreign::Foreign;
 
 /// What a [custom policy](RetryPolicy::custom) that asks for no delay at all gets in its place.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -171,46 +170,6 @@ fn jittered(ceiling: Duration, random: u64) -> Duration {
     Duration::from_nanos(u64::try_from(part).unwrap_or(nanos).saturating_add(1)).min(ceiling)
 }
 
-/// Where chance comes from.
-pub(crate) struct Random(Box<dyn FnMut() -> u64 + Send + Sync>);
-
-impl Random {
-    pub(crate) fn new(source: impl FnMut() -> u64 + Send + Sync + 'static) -> Self {
-        Self(Box::new(source))
-    }
-
-    pub(crate) fn source(&mut self) -> &mut dyn FnMut() -> u64 {
-        &mut self.0
-    }
-}
-
-impl Default for Random {
-    /// A SplitMix64 generator (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014),
-    /// seeded by the operating system through the standard library's hasher. Not for secrets.
-    fn default() -> Self {
-        let mut state = RandomState::new().build_hasher().finish();
-        Self::new(move || {
-            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            mixed ^ (mixed >> 31)
-        })
-    }
-}
-
-impl fmt::Debug for Random {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Random").finish_non_exhaustive()
-    }
-}
-
-/// `delay` after `now`. An instant that the clock cannot represent becomes one so far away that it never
-/// comes: a delay without end must not turn into none.
-pub(crate) fn later(now: Instant, delay: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
-    now.checked_add(delay).or_else(|| now.checked_add(FAR)).unwrap_or(now)
-}
-
 impl Default for RetryPolicy {
     /// 20 s, as the reference.
     fn default() -> Self {
@@ -221,6 +180,8 @@ impl Default for RetryPolicy {
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 mod tests {
     use super::*;
+
+    use crate::util::random::Random;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,133 +1,36 @@
 //! The core: a pure state machine from commands and time to links and effects.
-//!
-//! `(state, command, now) -> (state, effects)`: no clock, no socket, no lock, no thread, no user code. The
-//! state is the staged side of the link table; [`Core::publish`] makes it visible. Whoever drives the core
-//! passes `now` and carries the effects away.
-//!
-//! * `net`: nets, and what switching one off does to its links. `cluster`, `permanent`: who is kept whatever
-//!   happens.
-//! * `lifecycle`: how links come, join, leave and go.
-//! * `stream`: streams and accounting.
-//! * `dial`: resolving, dialling, failing. `unstable`: failing again and again.
-//! * `backlog`: what is refused while the transport is far behind.
-//! * `journal`: what a command changed, to be undone if it panics.
-//! * `schedule`: what is due when: ticks, retries, announcements, time-outs.
-//! * `reconfigure`: settings that change. `restore`: beginning with what was exported.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use super::command::{Command, CommandError, Outcome};
-use super::config::{Config, Settings, Timing};
-use super::directory::{
-    Counts, Directory, Group, Indexes, LinkTable, LinkWriter, Membership, Tally, counts, groups_of,
-};
-use super::effect::Effect;
-use super::rules::Rules;
-use crate::link::{
-    Addr, AddressPolicy, Cluster, ClusterId, Direction, Link, NetId, NetStatus, Random, Stream,
-};
-use crate::sync::StdArc;
-use crate::table::{Table, TableMemory, Version};
+use super::model::command::{Applying, Command, CommandError, Outcome};
+use super::model::directory::{Counts, Group};
+use super::model::effect::Effect;
+use crate::link::{Addr, Cluster, Direction, NetStatus, Stream};
+use crate::table::Version;
 use crate::unwind::contain;
 
+mod attempts;
 mod backlog;
+mod checks;
 mod cluster;
-mod dial;
+mod drops;
 mod journal;
-mod lifecycle;
+mod link;
 mod net;
-mod permanent;
-mod reconfigure;
+mod record;
 mod restore;
-mod schedule;
+mod settings;
+mod staged;
 mod stream;
 #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
 mod tests;
-mod unstable;
+mod tick;
+mod timers;
 
-use backlog::Backlog;
-use journal::Journal;
-use schedule::{Schedule, Timers};
-use unstable::Drops;
-
-pub(crate) type Applying = Result<Outcome, CommandError>;
-
-/// The part of the configuration that never changes. What may is in the directory: see
-/// [`Core::settings`].
-#[derive(Debug)]
-struct Fixed {
-    timing: Timing,
-    addresses: AddressPolicy,
-    /// Effects that may wait before the host is held back.
-    outbox: usize,
-    /// Refused streams that may wait to be closed.
-    refused: usize,
-}
-
-/// The state of one manager.
-#[derive(Debug)]
-pub(crate) struct Core<A: Addr> {
-    config: Fixed,
-    random: Random,
-    own: Option<A>,
-    writer: LinkWriter<A>,
-    timers: Timers<A>,
-    schedule: Schedule,
-    effects: Vec<Effect<A>>,
-    /// Nets whose members changed since the last publish.
-    recount: Vec<NetId>,
-    /// Associated clusters likewise.
-    recount_clusters: Vec<ClusterId>,
-    /// Quick drops of links, also of those that are gone.
-    drops: Drops<A>,
-    next_dial: u64,
-    backlog: Backlog,
-    next_resolve: u64,
-    tally: Tally,
-    /// Something changed since the last publish.
-    dirty: bool,
-    /// What the present command has changed.
-    journal: Journal<A>,
-    /// Links that were looked at, one by one or all of them.
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
-    looked_at: std::cell::Cell<u64>,
-}
+pub(super) use staged::Core;
 
 impl<A: Addr> Core<A> {
-    pub(crate) fn new(config: Config, own: Option<A>, now: Instant) -> (Self, LinkTable<A>) {
-        let tick = config.settings.tick;
-        let indexes: Indexes<A> =
-            (Membership::new(groups_of::<A>), Directory::new(now, config.settings, own.clone()));
-        let (writer, table) = Table::builder().index(indexes).build();
-        let core = Self {
-            schedule: Schedule::new(now, tick),
-            config: Fixed {
-                timing: config.timing,
-                addresses: config.addresses,
-                outbox: config.outbox,
-                refused: config.refused,
-            },
-            backlog: Backlog::default(),
-            random: Random::default(),
-            own,
-            writer,
-            timers: Timers::new(),
-            effects: Vec::new(),
-            recount: Vec::new(),
-            recount_clusters: Vec::new(),
-            drops: Drops::new(),
-            next_dial: 1,
-            next_resolve: 1,
-            tally: Tally::default(),
-            dirty: false,
-            journal: Journal::default(),
-            #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
-            looked_at: std::cell::Cell::new(0),
-        };
-        (core, table)
-    }
-
     /// Applies one command to the staged state. If it panics, in the `Hash`, `Eq` or `Clone` of an address or
     /// for a defect of this crate, the state is what it was before.
     pub(crate) fn apply(&mut self, command: Command<A>, now: Instant) -> Applying {
@@ -148,7 +51,7 @@ impl<A: Addr> Core<A> {
         result
     }
 
-    fn dispatch(&mut self, command: Command<A>, now: Instant) -> Applying {
+    pub(super) fn dispatch(&mut self, command: Command<A>, now: Instant) -> Applying {
         match command {
             Command::AddNet { net, config } => self.add_net(net, config),
             Command::RemoveNet { net } => self.remove_net(net, now),
@@ -192,11 +95,6 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Whether anything waits for [`publish`](Self::publish).
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty || !self.effects.is_empty()
-    }
-
     /// Makes the staged state visible and adds the effects that belong to the version as a whole.
     pub(crate) fn publish(&mut self, now: Instant) -> Version {
         let mut recount = std::mem::take(&mut self.recount);
@@ -230,20 +128,6 @@ impl<A: Addr> Core<A> {
         self.recount_clusters = recount;
     }
 
-    /// The newest version that readers can see.
-    pub(crate) fn version(&self) -> Version {
-        self.writer.version()
-    }
-
-    /// What came out since the last call, in order. Hand it out only after a publish.
-    pub(crate) fn drain_effects(&mut self) -> std::vec::Drain<'_, Effect<A>> {
-        self.effects.drain(..)
-    }
-
-    pub(crate) fn tally_mut(&mut self) -> &mut Tally {
-        &mut self.tally
-    }
-
     /// Closes every link, whatever keeps it, and removes every net. Returns how many links there were.
     pub(crate) fn close(&mut self) -> usize {
         let links: Vec<_> = self.links().cloned().collect();
@@ -259,104 +143,5 @@ impl<A: Addr> Core<A> {
             self.directory_mut().remove_cluster(cluster);
         }
         links.len()
-    }
-
-    fn directory(&self) -> &Directory<A> {
-        &self.writer.index().1
-    }
-
-    fn directory_mut(&mut self) -> &mut Directory<A> {
-        self.dirty = true;
-        &mut self.writer.index_mut().1
-    }
-
-    fn counts(&self, net: NetId) -> Counts {
-        counts(&self.writer.index().0, net)
-    }
-
-    /// A bounded part of dropping what was removed; `false` when more of it can be done at once.
-    pub(crate) fn reclaim_some(&mut self) -> bool {
-        // Unwind safety: a copy that was being brought up to date is given up as a whole.
-        contain(AssertUnwindSafe(|| self.writer.reclaim_some())).unwrap_or_else(|| {
-            self.tally.panics += 1;
-            true
-        })
-    }
-
-    /// The memory of the table, and that of the records in it. O(links + pages).
-    pub(crate) fn memory(&self) -> (TableMemory, usize) {
-        (self.writer.memory(), self.writer.iter().map(|(_, link)| link.bytes()).sum())
-    }
-
-    /// The settings in force.
-    fn settings(&self) -> &Settings {
-        &self.directory().settings
-    }
-
-    /// The rules, over the staged state.
-    fn rules(&self) -> Rules<'_, A> {
-        Rules::new(self.writer.index(), self.config.timing)
-    }
-
-    /// Where chance comes from, from now on.
-    pub(crate) fn set_random(&mut self, random: Random) {
-        self.random = random;
-    }
-
-    /// A copy of the record of `addr`, to be changed and given to `commit` or `forget`.
-    fn checkout(&self, addr: &A) -> Option<Link<A>> {
-        self.note_look();
-        self.writer.get(addr).map(|link| (**link).clone())
-    }
-
-    /// All links. O(links): for what concerns all of them, and never for what happens on time.
-    fn links(&self) -> impl Iterator<Item = &StdArc<Link<A>>> {
-        self.writer.iter().map(|(_, link)| link).inspect(|_| self.note_look())
-    }
-
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
-    fn note_look(&self) {
-        self.looked_at.set(self.looked_at.get() + 1);
-    }
-
-    #[cfg(not(all(test, not(any(switchboard_loom, switchboard_shuttle)))))]
-    #[allow(clippy::unused_self)] // Counts under test only.
-    fn note_look(&self) {}
-
-    /// Stores a changed record, notes the nets whose counts change, and plans what is due next.
-    fn commit(&mut self, link: Link<A>) {
-        let before = self.writer.get(&link.addr).cloned();
-        if before.as_deref() == Some(&link) {
-            return;
-        }
-        self.note_counts(before.as_deref(), Some(&link));
-        self.journal_link(&link.addr, before);
-        let due = self.rules().due(&link);
-        self.timers.set(&link.addr, due);
-        self.dirty = true;
-        self.writer.insert(link.addr.clone(), StdArc::new(link));
-    }
-
-    /// Removes a record, whatever it says.
-    fn uproot(&mut self, addr: &A) {
-        let before = self.writer.get(addr).cloned();
-        self.note_counts(before.as_deref(), None);
-        self.journal_link(addr, before);
-        self.timers.set(addr, None);
-        self.dirty = true;
-        self.writer.remove(addr);
-    }
-
-    fn note_counts(&mut self, before: Option<&Link<A>>, after: Option<&Link<A>>) {
-        let turned = before.map(|link| link.direction) != after.map(|link| link.direction);
-        let left = before.map_or(&[][..], |link| &link.members);
-        let joined = after.map_or(&[][..], |link| &link.members);
-        let changed = left.iter().chain(joined);
-        self.recount.extend(changed.filter(|net| turned || left.contains(net) != joined.contains(net)));
-
-        let left = before.map_or(&[][..], |link| &link.clusters);
-        let joined = after.map_or(&[][..], |link| &link.clusters);
-        let changed = left.iter().chain(joined);
-        self.recount_clusters.extend(changed.filter(|one| left.contains(one) != joined.contains(one)));
     }
 }

@@ -6,9 +6,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::link::{Direction, Link, LinkState, NetConfig, NetId, ResolveId, RetryPolicy, StreamId};
 use crate::mailbox::{Backpressure, Capacities, Priority};
+use crate::manager::run::message::Envelope;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 mod callbacks;
@@ -223,7 +224,7 @@ mod driver {
         for _ in 0..1_000 {
             std::hint::spin_loop();
         }
-        let envelope = command::Envelope { command, completion, created, deadline: None };
+        let envelope = Envelope { command, completion, created, deadline: None };
         permit.send(Message::Command(envelope)).unwrap();
         assert!(ticket.wait().is_ok_and(|applied| applied.outcome == Outcome::Done));
         assert_eq!(closing.unwrap().join().unwrap().drained, 1);

@@ -2,7 +2,8 @@
 
 use crate::link::Addr;
 use crate::mailbox::Priority;
-use crate::manager::{CommandKind, Histogram, LinksSnapshot};
+use crate::manager::{CommandKind, LinksSnapshot};
+use crate::util::histogram::Histogram;
 
 use super::{LaneReport, MetricsReport};
 

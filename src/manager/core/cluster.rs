@@ -1,11 +1,11 @@
-//! Clusters and static peers.
+//! Commands about clusters and their static peers.
 
 use std::time::Instant;
 
-use super::{Applying, Core};
-use crate::link::{Addr, By, Cluster, ClusterId, ClusterKind, ClusterStatus, Link, NetId};
-use crate::manager::command::{CommandError, Outcome};
-use crate::manager::directory::Group;
+use super::staged::Core;
+use crate::link::{Addr, By, Cluster, ClusterId, ClusterKind, ClusterStatus, NetId};
+use crate::manager::model::command::{Applying, CommandError, Outcome};
+use crate::manager::model::directory::Group;
 use crate::sync::StdArc;
 
 impl<A: Addr> Core<A> {
@@ -168,80 +168,5 @@ impl<A: Addr> Core<A> {
             self.dissociate_cluster(cluster)?;
         }
         Ok(Outcome::Done)
-    }
-
-    /// A link with a stream joins the enabled clusters of which it is a static peer.
-    pub(super) fn join_static(&self, link: &mut Link<A>) {
-        if link.primary().is_none() {
-            return;
-        }
-        for index in 0..link.designations.len() {
-            let cluster = link.designations[index].cluster;
-            if self.directory().is_cluster_enabled(cluster) {
-                link.join_cluster(cluster);
-            }
-        }
-    }
-
-    /// As [`join_static`](Self::join_static), for the clusters of one net.
-    pub(super) fn join_static_of(&self, link: &mut Link<A>, net: NetId) {
-        if link.primary().is_none() {
-            return;
-        }
-        for index in 0..link.designations.len() {
-            let cluster = link.designations[index].cluster;
-            if self.directory().cluster(cluster).is_some_and(|found| found.is_enabled() && found.net() == net)
-            {
-                link.join_cluster(cluster);
-            }
-        }
-    }
-
-    /// Leaves the main cluster of a net and all others of it.
-    pub(super) fn leave_net(&self, link: &mut Link<A>, net: NetId) {
-        let directory = self.directory();
-        link.leave(net);
-        link.clusters.retain(|cluster| directory.cluster(*cluster).is_some_and(|found| found.net() != net));
-    }
-
-    /// That there is room for records of those addresses that have none.
-    pub(super) fn check_room_for<'a>(&self, addrs: impl Iterator<Item = &'a A>) -> Result<(), CommandError> {
-        let new = addrs.filter(|addr| self.writer.get(*addr).is_none()).count();
-        let limit = self.settings().max_links;
-        // A limit that was lowered below what is there refuses new records, and nothing else.
-        if new > 0 && self.writer.len() + new > limit {
-            return Err(CommandError::LimitReached { of: "links", limit });
-        }
-        if new > 0 { self.check_backlog() } else { Ok(()) }
-    }
-
-    fn check_cluster(&self, cluster: ClusterId) -> Result<&Cluster<A>, CommandError> {
-        if cluster.is_main() {
-            return Err(CommandError::MainCluster(cluster));
-        }
-        self.directory().cluster(cluster).ok_or(CommandError::UnknownCluster(cluster))
-    }
-
-    pub(super) fn designate(&mut self, addr: A, cluster: ClusterId, by: By, now: Instant) -> Applying {
-        if self.writer.get(&addr).is_some_and(|link| link.is_designated(cluster, by)) {
-            return Ok(Outcome::Unchanged);
-        }
-        let mut link = self.checkout_or_new(addr, now)?;
-        link.designate(cluster, by);
-        link.dialable = true;
-        if self.directory().is_cluster_enabled(cluster) && link.primary().is_some() {
-            link.join_cluster(cluster);
-        }
-        self.settle(link);
-        Ok(Outcome::Done)
-    }
-
-    fn undesignate(&mut self, addr: &A, cluster: ClusterId, by: By) -> Outcome {
-        let designated = |link: &&StdArc<Link<A>>| link.is_designated(cluster, by);
-        let Some(link) = self.writer.get(addr).filter(designated) else { return Outcome::Unchanged };
-        let mut link = (**link).clone();
-        link.undesignate(cluster, by);
-        self.settle(link);
-        Outcome::Done
     }
 }

@@ -1,11 +1,12 @@
-//! Nets.
+//! Commands about nets and their permanent peers.
 
 use std::time::Instant;
 
-use super::{Applying, Core};
+use super::staged::Core;
 use crate::link::{Addr, NetConfig, NetId, NetStatus};
-use crate::manager::command::{CommandError, Outcome};
-use crate::manager::directory::{Group, member_groups};
+use crate::manager::model::command::{Applying, CommandError, Outcome};
+use crate::manager::model::directory::{Group, member_groups};
+use crate::sync::StdArc;
 
 impl<A: Addr> Core<A> {
     pub(super) fn add_net(&mut self, net: NetId, config: NetConfig) -> Applying {
@@ -35,6 +36,36 @@ impl<A: Addr> Core<A> {
         self.dissociate_clusters_of(net)?;
         self.directory_mut().remove(net);
         Ok(Outcome::Done)
+    }
+
+    pub(super) fn configure_net(&mut self, net: NetId, config: NetConfig) -> Applying {
+        match self.directory().net(net) {
+            None => return Err(CommandError::UnknownNet(net)),
+            Some(status) if status.config == config => return Ok(Outcome::Unchanged),
+            Some(_) => {}
+        }
+        self.journal_directory();
+        if let Some(status) = self.directory_mut().net_mut(net) {
+            status.config = config;
+            // A minimum that was raised asks at once.
+            status.request_not_before = None;
+        }
+        if config.reserved_only {
+            self.release_unadmitted(net);
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// A net that is reserved lets go of every link that is none of its permanent peers.
+    fn release_unadmitted(&mut self, net: NetId) {
+        let mut groups = member_groups(net).to_vec();
+        groups.push(Group::Wanted(net));
+        for addr in self.addresses(&groups) {
+            if self.is_permanent(&addr, net) {
+                continue;
+            }
+            self.let_go(&addr, net);
+        }
     }
 
     pub(super) fn set_net_condition(&mut self, net: NetId, active: bool, now: Instant) -> Applying {
@@ -81,23 +112,43 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// The addresses in some groups, each once. Copied, because the caller changes the groups.
-    pub(super) fn addresses(&self, groups: &[Group]) -> Vec<A> {
-        let members = &self.writer.index().0;
-        let mut seen = std::collections::HashSet::new();
-        let all = groups.iter().flat_map(|group| members.keys(group));
-        all.filter(|addr| seen.insert((*addr).clone())).cloned().collect()
-    }
-
-    pub(super) fn set_condition(&mut self, active: bool) -> Outcome {
-        if self.directory().active == active {
-            return Outcome::Unchanged;
+    pub(super) fn add_permanent_peer(&mut self, net: NetId, addr: A, now: Instant) -> Applying {
+        self.check_addr(&addr)?;
+        let Some(status) = self.directory().net(net) else { return Err(CommandError::UnknownNet(net)) };
+        if status.is_permanent(&addr) {
+            return Ok(Outcome::Unchanged);
+        }
+        let limit = self.settings().max_permanent;
+        if status.permanent.len() >= limit {
+            return Err(CommandError::LimitReached { of: "permanent peers", limit });
+        }
+        let active = status.is_active();
+        if active {
+            self.check_room_for(std::iter::once(&addr))?;
         }
         self.journal_directory();
-        self.directory_mut().active = active;
-        if active {
-            self.plan_all();
+        if let Some(status) = self.directory_mut().net_mut(net) {
+            StdArc::make_mut(&mut status.permanent).insert(addr.clone());
         }
-        Outcome::Done
+        if active {
+            self.associate(addr, net, now)?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn remove_permanent_peer(&mut self, net: NetId, addr: &A) -> Applying {
+        let Some(status) = self.directory().net(net) else { return Err(CommandError::UnknownNet(net)) };
+        if !status.is_permanent(addr) {
+            return Ok(Outcome::Unchanged);
+        }
+        let reserved = status.config().reserved_only;
+        self.journal_directory();
+        if let Some(status) = self.directory_mut().net_mut(net) {
+            StdArc::make_mut(&mut status.permanent).remove(addr);
+        }
+        if reserved {
+            self.let_go(addr, net);
+        }
+        Ok(Outcome::Done)
     }
 }

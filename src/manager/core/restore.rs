@@ -3,9 +3,9 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Instant, SystemTime};
 
-use super::Core;
+use super::staged::Core;
 use crate::link::{Addr, By, Cluster, ClusterStatus, HotEntry, Link, NetStatus};
-use crate::manager::persist::{Anchor, Export, SavedCluster, SavedLink, SavedNet};
+use crate::manager::model::export::{Anchor, Export, SavedCluster, SavedLink, SavedNet};
 use crate::sync::StdArc;
 
 impl<A: Addr> Core<A> {

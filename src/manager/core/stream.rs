@@ -1,11 +1,11 @@
-//! Streams and accounting.
+//! Commands about streams, and the answers to announcements.
 
 use std::time::Instant;
 
-use super::{Applying, Core};
-use crate::link::{Addr, DialId, Direction, Link, LinkState, NetId, Stream, StreamId, later};
-use crate::manager::command::{CommandError, Outcome};
-use crate::manager::effect::Effect;
+use super::staged::Core;
+use crate::link::{Addr, DialId, Direction, LinkState, NetId, Stream, StreamId};
+use crate::manager::model::command::{Applying, CommandError, Outcome};
+use crate::manager::model::effect::Effect;
 
 impl<A: Addr> Core<A> {
     /// `dial`: the dial that made a stream of ours, where the transport says so.
@@ -120,16 +120,6 @@ impl<A: Addr> Core<A> {
         Outcome::Done
     }
 
-    /// The first remaining stream is the primary one now. When the peer's stream takes over from ours, the
-    /// dialer starts anew; memberships stay. What was announced on the old one may have died with it.
-    fn follow(&mut self, link: &mut Link<A>, before: Option<Stream>) {
-        let dialed = link.direction == Direction::Uplink;
-        link.turn_to_primary(before);
-        if dialed && link.direction == Direction::Downlink {
-            self.reset_dialer(link);
-        }
-    }
-
     pub(super) fn account_link(
         &mut self,
         net: NetId,
@@ -169,18 +159,16 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    /// Announces every active net that wants the link and does not have it yet on the primary stream.
-    pub(super) fn announce(&mut self, link: &mut Link<A>, now: Instant) {
-        let Some(primary) = link.primary() else { return };
-        let open: Vec<_> = self.rules().unannounced(link).collect();
-        if open.is_empty() {
-            return;
+    /// Has a stream closed that no link accepts: no one else ever would. While too many wait to be closed, it
+    /// is the caller's to close.
+    fn refuse_stream(&mut self, addr: A, stream: StreamId) -> Result<(), CommandError> {
+        let limit = self.config.refused;
+        if self.backlog.closing >= limit {
+            self.tally.unclosed_streams += 1;
+            return Err(CommandError::TooManyRefused { limit });
         }
-        for net in open {
-            self.effects.push(Effect::Announce { addr: link.addr.clone(), net, stream: primary.id });
-        }
-        // An announcement that nobody answers is repeated after the longest retry delay: chance could make a
-        // shorter one so short that the answer is still on its way.
-        link.announce_not_before = Some(later(now, self.settings().retry.cap()));
+        self.backlog.closing += 1;
+        self.effects.push(Effect::CloseStreams { addr, streams: vec![stream] });
+        Ok(())
     }
 }

@@ -31,17 +31,18 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{Applying, Core};
+use super::staged::Core;
 use crate::clock::{Clock, ManualClock};
 use crate::link::{
     AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, DialId, Direction, EndpointError, Link,
     LinkState, NetConfig, NetId, NetStatus, NodeAddr, ResolveId, RetryPolicy, StreamId, UnstablePolicy,
-    later,
 };
-use crate::manager::command::{Command, CommandError, Outcome};
-use crate::manager::config::Config;
-use crate::manager::effect::{Effect, LinkCause};
-use crate::manager::query::{Filter, Links, LinksSnapshot};
+use crate::manager::model::command::Applying;
+use crate::manager::model::command::{Command, CommandError, Outcome};
+use crate::manager::model::config::Config;
+use crate::manager::model::effect::{Effect, LinkCause};
+use crate::manager::read::snapshot::{Filter, Links, LinksSnapshot};
+use crate::util::time::later;
 
 mod clusters;
 mod commands;

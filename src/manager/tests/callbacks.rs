@@ -6,6 +6,7 @@ use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::*;
+use crate::clock::MonotonicClock;
 use crate::link::{DialId, ResolveId};
 use crate::manager::Filter;
 use crate::metrics::{Collector, Metrics};

@@ -6,9 +6,13 @@ use std::num::NonZeroUsize;
 
 use super::*;
 use crate::link::Addr;
+use crate::mailbox::Priority;
 use crate::mailbox::RecvTimeoutError;
+use crate::mailbox::mailbox;
+use crate::manager::run::transport_worker::Courier;
 use crate::metrics::Metrics;
 use crate::sync::lock_order::TEST_AUXILIARY;
+use crate::ticket::Pool;
 
 /// An address that takes its time: the writer is slow, and its clients are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

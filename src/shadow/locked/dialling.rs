@@ -2,8 +2,9 @@
 
 use super::tables::Net;
 use super::work::Work;
-use crate::link::{Addr, DialId, LinkState, NetId, ResolveId, later};
+use crate::link::{Addr, DialId, LinkState, NetId, ResolveId};
 use crate::manager::{Effect, LinkCause, Outcome};
+use crate::util::time::later;
 
 impl<A: Addr> Work<'_, A> {
     /// Whether there is a reason to dial and nothing against it but, perhaps, the retry delay.

@@ -1,8 +1,9 @@
 //! Streams and accounting.
 
 use super::work::{Applying, Work};
-use crate::link::{Addr, Direction, LinkState, NetId, Stream, StreamId, later};
+use crate::link::{Addr, Direction, LinkState, NetId, Stream, StreamId};
 use crate::manager::{CommandError, Effect, Outcome};
+use crate::util::time::later;
 
 impl<A: Addr> Work<'_, A> {
     pub(super) fn add_stream(&mut self, addr: &A, id: StreamId, direction: Direction) -> Applying {

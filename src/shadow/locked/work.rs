@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::tables::{Nets, Record, Records};
-use crate::link::{Addr, Direction, LinkState, NetId, later};
+use crate::link::{Addr, Direction, LinkState, NetId};
 use crate::manager::{CommandError, Config, Effect, Outcome};
 use crate::shadow::operation::Operation;
+use crate::util::time::later;
 
 pub(super) type Applying = Result<Outcome, CommandError>;
 

@@ -1,7 +1,8 @@
 //! Why things are as they are.
 
 use super::*;
-use crate::manager::explain::{Explanation, Hold, Ignored, NextStep, Reason, RequestHold, Step};
+use crate::manager::model::blockers::{Hold, RequestHold};
+use crate::manager::read::explain::{Explanation, Ignored, NextStep, Reason, Step};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::manager::config::Timing;
-use crate::manager::directory::Group;
+use crate::manager::model::config::Timing;
+use crate::manager::model::directory::Group;
 
 impl Bench {
     /// The invariants of the specification, on the staged state.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::link::UserData;
-use crate::manager::config::{Settings, Timing};
+use crate::manager::model::config::{Settings, Timing};
 
 mod commands;
 mod dialing;

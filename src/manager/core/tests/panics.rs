@@ -5,8 +5,8 @@ use std::hash::{Hash, Hasher};
 
 use super::*;
 use crate::link::{Addr, UserData};
-use crate::manager::config::Settings;
-use crate::manager::directory::LinkTable;
+use crate::manager::model::config::Settings;
+use crate::manager::model::directory::LinkTable;
 
 thread_local! {
     /// Operations on addresses until one panics; `None` for never.

@@ -7,11 +7,13 @@ use std::mem::{Discriminant, discriminant};
 use fastrand::Rng;
 
 use super::*;
-use crate::link::{Random, UserData};
-use crate::manager::config::{Settings, Timing};
-use crate::manager::directory::Group;
-use crate::manager::effect::Outbox;
-use crate::manager::explain::{Explanation, Hold, Reason, RequestHold, Step};
+use crate::link::UserData;
+use crate::manager::model::blockers::{Hold, RequestHold};
+use crate::manager::model::config::{Settings, Timing};
+use crate::manager::model::directory::Group;
+use crate::manager::read::explain::{Explanation, Reason, Step};
+use crate::manager::run::outbox::queue::Outbox;
+use crate::util::random::Random;
 
 const NODES: u64 = 6;
 const NETS: u64 = 3;

@@ -1,7 +1,7 @@
 //! The timings of the reference.
 
 use super::*;
-use crate::manager::config::Timing;
+use crate::manager::model::config::Timing;
 
 /// Scenario 1: request at 5, 15, 25 s; wake-up at 10, 20, 30 s.
 #[test]

@@ -1,7 +1,7 @@
 //! Retry policies at work.
 
 use super::*;
-use crate::link::Random;
+use crate::util::random::Random;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -15,10 +15,11 @@ use proptest::test_runner::{Reason, TestCaseError, TestError, TestRunner};
 
 use super::model::{Mail, Model, Node, nth_dial, nth_resolve};
 use super::*;
-use crate::link::{Random, UserData};
-use crate::manager::command::CommandKind;
-use crate::manager::config::{Settings, Timing};
-use crate::manager::effect::Outbox;
+use crate::link::UserData;
+use crate::manager::model::command::CommandKind;
+use crate::manager::model::config::{Settings, Timing};
+use crate::manager::run::outbox::queue::Outbox;
+use crate::util::random::Random;
 
 mod compare;
 mod steps;

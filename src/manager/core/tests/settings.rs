@@ -1,7 +1,7 @@
 //! Settings that change while the manager runs.
 
 use super::*;
-use crate::manager::config::{ConfigProblem, Settings};
+use crate::manager::model::config::{ConfigProblem, Settings};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::link::UserData;
-use crate::manager::config::{Settings, Timing};
+use crate::manager::model::config::{Settings, Timing};
 
 /// What the dialer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,0 +1,48 @@
+//! Quick drops: how often the connections of a node broke soon after they were made.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::timers::Timers;
+use crate::link::{Addr, QuickDrops};
+
+/// The quick drops of nodes, also of those that have no record at the moment. Bounded; O(log n) each.
+#[derive(Debug)]
+pub(super) struct Drops<A> {
+    entries: HashMap<A, QuickDrops>,
+    expiry: Timers<A>,
+}
+
+impl<A: Addr> Drops<A> {
+    pub(super) fn new() -> Self {
+        Self { entries: HashMap::new(), expiry: Timers::new() }
+    }
+
+    pub(super) fn get(&self, addr: &A) -> Option<QuickDrops> {
+        self.entries.get(addr).copied()
+    }
+
+    pub(super) fn set(&mut self, addr: &A, drops: Option<QuickDrops>) {
+        match drops {
+            Some(drops) => self.entries.insert(addr.clone(), drops),
+            None => self.entries.remove(addr),
+        };
+        self.expiry.set(addr, drops.map(|drops| drops.until));
+    }
+
+    /// Forgets what is over, and what would be over first beyond `limit`.
+    pub(super) fn trim(&mut self, now: Instant, limit: usize) {
+        for addr in self.expiry.take(|until| until < now, usize::MAX) {
+            self.entries.remove(&addr);
+        }
+        let surplus = self.entries.len().saturating_sub(limit);
+        for addr in self.expiry.take(|_| true, surplus) {
+            self.entries.remove(&addr);
+        }
+    }
+
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}

@@ -1,0 +1,121 @@
+//! Commands about one link, and answers to its effects.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::staged::Core;
+use crate::link::{Addr, DialId, LinkState, NetId, ResolveId, UserData};
+use crate::manager::model::command::{Applying, CommandError, Outcome};
+use crate::manager::model::effect::{Effect, LinkCause};
+
+impl<A: Addr> Core<A> {
+    pub(super) fn create_link(&mut self, addr: A, net: NetId, now: Instant) -> Applying {
+        self.check_addr(&addr)?;
+        self.check_admission(&addr, net)?;
+        let known = self.writer.get(&addr).is_some();
+        let associated = self.associate(addr.clone(), net, now)?;
+        self.heat(&addr, net, now);
+        Ok(if known { associated } else { Outcome::Created })
+    }
+
+    pub(super) fn update_link(&mut self, addr: &A, endpoint: SocketAddr, now: Instant) -> Applying {
+        let link = self.writer.get(addr).ok_or(CommandError::UnknownLink)?;
+        if !link.dialable {
+            return Err(CommandError::NotDialable);
+        }
+        if link.state != LinkState::Disconnected {
+            return Err(CommandError::LinkBusy(link.state));
+        }
+        let asked = link.resolving.is_some();
+        if let Err(error) = self.config.addresses.check(endpoint) {
+            // An answer that cannot be used is a failed attempt: otherwise it would be asked for without
+            // pause.
+            if asked {
+                let link = (**link).clone();
+                self.give_up(link, now);
+            }
+            return Err(CommandError::Endpoint(error));
+        }
+        if !asked && link.endpoint_fresh && link.endpoint == Some(endpoint) {
+            return Ok(Outcome::Unchanged);
+        }
+        let mut link = (**link).clone();
+        link.resolving = None;
+        link.endpoint = Some(endpoint);
+        link.endpoint_fresh = true;
+        if asked && self.may_dial(&link) && self.is_ripe(&link, now) {
+            self.start_dial(link, endpoint, now);
+        } else {
+            self.settle(link);
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Closes a link. What makes a peer a static or permanent one is taken back by other commands: of such a
+    /// link a blank record stays.
+    pub(super) fn delete_link(&mut self, addr: &A, now: Instant) -> Applying {
+        let link = self.checkout(addr).ok_or(CommandError::UnknownLink)?;
+        let lasting = self.lasting(&link, now);
+        self.forget(link);
+        if let Some(mut link) = lasting {
+            // As after a failure, which it is not.
+            link.delay_until(self.next_attempt(1, now));
+            self.tally.links_created += 1;
+            self.commit(link);
+        }
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn set_user_data(&mut self, addr: &A, data: Option<UserData>) -> Applying {
+        let link = self.writer.get(addr).ok_or(CommandError::UnknownLink)?;
+        if link.user_data == data {
+            return Ok(Outcome::Unchanged);
+        }
+        let mut link = (**link).clone();
+        link.user_data = data;
+        self.commit(link);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn resolve_failed(&mut self, addr: &A, resolve: ResolveId, now: Instant) -> Outcome {
+        // The answer to a question that has timed out says nothing about the one after it.
+        let Some(link) = self.writer.get(addr).filter(|link| link.resolve_id() == Some(resolve)) else {
+            return Outcome::Stale;
+        };
+        let link = (**link).clone();
+        self.end_resolve(link, now);
+        Outcome::Done
+    }
+
+    pub(super) fn dial_connected(&mut self, addr: &A, dial: DialId, now: Instant) -> Outcome {
+        let Some(link) = self.writer.get(addr).filter(|link| link.dial_id() == Some(dial)) else {
+            return Outcome::Stale;
+        };
+        if link.state == LinkState::Established {
+            return Outcome::Unchanged;
+        }
+        let mut link = (**link).clone();
+        link.establish(now);
+        self.tally.established += 1;
+        self.tally.reconnects += u64::from(link.proven);
+        link.proven = true;
+        self.settle(link);
+        Outcome::Done
+    }
+
+    pub(super) fn dial_failed(&mut self, addr: &A, dial: DialId, last: bool, now: Instant) -> Outcome {
+        let Some(link) = self.writer.get(addr).filter(|link| link.dial_id() == Some(dial)) else {
+            return Outcome::Stale;
+        };
+        let link = (**link).clone();
+        if !last {
+            let broken = link.state == LinkState::Established;
+            let cause = if broken { LinkCause::Broken } else { LinkCause::DialFailed };
+            for net in &link.nets {
+                self.effects.push(Effect::LinkError { addr: link.addr.clone(), net: *net, cause });
+            }
+        }
+        self.lose_connection(link, last, now);
+        Outcome::Done
+    }
+}

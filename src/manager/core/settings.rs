@@ -1,0 +1,61 @@
+//! The switch of the manager, and settings that change while it runs.
+
+use std::time::Instant;
+
+use super::staged::Core;
+use crate::link::{Addr, Link};
+use crate::manager::model::command::{Applying, CommandError, Outcome};
+use crate::manager::model::config::Settings;
+use crate::sync::StdArc;
+use crate::util::time::later;
+
+impl<A: Addr> Core<A> {
+    pub(super) fn set_condition(&mut self, active: bool) -> Outcome {
+        if self.directory().active == active {
+            return Outcome::Unchanged;
+        }
+        self.journal_directory();
+        self.directory_mut().active = active;
+        if active {
+            self.plan_all();
+        }
+        Outcome::Done
+    }
+
+    pub(super) fn reconfigure(&mut self, settings: Settings, now: Instant) -> Applying {
+        settings.validate().map_err(CommandError::Config)?;
+        let before = self.directory().settings.clone();
+        if *before == settings {
+            return Ok(Outcome::Unchanged);
+        }
+        let retimed = before.retry != settings.retry
+            || before.dial_timeout != settings.dial_timeout
+            || before.unstable != settings.unstable;
+        let latest = later(now, settings.retry.cap());
+        let rested = settings.unstable.map_or(latest, |policy| later(now, policy.delay));
+        self.journal_directory();
+        self.directory_mut().settings = StdArc::new(settings);
+        if retimed {
+            self.cut_delays(latest, rested);
+            self.plan_all();
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// A delay that is planned stays, but no longer than the policy in force could plan it; and so does the
+    /// rest of an unstable link.
+    fn cut_delays(&mut self, latest: Instant, rested: Instant) {
+        let end = |link: &Link<A>| if link.resting { rested } else { latest };
+        let late = |at: Option<Instant>, end: Instant| at.is_some_and(|at| at > end);
+        let is_late = |link: &&StdArc<Link<A>>| {
+            late(link.not_before, end(link)) || late(link.announce_not_before, latest)
+        };
+        let found: Vec<_> = self.links().filter(is_late).cloned().collect();
+        for link in found {
+            let mut link = (*link).clone();
+            link.not_before = link.not_before.map(|at| at.min(end(&link)));
+            link.announce_not_before = link.announce_not_before.map(|at| at.min(latest));
+            self.commit(link);
+        }
+    }
+}

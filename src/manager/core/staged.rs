@@ -1,0 +1,326 @@
+//! The staged state: reading it, changing records, and undoing what a command did.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use super::backlog::Backlog;
+use super::drops::Drops;
+use super::journal::{Journal, KEPT};
+use super::timers::{Schedule, Timers};
+use crate::link::{Addr, AddressPolicy, ClusterId, Link, NetId};
+use crate::manager::model::config::{Config, Settings, Timing};
+use crate::manager::model::directory::{
+    Counts, Directory, Group, Indexes, LinkTable, LinkWriter, Membership, counts, groups_of,
+};
+use crate::manager::model::effect::Effect;
+use crate::manager::model::rules::Rules;
+use crate::manager::model::tally::Tally;
+use crate::sync::StdArc;
+use crate::table::{Table, TableMemory, Version};
+use crate::unwind::contain;
+use crate::util::random::Random;
+
+/// The part of the configuration that never changes. What may is in the directory: see
+/// [`Core::settings`].
+#[derive(Debug)]
+pub(super) struct Fixed {
+    pub(super) timing: Timing,
+    pub(super) addresses: AddressPolicy,
+    /// Effects that may wait before the host is held back.
+    pub(super) outbox: usize,
+    /// Refused streams that may wait to be closed.
+    pub(super) refused: usize,
+}
+
+/// The state of one manager.
+#[derive(Debug)]
+pub(crate) struct Core<A: Addr> {
+    pub(super) config: Fixed,
+    pub(super) random: Random,
+    pub(super) own: Option<A>,
+    pub(super) writer: LinkWriter<A>,
+    pub(super) timers: Timers<A>,
+    pub(super) schedule: Schedule,
+    pub(super) effects: Vec<Effect<A>>,
+    /// Nets whose members changed since the last publish.
+    pub(super) recount: Vec<NetId>,
+    /// Associated clusters likewise.
+    pub(super) recount_clusters: Vec<ClusterId>,
+    /// Quick drops of links, also of those that are gone.
+    pub(super) drops: Drops<A>,
+    pub(super) next_dial: u64,
+    pub(super) backlog: Backlog,
+    pub(super) next_resolve: u64,
+    pub(super) tally: Tally,
+    /// Something changed since the last publish.
+    pub(super) dirty: bool,
+    /// What the present command has changed.
+    pub(super) journal: Journal<A>,
+    /// Links that were looked at, one by one or all of them.
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    pub(super) looked_at: std::cell::Cell<u64>,
+}
+
+impl<A: Addr> Core<A> {
+    pub(crate) fn new(config: Config, own: Option<A>, now: Instant) -> (Self, LinkTable<A>) {
+        let tick = config.settings.tick;
+        let indexes: Indexes<A> =
+            (Membership::new(groups_of::<A>), Directory::new(now, config.settings, own.clone()));
+        let (writer, table) = Table::builder().index(indexes).build();
+        let core = Self {
+            schedule: Schedule::new(now, tick),
+            config: Fixed {
+                timing: config.timing,
+                addresses: config.addresses,
+                outbox: config.outbox,
+                refused: config.refused,
+            },
+            backlog: Backlog::default(),
+            random: Random::default(),
+            own,
+            writer,
+            timers: Timers::new(),
+            effects: Vec::new(),
+            recount: Vec::new(),
+            recount_clusters: Vec::new(),
+            drops: Drops::new(),
+            next_dial: 1,
+            next_resolve: 1,
+            tally: Tally::default(),
+            dirty: false,
+            journal: Journal::default(),
+            #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+            looked_at: std::cell::Cell::new(0),
+        };
+        (core, table)
+    }
+
+    /// The newest version that readers can see.
+    pub(crate) fn version(&self) -> Version {
+        self.writer.version()
+    }
+
+    /// Whether anything waits for [`publish`](Self::publish).
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty || !self.effects.is_empty()
+    }
+
+    pub(super) fn directory(&self) -> &Directory<A> {
+        &self.writer.index().1
+    }
+
+    pub(super) fn directory_mut(&mut self) -> &mut Directory<A> {
+        self.dirty = true;
+        &mut self.writer.index_mut().1
+    }
+
+    /// The settings in force.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.directory().settings
+    }
+
+    /// The rules, over the staged state.
+    pub(super) fn rules(&self) -> Rules<'_, A> {
+        Rules::new(self.writer.index(), self.config.timing)
+    }
+
+    pub(super) fn counts(&self, net: NetId) -> Counts {
+        counts(&self.writer.index().0, net)
+    }
+
+    /// All links. O(links): for what concerns all of them, and never for what happens on time.
+    pub(super) fn links(&self) -> impl Iterator<Item = &StdArc<Link<A>>> {
+        self.writer.iter().map(|(_, link)| link).inspect(|_| self.note_look())
+    }
+
+    /// The addresses in some groups, each once. Copied, because the caller changes the groups.
+    pub(super) fn addresses(&self, groups: &[Group]) -> Vec<A> {
+        let members = &self.writer.index().0;
+        let mut seen = std::collections::HashSet::new();
+        let all = groups.iter().flat_map(|group| members.keys(group));
+        all.filter(|addr| seen.insert((*addr).clone())).cloned().collect()
+    }
+
+    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    fn note_look(&self) {
+        self.looked_at.set(self.looked_at.get() + 1);
+    }
+
+    #[cfg(not(all(test, not(any(switchboard_loom, switchboard_shuttle)))))]
+    #[allow(clippy::unused_self)] // Counts under test only.
+    fn note_look(&self) {}
+
+    /// A copy of the record of `addr`, to be changed and given to `commit` or `forget`.
+    pub(super) fn checkout(&self, addr: &A) -> Option<Link<A>> {
+        self.note_look();
+        self.writer.get(addr).map(|link| (**link).clone())
+    }
+
+    /// Stores a changed record, notes the nets whose counts change, and plans what is due next.
+    pub(super) fn commit(&mut self, link: Link<A>) {
+        let before = self.writer.get(&link.addr).cloned();
+        if before.as_deref() == Some(&link) {
+            return;
+        }
+        self.note_counts(before.as_deref(), Some(&link));
+        self.journal_link(&link.addr, before);
+        let due = self.rules().due(&link);
+        self.timers.set(&link.addr, due);
+        self.dirty = true;
+        self.writer.insert(link.addr.clone(), StdArc::new(link));
+    }
+
+    /// Removes a record, whatever it says.
+    pub(super) fn uproot(&mut self, addr: &A) {
+        let before = self.writer.get(addr).cloned();
+        self.note_counts(before.as_deref(), None);
+        self.journal_link(addr, before);
+        self.timers.set(addr, None);
+        self.dirty = true;
+        self.writer.remove(addr);
+    }
+
+    fn note_counts(&mut self, before: Option<&Link<A>>, after: Option<&Link<A>>) {
+        let turned = before.map(|link| link.direction) != after.map(|link| link.direction);
+        let left = before.map_or(&[][..], |link| &link.members);
+        let joined = after.map_or(&[][..], |link| &link.members);
+        let changed = left.iter().chain(joined);
+        self.recount.extend(changed.filter(|net| turned || left.contains(net) != joined.contains(net)));
+
+        let left = before.map_or(&[][..], |link| &link.clusters);
+        let joined = after.map_or(&[][..], |link| &link.clusters);
+        let changed = left.iter().chain(joined);
+        self.recount_clusters.extend(changed.filter(|one| left.contains(one) != joined.contains(one)));
+    }
+
+    /// Sets the timer of a link anew, after something beside the link changed.
+    pub(super) fn plan(&mut self, addr: &A) {
+        let due = self.writer.get(addr).and_then(|link| self.rules().due(link));
+        self.timers.set(addr, due);
+    }
+
+    /// Sets all timers anew. O(links).
+    pub(super) fn plan_all(&mut self) {
+        let all: Vec<A> = self.links().map(|link| link.addr.clone()).collect();
+        for addr in all {
+            self.plan(&addr);
+        }
+    }
+
+    /// When [`advance`](Self::advance) has something to do next.
+    pub(crate) fn next_deadline(&self) -> Instant {
+        let tick = self.schedule.next_tick;
+        if self.config.timing == Timing::Reference {
+            return tick;
+        }
+        let rules = self.rules();
+        let request = self.directory().nets().iter().filter_map(|net| rules.request_due(net)).min();
+        [self.timers.first(), request].into_iter().flatten().fold(tick, Instant::min)
+    }
+
+    /// The memory of the table, and that of the records in it. O(links + pages).
+    pub(crate) fn memory(&self) -> (TableMemory, usize) {
+        (self.writer.memory(), self.writer.iter().map(|(_, link)| link.bytes()).sum())
+    }
+
+    /// Where chance comes from, from now on.
+    pub(crate) fn set_random(&mut self, random: Random) {
+        self.random = random;
+    }
+
+    /// What came out since the last call, in order. Hand it out only after a publish.
+    pub(crate) fn drain_effects(&mut self) -> std::vec::Drain<'_, Effect<A>> {
+        self.effects.drain(..)
+    }
+
+    pub(crate) fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    pub(super) fn begin_journal(&mut self) {
+        self.journal.links.clear();
+        self.journal.directory = None;
+        self.journal.drops.clear();
+        self.journal.timers = false;
+        self.journal.effects = self.effects.len();
+        self.journal.recount = self.recount.len();
+        self.journal.recount_clusters = self.recount_clusters.len();
+        self.journal.tally = self.tally;
+    }
+
+    /// Lets go of what was noted: by commands, and by what happened on time, which nobody undoes.
+    pub(super) fn end_journal(&mut self) {
+        self.journal.links.clear();
+        self.journal.links.shrink_to(KEPT);
+        self.journal.directory = None;
+    }
+
+    /// Notes a link before it is changed.
+    fn journal_link(&mut self, addr: &A, before: Option<StdArc<Link<A>>>) {
+        self.journal.links.push((addr.clone(), before));
+    }
+
+    /// Notes the directory, for a command that changes it and then does more. O(1), but the nets are copied
+    /// when they change next. What was noted first counts.
+    ///
+    /// Other commands change it in one step, which no foreign code interrupts.
+    pub(super) fn journal_directory(&mut self) {
+        if self.journal.directory.is_none() {
+            self.journal.directory = Some(self.directory().clone());
+        }
+    }
+
+    /// Notes the quick drops of a node before they are changed.
+    pub(super) fn journal_drops(&mut self, addr: &A) {
+        self.journal.drops.push((addr.clone(), self.drops.get(addr)));
+    }
+
+    /// Notes that timers are about to be taken. They are set anew when it comes to that.
+    pub(super) fn journal_timers(&mut self) {
+        self.journal.timers = true;
+    }
+
+    /// Puts everything back. Panics only if an address panics again; then the writer ends, which everybody
+    /// sees.
+    pub(super) fn roll_back(&mut self) {
+        self.effects.truncate(self.journal.effects);
+        self.recount.truncate(self.journal.recount);
+        self.recount_clusters.truncate(self.journal.recount_clusters);
+        self.tally = self.journal.tally;
+        let links = std::mem::take(&mut self.journal.links);
+        let mut replan = self.journal.timers;
+        if let Some(directory) = self.journal.directory.take() {
+            replan |= !StdArc::ptr_eq(&directory.settings, &self.directory().settings);
+            self.writer.index_mut().1 = directory;
+        }
+        for (addr, drops) in std::mem::take(&mut self.journal.drops).into_iter().rev() {
+            self.drops.set(&addr, drops);
+        }
+        for (addr, before) in links.into_iter().rev() {
+            match before {
+                Some(link) => drop(self.writer.insert(addr.clone(), link)),
+                None => drop(self.writer.remove(&addr)),
+            }
+            self.plan(&addr);
+        }
+        // The time limits of all links are those of the settings before, and no timer is lost.
+        if replan {
+            self.plan_all();
+        }
+    }
+
+    /// A bounded part of dropping what was removed; `false` when more of it can be done at once.
+    pub(crate) fn reclaim_some(&mut self) -> bool {
+        // Unwind safety: a copy that was being brought up to date is given up as a whole.
+        contain(AssertUnwindSafe(|| self.writer.reclaim_some())).unwrap_or_else(|| {
+            self.tally.panics += 1;
+            true
+        })
+    }
+
+    /// Tells how many effects wait for the transport, and how many streams they close. Before each turn; what
+    /// is not told is nothing.
+    pub(crate) fn note_backlog(&mut self, effects: usize, closing: usize) {
+        self.backlog = Backlog { effects, closing };
+    }
+}

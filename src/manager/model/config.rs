@@ -1,0 +1,352 @@
+//! What a link manager is told at construction.
+
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use crate::link::{AddressPolicy, RetryPolicy, UnstablePolicy};
+use crate::mailbox::{Capacities, Priority};
+
+mod problem;
+mod settings;
+
+pub use problem::ConfigError;
+pub use problem::ConfigProblem;
+pub use settings::Settings;
+
+/// When the manager acts on time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Timing {
+    /// A link is dialled when it becomes dialable, a net that falls short asks at once (then once a tick),
+    /// and an associated net is announced on whichever stream is there. The default.
+    #[default]
+    Prompt,
+    /// As the reference system: everything waits for its tick, and ticks alternate between asking for
+    /// candidates and waking links up. With the tick of 5 s each of the two runs every 10 s, and
+    /// comparisons with the delay are strict.
+    Reference,
+}
+
+impl Timing {
+    /// Whether a time limit is over: prompt at its instant, by the reference strictly after it. Everything that
+    /// acts on time asks here.
+    pub(crate) fn is_past(self, at: Instant, now: Instant) -> bool {
+        match self {
+            Self::Prompt => at <= now,
+            Self::Reference => at < now,
+        }
+    }
+}
+
+/// The settings of a link manager. Every list and queue has a limit here.
+///
+/// Those of [`Settings`] may change while the manager runs.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use switchboard::{Config, RetryPolicy};
+///
+/// let config = Config::default().max_links(10_000).retry(RetryPolicy::Fixed(Duration::from_secs(5)));
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Config {
+    pub(crate) name: String,
+    pub(crate) timing: Timing,
+    pub(crate) settings: Settings,
+    pub(crate) addresses: AddressPolicy,
+    pub(crate) capacities: Capacities,
+    pub(crate) batch: usize,
+    pub(crate) outbox: usize,
+    pub(crate) refused: usize,
+    tickets: Option<NonZeroUsize>,
+}
+
+impl Config {
+    /// The settings of the reference system: a tick of 5 s that alternates between its two phases, 1 attempt,
+    /// 20 s between attempts, 900 s on the hot list, no limit on how long a dial takes.
+    pub fn reference() -> Self {
+        Self { timing: Timing::Reference, settings: Settings::reference(), ..Self::default() }
+    }
+
+    /// All that may change while the manager runs, in place of what was set before.
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The part that may change while the manager runs.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The name of the writer's thread; the transport's thread adds `-effects`. Default `switchboard`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// When the manager acts on time. Default [`Timing::Prompt`].
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// The period of the tick. Default 5 s.
+    pub fn tick(mut self, period: Duration) -> Self {
+        self.settings.tick = period;
+        self
+    }
+
+    /// Dial cycles that may fail in a row before the nets of a link are told and give it up. Default 1.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.settings.max_attempts = attempts;
+        self
+    }
+
+    /// The delay before a failed link is dialled again, longer than zero. Default 20 s.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.settings.retry = policy;
+        self
+    }
+
+    /// How long an address that was tried stays among the ignored ones. Default 900 s.
+    pub fn cooling(mut self, period: Duration) -> Self {
+        self.settings.cooling = period;
+        self
+    }
+
+    /// How long an answer to `Resolve` or `Dial` may take before the manager counts it as a failure: a
+    /// connection without a stream has answered by half. Default 60 s; `None` waits for ever, as the
+    /// reference does.
+    pub fn dial_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.dial_timeout = timeout.into();
+        self
+    }
+
+    /// Which endpoints may be dialled. Default: loopback is refused.
+    pub fn addresses(mut self, policy: AddressPolicy) -> Self {
+        self.addresses = policy;
+        self
+    }
+
+    /// The lanes of the mailbox and what happens when one is full.
+    ///
+    /// Under [`ShedLowest`](crate::mailbox::Backpressure::ShedLowest) only the low lane makes room for
+    /// others, whatever [`shed_from`](Capacities::shed_from) says: what a transport reports travels above it
+    /// and is never shed.
+    pub fn capacities(mut self, capacities: Capacities) -> Self {
+        self.capacities = capacities;
+        self
+    }
+
+    /// Commands applied per published version at most. Default 256.
+    pub fn batch(mut self, commands: NonZeroUsize) -> Self {
+        self.batch = commands.get();
+        self
+    }
+
+    /// Effects that may wait for the transport before the manager takes no further API command from its
+    /// mailbox, but for one [batch](Self::batch) every 100 ms: a transport that waits for a command of its
+    /// own gets its answer in the end. Default 65,536. Reports of streams and dials are always taken;
+    /// endpoints and accounting travel with the API commands.
+    ///
+    /// The bound on what waits is this limit and the links, nets and clusters that there may be: while as many
+    /// effects wait, and streams to close, as this limit and [`max_links`](Self::max_links) together, no link,
+    /// net, cluster or stream is added
+    /// ([`CommandError::LimitReached`](crate::CommandError::LimitReached) of `"effects"`).
+    /// [`docs::guarantees`](crate::docs::guarantees#what-waits-for-the-transport) has it by kind.
+    pub fn outbox(mut self, effects: NonZeroUsize) -> Self {
+        self.outbox = effects.get();
+        self
+    }
+
+    /// Streams that may wait to be closed because they were refused. Default 16,384.
+    ///
+    /// Beyond it a report of a stream that is refused ends with
+    /// [`CommandError::TooManyRefused`](crate::CommandError::TooManyRefused): the transport, which is too slow
+    /// to close what the manager asks it to, closes that stream when its ticket says so.
+    pub fn refused_streams(mut self, streams: NonZeroUsize) -> Self {
+        self.refused = streams.get();
+        self
+    }
+
+    /// Links at most. Default 1,000,000.
+    pub fn max_links(mut self, links: usize) -> Self {
+        self.settings.max_links = links;
+        self
+    }
+
+    /// Nets at most. Default 1,024.
+    pub fn max_nets(mut self, nets: usize) -> Self {
+        self.settings.max_nets = nets;
+        self
+    }
+
+    /// Streams per link at most. Default 8.
+    pub fn max_streams(mut self, streams: usize) -> Self {
+        self.settings.max_streams = streams;
+        self
+    }
+
+    /// Ignored addresses per net at most: beyond it the ones that would expire first go. Default 1,024.
+    pub fn max_hot(mut self, addresses: usize) -> Self {
+        self.settings.max_hot = addresses;
+        self
+    }
+
+    /// Clusters associated with nets at most, all nets together. Default 1,024.
+    pub fn max_clusters(mut self, clusters: usize) -> Self {
+        self.settings.max_clusters = clusters;
+        self
+    }
+
+    /// Role members per cluster at most, this node included. Default 1,024.
+    pub fn max_roles(mut self, nodes: usize) -> Self {
+        self.settings.max_roles = nodes;
+        self
+    }
+
+    /// Permanent peers per net at most. Default 1,024.
+    pub fn max_permanent(mut self, peers: usize) -> Self {
+        self.settings.max_permanent = peers;
+        self
+    }
+
+    /// What becomes of links that connect and drop, again and again. Default `None`: they are treated as all
+    /// others.
+    pub fn unstable(mut self, policy: impl Into<Option<UnstablePolicy>>) -> Self {
+        self.settings.unstable = policy.into();
+        self
+    }
+
+    /// Tickets that are kept to be used again: with as many as there are commands whose ticket somebody
+    /// holds, sending a command allocates nothing once they have been made. Default: as many as the mailbox
+    /// has rooms. Beyond it a ticket costs an allocation.
+    pub fn pooled_tickets(mut self, tickets: NonZeroUsize) -> Self {
+        self.tickets = Some(tickets);
+        self
+    }
+
+    pub(crate) fn tickets(&self) -> NonZeroUsize {
+        let rooms = Priority::ALL.map(|priority| self.capacities.capacity(priority)).iter().sum();
+        self.tickets.or(NonZeroUsize::new(rooms)).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`ConfigError`] lists every setting that cannot work, not only the first.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let name = self.name.contains('\0').then_some(ConfigProblem::NameNul);
+        ConfigError::unless_empty(self.settings.problems().chain(name).collect())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: String::from("switchboard"),
+            timing: Timing::Prompt,
+            settings: Settings::default(),
+            addresses: AddressPolicy::new(),
+            capacities: Capacities::default(),
+            batch: 256,
+            outbox: 65_536,
+            refused: 16_384,
+            tickets: None,
+        }
+    }
+}
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        assert_eq!(Config::reference().validate(), Ok(()));
+    }
+
+    #[test]
+    fn every_problem_is_listed() {
+        let config = Config::default()
+            .tick(Duration::ZERO)
+            .max_attempts(0)
+            .dial_timeout(Duration::ZERO)
+            .retry(RetryPolicy::Fixed(Duration::ZERO))
+            .max_links(0)
+            .max_nets(0)
+            .max_streams(0)
+            .max_hot(0)
+            .max_clusters(0)
+            .max_roles(0)
+            .max_permanent(0)
+            .unstable(
+                UnstablePolicy::new().threshold(Duration::ZERO).limit(0).delay(Duration::ZERO).entries(0),
+            )
+            .name("a\0b");
+        let error = config.validate().unwrap_err();
+        assert_eq!(
+            error.problems(),
+            [
+                ConfigProblem::TickZero,
+                ConfigProblem::MaxAttemptsZero,
+                ConfigProblem::DialTimeoutZero,
+                ConfigProblem::MaxLinksZero,
+                ConfigProblem::MaxNetsZero,
+                ConfigProblem::MaxStreamsZero,
+                ConfigProblem::MaxHotZero,
+                ConfigProblem::MaxClustersZero,
+                ConfigProblem::MaxRolesZero,
+                ConfigProblem::MaxPermanentZero,
+                ConfigProblem::UnstableThresholdZero,
+                ConfigProblem::UnstableLimitZero,
+                ConfigProblem::UnstableDelayZero,
+                ConfigProblem::UnstableEntriesZero,
+                ConfigProblem::RetryDelayZero,
+                ConfigProblem::NameNul,
+            ]
+        );
+        for problem in error.problems() {
+            assert!(error.to_string().contains(&problem.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_retry_policy_that_cannot_work_is_named() {
+        let problems = |policy| match Settings::default().retry(policy).validate() {
+            Ok(()) => Vec::new(),
+            Err(error) => error.problems().to_vec(),
+        };
+        let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
+        assert_eq!(problems(RetryPolicy::fixed(zero)), [ConfigProblem::RetryDelayZero]);
+        assert_eq!(problems(RetryPolicy::exponential(zero, second)), [ConfigProblem::RetryBaseZero]);
+        assert_eq!(problems(RetryPolicy::exponential(second, zero)), [ConfigProblem::RetryCapBelowBase]);
+        assert_eq!(problems(RetryPolicy::exponential(second, second)), []);
+        let custom = |cap| RetryPolicy::custom(|_: u32, _: &mut dyn FnMut() -> u64| Duration::ZERO, cap);
+        assert_eq!(problems(custom(zero)), [ConfigProblem::RetryCapZero]);
+        assert_eq!(problems(custom(second)), []);
+    }
+
+    #[test]
+    fn the_settings_of_a_configuration_are_a_value_of_their_own() {
+        let config = Config::default().tick(Duration::from_secs(1)).max_hot(7);
+        let settings = config.settings().clone();
+        assert_eq!((settings.tick_period(), settings.hot_limit()), (Duration::from_secs(1), 7));
+        assert_eq!(settings, Settings::default().tick(Duration::from_secs(1)).max_hot(7));
+    }
+
+    #[test]
+    fn the_settings_of_the_reference_are_those_of_its_configuration() {
+        let reference = Settings::reference();
+        assert_eq!(*Config::reference().settings(), reference);
+        assert_ne!(reference, Settings::default());
+        assert_eq!((reference.dial_time_limit(), reference.tick_period()), (None, Duration::from_secs(5)));
+        assert_eq!((reference.attempts_limit(), reference.cooling_period()), (1, Duration::from_secs(900)));
+        assert_eq!(reference.validate(), Ok(()));
+    }
+}

@@ -1,0 +1,201 @@
+//! The settings that may change while the manager runs.
+
+use std::time::Duration;
+
+use super::problem::{ConfigError, ConfigProblem};
+use crate::link::{RetryPolicy, UnstablePolicy};
+
+/// The settings that may change while the manager runs: the part of a [`Config`](crate::Config) that
+/// [`Handle::reconfigure`](crate::Handle::reconfigure) replaces.
+///
+/// # What a change does
+/// The new settings are in force from the version that the ticket names; a snapshot shows
+/// [its own](crate::LinksSnapshot::settings).
+///
+/// * *Retry policy.* A delay that is planned already stays, cut to the new policy's
+///   [cap](RetryPolicy::cap) from now: what readers were told holds, and no link waits longer than the policy
+///   in force allows.
+/// * *Attempts.* Count from the next failure on: failures that happened stay counted.
+/// * *Limits.* A limit below what is there refuses new entries and drops nothing. The list of ignored
+///   addresses is cut when the next address enters it.
+/// * *Unstable links.* The policy goes for connections that are lost from now on; what is counted stays
+///   counted. A rest that has begun stays, cut to the new delay from now, or to the cap of the retry policy
+///   where links are no longer given a rest.
+/// * *Cooling.* Goes for addresses that are tried from now on.
+/// * *Tick.* The tick that is planned stays; the new period counts from it.
+/// * *Dial time-out.* Goes for what is under way, too.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use switchboard::{Config, RetryPolicy, Settings};
+///
+/// let settings = Settings::default()
+///     .retry(RetryPolicy::exponential(Duration::from_secs(1), Duration::from_secs(300)))
+///     .max_links(10_000);
+/// assert!(settings.validate().is_ok());
+/// assert_eq!(*Config::default().with_settings(settings.clone()).settings(), settings);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Settings {
+    pub(crate) tick: Duration,
+    pub(crate) max_attempts: u32,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) cooling: Duration,
+    pub(crate) dial_timeout: Option<Duration>,
+    pub(crate) max_links: usize,
+    pub(crate) max_nets: usize,
+    pub(crate) max_streams: usize,
+    pub(crate) max_hot: usize,
+    pub(crate) max_clusters: usize,
+    pub(crate) max_roles: usize,
+    pub(crate) max_permanent: usize,
+    pub(crate) unstable: Option<UnstablePolicy>,
+}
+
+/// One function to set and one to read a setting.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident / $read:ident : $kind:ty;)*) => {
+        $($(#[$doc])*
+        pub fn $name(mut self, $name: $kind) -> Self {
+            self.$name = $name;
+            self
+        }
+
+        #[doc = concat!("What [`", stringify!($name), "`](Self::", stringify!($name), ") has set.")]
+        #[must_use]
+        pub fn $read(&self) -> $kind {
+            self.$name.clone()
+        }
+        )*
+    };
+}
+
+impl Settings {
+    /// The settings of the reference system, as in [`Config::reference`](crate::Config::reference): a tick of
+    /// 5 s, 1 attempt, 20 s between attempts, 900 s on the hot list, no limit on how long a dial takes. What to
+    /// begin with to [reconfigure](crate::Handle::reconfigure) a manager with those timings.
+    pub fn reference() -> Self {
+        Self::default().dial_timeout(None)
+    }
+
+    settings! {
+        /// The period of the tick. Default 5 s.
+        tick / tick_period: Duration;
+        /// Dial cycles that may fail in a row before the nets of a link are told and give it up. Default 1.
+        max_attempts / attempts_limit: u32;
+        /// The delay before a failed link is dialled again. Default [`RetryPolicy::Fixed`] with 20 s.
+        retry / retry_policy: RetryPolicy;
+        /// How long an address that was tried stays among the ignored ones. Default 900 s.
+        cooling / cooling_period: Duration;
+        /// Links at most. Default 1,000,000.
+        max_links / links_limit: usize;
+        /// Nets at most. Default 1,024.
+        max_nets / nets_limit: usize;
+        /// Streams per link at most. Default 8.
+        max_streams / streams_limit: usize;
+        /// Ignored addresses per net at most: beyond it the ones that would expire first go. Default 1,024.
+        max_hot / hot_limit: usize;
+        /// Clusters associated with nets at most, all nets together. Default 1,024.
+        max_clusters / clusters_limit: usize;
+        /// Role members per cluster at most, this node included. Default 1,024.
+        max_roles / roles_limit: usize;
+        /// Permanent peers per net at most. Default 1,024.
+        max_permanent / permanent_limit: usize;
+    }
+
+    /// How long an answer to `Resolve` or `Dial` may take before the manager counts it as a failure: a
+    /// connection without a stream has answered by half. Default 60 s; `None` waits for ever, as the
+    /// reference does.
+    pub fn dial_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.dial_timeout = timeout.into();
+        self
+    }
+
+    /// What [`dial_timeout`](Self::dial_timeout) has set.
+    #[must_use]
+    pub fn dial_time_limit(&self) -> Option<Duration> {
+        self.dial_timeout
+    }
+
+    /// What becomes of links that connect and drop, again and again. Default `None`: they are treated as all
+    /// others.
+    pub fn unstable(mut self, policy: impl Into<Option<UnstablePolicy>>) -> Self {
+        self.unstable = policy.into();
+        self
+    }
+
+    /// What [`unstable`](Self::unstable) has set.
+    #[must_use]
+    pub fn unstable_policy(&self) -> Option<UnstablePolicy> {
+        self.unstable
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`ConfigError`] lists every setting that cannot work, not only the first.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::unless_empty(self.problems().collect())
+    }
+
+    pub(super) fn problems(&self) -> impl Iterator<Item = ConfigProblem> {
+        let checks = [
+            (self.tick.is_zero(), ConfigProblem::TickZero),
+            (self.max_attempts == 0, ConfigProblem::MaxAttemptsZero),
+            (self.dial_timeout.is_some_and(|timeout| timeout.is_zero()), ConfigProblem::DialTimeoutZero),
+            (self.max_links == 0, ConfigProblem::MaxLinksZero),
+            (self.max_nets == 0, ConfigProblem::MaxNetsZero),
+            (self.max_streams == 0, ConfigProblem::MaxStreamsZero),
+            (self.max_hot == 0, ConfigProblem::MaxHotZero),
+            (self.max_clusters == 0, ConfigProblem::MaxClustersZero),
+            (self.max_roles == 0, ConfigProblem::MaxRolesZero),
+            (self.max_permanent == 0, ConfigProblem::MaxPermanentZero),
+        ];
+        let wrong = checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem);
+        wrong.chain(self.unstable.into_iter().flat_map(unstable_problems)).chain(retry_problems(&self.retry))
+    }
+}
+
+fn unstable_problems(policy: UnstablePolicy) -> impl Iterator<Item = ConfigProblem> {
+    let checks = [
+        (policy.threshold.is_zero(), ConfigProblem::UnstableThresholdZero),
+        (policy.limit == 0, ConfigProblem::UnstableLimitZero),
+        (policy.delay.is_zero(), ConfigProblem::UnstableDelayZero),
+        (policy.entries == 0, ConfigProblem::UnstableEntriesZero),
+    ];
+    checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem)
+}
+
+/// Without a delay, what fails at once is tried again at once, for ever.
+fn retry_problems(retry: &RetryPolicy) -> impl Iterator<Item = ConfigProblem> {
+    let (zero, inverted) = match retry {
+        RetryPolicy::Exponential { base, cap } => {
+            (base.is_zero().then_some(ConfigProblem::RetryBaseZero), cap < base)
+        }
+        RetryPolicy::Fixed(delay) => (delay.is_zero().then_some(ConfigProblem::RetryDelayZero), false),
+        RetryPolicy::Custom(_) => (retry.cap().is_zero().then_some(ConfigProblem::RetryCapZero), false),
+    };
+    zero.into_iter().chain(inverted.then_some(ConfigProblem::RetryCapBelowBase))
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_secs(5),
+            max_attempts: 1,
+            retry: RetryPolicy::default(),
+            cooling: Duration::from_secs(900),
+            dial_timeout: Some(Duration::from_secs(60)),
+            max_links: 1_000_000,
+            max_nets: 1_024,
+            max_streams: 8,
+            max_hot: 1_024,
+            max_clusters: 1_024,
+            max_roles: 1_024,
+            max_permanent: 1_024,
+            unstable: None,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What a version holds beside the links: the nets and clusters, the membership index, the statistics.
+
+use std::time::{Duration, Instant};
+
+use super::config::Settings;
+use super::tally::Tally;
+use crate::link::{Addr, Cluster, ClusterId, ClusterStatus, Direction, Link, LinkState, NetId, NetStatus};
+use crate::sync::StdArc;
+use crate::table::{GroupIndex, Index, Table, Writer};
+
+/// The groups that a link belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Group {
+    /// Members of the main cluster of a net, by direction of the primary stream and state of the dialer.
+    Member(NetId, Direction, LinkState),
+    /// Links that a net wants.
+    Wanted(NetId),
+    /// Members of an associated cluster.
+    Cluster(ClusterId),
+    /// Static peers of an associated cluster.
+    Static(ClusterId),
+}
+
+/// The order in which the members of a net are listed: uplinks first, the established ones in front.
+const CLASSES: [(Direction, LinkState); 6] = [
+    (Direction::Uplink, LinkState::Established),
+    (Direction::Uplink, LinkState::Connecting),
+    (Direction::Uplink, LinkState::Disconnected),
+    (Direction::Downlink, LinkState::Established),
+    (Direction::Downlink, LinkState::Connecting),
+    (Direction::Downlink, LinkState::Disconnected),
+];
+
+/// The groups that list the members of `net`, uplinks first.
+pub(crate) fn member_groups(net: NetId) -> [Group; 6] {
+    CLASSES.map(|(direction, state)| Group::Member(net, direction, state))
+}
+
+/// The groups of one link, as the index asks for them.
+pub(crate) fn groups_of<A>(_: &A, link: &StdArc<Link<A>>, group: &mut dyn FnMut(Group)) {
+    for net in &link.members {
+        group(Group::Member(*net, link.direction, link.state));
+    }
+    for net in &link.nets {
+        group(Group::Wanted(*net));
+    }
+    for cluster in &link.clusters {
+        group(Group::Cluster(*cluster));
+    }
+    for cluster in link.static_clusters() {
+        group(Group::Static(cluster));
+    }
+}
+
+type GroupsOf<A> = fn(&A, &StdArc<Link<A>>, &mut dyn FnMut(Group));
+
+pub(crate) type Membership<A> = GroupIndex<A, StdArc<Link<A>>, Group, GroupsOf<A>>;
+
+pub(crate) type Indexes<A> = (Membership<A>, Directory<A>);
+
+pub(crate) type LinkTable<A> = Table<A, StdArc<Link<A>>, Indexes<A>>;
+
+pub(crate) type LinkWriter<A> = Writer<A, StdArc<Link<A>>, Indexes<A>>;
+
+/// Members of a net by who opened the primary stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) uplinks: usize,
+    pub(crate) downlinks: usize,
+}
+
+impl Counts {
+    pub(crate) fn total(self) -> usize {
+        self.uplinks + self.downlinks
+    }
+}
+
+/// O(1): six group counts.
+pub(crate) fn counts<A: Addr>(members: &Membership<A>, net: NetId) -> Counts {
+    let mut counts = Counts::default();
+    for (direction, state) in CLASSES {
+        let count = members.count(&Group::Member(net, direction, state));
+        match direction {
+            Direction::Uplink => counts.uplinks += count,
+            Direction::Downlink => counts.downlinks += count,
+        }
+    }
+    counts
+}
+
+/// The part of a version that is not derived from the links.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory<A> {
+    /// In order of their identities.
+    nets: StdArc<Vec<NetStatus<A>>>,
+    /// In order of their identities.
+    clusters: StdArc<Vec<Cluster<A>>>,
+    pub(crate) active: bool,
+    /// This node.
+    pub(crate) own: StdArc<Option<A>>,
+    /// In force.
+    pub(crate) settings: StdArc<Settings>,
+    /// Before every instant that the core will see: what is due since then is due at once.
+    pub(crate) epoch: Instant,
+    pub(crate) published_at: Instant,
+    pub(crate) tally: Tally,
+}
+
+impl<A: Addr> Directory<A> {
+    pub(crate) fn new(now: Instant, settings: Settings, own: Option<A>) -> Self {
+        Self {
+            nets: StdArc::new(Vec::new()),
+            clusters: StdArc::new(Vec::new()),
+            active: true,
+            own: StdArc::new(own),
+            settings: StdArc::new(settings),
+            // Strictly before the first `now`, because the reference compares strictly.
+            epoch: now.checked_sub(Duration::from_nanos(1)).unwrap_or(now),
+            published_at: now,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(crate) fn nets(&self) -> &[NetStatus<A>] {
+        &self.nets
+    }
+
+    pub(crate) fn net(&self, id: NetId) -> Option<&NetStatus<A>> {
+        self.place(id).ok().map(|place| &self.nets[place])
+    }
+
+    pub(crate) fn is_net_active(&self, id: NetId) -> bool {
+        self.net(id).is_some_and(NetStatus::is_active)
+    }
+
+    pub(crate) fn net_mut(&mut self, id: NetId) -> Option<&mut NetStatus<A>> {
+        let place = self.place(id).ok()?;
+        StdArc::make_mut(&mut self.nets).get_mut(place)
+    }
+
+    /// Adds a net that is not there yet.
+    pub(crate) fn add(&mut self, net: NetStatus<A>) {
+        if let Err(place) = self.place(net.id()) {
+            StdArc::make_mut(&mut self.nets).insert(place, net);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: NetId) {
+        if let Ok(place) = self.place(id) {
+            StdArc::make_mut(&mut self.nets).remove(place);
+        }
+    }
+
+    pub(crate) fn clusters(&self) -> &[Cluster<A>] {
+        &self.clusters
+    }
+
+    /// The clusters that are associated with a net. O(all clusters).
+    pub(crate) fn clusters_of(&self, net: NetId) -> impl Iterator<Item = &Cluster<A>> {
+        self.clusters.iter().filter(move |cluster| cluster.net() == net)
+    }
+
+    pub(crate) fn cluster(&self, id: ClusterId) -> Option<&Cluster<A>> {
+        self.cluster_place(id).ok().map(|place| &self.clusters[place])
+    }
+
+    pub(crate) fn is_cluster_enabled(&self, id: ClusterId) -> bool {
+        self.cluster(id).is_some_and(Cluster::is_enabled)
+    }
+
+    pub(crate) fn cluster_mut(&mut self, id: ClusterId) -> Option<&mut Cluster<A>> {
+        let place = self.cluster_place(id).ok()?;
+        StdArc::make_mut(&mut self.clusters).get_mut(place)
+    }
+
+    /// Enables or disables every cluster of a net.
+    pub(crate) fn set_cluster_status(&mut self, net: NetId, status: ClusterStatus) {
+        if self.clusters_of(net).next().is_some() {
+            let clusters = StdArc::make_mut(&mut self.clusters).iter_mut();
+            clusters.filter(|cluster| cluster.net == net).for_each(|cluster| cluster.status = status);
+        }
+    }
+
+    /// Adds a cluster that is not there yet.
+    pub(crate) fn add_cluster(&mut self, cluster: Cluster<A>) {
+        if let Err(place) = self.cluster_place(cluster.id()) {
+            StdArc::make_mut(&mut self.clusters).insert(place, cluster);
+        }
+    }
+
+    pub(crate) fn remove_cluster(&mut self, id: ClusterId) {
+        if let Ok(place) = self.cluster_place(id) {
+            StdArc::make_mut(&mut self.clusters).remove(place);
+        }
+    }
+
+    fn cluster_place(&self, id: ClusterId) -> Result<usize, usize> {
+        self.clusters.binary_search_by_key(&id, Cluster::id)
+    }
+
+    fn place(&self, id: NetId) -> Result<usize, usize> {
+        self.nets.binary_search_by_key(&id, NetStatus::id)
+    }
+}
+
+/// Not derived from the links: the core writes it, and a recycled copy takes it over as a whole.
+impl<A: Addr> Index<A, StdArc<Link<A>>> for Directory<A> {
+    fn insert(&mut self, _: &A, _: &StdArc<Link<A>>) {}
+
+    fn update(&mut self, _: &A, _: &StdArc<Link<A>>, _: &StdArc<Link<A>>) {}
+
+    fn remove(&mut self, _: &A, _: &StdArc<Link<A>>) {}
+
+    fn refresh(&mut self, newest: &Self) {
+        self.clone_from(newest);
+    }
+}

@@ -1,0 +1,154 @@
+//! When a link is dialled or announced, and when a net asks for candidates: the core acts by these rules, and
+//! a snapshot explains by the same ones.
+
+use std::time::Instant;
+
+use super::blockers::{Hold, RequestHold};
+use super::config::Timing;
+use super::directory::{Counts, Directory, Indexes, Membership, counts};
+use crate::link::{Addr, Link, LinkState, NetId, NetStatus};
+
+/// One state of the nets, published or staged.
+pub(crate) struct Rules<'a, A> {
+    members: &'a Membership<A>,
+    directory: &'a Directory<A>,
+    timing: Timing,
+}
+
+impl<'a, A: Addr> Rules<'a, A> {
+    pub(crate) fn new(indexes: &'a Indexes<A>, timing: Timing) -> Self {
+        Self { members: &indexes.0, directory: &indexes.1, timing }
+    }
+
+    /// What speaks against dialling the link, but for the retry delay.
+    pub(crate) fn holds(&self, link: &'a Link<A>) -> impl Iterator<Item = Hold> + 'a {
+        let directory = self.directory;
+        // A live stream of the peer makes a dial superfluous. The reference looks at memberships only, and
+        // wakes links of inactive nets.
+        let prompt = self.timing == Timing::Prompt;
+        let connected = link.is_active() || (prompt && !link.streams.is_empty());
+        let unwanted = link.nets.is_empty() && link.designations.is_empty();
+        let by_net = link.nets.iter().any(|net| !prompt || directory.is_net_active(*net));
+        let idle = !unwanted && !by_net && !self.has_enabled_static(link);
+        let holds = [
+            (!directory.active).then_some(Hold::ManagerInactive),
+            (!link.dialable).then_some(Hold::PureDownlink),
+            (link.dial.is_some() || link.state != LinkState::Disconnected).then_some(Hold::Busy(link.state)),
+            link.resolving.is_some().then_some(Hold::Resolving),
+            connected.then_some(Hold::Connected),
+            unwanted.then_some(Hold::Unwanted),
+        ];
+        let nets = link.nets.iter().filter(move |_| idle).map(|net| Hold::NetInactive(*net));
+        let clusters = link.static_clusters().filter(move |_| idle).map(Hold::ClusterDisabled);
+        let reserved = unwanted.then(|| self.refusals(&link.addr)).into_iter().flatten();
+        holds.into_iter().flatten().chain(nets).chain(clusters).chain(reserved)
+    }
+
+    /// The nets that cannot want an address, because they are reserved to others.
+    pub(crate) fn refusals(&self, addr: &'a A) -> impl Iterator<Item = Hold> + 'a {
+        let nets = self.directory.nets().iter().filter(move |net| !net.admits(addr));
+        nets.map(|net| Hold::NetReserved(net.id()))
+    }
+
+    /// Whether the node is a static peer of a cluster that is enabled.
+    pub(crate) fn has_enabled_static(&self, link: &Link<A>) -> bool {
+        link.static_clusters().any(|cluster| self.directory.is_cluster_enabled(cluster))
+    }
+
+    /// Whether there is a reason to dial the link and nothing against it but, perhaps, the retry delay.
+    pub(crate) fn may_dial(&self, link: &Link<A>) -> bool {
+        self.holds(link).next().is_none()
+    }
+
+    /// Whether the retry delay is over. It may have begun anew while the endpoint was asked for.
+    pub(crate) fn is_ripe(&self, link: &Link<A>, now: Instant) -> bool {
+        link.not_before.is_none_or(|at| self.is_past(at, now))
+    }
+
+    /// When the link is dialled.
+    pub(crate) fn dial_due(&self, link: &Link<A>) -> Option<Instant> {
+        self.may_dial(link).then(|| link.not_before.unwrap_or(self.directory.epoch))
+    }
+
+    /// Whether the endpoint is asked for before the dial. The reference asks each time.
+    pub(crate) fn must_resolve(&self, link: &Link<A>) -> bool {
+        link.endpoint.is_none() || !link.endpoint_fresh || self.timing == Timing::Reference
+    }
+
+    /// When the nets that are not announced yet are announced.
+    pub(crate) fn announce_due(&self, link: &Link<A>) -> Option<Instant> {
+        // The reference announces again only what it dialled itself, at every wake-up after the delay.
+        let after = match self.timing {
+            Timing::Prompt => link.announce_not_before,
+            Timing::Reference if link.state == LinkState::Established => link.not_before,
+            Timing::Reference => return None,
+        };
+        let open =
+            self.directory.active && link.primary().is_some() && self.unannounced(link).next().is_some();
+        open.then(|| after.unwrap_or(self.directory.epoch))
+    }
+
+    /// The active nets that want the link and in which it is no member.
+    pub(crate) fn unannounced<'l>(&'l self, link: &'l Link<A>) -> impl Iterator<Item = NetId> + 'l {
+        let open = |net: &NetId| self.directory.is_net_active(*net) && !link.is_member(*net);
+        link.nets.iter().copied().filter(open)
+    }
+
+    /// When what is under way has taken too long.
+    pub(crate) fn time_limit(&self, link: &Link<A>) -> Option<Instant> {
+        // A connection whose stream never came, or was refused, is as good as none.
+        let awaited = link.state == LinkState::Connecting || link.streams.is_empty();
+        let connecting = link.dial.filter(|_| awaited).map(|dial| dial.since);
+        let resolving = link.resolving.map(|resolve| resolve.since);
+        resolving.or(connecting)?.checked_add(self.directory.settings.dial_timeout?)
+    }
+
+    /// When the link has to be looked at next.
+    pub(crate) fn due(&self, link: &Link<A>) -> Option<Instant> {
+        let dues = [self.time_limit(link), self.announce_due(link), self.dial_due(link)];
+        dues.into_iter().flatten().min()
+    }
+
+    /// Whether the time of something has come: see [`Timing::is_past`].
+    pub(crate) fn is_past(&self, at: Instant, now: Instant) -> bool {
+        self.timing.is_past(at, now)
+    }
+
+    /// The links that count towards the minimum.
+    pub(crate) fn counted(&self, net: &NetStatus<A>) -> usize {
+        let Counts { uplinks, downlinks } = counts(self.members, net.id());
+        if net.config().count_downlinks { uplinks + downlinks } else { uplinks }
+    }
+
+    /// How many links an active net is short of.
+    pub(crate) fn shortage(&self, net: &NetStatus<A>) -> u32 {
+        if net.is_active() && self.directory.active { self.missing(net) } else { 0 }
+    }
+
+    /// How many links a net is short of, whether it asks or not. A net that is reserved is short of none.
+    pub(crate) fn missing(&self, net: &NetStatus<A>) -> u32 {
+        if net.config().reserved_only {
+            return 0;
+        }
+        let counted = u32::try_from(self.counted(net)).unwrap_or(u32::MAX);
+        net.required().saturating_sub(counted)
+    }
+
+    /// When a net that is short of links asks. The reference asks in each of its request phases.
+    pub(crate) fn request_due(&self, net: &NetStatus<A>) -> Option<Instant> {
+        let after = net.request_not_before.filter(|_| self.timing == Timing::Prompt);
+        (self.shortage(net) > 0).then(|| after.unwrap_or(self.directory.epoch))
+    }
+
+    /// What keeps a net from asking, but for the time.
+    pub(crate) fn request_holds(&self, net: &NetStatus<A>) -> impl Iterator<Item = RequestHold> {
+        let enough = self.counted(net) >= net.required() as usize;
+        let holds = [
+            (!self.directory.active).then_some(RequestHold::ManagerInactive),
+            (!net.is_active()).then_some(RequestHold::NetInactive),
+            net.config().reserved_only.then_some(RequestHold::Reserved),
+            enough.then_some(RequestHold::Enough),
+        ];
+        holds.into_iter().flatten()
+    }
+}

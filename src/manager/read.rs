@@ -1,0 +1,6 @@
+//! The read side: what readers do with a version.
+
+pub(super) mod clusters;
+pub(super) mod explain;
+pub(super) mod export;
+pub(super) mod snapshot;

@@ -1,0 +1,27 @@
+//! Taking the state that outlives a manager out of a version.
+
+use std::time::{Instant, SystemTime};
+
+use super::snapshot::LinksSnapshot;
+use crate::link::Addr;
+use crate::manager::model::export::{Anchor, Export, SavedCluster, SavedLink, SavedNet};
+
+#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+mod tests;
+
+impl<A: Addr> LinksSnapshot<A> {
+    /// What is worth remembering across a restart, to be given to [`Builder::import`](crate::Builder::import). `now` is the time on the
+    /// manager's clock, `wall` the same moment on the wall clock. O(links + ignored addresses + roles + permanent
+    /// peers).
+    #[must_use]
+    pub fn export(&self, now: Instant, wall: SystemTime) -> Export<A> {
+        let anchor = Anchor::new(now, wall);
+        Export {
+            format: Export::<A>::FORMAT,
+            active: self.is_manager_active(),
+            nets: self.nets().iter().map(|net| SavedNet::new(net, anchor)).collect(),
+            clusters: self.clusters().iter().map(|cluster| SavedCluster::new(cluster, self.own())).collect(),
+            links: self.links().filter_map(|link| SavedLink::new(link, anchor)).collect(),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Reading: each question is answered from one version.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::link::{Addr, Direction, Link, LinkState, NetId, NetStatus, NodeAddr};
+use crate::manager::model::config::{Settings, Timing};
+use crate::manager::model::directory::{
+    Counts, Directory, Group, Indexes, LinkTable, Membership, counts, member_groups,
+};
+use crate::manager::model::rules::Rules;
+use crate::manager::model::tally::ManagerStats;
+use crate::sync::StdArc;
+use crate::table::{Snapshot, Version, WaitError};
+
+/// Which members of a net to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Filter {
+    /// All members.
+    All,
+    /// Leaves out uplinks whose dialer has no working connection; downlinks are always listed.
+    Established,
+}
+
+/// The read side of a link manager. Clones are cheap and share the table.
+///
+/// Nothing here waits for the writer, and nothing that a reader does can delay it. The links stay readable,
+/// in their last version, after the manager has ended.
+pub struct Links<A: Addr = NodeAddr> {
+    table: LinkTable<A>,
+    timing: Timing,
+}
+
+impl<A: Addr> Links<A> {
+    pub(crate) fn new(table: LinkTable<A>, timing: Timing) -> Self {
+        Self { table, timing }
+    }
+
+    /// The newest version, to be held as long as you like. Wait-free but for the cases that
+    /// [`Table::snapshot`](crate::Table::snapshot) names.
+    #[must_use]
+    pub fn snapshot(&self) -> LinksSnapshot<A> {
+        LinksSnapshot { inner: self.table.snapshot(), timing: self.timing }
+    }
+
+    /// A reader for hot loops: it keeps a snapshot and looks with one atomic load whether there is a newer
+    /// one.
+    #[must_use]
+    pub fn reader(&self) -> LinksReader<A> {
+        LinksReader { links: self.clone(), snapshot: self.snapshot() }
+    }
+
+    /// The newest version. Wait-free: one atomic load.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.table.version()
+    }
+
+    /// Waits until `version` or a later one is published, up to `timeout`, and returns what is newest then:
+    /// to read on one thread what another one has written.
+    ///
+    /// # Errors
+    /// The time-out passed, or the manager ended before: as [`Table::wait_for`](crate::Table::wait_for).
+    pub fn wait_for(&self, version: Version, timeout: Duration) -> Result<LinksSnapshot<A>, WaitError> {
+        self.table.wait_for(version, timeout)?;
+        Ok(self.snapshot())
+    }
+}
+
+impl<A: Addr> Clone for Links<A> {
+    fn clone(&self) -> Self {
+        Self { table: self.table.clone(), timing: self.timing }
+    }
+}
+
+impl<A: Addr> fmt::Debug for Links<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links").field("version", &self.version()).finish_non_exhaustive()
+    }
+}
+
+/// A per-thread reader of [`Links`].
+pub struct LinksReader<A: Addr = NodeAddr> {
+    links: Links<A>,
+    snapshot: LinksSnapshot<A>,
+}
+
+impl<A: Addr> LinksReader<A> {
+    /// The newest version. One atomic load when it has not changed since the last call.
+    ///
+    /// The reader holds the version until the next call.
+    pub fn snapshot(&mut self) -> &LinksSnapshot<A> {
+        if self.links.version() != self.snapshot.version() {
+            self.snapshot = self.links.snapshot();
+        }
+        &self.snapshot
+    }
+}
+
+impl<A: Addr> fmt::Debug for LinksReader<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinksReader").field("version", &self.snapshot.version()).finish_non_exhaustive()
+    }
+}
+
+/// One version of the links and nets. Cheap to clone, valid for ever.
+///
+/// All answers belong to the same version: the count of a net is the number of addresses listed for it, and
+/// each of them has a record that says so.
+#[derive(Clone)]
+pub struct LinksSnapshot<A: Addr = NodeAddr> {
+    pub(super) inner: Snapshot<A, StdArc<Link<A>>, Indexes<A>>,
+    pub(super) timing: Timing,
+}
+
+impl<A: Addr> LinksSnapshot<A> {
+    /// The version.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.inner.version()
+    }
+
+    /// When the version was published, on the clock of the manager.
+    #[must_use]
+    pub fn published_at(&self) -> Instant {
+        self.directory().published_at
+    }
+
+    /// Whether the manager is switched on.
+    #[must_use]
+    pub fn is_manager_active(&self) -> bool {
+        self.directory().active
+    }
+
+    /// Members of the net's main cluster; 0 for an unknown net. O(1).
+    #[must_use]
+    pub fn count(&self, net: NetId) -> usize {
+        self.counts(net).total()
+    }
+
+    /// Members of the net's main cluster whose primary stream this node opened, and those whose peer did.
+    pub(crate) fn members_by_direction(&self, net: NetId) -> (usize, usize) {
+        let Counts { uplinks, downlinks } = self.counts(net);
+        (uplinks, downlinks)
+    }
+
+    /// Members of the net's main cluster with this direction and state. O(1).
+    #[must_use]
+    pub fn count_by(&self, net: NetId, direction: Direction, state: LinkState) -> usize {
+        self.members().count(&Group::Member(net, direction, state))
+    }
+
+    /// The net's minimum; 0 for an unknown net.
+    #[must_use]
+    pub fn required(&self, net: NetId) -> usize {
+        self.net(net).map_or(0, |net| net.required() as usize)
+    }
+
+    /// How many links the net is short of its minimum; 0 for an unknown net, and for one that is reserved to
+    /// its permanent peers. With the reference timings the links are those counted by the last request phase.
+    #[must_use]
+    pub fn needed(&self, net: NetId) -> usize {
+        let Some(status) = self.net(net) else { return 0 };
+        if status.config().reserved_only {
+            return 0;
+        }
+        let counted = match self.timing {
+            Timing::Prompt if status.config().count_downlinks => self.counts(net).total(),
+            Timing::Prompt => self.counts(net).uplinks,
+            Timing::Reference => status.counted,
+        };
+        self.required(net).saturating_sub(counted)
+    }
+
+    /// Whether the net is switched on; `false` for an unknown one.
+    #[must_use]
+    pub fn is_active(&self, net: NetId) -> bool {
+        self.directory().is_net_active(net)
+    }
+
+    /// Whether there is a link that the net wants.
+    #[must_use]
+    pub fn contains(&self, addr: &A, net: NetId) -> bool {
+        self.get(addr).is_some_and(|link| link.nets().contains(&net))
+    }
+
+    /// The link of an address. One hash lookup.
+    #[must_use]
+    pub fn get(&self, addr: &A) -> Option<&Link<A>> {
+        self.inner.get(addr).map(|link| &**link)
+    }
+
+    /// Links of all kinds. O(1).
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// Whether there is no link.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All links, in no particular order.
+    pub fn links(&self) -> impl Iterator<Item = &Link<A>> {
+        self.inner.iter().map(|(_, link)| &**link)
+    }
+
+    /// The addresses of the net's members, uplinks first. Allocates nothing; O(members).
+    pub fn addrs(&self, net: NetId, filter: Filter) -> impl Iterator<Item = &A> {
+        let listed = move |group: &Group| match (filter, group) {
+            (Filter::Established, Group::Member(_, Direction::Uplink, state)) => {
+                *state == LinkState::Established
+            }
+            _ => true,
+        };
+        member_groups(net).into_iter().filter(listed).flat_map(|group| self.members().keys(&group))
+    }
+
+    /// The addresses that candidates for the net leave out at `now`, because they were tried recently.
+    pub fn ignored(&self, net: NetId, now: Instant) -> impl Iterator<Item = &A> {
+        self.net(net).into_iter().flat_map(move |net| net.ignored(now))
+    }
+
+    /// All managed nets, by rising identity.
+    #[must_use]
+    pub fn nets(&self) -> &[NetStatus<A>] {
+        self.directory().nets()
+    }
+
+    /// One managed net.
+    #[must_use]
+    pub fn net(&self, net: NetId) -> Option<&NetStatus<A>> {
+        self.directory().net(net)
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.directory().settings
+    }
+
+    /// What the manager has done up to this version.
+    #[must_use]
+    pub fn stats(&self) -> ManagerStats {
+        ManagerStats(self.directory().tally)
+    }
+
+    /// The address of this node, where the manager knows it.
+    pub(in crate::manager) fn own(&self) -> Option<&A> {
+        (*self.directory().own).as_ref()
+    }
+
+    pub(super) fn members(&self) -> &Membership<A> {
+        &self.inner.index().0
+    }
+
+    pub(super) fn directory(&self) -> &Directory<A> {
+        &self.inner.index().1
+    }
+
+    pub(in crate::manager) fn rules(&self) -> Rules<'_, A> {
+        Rules::new(self.inner.index(), self.timing)
+    }
+
+    fn counts(&self, net: NetId) -> Counts {
+        counts(self.members(), net)
+    }
+}
+
+impl<A: Addr> fmt::Debug for LinksSnapshot<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinksSnapshot")
+            .field("version", &self.version())
+            .field("links", &self.len())
+            .field("nets", &self.nets().len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,389 @@
+//! One turn of the manager: from the mailbox to the outbox.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use super::handle::Handle;
+use super::message::{Envelope, Message, Shutdown};
+use super::outbox::shared::SharedOutbox;
+use super::trace;
+use crate::clock::Clock;
+use crate::link::{Addr, NodeAddr};
+use crate::mailbox::{Priority, Receiver, RecvTimeoutError};
+use crate::manager::core::Core;
+use crate::manager::model::command::{Applied, Applying, Command, CommandError};
+use crate::manager::model::config::Config;
+use crate::manager::model::effect::Effect;
+use crate::manager::model::report::{DrainReport, MemoryReport};
+use crate::manager::read::snapshot::Links;
+use crate::sync::{self, StdArc};
+use crate::table::Version;
+use crate::ticket::Completion;
+use crate::unwind::contain;
+use crate::util::foreign::collect;
+use crate::util::time::later;
+
+/// How often the host gets a batch through while the transport is far behind.
+const RELIEF: Duration = Duration::from_millis(100);
+
+/// A manager that the embedder drives: no thread, no clock of its own.
+///
+/// Call [`run_once`](Self::run_once) when the instant that it returned has come or commands have arrived, and
+/// carry the [`effects`](Self::effects) out. Handles of a driver never block: a full lane hands the command
+/// back.
+///
+/// # Examples
+/// ```
+/// use switchboard::{Clock, Config, Effect, LinkManager, ManualClock, NetConfig, NetId, NodeAddr};
+///
+/// let clock = ManualClock::new();
+/// let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;
+/// let handle = driver.handle();
+/// let ticket = handle.add_net(NetId(1), NetConfig::new().min_links(2))?;
+/// handle.set_net_condition(NetId(1), true)?;
+///
+/// let _next = driver.run_once(clock.now());
+/// assert!(ticket.wait().is_ok());
+/// assert_eq!(driver.links().snapshot().needed(NetId(1)), 2);
+/// let effects: Vec<_> = driver.effects().collect();
+/// assert_eq!(effects, [Effect::RequestLinks { net: NetId(1), needed: 2 }]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Driver<A: Addr = NodeAddr> {
+    core: Core<A>,
+    config: Config,
+    receiver: Receiver<Message<A>>,
+    /// Taken from the mailbox, not applied yet.
+    inbox: Vec<(Priority, Message<A>)>,
+    done: Vec<Done>,
+    /// Who asked for the memory in this turn.
+    measures: Vec<Completion<MemoryReport>>,
+    outbox: StdArc<SharedOutbox<A>>,
+    /// While the transport is far behind: when the next batch of the host is taken all the same.
+    relief: Option<Instant>,
+    shutdown: Option<Shutdown>,
+    /// The last version after which what was removed has been dropped.
+    reclaimed: Version,
+    handle: Handle<A>,
+    links: Links<A>,
+}
+
+impl<A: Addr> Driver<A> {
+    pub(in crate::manager) fn new(
+        core: Core<A>,
+        config: Config,
+        receiver: Receiver<Message<A>>,
+        handle: Handle<A>,
+        links: Links<A>,
+    ) -> Self {
+        let outbox = StdArc::new(SharedOutbox::new());
+        Self {
+            core,
+            config,
+            receiver,
+            inbox: Vec::new(),
+            done: Vec::new(),
+            measures: Vec::new(),
+            outbox,
+            relief: None,
+            shutdown: None,
+            reclaimed: Version::ZERO,
+            handle,
+            links,
+        }
+    }
+
+    /// The write side.
+    #[must_use]
+    pub fn handle(&self) -> Handle<A> {
+        self.handle.clone()
+    }
+
+    /// The read side.
+    #[must_use]
+    pub fn links(&self) -> Links<A> {
+        self.links.clone()
+    }
+
+    /// One turn: takes a batch of commands, ends the expired ones, applies the others, does what is due at
+    /// `now`, publishes once if anything changed, completes the tickets, and adds the effects to the
+    /// outbox.
+    ///
+    /// Returns when the next turn is due if no command arrives before: `now` when there is more to do at
+    /// once, `None` after [`shutdown`](Self::shutdown), when nothing is due any more. `now` must not go
+    /// backwards between calls.
+    ///
+    /// A turn after which nothing more is to be done at once drops what was removed: the values that only old
+    /// versions have, as far as no reader holds them. What is much goes in several turns.
+    ///
+    /// Ticket callbacks and wakers run inside this call, after the version is published; a panic in one is
+    /// contained and counted. Never waits.
+    pub fn run_once(&mut self, now: Instant) -> Option<Instant> {
+        if self.receiver.is_closed() {
+            return None;
+        }
+        self.open_lanes(now);
+        self.fill();
+        self.turn(now);
+        self.open_lanes(now);
+        if !self.receiver.is_empty() {
+            return Some(now);
+        }
+        let deadline = self.core.next_deadline();
+        let next = self.relief.map_or(deadline, |relief| relief.min(deadline)).max(now);
+        Some(if next > now && !self.reclaim() { now } else { next })
+    }
+
+    /// Nothing is to be done: drops what was removed, once for each version, in bounded steps; `false` when
+    /// there is another step.
+    fn reclaim(&mut self) -> bool {
+        let version = self.core.version();
+        if self.reclaimed == version {
+            return true;
+        }
+        let (is_done, dropped) = collect(|| self.core.reclaim_some());
+        if is_done {
+            self.reclaimed = version;
+        }
+        // Values of the user: last, as in a turn.
+        self.core.tally_mut().panics += dropped.release();
+        is_done
+    }
+
+    /// Takes the effects that wait, in order.
+    pub fn effects(&mut self) -> impl Iterator<Item = Effect<A>> {
+        std::iter::from_fn(|| self.outbox.pop())
+    }
+
+    /// Ends the manager: refuses new commands, applies the accepted ones, closes all links and publishes the
+    /// empty table. The effects that close the connections are left in the outbox. A second call does nothing
+    /// more.
+    pub fn shutdown(&mut self, now: Instant) -> DrainReport {
+        self.close(now, None)
+    }
+
+    pub(in crate::manager) fn outbox(&self) -> StdArc<SharedOutbox<A>> {
+        self.outbox.clone()
+    }
+
+    /// Waits for a command, for `timeout` at most. May return early.
+    pub(in crate::manager) fn park(&mut self, timeout: Duration) {
+        if let Ok(received) = self.receiver.recv_timeout(timeout) {
+            self.inbox.push(received);
+        }
+    }
+
+    /// The order to end, once it has arrived.
+    pub(in crate::manager) fn take_shutdown(&mut self) -> Option<Shutdown> {
+        self.shutdown.take()
+    }
+
+    /// As [`shutdown`](Self::shutdown); commands that are still there at `deadline` are refused.
+    pub(in crate::manager) fn close(&mut self, now: Instant, deadline: Option<Instant>) -> DrainReport {
+        self.receiver.close();
+        self.receiver.listen_down_to(Priority::Low);
+        let mut report = DrainReport::default();
+        let before = self.core.tally_mut().commands;
+        while self.fill_to_the_end(deadline) {
+            self.turn(now);
+        }
+        report.drained = self.core.tally_mut().commands - before;
+        // Out of time: what is left ends unapplied.
+        while !self.inbox.is_empty() {
+            for (_, message) in self.inbox.drain(..) {
+                if matches!(message, Message::Command(_)) {
+                    report.refused += 1;
+                    self.handle.meters().failed(&CommandError::Closed);
+                }
+                message.refuse(CommandError::Closed);
+            }
+            self.fill();
+        }
+        let ((), dropped) = collect(|| {
+            report.links_closed = self.core.close();
+            report.version = if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() };
+        });
+        self.outbox.push(self.core.drain_effects());
+        self.core.tally_mut().panics += dropped.release();
+        report
+    }
+
+    /// Takes accepted commands from a closed mailbox; `false` when it is drained or time is up. Waits for
+    /// senders that were accepted before the close and are about to push: each of them is a few
+    /// instructions away.
+    fn fill_to_the_end(&mut self, deadline: Option<Instant>) -> bool {
+        self.fill();
+        while self.inbox.is_empty() {
+            let received = match deadline {
+                Some(deadline) => self.receiver.recv_timeout(sync::time_left(deadline)),
+                None => self.receiver.recv().map_err(|_| RecvTimeoutError::Closed),
+            };
+            match received {
+                Ok(received) => self.inbox.push(received),
+                // The courier asked for another look; the senders in flight are still to come.
+                Err(RecvTimeoutError::Woken) => {}
+                Err(_) => break,
+            }
+        }
+        !self.inbox.is_empty() && deadline.is_none_or(|deadline| !sync::time_left(deadline).is_zero())
+    }
+
+    fn fill(&mut self) {
+        let room = self.config.batch.saturating_sub(self.inbox.len());
+        // Nothing there, or closed and drained: either way there is nothing to apply.
+        let _ = self.receiver.try_recv_batch(&mut self.inbox, room);
+    }
+
+    /// While the transport is far behind, what the host asks for has to wait in the mailbox. One batch per
+    /// `RELIEF` gets through: the transport may be waiting for one of these commands itself.
+    fn open_lanes(&mut self, now: Instant) {
+        let congested = self.outbox.len() >= self.config.outbox;
+        let relieved = self.relief.is_some_and(|at| at <= now);
+        let closed = congested && !relieved;
+        self.receiver.listen_down_to(if closed { Priority::High } else { Priority::Low });
+        if !congested {
+            self.relief = None;
+        } else if relieved || self.relief.is_none() {
+            self.relief = Some(later(now, RELIEF));
+        }
+    }
+
+    fn turn(&mut self, now: Instant) {
+        // The transport can only make it less meanwhile.
+        let (effects, closing) = self.outbox.load();
+        self.core.note_backlog(effects, closing);
+        let (version, dropped) = collect(|| {
+            self.apply_all(now);
+            self.core.advance(now);
+            self.core.tally_mut().transport_panics = self.outbox.panics();
+            if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() }
+        });
+        if !self.done.is_empty() {
+            let spent = self.handle.clock().now().saturating_duration_since(now);
+            self.handle.meters().processed_together(spent, self.done.len() as u64);
+        }
+        self.complete(version);
+        self.answer_measures();
+        self.core.tally_mut().effects_coalesced = self.outbox.push(self.core.drain_effects());
+        // Values of the user, whose destructors may do as they like from here on.
+        self.core.tally_mut().panics += dropped.release();
+    }
+
+    fn apply_all(&mut self, now: Instant) {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        for (lane, message) in inbox.drain(..) {
+            match message {
+                Message::Command(envelope) => self.take(lane, envelope, now),
+                Message::Shutdown(order) => self.shutdown = Some(order),
+                Message::Measure(completion) => self.measures.push(completion),
+            }
+        }
+        self.inbox = inbox;
+    }
+
+    fn take(&mut self, lane: Priority, envelope: Envelope<A>, now: Instant) {
+        let Envelope { command, completion, created, deadline } = envelope;
+        let kind = command.kind();
+        // A command that came after the turn began has not waited.
+        let waited = now.saturating_duration_since(created);
+        self.handle.meters().took(lane, kind, waited);
+        let mut log = trace::Entry::new(kind, lane, waited, &**self.handle.clock());
+        let result = self.apply(command, deadline, now);
+        log.applied(&**self.handle.clock());
+        self.done.push(Done { completion, result, log });
+    }
+
+    fn apply(&mut self, command: Command<A>, deadline: Option<Instant>, now: Instant) -> Applying {
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            self.core.tally_mut().expired += 1;
+            return Err(CommandError::Expired);
+        }
+        self.core.apply(command, now)
+    }
+
+    fn complete(&mut self, version: Version) {
+        for Done { completion, result, log } in self.done.drain(..) {
+            if let Err(error) = &result {
+                self.handle.meters().failed(error);
+            }
+            let report = log.report(&result, version, || self.receiver.len_total());
+            let result = result.map(|outcome| Applied { outcome, version });
+            // A waker or a callback of the ticket that panics is contained there.
+            let panicked = completion.finish(result).contained_panic();
+            // As is a subscriber.
+            if !report.emit() || panicked {
+                self.core.tally_mut().panics += 1;
+            }
+        }
+    }
+}
+
+impl<A: Addr> Driver<A> {
+    /// How much memory the manager takes. O(links + pages of all versions that are alive); allocates.
+    #[must_use]
+    pub fn memory(&self) -> MemoryReport {
+        let (table, records_bytes) = self.core.memory();
+        let (mailbox_bytes, tickets_bytes) = self.handle.queue_bytes();
+        MemoryReport { table, records_bytes, mailbox_bytes, tickets_bytes, outbox_bytes: self.outbox.bytes() }
+    }
+
+    fn answer_measures(&mut self) {
+        if self.measures.is_empty() {
+            return;
+        }
+        let report = self.memory();
+        for completion in self.measures.drain(..) {
+            if completion.complete(report).contained_panic() {
+                self.core.tally_mut().panics += 1;
+            }
+        }
+    }
+}
+
+impl<A: Addr> fmt::Debug for Driver<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("version", &self.core.version())
+            .field("effects", &self.outbox.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Addr> Drop for Driver<A> {
+    /// The transport's thread must not wait for a writer that is gone.
+    fn drop(&mut self) {
+        self.outbox.end(None);
+    }
+}
+
+/// A command that was applied, whose ticket waits for the version.
+struct Done {
+    completion: Completion<Applied, CommandError>,
+    result: Applying,
+    log: trace::Entry,
+}
+
+/// The writer's thread: turns until it is told to end.
+///
+/// It waits for commands only: woken by every send, by the shutdown order, and by the courier when a
+/// congested outbox has drained.
+pub(in crate::manager) fn write<A: Addr>(mut driver: Driver<A>, clock: &dyn Clock) {
+    loop {
+        let now = clock.now();
+        let next = driver.run_once(now);
+        if let Some(order) = driver.take_shutdown() {
+            let report = driver.close(clock.now(), order.deadline);
+            driver.outbox().end(order.deadline);
+            // Everything that handles and tickets can see is done before the order is. Unwind safety: what a
+            // destructor of the host's (a source of chance, say) leaves is not looked at again.
+            let _ = contain(AssertUnwindSafe(|| drop(driver)));
+            let _ = order.completion.complete(report);
+            return;
+        }
+        let Some(next) = next else { return };
+        if next > now {
+            driver.park(next - now);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the manager tells a `tracing` subscriber; nothing at all without the feature `tracing`.
+//!
+//! Everything is said with no lock held and outside of commands: of a command, after the version with its
+//! change is published and its ticket has completed. A subscriber is foreign code; where it runs on the
+//! writer's thread, its panic is contained.
+
+#[cfg(not(feature = "tracing"))]
+mod off;
+#[cfg(feature = "tracing")]
+mod on;
+
+#[cfg(not(feature = "tracing"))]
+pub(super) use off::Entry;
+#[cfg(not(feature = "tracing"))]
+pub(super) use off::delivered;
+#[cfg(not(feature = "tracing"))]
+pub(super) use off::refused;
+#[cfg(not(feature = "tracing"))]
+pub(super) use off::shed;
+#[cfg(not(feature = "tracing"))]
+pub(super) use off::submitted;
+#[cfg(not(feature = "tracing"))]
+pub(super) use off::transport_panicked;
+#[cfg(feature = "tracing")]
+pub(super) use on::Entry;
+#[cfg(feature = "tracing")]
+pub(super) use on::delivered;
+#[cfg(feature = "tracing")]
+pub(super) use on::refused;
+#[cfg(feature = "tracing")]
+pub(super) use on::shed;
+#[cfg(feature = "tracing")]
+pub(super) use on::submitted;
+#[cfg(feature = "tracing")]
+pub(super) use on::transport_panicked;

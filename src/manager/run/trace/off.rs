@@ -1,0 +1,42 @@
+//! Nothing.
+
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::mailbox::Priority;
+use crate::manager::model::command::{Applying, Command, CommandKind, SendError};
+use crate::manager::model::effect::Effect;
+use crate::manager::run::message::Message;
+use crate::table::Version;
+
+pub(in crate::manager) struct Entry;
+
+pub(in crate::manager) struct Report;
+
+impl Entry {
+    pub(in crate::manager) fn new(_: CommandKind, _: Priority, _: Duration, _: &dyn Clock) -> Self {
+        Self
+    }
+
+    pub(in crate::manager) fn applied(&mut self, _: &dyn Clock) {}
+
+    pub(in crate::manager) fn report(self, _: &Applying, _: Version, _: impl FnOnce() -> usize) -> Report {
+        Report
+    }
+}
+
+impl Report {
+    pub(in crate::manager) fn emit(self) -> bool {
+        true
+    }
+}
+
+pub(in crate::manager) fn submitted<A>(_: &Command<A>) {}
+
+pub(in crate::manager) fn refused<A>(_: &SendError<A>) {}
+
+pub(in crate::manager) fn shed<A>(_: &Message<A>) {}
+
+pub(in crate::manager) fn delivered<A>(_: &Effect<A>) {}
+
+pub(in crate::manager) fn transport_panicked() {}

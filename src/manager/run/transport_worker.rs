@@ -1,0 +1,93 @@
+//! The thread of the transport: it carries effects from the outbox to the transport.
+
+use std::panic::AssertUnwindSafe;
+
+use super::handle::Handle;
+use super::outbox::shared::{Next, SharedOutbox};
+use super::trace;
+use crate::link::Addr;
+use crate::manager::model::command::Command;
+use crate::manager::model::effect::Effect;
+use crate::sync::{self, StdArc};
+use crate::unwind::contain;
+
+/// Carries effects out: the host's side of a link manager that has its own thread.
+///
+/// Called on a thread of its own, one effect at a time, in order, after the version that explains the effect
+/// is published. It may block, call the handle and read the links: nothing is held while it runs, and the
+/// writer never waits for it. A panic is contained and counted, and the effect is answered with a failure:
+/// `Resolve` with `resolve_failed`, `Dial` with `dial_failed`, `Announce` with a refusal.
+pub trait Transport<A>: Send + 'static
+where
+    A: Addr,
+{
+    /// Carries one effect out, or starts to.
+    fn on_effect(&mut self, effect: Effect<A>, handle: &Handle<A>);
+}
+
+/// The transport's thread: carries effects from the outbox to the transport.
+pub(in crate::manager) struct Courier<A: Addr> {
+    pub(in crate::manager) transport: Box<dyn Transport<A>>,
+    pub(in crate::manager) handle: Handle<A>,
+    pub(in crate::manager) outbox: StdArc<SharedOutbox<A>>,
+    /// The writer is woken when the outbox falls below this.
+    pub(in crate::manager) resume_below: usize,
+}
+
+impl<A: Addr> Courier<A> {
+    pub(in crate::manager) fn run(mut self) {
+        while let Next::Effect { effect, left } = self.outbox.next() {
+            // Exactly once on the way down: what makes the outbox longer again is the writer, which looks
+            // for itself.
+            if left + 1 == self.resume_below {
+                self.handle.wake_writer();
+            }
+            self.deliver(effect);
+            if self.outbox.deadline().is_some_and(|deadline| sync::time_left(deadline).is_zero()) {
+                break;
+            }
+        }
+        let Self { transport, outbox, .. } = self;
+        // Whoever waits for this thread hears of its end, also when the destructor panics.
+        if contain(AssertUnwindSafe(|| drop(transport))).is_none() {
+            outbox.count_panic();
+        }
+    }
+
+    fn deliver(&mut self, effect: Effect<A>) {
+        trace::delivered(&effect);
+        let failure = failure(&effect);
+        let Self { transport, handle, .. } = self;
+        if contain(AssertUnwindSafe(|| transport.on_effect(effect, handle))).is_some() {
+            return;
+        }
+        self.outbox.count_panic();
+        trace::transport_panicked();
+        if let Some(command) = failure {
+            // Refused only by a manager that has ended, which needs no answer.
+            let _ = self.handle.submit(command);
+        }
+    }
+}
+
+/// The answer to an effect that nobody carried out.
+fn failure<A: Addr>(effect: &Effect<A>) -> Option<Command<A>> {
+    match effect {
+        Effect::Resolve { addr, resolve } => {
+            Some(Command::ResolveFailed { addr: addr.clone(), resolve: *resolve })
+        }
+        Effect::Dial { addr, dial, .. } => {
+            Some(Command::DialFailed { addr: addr.clone(), dial: *dial, last: true })
+        }
+        Effect::Announce { addr, net, stream } => {
+            Some(Command::AccountLink { net: *net, addr: addr.clone(), stream: *stream, accepted: false })
+        }
+        _ => None,
+    }
+}
+
+impl<A: Addr, F: FnMut(Effect<A>, &Handle<A>) + Send + 'static> Transport<A> for F {
+    fn on_effect(&mut self, effect: Effect<A>, handle: &Handle<A>) {
+        self(effect, handle);
+    }
+}
