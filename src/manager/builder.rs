@@ -10,6 +10,7 @@ use super::model::export::{Export, ImportError};
 use super::read::snapshot::Links;
 use super::run::driver::{Driver, write};
 use super::run::handle::Handle;
+use super::run::meters::Meters;
 use super::run::transport_worker::{Courier, Transport};
 use crate::clock::{Clock, MonotonicClock};
 use crate::link::Addr;
@@ -107,7 +108,8 @@ impl<A: Addr> Builder<A> {
         let (sender, receiver) = mailbox(self.config.capacities.shed_from(Priority::Low));
         let policy = self.config.capacities.policy();
         let tickets = Pool::new(self.config.tickets());
-        let handle = Handle::new(sender, self.clock.clone(), tickets, may_wait, policy);
+        let meters = StdArc::new(Meters::new());
+        let handle = Handle::new(sender, self.clock.clone(), tickets, meters.clone(), may_wait, policy);
         let now = self.clock.now();
         let (mut core, table) = Core::new(self.config.clone(), self.own, now);
         core.set_random(self.random);
@@ -115,7 +117,7 @@ impl<A: Addr> Builder<A> {
             core.restore(export, wall, now);
         }
         let links = Links::new(table, self.config.timing);
-        Ok(Driver::new(core, self.config, receiver, handle, links))
+        Ok(Driver::new(core, self.config, self.clock, meters, receiver, handle, links))
     }
 }
 

@@ -8,7 +8,6 @@ use crate::link::{
     ClusterId, ClusterKind, DialId, Direction, EndpointError, LinkState, NetConfig, NetId, ResolveId,
     StreamId, UserData,
 };
-use crate::mailbox::Priority;
 use crate::table::Version;
 use crate::ticket;
 
@@ -221,84 +220,6 @@ pub enum Command<A> {
     RequestLinks,
     /// Run the phase that wakes links up now.
     WakeUp,
-}
-
-impl<A> Command<A> {
-    /// The lane that this command travels in.
-    ///
-    /// Everything that a transport reports about streams and dials shares one lane, so that reports of one
-    /// sender never overtake each other. Accounting is slower than stream events, as in the reference; the
-    /// stream's identity makes a late one harmless.
-    #[must_use]
-    pub fn priority(&self) -> Priority {
-        match self {
-            Self::SetCondition { .. } => Priority::Critical,
-            Self::AddStream { .. }
-            | Self::AddUplink { .. }
-            | Self::ReplaceStream { .. }
-            | Self::DeleteStream { .. }
-            | Self::DialConnected { .. }
-            | Self::DialFailed { .. }
-            | Self::ResolveFailed { .. } => Priority::High,
-            Self::AddNet { .. }
-            | Self::RemoveNet { .. }
-            | Self::SetNetCondition { .. }
-            | Self::AssociateCluster { .. }
-            | Self::DissociateCluster { .. }
-            | Self::JoinCluster { .. }
-            | Self::LeaveCluster { .. }
-            | Self::AddStaticPeer { .. }
-            | Self::RemoveStaticPeer { .. }
-            | Self::SetRoleMember { .. }
-            | Self::AddPermanentPeer { .. }
-            | Self::RemovePermanentPeer { .. }
-            | Self::ConfigureNet { .. }
-            | Self::Reconfigure { .. }
-            | Self::SetUserData { .. }
-            | Self::CreateLink { .. }
-            | Self::UpdateLink { .. }
-            | Self::DeleteLink { .. }
-            | Self::AccountLink { .. } => Priority::Normal,
-            Self::RequestLinks | Self::WakeUp => Priority::Low,
-        }
-    }
-}
-
-impl<A> Command<A> {
-    /// Whether this is what a transport reports, in contrast to what a host asks for.
-    pub(crate) fn is_report(&self) -> bool {
-        match self {
-            Self::AddStream { .. }
-            | Self::AddUplink { .. }
-            | Self::ReplaceStream { .. }
-            | Self::DeleteStream { .. }
-            | Self::AccountLink { .. }
-            | Self::UpdateLink { .. }
-            | Self::DialConnected { .. }
-            | Self::DialFailed { .. }
-            | Self::ResolveFailed { .. } => true,
-            Self::AddNet { .. }
-            | Self::RemoveNet { .. }
-            | Self::SetNetCondition { .. }
-            | Self::SetCondition { .. }
-            | Self::AssociateCluster { .. }
-            | Self::DissociateCluster { .. }
-            | Self::JoinCluster { .. }
-            | Self::LeaveCluster { .. }
-            | Self::AddStaticPeer { .. }
-            | Self::RemoveStaticPeer { .. }
-            | Self::SetRoleMember { .. }
-            | Self::AddPermanentPeer { .. }
-            | Self::RemovePermanentPeer { .. }
-            | Self::ConfigureNet { .. }
-            | Self::Reconfigure { .. }
-            | Self::SetUserData { .. }
-            | Self::CreateLink { .. }
-            | Self::DeleteLink { .. }
-            | Self::RequestLinks
-            | Self::WakeUp => false,
-        }
-    }
 }
 
 /// How a command ended that was accepted.

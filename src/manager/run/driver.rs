@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::handle::Handle;
 use super::message::{Envelope, Message, Shutdown};
+use super::meters::Meters;
 use super::outbox::shared::SharedOutbox;
 use super::trace;
 use crate::clock::Clock;
@@ -53,6 +54,8 @@ const RELIEF: Duration = Duration::from_millis(100);
 pub struct Driver<A: Addr = NodeAddr> {
     core: Core<A>,
     config: Config,
+    clock: StdArc<dyn Clock>,
+    meters: StdArc<Meters>,
     receiver: Receiver<Message<A>>,
     /// Taken from the mailbox, not applied yet.
     inbox: Vec<(Priority, Message<A>)>,
@@ -73,6 +76,8 @@ impl<A: Addr> Driver<A> {
     pub(in crate::manager) fn new(
         core: Core<A>,
         config: Config,
+        clock: StdArc<dyn Clock>,
+        meters: StdArc<Meters>,
         receiver: Receiver<Message<A>>,
         handle: Handle<A>,
         links: Links<A>,
@@ -81,6 +86,8 @@ impl<A: Addr> Driver<A> {
         Self {
             core,
             config,
+            clock,
+            meters,
             receiver,
             inbox: Vec::new(),
             done: Vec::new(),
@@ -194,7 +201,7 @@ impl<A: Addr> Driver<A> {
             for (_, message) in self.inbox.drain(..) {
                 if matches!(message, Message::Command(_)) {
                     report.refused += 1;
-                    self.handle.meters().failed(&CommandError::Closed);
+                    self.meters.failed(&CommandError::Closed);
                 }
                 message.refuse(CommandError::Closed);
             }
@@ -260,8 +267,8 @@ impl<A: Addr> Driver<A> {
             if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() }
         });
         if !self.done.is_empty() {
-            let spent = self.handle.clock().now().saturating_duration_since(now);
-            self.handle.meters().processed_together(spent, self.done.len() as u64);
+            let spent = self.clock.now().saturating_duration_since(now);
+            self.meters.processed_together(spent, self.done.len() as u64);
         }
         self.complete(version);
         self.answer_measures();
@@ -287,10 +294,10 @@ impl<A: Addr> Driver<A> {
         let kind = command.kind();
         // A command that came after the turn began has not waited.
         let waited = now.saturating_duration_since(created);
-        self.handle.meters().took(lane, kind, waited);
-        let mut log = trace::Entry::new(kind, lane, waited, &**self.handle.clock());
+        self.meters.took(lane, kind, waited);
+        let mut log = trace::Entry::new(kind, lane, waited, &*self.clock);
         let result = self.apply(command, deadline, now);
-        log.applied(&**self.handle.clock());
+        log.applied(&*self.clock);
         self.done.push(Done { completion, result, log });
     }
 
@@ -305,7 +312,7 @@ impl<A: Addr> Driver<A> {
     fn complete(&mut self, version: Version) {
         for Done { completion, result, log } in self.done.drain(..) {
             if let Err(error) = &result {
-                self.handle.meters().failed(error);
+                self.meters.failed(error);
             }
             let report = log.report(&result, version, || self.receiver.len_total());
             let result = result.map(|outcome| Applied { outcome, version });

@@ -75,11 +75,11 @@ impl<A: Addr> Handle<A> {
         sender: Sender<Message<A>>,
         clock: StdArc<dyn Clock>,
         tickets: Pool<Applied, CommandError>,
+        meters: StdArc<Meters>,
         may_wait: bool,
         policy: Backpressure,
     ) -> Self {
         let blocks = policy == Backpressure::Block;
-        let meters = StdArc::new(Meters::new());
         Self { sender, clock, tickets, meters, deadline: None, may_wait, blocks }
     }
 
@@ -369,10 +369,6 @@ impl<A: Addr> Handle<A> {
     /// Asks the writer to end, waiting up to `timeout` for room.
     pub(in crate::manager) fn send_shutdown(&self, message: Message<A>, timeout: Duration) -> bool {
         self.sender.send_timeout(Priority::Critical, message, timeout).is_ok()
-    }
-
-    pub(in crate::manager) fn clock(&self) -> &StdArc<dyn Clock> {
-        &self.clock
     }
 
     pub(crate) fn meters(&self) -> &StdArc<Meters> {

@@ -9,6 +9,7 @@ use crate::link::Addr;
 use crate::mailbox::Priority;
 use crate::mailbox::RecvTimeoutError;
 use crate::mailbox::mailbox;
+use crate::manager::run::meters::Meters;
 use crate::manager::run::transport_worker::Courier;
 use crate::metrics::Metrics;
 use crate::sync::lock_order::TEST_AUXILIARY;
@@ -259,7 +260,8 @@ fn a_turn_applies_no_more_than_its_batch() {
 fn the_transport_wakes_the_writer_when_the_outbox_has_room_again() {
     let (sender, mut receiver) = mailbox(Capacities::new());
     let tickets = Pool::new(NonZeroUsize::MIN);
-    let handle = Handle::new(sender, StdArc::new(ManualClock::new()), tickets, false, Backpressure::Reject);
+    let (clock, meters) = (StdArc::new(ManualClock::new()), StdArc::new(Meters::new()));
+    let handle = Handle::new(sender, clock, tickets, meters, false, Backpressure::Reject);
     let outbox = StdArc::new(SharedOutbox::new());
     outbox.push((1..=5).map(|node| Effect::Resolve { addr: NodeAddr(node), resolve: ResolveId(1) }));
     // What is there is delivered, on this thread, and then it ends.

@@ -1,119 +1,97 @@
-//! What commands and errors are called where they are counted and logged.
+//! The table of commands and the table of their errors.
 
 use std::fmt;
 
 use super::{Command, CommandError};
+use crate::mailbox::Priority;
 
-/// What a command asks for, without its arguments: for statistics and logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-#[allow(missing_docs)] // Each is the command of the same name.
-pub enum CommandKind {
-    AddNet,
-    RemoveNet,
-    SetNetCondition,
-    SetCondition,
-    AssociateCluster,
-    DissociateCluster,
-    JoinCluster,
-    LeaveCluster,
-    AddStaticPeer,
-    RemoveStaticPeer,
-    SetRoleMember,
-    AddPermanentPeer,
-    RemovePermanentPeer,
-    ConfigureNet,
-    Reconfigure,
-    SetUserData,
-    CreateLink,
-    UpdateLink,
-    DeleteLink,
-    ResolveFailed,
-    AddStream,
-    AddUplink,
-    ReplaceStream,
-    DeleteStream,
-    AccountLink,
-    DialConnected,
-    DialFailed,
-    RequestLinks,
-    WakeUp,
+/// Origin of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A transport tells what has happened.
+    Report,
+    /// A host asks for something.
+    Request,
 }
 
-/// In the order of the enum.
-const NAMES: [&str; CommandKind::COUNT] = [
-    "add_net",
-    "remove_net",
-    "set_net_condition",
-    "set_condition",
-    "associate_cluster",
-    "dissociate_cluster",
-    "join_cluster",
-    "leave_cluster",
-    "add_static_peer",
-    "remove_static_peer",
-    "set_role_member",
-    "add_permanent_peer",
-    "remove_permanent_peer",
-    "configure_net",
-    "reconfigure",
-    "set_user_data",
-    "create_link",
-    "update_link",
-    "delete_link",
-    "resolve_failed",
-    "add_stream",
-    "add_uplink",
-    "replace_stream",
-    "delete_stream",
-    "account_link",
-    "dial_connected",
-    "dial_failed",
-    "request_links",
-    "wake_up",
-];
+/// Properties of a kind of command.
+struct Row {
+    name: &'static str,
+    priority: Priority,
+    origin: Origin,
+}
+
+/// Declares each kind once, with everything that depends on the kind alone.
+macro_rules! commands {
+    ($($kind:ident, $name:literal, $lane:ident, $origin:ident;)*) => {
+        /// What a command asks for, without its arguments: for statistics and logs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        #[allow(missing_docs)] // Each is the command of the same name.
+        pub enum CommandKind {
+            $($kind,)*
+        }
+
+        impl CommandKind {
+            /// Every kind, in the order of the enum.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            const TABLE: [Row; Self::COUNT] =
+                [$(Row { name: $name, priority: Priority::$lane, origin: Origin::$origin }),*];
+        }
+
+        impl<A> Command<A> {
+            /// What the command asks for, without its arguments.
+            #[must_use]
+            pub fn kind(&self) -> CommandKind {
+                match self {
+                    $(Self::$kind { .. } => CommandKind::$kind,)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    AddNet,              "add_net",               Normal,   Request;
+    RemoveNet,           "remove_net",            Normal,   Request;
+    SetNetCondition,     "set_net_condition",     Normal,   Request;
+    SetCondition,        "set_condition",         Critical, Request;
+    AssociateCluster,    "associate_cluster",     Normal,   Request;
+    DissociateCluster,   "dissociate_cluster",    Normal,   Request;
+    JoinCluster,         "join_cluster",          Normal,   Request;
+    LeaveCluster,        "leave_cluster",         Normal,   Request;
+    AddStaticPeer,       "add_static_peer",       Normal,   Request;
+    RemoveStaticPeer,    "remove_static_peer",    Normal,   Request;
+    SetRoleMember,       "set_role_member",       Normal,   Request;
+    AddPermanentPeer,    "add_permanent_peer",    Normal,   Request;
+    RemovePermanentPeer, "remove_permanent_peer", Normal,   Request;
+    ConfigureNet,        "configure_net",         Normal,   Request;
+    Reconfigure,         "reconfigure",           Normal,   Request;
+    SetUserData,         "set_user_data",         Normal,   Request;
+    CreateLink,          "create_link",           Normal,   Request;
+    UpdateLink,          "update_link",           Normal,   Report;
+    DeleteLink,          "delete_link",           Normal,   Request;
+    ResolveFailed,       "resolve_failed",        High,     Report;
+    AddStream,           "add_stream",            High,     Report;
+    AddUplink,           "add_uplink",            High,     Report;
+    ReplaceStream,       "replace_stream",        High,     Report;
+    DeleteStream,        "delete_stream",         High,     Report;
+    AccountLink,         "account_link",          Normal,   Report;
+    DialConnected,       "dial_connected",        High,     Report;
+    DialFailed,          "dial_failed",           High,     Report;
+    RequestLinks,        "request_links",         Low,      Request;
+    WakeUp,              "wake_up",               Low,      Request;
+}
 
 impl CommandKind {
-    /// Every kind, in the order of the enum.
-    pub const ALL: &[Self] = &[
-        Self::AddNet,
-        Self::RemoveNet,
-        Self::SetNetCondition,
-        Self::SetCondition,
-        Self::AssociateCluster,
-        Self::DissociateCluster,
-        Self::JoinCluster,
-        Self::LeaveCluster,
-        Self::AddStaticPeer,
-        Self::RemoveStaticPeer,
-        Self::SetRoleMember,
-        Self::AddPermanentPeer,
-        Self::RemovePermanentPeer,
-        Self::ConfigureNet,
-        Self::Reconfigure,
-        Self::SetUserData,
-        Self::CreateLink,
-        Self::UpdateLink,
-        Self::DeleteLink,
-        Self::ResolveFailed,
-        Self::AddStream,
-        Self::AddUplink,
-        Self::ReplaceStream,
-        Self::DeleteStream,
-        Self::AccountLink,
-        Self::DialConnected,
-        Self::DialFailed,
-        Self::RequestLinks,
-        Self::WakeUp,
-    ];
-
-    /// How many kinds there are.
+    /// Number of kinds.
     pub(crate) const COUNT: usize = Self::ALL.len();
 
     /// The name of the method of [`Handle`](crate::Handle) that sends it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        NAMES[self as usize]
+        Self::TABLE[self.index()].name
     }
 
     pub(crate) const fn index(self) -> usize {
@@ -128,73 +106,73 @@ impl fmt::Display for CommandKind {
 }
 
 impl<A> Command<A> {
-    /// What the command asks for, without its arguments.
+    /// The lane that this command travels in.
+    ///
+    /// Everything that a transport reports about streams and dials shares one lane, so that reports of one
+    /// sender never overtake each other. Accounting is slower than stream events, as in the reference; the
+    /// stream's identity makes a late one harmless.
     #[must_use]
-    pub fn kind(&self) -> CommandKind {
-        match self {
-            Self::AddNet { .. } => CommandKind::AddNet,
-            Self::RemoveNet { .. } => CommandKind::RemoveNet,
-            Self::SetNetCondition { .. } => CommandKind::SetNetCondition,
-            Self::SetCondition { .. } => CommandKind::SetCondition,
-            Self::AssociateCluster { .. } => CommandKind::AssociateCluster,
-            Self::DissociateCluster { .. } => CommandKind::DissociateCluster,
-            Self::JoinCluster { .. } => CommandKind::JoinCluster,
-            Self::LeaveCluster { .. } => CommandKind::LeaveCluster,
-            Self::AddStaticPeer { .. } => CommandKind::AddStaticPeer,
-            Self::RemoveStaticPeer { .. } => CommandKind::RemoveStaticPeer,
-            Self::SetRoleMember { .. } => CommandKind::SetRoleMember,
-            Self::AddPermanentPeer { .. } => CommandKind::AddPermanentPeer,
-            Self::RemovePermanentPeer { .. } => CommandKind::RemovePermanentPeer,
-            Self::ConfigureNet { .. } => CommandKind::ConfigureNet,
-            Self::Reconfigure { .. } => CommandKind::Reconfigure,
-            Self::SetUserData { .. } => CommandKind::SetUserData,
-            Self::CreateLink { .. } => CommandKind::CreateLink,
-            Self::UpdateLink { .. } => CommandKind::UpdateLink,
-            Self::DeleteLink { .. } => CommandKind::DeleteLink,
-            Self::ResolveFailed { .. } => CommandKind::ResolveFailed,
-            Self::AddStream { .. } => CommandKind::AddStream,
-            Self::AddUplink { .. } => CommandKind::AddUplink,
-            Self::ReplaceStream { .. } => CommandKind::ReplaceStream,
-            Self::DeleteStream { .. } => CommandKind::DeleteStream,
-            Self::AccountLink { .. } => CommandKind::AccountLink,
-            Self::DialConnected { .. } => CommandKind::DialConnected,
-            Self::DialFailed { .. } => CommandKind::DialFailed,
-            Self::RequestLinks => CommandKind::RequestLinks,
-            Self::WakeUp => CommandKind::WakeUp,
-        }
+    pub fn priority(&self) -> Priority {
+        CommandKind::TABLE[self.kind().index()].priority
+    }
+
+    /// Whether this is what a transport reports, in contrast to what a host asks for.
+    pub(crate) fn is_report(&self) -> bool {
+        CommandKind::TABLE[self.kind().index()].origin == Origin::Report
     }
 }
 
-impl CommandError {
-    /// The codes of all errors, as [`code`](Self::code) returns them.
-    pub const CODES: &[&'static str] = &[
-        "unknown_net",
-        "net_exists",
-        "invalid_net",
-        "net_inactive",
-        "reserved_net",
-        "unknown_cluster",
-        "cluster_exists",
-        "main_cluster",
-        "cluster_disabled",
-        "not_autonomic",
-        "not_connected",
-        "inactive",
-        "blank_addr",
-        "own_addr",
-        "unknown_link",
-        "not_dialable",
-        "link_busy",
-        "endpoint",
-        "config",
-        "limit_reached",
-        "too_many_refused",
-        "expired",
-        "shed",
-        "panicked",
-        "closed",
-    ];
+/// Declares the code of each error once.
+macro_rules! codes {
+    ($($error:ident, $code:literal;)*) => {
+        /// The errors by their places.
+        enum Place {
+            $($error,)*
+        }
 
+        impl CommandError {
+            /// The codes of all errors, as [`code`](Self::code) returns them.
+            pub const CODES: &[&'static str] = &[$($code),*];
+
+            /// The place of this kind of error in [`CODES`](Self::CODES).
+            pub(crate) fn code_index(&self) -> usize {
+                match self {
+                    $(Self::$error { .. } => Place::$error as usize,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    UnknownNet,      "unknown_net";
+    NetExists,       "net_exists";
+    InvalidNet,      "invalid_net";
+    NetInactive,     "net_inactive";
+    ReservedNet,     "reserved_net";
+    UnknownCluster,  "unknown_cluster";
+    ClusterExists,   "cluster_exists";
+    MainCluster,     "main_cluster";
+    ClusterDisabled, "cluster_disabled";
+    NotAutonomic,    "not_autonomic";
+    NotConnected,    "not_connected";
+    Inactive,        "inactive";
+    BlankAddr,       "blank_addr";
+    OwnAddr,         "own_addr";
+    UnknownLink,     "unknown_link";
+    NotDialable,     "not_dialable";
+    LinkBusy,        "link_busy";
+    Endpoint,        "endpoint";
+    Config,          "config";
+    LimitReached,    "limit_reached";
+    TooManyRefused,  "too_many_refused";
+    Expired,         "expired";
+    Shed,            "shed";
+    Panicked,        "panicked";
+    Closed,          "closed";
+}
+
+impl CommandError {
     /// A short name of this kind of error, which does not change: for statistics and logs.
     ///
     /// # Examples
@@ -207,37 +185,6 @@ impl CommandError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         Self::CODES[self.code_index()]
-    }
-
-    /// The place of this kind of error in [`CODES`](Self::CODES).
-    pub(crate) fn code_index(&self) -> usize {
-        match self {
-            Self::UnknownNet(_) => 0,
-            Self::NetExists(_) => 1,
-            Self::InvalidNet(_) => 2,
-            Self::NetInactive(_) => 3,
-            Self::ReservedNet(_) => 4,
-            Self::UnknownCluster(_) => 5,
-            Self::ClusterExists(_) => 6,
-            Self::MainCluster(_) => 7,
-            Self::ClusterDisabled(_) => 8,
-            Self::NotAutonomic(_) => 9,
-            Self::NotConnected => 10,
-            Self::Inactive => 11,
-            Self::BlankAddr => 12,
-            Self::OwnAddr => 13,
-            Self::UnknownLink => 14,
-            Self::NotDialable => 15,
-            Self::LinkBusy(_) => 16,
-            Self::Endpoint(_) => 17,
-            Self::Config(_) => 18,
-            Self::LimitReached { .. } => 19,
-            Self::TooManyRefused { .. } => 20,
-            Self::Expired => 21,
-            Self::Shed => 22,
-            Self::Panicked => 23,
-            Self::Closed => 24,
-        }
     }
 }
 
