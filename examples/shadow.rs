@@ -1,7 +1,7 @@
 //! An old manager and the new one side by side: first an old one that is right, then one that forgets.
 //!
 //! ```text
-//! cargo run --release --example shadow
+//! cargo run --release --features shadow --example shadow
 //! ```
 
 #![allow(clippy::print_stdout)] // It is what an example is for.

@@ -13,17 +13,18 @@
 //! * [`performance`]: the cost of operations beside other maps, where the time goes, and rejected variants.
 //! * [`shutdown`](mod@shutdown): shutdown and drop, step by step, with the races involved.
 
-#[cfg(feature = "manager")]
+// Each page is there without its feature, except for its examples.
+#[cfg(any(feature = "manager", not(doctest)))]
 pub mod design;
 pub mod guarantees;
 pub mod limitations;
-#[cfg(feature = "manager")]
+#[cfg(any(feature = "manager", not(doctest)))]
 pub mod logging;
-#[cfg(feature = "manager")]
+#[cfg(any(feature = "manager", not(doctest)))]
 pub mod metrics;
-#[cfg(feature = "shadow")]
+#[cfg(any(feature = "shadow", not(doctest)))]
 pub mod migration;
 pub mod orderings;
 pub mod performance;
-#[cfg(feature = "manager")]
+#[cfg(any(feature = "manager", not(doctest)))]
 pub mod shutdown;
