@@ -103,7 +103,7 @@ impl fmt::Debug for ManualClock {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
 

@@ -72,7 +72,7 @@ mod turns;
 
 #[cfg(test)]
 mod models;
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests;
 
 use crate::sync::Arc;

@@ -32,7 +32,7 @@ mod model;
 mod models;
 mod read;
 mod run;
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests;
 
 pub use builder::{Builder, SpawnError};

@@ -31,7 +31,7 @@ mod ticker;
 
 #[cfg(test)]
 mod models;
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests;
 
 pub use crate::util::histogram::{Bucket, Histogram};

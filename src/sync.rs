@@ -1,8 +1,9 @@
 //! The facade over `std`, loom and shuttle: the only file that names them.
 //!
-//! Everything in the crate that synchronizes goes through here, so that one build (`--cfg switchboard_loom`
-//! or `--cfg switchboard_shuttle`) puts the real protocols under a model checker. The cfgs belong to this
-//! crate: a plain `--cfg loom` reaches every dependency and breaks some of them.
+//! Everything in the crate that synchronizes goes through here, so that one build (`--cfg switchboard_model`
+//! with `--cfg switchboard_loom` or `--cfg switchboard_shuttle`) puts the real protocols under a model
+//! checker. The cfgs belong to this crate: a plain `--cfg loom` reaches every dependency and breaks some of
+//! them.
 //!
 //! Differences between the three, all of them deliberate:
 //!
@@ -22,22 +23,26 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
+#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(not(switchboard_model))]
+compile_error!("`--cfg switchboard_loom` and `--cfg switchboard_shuttle` need `--cfg switchboard_model` too");
+
 pub(crate) mod lock_order;
 #[cfg(test)]
 pub(crate) mod model;
 pub(crate) mod ring;
 #[cfg(feature = "shadow")]
 pub(crate) mod rw_lock;
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 pub(crate) mod timed;
 #[cfg(switchboard_loom)]
 pub(crate) mod touched;
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 pub(crate) mod twin;
 
 use lock_order::{Held, Lock};
 
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[cfg(not(switchboard_model))]
 mod imp {
     pub(crate) use std::sync::atomic;
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -82,7 +87,7 @@ mod imp {
 /// Whether the calling thread unwinds from a panic. The checkers do not model it.
 pub(crate) use std::thread::panicking as is_unwinding;
 
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 mod backoff {
     /// Stand-in for `crossbeam_utils::Backoff`: every step yields to the scheduler of the checker.
     #[derive(Debug)]
@@ -99,9 +104,9 @@ mod backoff {
     }
 }
 
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 pub(crate) use backoff::Backoff;
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 pub(crate) use crossbeam_utils::Backoff;
 
 #[cfg(any(feature = "manager", test, switchboard_loom, switchboard_shuttle))]
@@ -118,13 +123,13 @@ pub(crate) use triomphe::Arc as SlimArc;
 ///
 /// For the twins of structures whose own protocol says who may touch a slot. A breach of that protocol
 /// panics.
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 #[derive(Debug)]
 pub(crate) struct Unseen<T> {
     value: std::sync::Mutex<Option<T>>,
 }
 
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 impl<T> Unseen<T> {
     pub(crate) fn empty() -> Self {
         Self { value: std::sync::Mutex::new(None) }
@@ -167,9 +172,9 @@ pub(crate) struct Spin {
 
 impl Spin {
     /// 1, 2 and 4 pauses of the processor.
-    #[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+    #[cfg(not(switchboard_model))]
     const STEPS: u32 = 3;
-    #[cfg(any(switchboard_loom, switchboard_shuttle))]
+    #[cfg(switchboard_model)]
     const STEPS: u32 = 0;
 
     pub(crate) fn new() -> Self {
@@ -258,7 +263,7 @@ impl<T> Drop for MutexGuard<'_, T> {
 /// A condition variable for [`Mutex`].
 pub(crate) struct Condvar {
     inner: imp::Condvar,
-    #[cfg(any(switchboard_loom, switchboard_shuttle))]
+    #[cfg(switchboard_model)]
     timed: timed::Queue,
 }
 
@@ -272,13 +277,13 @@ impl Condvar {
     pub(crate) fn new() -> Self {
         Self {
             inner: imp::Condvar::new(),
-            #[cfg(any(switchboard_loom, switchboard_shuttle))]
+            #[cfg(switchboard_model)]
             timed: timed::Queue::new(),
         }
     }
 
     pub(crate) fn notify_one(&self) {
-        #[cfg(any(switchboard_loom, switchboard_shuttle))]
+        #[cfg(switchboard_model)]
         if self.timed.notify_one() {
             return;
         }
@@ -286,7 +291,7 @@ impl Condvar {
     }
 
     pub(crate) fn notify_all(&self) {
-        #[cfg(any(switchboard_loom, switchboard_shuttle))]
+        #[cfg(switchboard_model)]
         self.timed.notify_all();
         self.inner.notify_all();
     }
@@ -304,7 +309,7 @@ impl Condvar {
     }
 
     /// As [`wait`](Self::wait), until `deadline` at the latest. The flag says whether the deadline passed.
-    #[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+    #[cfg(not(switchboard_model))]
     pub(crate) fn wait_until<'a, T>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -327,7 +332,7 @@ impl Condvar {
 
     /// As [`wait`](Self::wait), until the clock of the model passes. Without a clock the deadline has passed:
     /// the other threads run, then the time-out is reported.
-    #[cfg(any(switchboard_loom, switchboard_shuttle))]
+    #[cfg(switchboard_model)]
     pub(crate) fn wait_until<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -369,7 +374,7 @@ where
     thread::Builder::new().name(name).spawn(body)
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
 

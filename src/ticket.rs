@@ -44,7 +44,7 @@ mod wait;
 
 #[cfg(test)]
 mod models;
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests;
 
 use std::fmt;

@@ -41,7 +41,7 @@ pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     }
 }
 
-#[cfg(all(test, feature = "manager", not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, feature = "manager", not(switchboard_model)))]
 mod tests {
     use super::*;
 

@@ -198,7 +198,7 @@ impl fmt::Display for EndpointError {
 
 impl std::error::Error for EndpointError {}
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
 

@@ -136,7 +136,7 @@ impl fmt::Debug for LinkCounters {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
     use crate::clock::{Clock, ManualClock};

@@ -204,7 +204,7 @@ impl<A: Clone + PartialEq> NetStatus<A> {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
     use crate::clock::{Clock, ManualClock};

@@ -94,7 +94,7 @@ pub(crate) struct QuickDrops {
     pub(crate) until: Instant,
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
 

@@ -94,9 +94,9 @@ impl Capacities {
     pub const MAX: usize = 1 << 20;
 
     // The checkers need every wrap-around and every full lane within a few steps.
-    #[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+    #[cfg(not(switchboard_model))]
     const DEFAULT: ([usize; 4], u32) = ([64, 4096, 4096, 1024], 32);
-    #[cfg(any(switchboard_loom, switchboard_shuttle))]
+    #[cfg(switchboard_model)]
     const DEFAULT: ([usize; 4], u32) = ([1, 2, 2, 1], 2);
 
     /// The defaults: 64 critical, 4096 high, 4096 normal and 1024 low commands; [`Backpressure::Reject`]; a

@@ -23,7 +23,7 @@ mod restore;
 mod settings;
 mod staged;
 mod stream;
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests;
 mod tick;
 mod timers;

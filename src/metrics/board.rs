@@ -26,9 +26,9 @@ use crossbeam_utils::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering, fence};
 use crate::sync::{Mutex, lock_order};
 
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[cfg(not(switchboard_model))]
 const COPIES: usize = 4;
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 const COPIES: usize = 2;
 
 /// The newest report of `W` words. All zero, as version 0, until there is one.

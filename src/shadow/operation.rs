@@ -412,7 +412,7 @@ fn same_addrs<A: Addr>(left: &[A], right: &[A]) -> bool {
     })
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
     use crate::link::NodeAddr;

@@ -110,12 +110,12 @@ pub(crate) static TICKER_THREAD: Lock = Lock::new(Rank::Auxiliary, "metrics: col
 pub(crate) static METRICS: Lock = Lock::new(Rank::Metrics, "metrics: report");
 
 /// The stand-in for the atomic pointer of a cell, under the checkers only; a leaf below [`RETIRED`].
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 pub(crate) static TWIN: Lock = Lock::new(Rank::Auxiliary, "checkers: stand-in for the cell");
 
 #[cfg(test)]
 pub(crate) static TEST_AUXILIARY: Lock = Lock::new(Rank::Auxiliary, "test: auxiliary");
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 static TEST_METRICS: Lock = Lock::new(Rank::Metrics, "test: metrics");
 
 #[cfg(debug_assertions)]
@@ -174,7 +174,7 @@ impl Drop for Held {
     }
 }
 
-#[cfg(all(test, debug_assertions, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, debug_assertions, not(switchboard_model)))]
 mod tests {
     use super::*;
     use crate::sync::Mutex;

@@ -44,7 +44,7 @@ pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
 }
 
 /// Runs `body` on real threads.
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[cfg(not(switchboard_model))]
 pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
     for _ in 0..iterations() {
         body();
@@ -52,7 +52,7 @@ pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
 }
 
 /// As [`model`], once with each stand-in for the cell; see [`twin`](super::twin).
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 pub(crate) fn model_each(body: impl Fn() + Send + Sync + Clone + 'static) {
     use super::twin::{Twin, choose};
 
@@ -64,7 +64,7 @@ pub(crate) fn model_each(body: impl Fn() + Send + Sync + Clone + 'static) {
 }
 
 /// As [`model`], on the real cell.
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[cfg(not(switchboard_model))]
 pub(crate) fn model_each(body: impl Fn() + Send + Sync + Clone + 'static) {
     model(body);
 }
@@ -73,14 +73,14 @@ pub(crate) fn model_each(body: impl Fn() + Send + Sync + Clone + 'static) {
 pub(crate) use std::sync::Mutex as UnseenMutex;
 pub(crate) use std::sync::atomic::AtomicU64 as UnseenU64;
 
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 pub(crate) use super::timed::Time;
 
 /// The clock of a model, see [`timed`](super::timed); here it is the real one.
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[cfg(not(switchboard_model))]
 pub(crate) struct Time;
 
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[cfg(not(switchboard_model))]
 #[allow(clippy::unused_self)] // The interface of the other one.
 impl Time {
     pub(crate) fn stopped() -> super::StdArc<Self> {

@@ -15,12 +15,12 @@
 //! Neither operation is lock-free: a `pop` waits for a preempted peer that has claimed the slot and not
 //! filled it yet, and a `push` for one that has not emptied it yet.
 
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[cfg(not(switchboard_model))]
 pub(crate) use crossbeam_queue::ArrayQueue as Ring;
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 pub(crate) use twin::Ring;
 
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 mod twin {
     use crate::sync::atomic::{AtomicUsize, Ordering, fence};
     use crate::sync::{Backoff, Unseen};

@@ -82,7 +82,7 @@ impl<T> DerefMut for WriteGuard<'_, T> {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -78,17 +78,17 @@ use super::waiters::{WaitError, Waiters};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, lock_order};
 
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[cfg(not(switchboard_model))]
 type Current<T> = arc_swap::ArcSwap<Header<T>>;
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 type Current<T> = crate::sync::twin::ArcCell<Header<T>>;
 
 /// Retired versions that one publish looks at, to see whether the last holder has let go.
 ///
 /// Each publish retires one version, so any number above one lets the list shrink.
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[cfg(not(switchboard_model))]
 const SWEEP: usize = 4;
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 const SWEEP: usize = 2;
 
 /// Retired versions that are looked at without letting go of the lock.
@@ -101,9 +101,9 @@ const SWEEP_ROUND: usize = 64;
 const RECENT: usize = 2;
 
 /// How often in a row the second one must have been of no use before its memory is given back.
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[cfg(not(switchboard_model))]
 const NEEDLESS: u32 = 64;
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 const NEEDLESS: u32 = 2;
 
 /// What a cell publishes: a state and its version. Never freed while its cell lives.
@@ -502,11 +502,11 @@ impl<T> fmt::Debug for Publisher<T> {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod adversary;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
 mod reuse;
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests;

@@ -25,7 +25,7 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        if cfg!(any(switchboard_loom, switchboard_shuttle)) {
+        if cfg!(switchboard_model) {
             Self { versions: 2, operations: 4 }
         } else {
             Self { versions: 128, operations: 4096 }
@@ -144,7 +144,7 @@ impl<K, V> History<K, V> {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
 

@@ -2,7 +2,7 @@
 
 mod chunks;
 mod group_set;
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests;
 
 use std::borrow::Borrow;

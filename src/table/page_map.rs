@@ -6,7 +6,7 @@
 mod iter;
 pub(crate) mod pages;
 mod reshape;
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests;
 
 use std::borrow::Borrow;
@@ -83,7 +83,7 @@ impl<K, V> PageMap<K, V> {
         self.pages.dismantle_with(budget, entry)
     }
 
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    #[cfg(all(test, not(switchboard_model)))]
     /// Drops this version's references. The entries that no other version shares are dropped with them.
     #[cfg(test)]
     pub(crate) fn clear(&mut self) {
@@ -100,7 +100,7 @@ impl<K, V> PageMap<K, V> {
         Iter { entries: self.pages.iter() }
     }
 
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    #[cfg(all(test, not(switchboard_model)))]
     /// Counts pages and bytes. O(pages).
     pub(crate) fn stats(&self) -> Stats {
         self.pages.stats()
@@ -224,7 +224,7 @@ impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 /// What a map is made of. Pages shared with other versions count in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stats {

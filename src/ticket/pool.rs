@@ -56,7 +56,7 @@ pub struct PoolStats {
 }
 
 /// How many slots in use are passed over before a ticket is allocated.
-const TRIES: usize = if cfg!(any(switchboard_loom, switchboard_shuttle)) { 1 } else { 4 };
+const TRIES: usize = if cfg!(switchboard_model) { 1 } else { 4 };
 
 impl<T, E> Pool<T, E>
 where

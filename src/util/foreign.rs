@@ -114,7 +114,7 @@ impl Drop for Scope {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use std::panic::catch_unwind;
 

@@ -19,10 +19,10 @@ const PARTS_LOG2: u32 = 3;
 const PARTS: usize = 1 << PARTS_LOG2;
 
 /// Durations from here on (68.7 s) share the last bucket.
-#[cfg(not(any(switchboard_loom, switchboard_shuttle)))]
+#[cfg(not(switchboard_model))]
 const TOP_LOG2: u32 = 36;
 
-#[cfg(any(switchboard_loom, switchboard_shuttle))]
+#[cfg(switchboard_model)]
 const TOP_LOG2: u32 = 5;
 
 const BUCKETS: usize = PARTS * (TOP_LOG2 - PARTS_LOG2 + 1) as usize + 1;
@@ -190,7 +190,7 @@ impl std::fmt::Debug for Histogram {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
 

@@ -41,7 +41,7 @@ impl<A: Addr> Drops<A> {
         }
     }
 
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    #[cfg(all(test, not(switchboard_model)))]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -40,7 +40,7 @@ impl<A> Default for Journal<A> {
 }
 
 impl<A> Journal<A> {
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    #[cfg(all(test, not(switchboard_model)))]
     pub(super) fn len(&self) -> usize {
         self.links.len()
     }

@@ -57,7 +57,7 @@ pub(crate) struct Core<A: Addr> {
     /// What the present command has changed.
     pub(super) journal: Journal<A>,
     /// Links that were looked at, one by one or all of them.
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    #[cfg(all(test, not(switchboard_model)))]
     pub(super) looked_at: std::cell::Cell<u64>,
 }
 
@@ -89,7 +89,7 @@ impl<A: Addr> Core<A> {
             tally: Tally::default(),
             dirty: false,
             journal: Journal::default(),
-            #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+            #[cfg(all(test, not(switchboard_model)))]
             looked_at: std::cell::Cell::new(0),
         };
         (core, table)
@@ -141,12 +141,12 @@ impl<A: Addr> Core<A> {
         all.filter(|addr| seen.insert((*addr).clone())).cloned().collect()
     }
 
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    #[cfg(all(test, not(switchboard_model)))]
     fn note_look(&self) {
         self.looked_at.set(self.looked_at.get() + 1);
     }
 
-    #[cfg(not(all(test, not(any(switchboard_loom, switchboard_shuttle)))))]
+    #[cfg(not(all(test, not(switchboard_model))))]
     #[allow(clippy::unused_self)] // Counts under test only.
     fn note_look(&self) {}
 

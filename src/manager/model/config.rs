@@ -261,7 +261,7 @@ impl Default for Config {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
 

@@ -6,7 +6,7 @@ use super::snapshot::LinksSnapshot;
 use crate::link::Addr;
 use crate::manager::model::export::{Anchor, Export, SavedCluster, SavedLink, SavedNet};
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests;
 
 impl<A: Addr> LinksSnapshot<A> {

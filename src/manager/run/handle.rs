@@ -396,7 +396,7 @@ impl<A: Addr> Handle<A> {
     }
 
     /// The end of the mailbox, to hold rooms with.
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    #[cfg(all(test, not(switchboard_model)))]
     pub(in crate::manager) fn sender(&self) -> &Sender<Message<A>> {
         &self.sender
     }

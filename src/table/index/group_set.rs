@@ -59,7 +59,7 @@ impl<G, K> GroupSet<G, K> {
         self.groups.iter().map(|(group, members)| (group, members.len()))
     }
 
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    #[cfg(all(test, not(switchboard_model)))]
     pub(crate) fn clear(&mut self) {
         self.groups.clear();
     }

@@ -33,7 +33,7 @@ use hashbrown::HashTable;
 
 use crate::sync::SlimArc;
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 use super::Stats;
 use super::iter::Iter;
 use super::reshape;
@@ -242,7 +242,7 @@ impl<T> Pages<T> {
         Iter::new(self)
     }
 
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    #[cfg(all(test, not(switchboard_model)))]
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats { entries: self.len, ..Stats::default() };
         add_stats(&self.root, &mut stats);
@@ -486,7 +486,7 @@ fn bytes_unseen<T>(slot: &Slot<T>, seen: &mut HashSet<usize>) -> usize {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 fn add_stats<T>(slot: &Slot<T>, stats: &mut Stats) {
     if let Slot::Page(page) = slot {
         stats.pages += 1;

@@ -188,7 +188,7 @@ impl CommandError {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
     use crate::link::{ClusterId, EndpointError, LinkState, NetId};

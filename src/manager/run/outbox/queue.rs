@@ -53,7 +53,7 @@ pub(crate) struct Outbox<A> {
     closing: usize,
     coalesced: u64,
     /// Streams that were compared or looked up.
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    #[cfg(all(test, not(switchboard_model)))]
     looked_at: usize,
 }
 
@@ -66,7 +66,7 @@ impl<A: Addr> Outbox<A> {
             listed: HashMap::new(),
             closing: 0,
             coalesced: 0,
-            #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+            #[cfg(all(test, not(switchboard_model)))]
             looked_at: 0,
         }
     }
@@ -208,12 +208,12 @@ impl<A: Addr> Outbox<A> {
         true
     }
 
-    #[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+    #[cfg(all(test, not(switchboard_model)))]
     fn note_looks(&mut self, streams: usize) {
         self.looked_at += streams;
     }
 
-    #[cfg(not(all(test, not(any(switchboard_loom, switchboard_shuttle)))))]
+    #[cfg(not(all(test, not(switchboard_model))))]
     #[allow(clippy::unused_self)] // Counts under test only.
     fn note_looks(&self, _: usize) {}
 
@@ -267,7 +267,7 @@ impl<A: Addr> Outbox<A> {
     }
 }
 
-#[cfg(all(test, not(any(switchboard_loom, switchboard_shuttle))))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
 
