@@ -24,7 +24,6 @@ use crate::scrape::Scrape;
 use crate::totals::Totals;
 use crate::truth::{self, Breach, View};
 
-#[path = "run/lives.rs"]
 mod lives;
 
 /// What keeps the program itself from going on. What goes wrong in the mesh is no such thing.

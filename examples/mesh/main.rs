@@ -17,7 +17,7 @@
 //! * `stream`: one connection; how async code uses tickets and snapshots. `sockets`: all that a node has.
 //! * `wire`: the frames. `local`: what the tasks of a node share.
 //! * `plan`: what the nodes are told to want. `host`: who belongs to their clusters. `names`: what they are called.
-//! * `run`: the supervisor. `run/lives`: how nodes begin and end. `chaos`, `faults`: what goes wrong.
+//! * `run`: the supervisor. `run::lives`: how nodes begin and end. `chaos`, `faults`: what goes wrong.
 //! * `truth`: what must hold at the end between the nodes. `kept`: what of the plan. `describe`: why not.
 //! * `query`: the readers. `audit`: explanations against snapshots. `ledger`: traffic, counted twice.
 //! * `scrape`: metrics over HTTP. `totals`, `progress`, `report`, `options`: the rest of the program.
@@ -32,51 +32,28 @@ use std::process::ExitCode;
 use options::Options;
 use report::Report;
 
-#[path = "mesh/audit.rs"]
 mod audit;
-#[path = "mesh/chaos.rs"]
 mod chaos;
-#[path = "mesh/describe.rs"]
 mod describe;
-#[path = "mesh/faults.rs"]
 mod faults;
-#[path = "mesh/host.rs"]
 mod host;
-#[path = "mesh/kept.rs"]
 mod kept;
-#[path = "mesh/ledger.rs"]
 mod ledger;
-#[path = "mesh/local.rs"]
 mod local;
-#[path = "mesh/names.rs"]
 mod names;
-#[path = "mesh/node.rs"]
 mod node;
-#[path = "mesh/options.rs"]
 mod options;
-#[path = "mesh/plan.rs"]
 mod plan;
-#[path = "mesh/progress.rs"]
 mod progress;
-#[path = "mesh/query.rs"]
 mod query;
-#[path = "mesh/report.rs"]
 mod report;
-#[path = "mesh/run.rs"]
 mod run;
-#[path = "mesh/scrape.rs"]
 mod scrape;
-#[path = "mesh/sockets.rs"]
 mod sockets;
-#[path = "mesh/stream.rs"]
 mod stream;
-#[path = "mesh/totals.rs"]
 mod totals;
-#[path = "mesh/transport.rs"]
 mod transport;
-#[path = "mesh/truth.rs"]
 mod truth;
-#[path = "mesh/wire.rs"]
 mod wire;
 
 fn main() -> ExitCode {
