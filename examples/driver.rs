@@ -55,7 +55,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let handle = driver.handle();
     // The driver applies commands when it runs: the tickets of these two are not waited for.
     handle.add_net(NET, NetConfig::new().min_links(1))?;
-    handle.set_net_condition(NET, true)?;
+    handle.set_net_active(NET, true)?;
 
     let mut node = Node { peer, handle, work: JoinSet::new(), stream: None };
     let links = driver.links();
@@ -96,7 +96,7 @@ impl Node {
                 println!("net {} is short of {needed} link: try {PEER}", net.0);
                 // An error hands the command back: the mailbox is full or closed, and the net asks again.
                 let _ = self.handle.create_link(PEER, net);
-                let _ = self.handle.update_link(PEER, self.peer);
+                let _ = self.handle.set_endpoint(PEER, self.peer);
             }
             Effect::Dial { addr, endpoint, dial, .. } => {
                 println!("dial {addr}");
@@ -127,7 +127,11 @@ impl Node {
             Event::Dialled(dial, Err(_)) => self.handle.dial_failed(PEER, dial, true),
             Event::Answered(stream, Ok((socket, accepted))) => {
                 self.stream = Some(socket);
-                self.handle.account_link(NET, PEER, stream, accepted)
+                if accepted {
+                    self.handle.admit(NET, PEER, stream)
+                } else {
+                    self.handle.refuse(NET, PEER, stream)
+                }
             }
             Event::Answered(stream, Err(_)) => self.handle.delete_stream(PEER, stream),
         };

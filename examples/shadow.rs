@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let clock = ManualClock::new();
     let old = LockedLinks::<NodeAddr>::new(Config::default(), None, clock.clone())?;
     let stats = run("an old manager that is right", old, &clock)?;
-    if stats.differences != 0 {
+    if stats.mismatches != 0 {
         return Err("two managers that are right differ".into());
     }
 
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         operation => operation.perform_on(&old),
     });
     let stats = run("one that forgets who left", forgetful, &clock)?;
-    if stats.differences == 0 {
+    if stats.mismatches == 0 {
         return Err("the wrong manager was not found out".into());
     }
     Ok(())
@@ -51,10 +51,10 @@ fn run(
     let shadow = Shadow::builder(old, new).spawn()?;
 
     shadow.add_net(NET, NetConfig::new())?;
-    shadow.set_net_condition(NET, true)?;
+    shadow.set_net_active(NET, true)?;
     for node in 1..=10 {
         shadow.add_stream(&NodeAddr(node), StreamId(node), Direction::Downlink)?;
-        shadow.account_link(NET, &NodeAddr(node), StreamId(node), true)?;
+        shadow.admit(NET, &NodeAddr(node), StreamId(node))?;
     }
     for node in 1..=5 {
         shadow.delete_stream(&NodeAddr(node), StreamId(node))?;
@@ -63,9 +63,9 @@ fn run(
 
     let report = shadow.stop(Duration::from_secs(5));
     let stats = report.stats;
-    println!("{what}: {} answers compared, {} differ", stats.compared, stats.differences);
-    for difference in shadow.take_differences() {
-        println!("  {difference}");
+    println!("{what}: {} answers compared, {} differ", stats.compared, stats.mismatches);
+    for mismatch in shadow.take_mismatches() {
+        println!("  {mismatch}");
     }
     let (a, b) = (stats.a.latency, stats.b.latency);
     println!("  median per call: old {} ns, new {} ns", a.ns_p50, b.ns_p50);

@@ -11,7 +11,7 @@
 //! * [`mailbox`] and [`ticket`] are the parts in between: bounded priority lanes, and one result per command.
 //!
 //! The manager also keeps clusters with static and permanent peers. [`LinksSnapshot::explain`] says why a link
-//! is kept and what happens to it next. [`LinksSnapshot::export`] and [`Builder::import`] persist across
+//! is kept and what happens to it next. [`LinksSnapshot::export`] and [`LinkManagerBuilder::import`] persist across
 //! restarts the state that cannot be rediscovered. [`Metrics`] reports the state and the work of a manager, and a
 //! [`MetricsPage`] shows both to Prometheus. [`shadow`] runs an old manager and the new one side by side.
 //!
@@ -122,21 +122,22 @@ mod util;
 pub use clock::{Clock, ManualClock, MonotonicClock};
 #[cfg(feature = "manager")]
 pub use link::{
-    Addr, AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, CustomRetry, DialId, Direction,
-    EndpointError, Link, LinkCounters, LinkState, NetConfig, NetId, NetStatus, NodeAddr, ParseAddrError,
-    ResolveId, Retry, RetryPolicy, Stream, StreamId, UnstablePolicy, UserData,
+    Addr, AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, CustomRetry, DialId, DialState,
+    Direction, EndpointError, FlapPolicy, Link, LinkCounters, NetConfig, NetId, NetStatus, NodeAddr,
+    ParseAddrError, ResolveId, Retry, RetryPolicy, Stream, StreamId, UserData,
 };
 #[cfg(feature = "manager")]
 pub use manager::{
-    Applied, Asked, Builder, Command, CommandError, CommandKind, Config, ConfigError, ConfigProblem,
-    DrainReport, Driver, Effect, Explanation, Export, Filter, Handle, Hold, Ignored, ImportError, LinkCause,
-    LinkManager, Links, LinksReader, LinksSnapshot, ManagerStats, MemoryReport, NetExplanation, NextStep,
-    Outcome, Reason, RequestHold, SendError, SendErrorKind, Settings, ShutdownReport, SpawnError, Step,
-    Timing, Transport,
+    Action, Applied, Command, CommandError, CommandKind, Config, ConfigError, ConfigProblem, DialBlocker,
+    DrainReport, Driver, Effect, Export, Handle, IgnoreReason, ImportError, KeepReason, LinkExplanation,
+    LinkFailure, LinkManager, LinkManagerBuilder, Links, LinksReader, LinksSnapshot, ManagerStats,
+    MemberFilter, MemoryReport, NetExplanation, Outcome, PlannedAction, RequestBlocker, Settings,
+    ShutdownReport, SpawnError, SubmitError, SubmitErrorKind, Submitted, Timing, Transport,
 };
 #[cfg(feature = "manager")]
 pub use metrics::{
-    Bucket, Collector, Histogram, LaneReport, Latency, Metrics, MetricsPage, MetricsReader, MetricsReport,
+    Bucket, Histogram, LaneReport, Latency, Metrics, MetricsCollector, MetricsPage, MetricsReader,
+    MetricsReport,
 };
 pub use table::{
     Change, ChangeSet, Changes, DefaultHashBuilder, DefaultHasher, Feed, FeedEvent, GroupIndex, Index, Iter,

@@ -12,23 +12,23 @@ mod addr;
 mod cluster;
 mod counters;
 mod data;
+mod flaps;
 mod net;
 mod retry;
 #[cfg(feature = "serde")]
 mod serialize;
-mod unstable;
 
 pub use addr::{Addr, AddressPolicy, EndpointError, NodeAddr, ParseAddrError};
 pub(crate) use cluster::{By, Designation};
 pub use cluster::{Cluster, ClusterId, ClusterKind, ClusterStatus};
 pub use counters::LinkCounters;
 pub use data::UserData;
-pub(crate) use net::HotEntry;
+pub use flaps::FlapPolicy;
+pub(crate) use flaps::Flaps;
+pub(crate) use net::IgnoredEntry;
 pub use net::{NetConfig, NetId, NetStatus};
 pub(crate) use retry::Drawn;
 pub use retry::{CustomRetry, Retry, RetryPolicy};
-pub(crate) use unstable::QuickDrops;
-pub use unstable::UnstablePolicy;
 
 /// Which side opened a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,9 +40,9 @@ pub enum Direction {
 }
 
 /// How far the dialer of a link has come. Describes the dialling side only: a link that consists of a
-/// downlink alone stays [`Disconnected`](LinkState::Disconnected).
+/// downlink alone stays [`Disconnected`](DialState::Disconnected).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LinkState {
+pub enum DialState {
     /// No dial is under way.
     Disconnected,
     /// A dial is under way, or the dialer is repairing a connection that broke.
@@ -117,7 +117,7 @@ pub(crate) struct Resolve {
 pub struct Link<A> {
     pub(crate) addr: A,
     pub(crate) direction: Direction,
-    pub(crate) state: LinkState,
+    pub(crate) state: DialState,
     pub(crate) dialable: bool,
     pub(crate) endpoint: Option<SocketAddr>,
     /// The endpoint was supplied since the last failure, so that it need not be asked for again.
@@ -140,7 +140,7 @@ pub struct Link<A> {
     pub(crate) announce_not_before: Option<Instant>,
     /// The dialer has had a connection since the record was made.
     pub(crate) proven: bool,
-    pub(crate) drops: Option<QuickDrops>,
+    pub(crate) drops: Option<Flaps>,
     /// When the record was made.
     pub(crate) since: Instant,
     /// Failures since the last success: what the retry policy is asked with. Unlike `attempts` it does not
@@ -156,7 +156,7 @@ impl<A> Link<A> {
         Self {
             addr,
             direction: Direction::Downlink,
-            state: LinkState::Disconnected,
+            state: DialState::Disconnected,
             dialable: false,
             endpoint: None,
             endpoint_fresh: false,
@@ -194,7 +194,7 @@ impl<A> Link<A> {
 
     /// How far the dialer has come.
     #[must_use]
-    pub fn state(&self) -> LinkState {
+    pub fn state(&self) -> DialState {
         self.state
     }
 
@@ -251,9 +251,9 @@ impl<A> Link<A> {
         self.static_clusters().any(|other| other == cluster)
     }
 
-    /// Quick drops in a row that are remembered at `now`: see [`UnstablePolicy`].
+    /// Flaps in a row that are remembered at `now`: see [`FlapPolicy`].
     #[must_use]
-    pub fn quick_drops(&self, now: Instant) -> u32 {
+    pub fn flaps(&self, now: Instant) -> u32 {
         self.drops.filter(|drops| now <= drops.until).map_or(0, |drops| drops.count)
     }
 
@@ -351,7 +351,7 @@ impl<A> Link<A> {
 
     /// The dialer does nothing and holds nothing.
     pub(crate) fn is_idle(&self) -> bool {
-        self.state == LinkState::Disconnected && self.dial.is_none() && self.resolving.is_none()
+        self.state == DialState::Disconnected && self.dial.is_none() && self.resolving.is_none()
     }
 
     pub(crate) fn stream(&self, id: StreamId) -> Option<Stream> {
@@ -452,7 +452,7 @@ impl<A> Link<A> {
     /// Nobody asks to dial the node any more: what is left is the streams that it opened.
     pub(crate) fn demote(&mut self) {
         self.dialable = false;
-        self.state = LinkState::Disconnected;
+        self.state = DialState::Disconnected;
         self.dial = None;
         self.resolving = None;
         self.attempts = 0;
@@ -463,7 +463,7 @@ impl<A> Link<A> {
 
     /// The dialer has a connection. Its stream may still have to come.
     pub(crate) fn establish(&mut self, now: Instant) {
-        self.state = LinkState::Established;
+        self.state = DialState::Established;
         self.attempts = 0;
         self.failures = 0;
         if let Some(dial) = &mut self.dial {
@@ -473,7 +473,7 @@ impl<A> Link<A> {
 
     /// The connection of the dialer is gone; the dialer itself goes on.
     pub(crate) fn break_connection(&mut self, now: Instant) {
-        self.state = LinkState::Connecting;
+        self.state = DialState::Connecting;
         if let Some(dial) = &mut self.dial {
             dial.since = now;
         }

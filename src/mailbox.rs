@@ -4,10 +4,10 @@
 //! the one [`Receiver`] takes them, most important lane first.
 //!
 //! ```
-//! use switchboard::mailbox::{Capacities, Priority, mailbox};
+//! use switchboard::mailbox::{Config, Priority, mailbox};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let (sender, mut receiver) = mailbox(Capacities::new().normal(256)?);
+//! let (sender, mut receiver) = mailbox(Config::new().normal(256)?);
 //! sender.try_send(Priority::Normal, "add link")?;
 //! sender.try_send(Priority::Critical, "shut down")?;
 //! receiver.close();
@@ -35,7 +35,7 @@
 //! Commands that one thread sends to one lane are received in that order. Between lanes the more important
 //! one is first, but for this rule: every take adds one to the count of each lane that has a command waiting
 //! and was passed over, and a lane whose count has reached the starvation limit (32 unless
-//! [set](Capacities::starvation_limit)) is taken from next, the longest waiting first.
+//! [set](Config::starvation_limit)) is taken from next, the longest waiting first.
 //!
 //! Hence **of any `limit + 3` takes in a row during which a lane has a command waiting, at least one is from
 //! that lane** (35 by default), and with a limit of 3 or more the critical lane is passed over at most 3
@@ -58,13 +58,13 @@
 //! Not promised: an order among threads that wait for room, and an order between commands of different
 //! senders other than that of their pushes.
 
-mod capacities;
+mod config;
 mod error;
 mod lane;
 mod parking;
 mod permit;
 mod receiver;
-mod rooms;
+mod semaphore;
 mod sender;
 mod shared;
 mod stats;
@@ -77,7 +77,7 @@ mod tests;
 
 use crate::sync::Arc;
 
-pub use capacities::{Backpressure, Capacities, CapacityError, Priority};
+pub use config::{Backpressure, CapacityError, Config, Priority};
 pub use error::{
     RecvError, RecvTimeoutError, ReserveError, ReserveTimeoutError, SendError, SendTimeoutError,
     TryRecvError, TryReserveError, TrySendError,
@@ -89,20 +89,20 @@ pub use stats::{LaneStats, Stats};
 
 /// Makes a mailbox: its one receiver, and a first sender.
 ///
-/// Allocates the rings; see [`Capacities`].
+/// Allocates the rings; see [`Config`].
 ///
 /// # Examples
 /// ```
-/// use switchboard::mailbox::{Capacities, Priority, mailbox};
+/// use switchboard::mailbox::{Config, Priority, mailbox};
 ///
-/// let (sender, mut receiver) = mailbox(Capacities::new());
+/// let (sender, mut receiver) = mailbox(Config::new());
 /// sender.try_send(Priority::High, 1).unwrap();
 /// drop(sender);
 /// assert_eq!(receiver.recv(), Ok((Priority::High, 1)));
 /// assert!(receiver.recv().is_err());
 /// ```
 #[must_use]
-pub fn mailbox<T>(capacities: Capacities) -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(shared::Shared::new(&capacities));
-    (Sender::new(shared.clone()), Receiver::new(shared, &capacities))
+pub fn mailbox<T>(config: Config) -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(shared::Shared::new(&config));
+    (Sender::new(shared.clone()), Receiver::new(shared, &config))
 }

@@ -35,18 +35,20 @@ mod run;
 #[cfg(all(test, not(switchboard_model)))]
 mod tests;
 
-pub use builder::{Builder, SpawnError};
-pub use model::blockers::{Hold, RequestHold};
-pub use model::command::{Applied, Command, CommandError, CommandKind, Outcome, SendError, SendErrorKind};
+pub use builder::{LinkManagerBuilder, SpawnError};
+pub use model::blockers::{DialBlocker, RequestBlocker};
+pub use model::command::{
+    Applied, Command, CommandError, CommandKind, Outcome, SubmitError, SubmitErrorKind,
+};
 pub use model::config::{Config, ConfigError, ConfigProblem, Settings, Timing};
-pub use model::effect::{Effect, LinkCause};
+pub use model::effect::{Effect, LinkFailure};
 pub use model::export::{Export, ImportError};
 pub use model::report::{DrainReport, MemoryReport, ShutdownReport};
 pub use model::tally::ManagerStats;
-pub use read::explain::{Explanation, Ignored, NetExplanation, NextStep, Reason, Step};
-pub use read::snapshot::{Filter, Links, LinksReader, LinksSnapshot};
+pub use read::explain::{Action, IgnoreReason, KeepReason, LinkExplanation, NetExplanation, PlannedAction};
+pub use read::snapshot::{Links, LinksReader, LinksSnapshot, MemberFilter};
 pub use run::driver::Driver;
-pub use run::handle::{Asked, Handle};
+pub use run::handle::{Handle, Submitted};
 pub use run::transport_worker::Transport;
 
 /// A link manager with a writer's thread of its own.

@@ -35,7 +35,7 @@ mod models;
 mod tests;
 
 pub use crate::util::histogram::{Bucket, Histogram};
-pub use collector::Collector;
+pub use collector::MetricsCollector;
 pub use page::MetricsPage;
 pub use reader::MetricsReader;
 pub use report::{LaneReport, Latency, MetricsReport};
@@ -46,7 +46,7 @@ use figures::Answer;
 /// The metrics of one link manager: collects reports, and hands out the newest one.
 ///
 /// Clones are cheap and share the newest report. There is no background work: somebody calls
-/// [`collect`](Self::collect), or starts a [`Collector`]. It stays usable after the manager has ended, whose
+/// [`collect`](Self::collect), or starts a [`MetricsCollector`]. It stays usable after the manager has ended, whose
 /// mailbox it keeps in memory.
 ///
 /// # Progress

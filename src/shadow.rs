@@ -3,7 +3,7 @@
 //! * [`LinkStore`] is what an embedder does with a link manager, as a trait: implement it for the old one.
 //!   [`ManagerStore`] implements it for the new one, [`DriverStore`] for one without threads.
 //! * [`Shadow`] is a store that sends each operation to two others, says what the one of them answers, and
-//!   counts, keeps and reports every [`Difference`].
+//!   counts, keeps and reports every [`Mismatch`].
 //! * [`LockedLinks`] is the reference design done well, behind two locks: to compare with.
 //!
 //! [`docs::migration`](crate::docs::migration) shows the whole move.
@@ -21,9 +21,9 @@
 //!
 //! let shadow = Shadow::builder(old, new).spawn()?;
 //! shadow.add_net(NetId(1), NetConfig::new())?;
-//! shadow.set_net_condition(NetId(1), true)?;
+//! shadow.set_net_active(NetId(1), true)?;
 //! shadow.add_stream(&NodeAddr(7), StreamId(1), Direction::Downlink)?;
-//! shadow.account_link(NetId(1), &NodeAddr(7), StreamId(1), true)?;
+//! shadow.admit(NetId(1), &NodeAddr(7), StreamId(1))?;
 //! assert_eq!(shadow.count(NetId(1))?.value, 1); // the old one's answer
 //!
 //! shadow.serve(Side::B);
@@ -31,7 +31,7 @@
 //!
 //! let report = shadow.stop(Duration::from_secs(5));
 //! assert!(report.is_clean());
-//! assert_eq!((report.stats.compared, report.stats.differences), (6, 0));
+//! assert_eq!((report.stats.compared, report.stats.mismatches), (6, 0));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -40,7 +40,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::link::{DialId, Direction, NetConfig, NetId, ResolveId, StreamId};
-use crate::manager::{Filter, Outcome};
+use crate::manager::{MemberFilter, Outcome};
 use crate::sync::thread::JoinHandle;
 use crate::sync::{self, Mutex, StdArc};
 use crate::ticket::Ticket;
@@ -64,7 +64,7 @@ pub use by_operation::{FnStore, from_fn};
 pub use engine::ResyncError;
 pub use locked::LockedLinks;
 pub use operation::{LinkView, Listing, Operation, Value};
-pub use record::{Difference, Latency, ShadowStats, SideStats};
+pub use record::{CallLatency, Mismatch, ShadowStats, SideStats};
 pub use store::{Answer, LinkStore, Reply, StoreError};
 pub use stores::{DriverStore, ManagerStore};
 
@@ -192,7 +192,7 @@ where
     }
 
     /// The first store itself, around the shadow. A change made here is made on one side only, and will show
-    /// as a difference.
+    /// as a mismatch.
     #[must_use]
     pub fn a(&self) -> &A {
         &self.a
@@ -210,18 +210,18 @@ where
         self.engine.stats()
     }
 
-    /// Takes the differences found last, the oldest first. Those that had to make room are
-    /// [counted](ShadowStats::differences_dropped).
+    /// Takes the mismatches found last, the oldest first. Those that had to make room are
+    /// [counted](ShadowStats::mismatches_dropped).
     #[must_use]
-    pub fn take_differences(&self) -> Vec<Difference<A::Addr>> {
-        self.engine.recorder().take_differences()
+    pub fn take_mismatches(&self) -> Vec<Mismatch<A::Addr>> {
+        self.engine.recorder().take_mismatches()
     }
 
     /// Waits until both sides have performed everything that was accepted, and it is compared; `false` when
     /// that is not so after `timeout`. A side that has diverged has nothing to do.
     #[must_use]
-    pub fn settle(&self, timeout: Duration) -> bool {
-        self.engine.settle(sync::deadline_after(timeout))
+    pub fn wait_idle(&self, timeout: Duration) -> bool {
+        self.engine.wait_idle(sync::deadline_after(timeout))
     }
 
     /// Brings side A to the state of side B, and compares again from there.
@@ -325,7 +325,7 @@ pub struct ShadowReport {
 
 impl ShadowReport {
     /// Whether both sides performed every operation, none panicked, and no thread was left behind. Says
-    /// nothing about differences.
+    /// nothing about mismatches.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let sides = [&self.stats.a, &self.stats.b];

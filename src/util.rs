@@ -1,7 +1,7 @@
 //! Small parts that know nothing of links and managers.
 
 pub(crate) mod count;
-pub(crate) mod foreign;
+pub(crate) mod defer_drop;
 pub(crate) mod histogram;
 pub(crate) mod random;
 pub(crate) mod time;

@@ -3,7 +3,7 @@
 
 use std::num::NonZeroUsize;
 
-use switchboard::mailbox::{Capacities, Priority, mailbox};
+use switchboard::mailbox::{self, Priority, mailbox};
 use switchboard::ticket::{Completion, Pool, ticket};
 
 /// The counter counts: a test that measures nothing cannot pass.
@@ -38,7 +38,7 @@ fn a_warm_pool_allocates_nothing() {
 #[test]
 fn commands_with_pooled_tickets_allocate_nothing() {
     const BATCH: usize = 16;
-    let (sender, mut receiver) = mailbox::<(u64, Completion<u64>)>(Capacities::new());
+    let (sender, mut receiver) = mailbox::<(u64, Completion<u64>)>(mailbox::Config::new());
     let pool = Pool::new(NonZeroUsize::new(2 * BATCH).unwrap());
     let mut tickets = Vec::with_capacity(BATCH);
     let mut batch = Vec::with_capacity(BATCH);
@@ -97,7 +97,7 @@ mod manager {
             for net in [NET, NetId(2)] {
                 node.done(Command::AddNet { net, config: NetConfig::new().min_links(0) });
             }
-            node.done(Command::SetNetCondition { net: NET, active: true });
+            node.done(Command::SetNetActive { net: NET, active: true });
             let (net, cluster, kind) = (NET, CLUSTER, ClusterKind::Autonomic);
             node.done(Command::AssociateCluster { net, cluster, kind });
             let direction = Direction::Downlink;
@@ -112,7 +112,7 @@ mod manager {
             }
             for addr in (11..=18).map(NodeAddr) {
                 assert_eq!(node.run(Command::CreateLink { addr, net: NetId(2) }), Ok(Outcome::Created));
-                node.done(Command::UpdateLink { addr, endpoint: endpoint(1) });
+                node.done(Command::SetEndpoint { addr, endpoint: endpoint(1) });
             }
             node.done(Command::AddStream { addr: NodeAddr(21), stream: StreamId(21), direction });
             node
@@ -150,7 +150,7 @@ mod manager {
     }
 
     fn settings() -> Settings {
-        Settings::default().cooling(std::time::Duration::ZERO)
+        Settings::default().ignore_period(std::time::Duration::ZERO)
     }
 
     fn endpoint(host: u8) -> SocketAddr {
@@ -164,7 +164,7 @@ mod manager {
         let (stream, direction, dial) = (StreamId(addr.0), Direction::Downlink, DialId(99));
         let config = NetConfig::new().min_links(0);
         let account = |stream| Command::AccountLink { net, addr, stream, accepted: true };
-        let update = |addr, port| Command::UpdateLink { addr, endpoint: ([192, 0, 2, 1], port).into() };
+        let update = |addr, port| Command::SetEndpoint { addr, endpoint: ([192, 0, 2, 1], port).into() };
         let settings = Box::new(settings());
         let unusable = Err(CommandError::Endpoint(EndpointError::PortZero));
         let (unchanged, stale) = (Ok(Outcome::Unchanged), Ok(Outcome::Stale));
@@ -192,8 +192,8 @@ mod manager {
             (Command::RemovePermanentPeer { net, addr: wanted }, unchanged.clone()),
             (Command::SetUserData { addr, data: None }, unchanged.clone()),
             (Command::DeleteLink { addr: nobody }, unknown),
-            (Command::SetNetCondition { net, active: true }, unchanged.clone()),
-            (Command::SetCondition { active: true }, unchanged.clone()),
+            (Command::SetNetActive { net, active: true }, unchanged.clone()),
+            (Command::SetActive { active: true }, unchanged.clone()),
             (Command::ConfigureNet { net, config }, unchanged.clone()),
             (Command::Reconfigure { settings }, unchanged),
             (Command::AddNet { net, config }, Err(CommandError::NetExists(net))),
@@ -218,7 +218,7 @@ mod manager {
         let mut node = Node::new();
         let endpoints = node.allocations(|round| {
             let endpoint = endpoint(2 - (round % 2) as u8);
-            let command = Command::UpdateLink { addr: NodeAddr(11), endpoint };
+            let command = Command::SetEndpoint { addr: NodeAddr(11), endpoint };
             vec![(command, Ok(Outcome::Done))]
         });
         // The record and its list of nets.
@@ -240,7 +240,7 @@ mod manager {
                 (Command::DeleteLink { addr }, Ok(Outcome::Done)),
             ]
         });
-        // Coming: the record, its counters and its list of nets; and, because the address goes on the hot list of its net,
+        // Coming: the record, its counters and its list of nets; and, because the address goes on the ignore list of its net,
         // that list and the list of nets anew, two each, as readers have the old ones; and the first key of a
         // group of the index. Going: a copy of the
         // record's list of nets.
@@ -253,7 +253,7 @@ mod manager {
         let metrics = Metrics::for_driver(&node.driver);
         let links = node.driver.links();
         let round = |node: &mut Node| {
-            let again = Command::UpdateLink { addr: NodeAddr(11), endpoint: endpoint(1) };
+            let again = Command::SetEndpoint { addr: NodeAddr(11), endpoint: endpoint(1) };
             assert_eq!(node.run(again), Ok(Outcome::Unchanged));
         };
         round(&mut node);
@@ -267,7 +267,7 @@ mod manager {
         });
         assert_eq!(counted.count_total, 0);
         let report = metrics.collect();
-        assert!(report.operations(CommandKind::UpdateLink) > ROUNDS);
+        assert!(report.operations(CommandKind::SetEndpoint) > ROUNDS);
         assert!(report.tickets().reused > ROUNDS && report.tickets().allocated <= 4);
     }
 
@@ -279,7 +279,7 @@ mod manager {
         let mut round = |node: &mut Node| {
             for number in 0..512 {
                 let addr = NodeAddr(number % 8 + 11);
-                tickets.push(node.handle.update_link(addr, endpoint(1)).unwrap());
+                tickets.push(node.handle.set_endpoint(addr, endpoint(1)).unwrap());
             }
             while node.driver.run_once(node.clock.now()).is_some_and(|next| next <= node.clock.now()) {}
             assert!(tickets.drain(..).all(|ticket| ticket.wait().is_ok()));

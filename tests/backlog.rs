@@ -5,7 +5,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use switchboard::mailbox::Capacities;
+use switchboard::mailbox;
 use switchboard::{
     Applied, Clock, ClusterId, ClusterKind, Command, CommandError, Config, Direction, Driver, Effect, Handle,
     LinkManager, ManualClock, NetConfig, NetId, NodeAddr, Outcome, StreamId,
@@ -23,12 +23,12 @@ struct Bench {
 impl Bench {
     fn new(config: Config) -> Self {
         let clock = ManualClock::new();
-        let config = config.capacities(Capacities::new().high(1_024).unwrap());
+        let config = config.mailbox(mailbox::Config::new().high(1_024).unwrap());
         let driver = LinkManager::builder(config).clock(clock.clone()).build().unwrap();
         let handle = driver.handle();
         let mut bench = Self { driver, handle, clock };
         bench.apply(Command::AddNet { net: NET, config: NetConfig::new().min_links(0) }).unwrap();
-        bench.apply(Command::SetNetCondition { net: NET, active: true }).unwrap();
+        bench.apply(Command::SetNetActive { net: NET, active: true }).unwrap();
         bench
     }
 
@@ -150,7 +150,7 @@ fn what_comes_and_goes_while_the_transport_is_stuck_is_bounded() {
     let net = |bench: &mut Bench, number: u64| {
         let net = NetId(number + 1);
         bench.apply(Command::AddNet { net, config: NetConfig::new().min_links(1) })?;
-        bench.apply(Command::SetNetCondition { net, active: true })?;
+        bench.apply(Command::SetNetActive { net, active: true })?;
         bench.apply(Command::RemoveNet { net })
     };
     type Churn = fn(&mut Bench, u64) -> Result<Applied, CommandError>;

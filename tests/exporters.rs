@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use prometheus_client::registry::Registry;
 use prometheus_parse::{Scrape, Value};
 use switchboard::{
-    Clock, Command, CommandKind, Config, Direction, Driver, Filter, LinkManager, LinksSnapshot, ManualClock,
-    Metrics, MetricsPage, NetConfig, NetId, NodeAddr, StreamId,
+    Clock, Command, CommandKind, Config, Direction, Driver, LinkManager, LinksSnapshot, ManualClock,
+    MemberFilter, Metrics, MetricsPage, NetConfig, NetId, NodeAddr, StreamId,
 };
 
 fn node() -> (Driver<NodeAddr>, ManualClock) {
@@ -17,13 +17,13 @@ fn node() -> (Driver<NodeAddr>, ManualClock) {
     let handle = driver.handle();
     for net in [NetId(1), NetId(2)] {
         handle.add_net(net, NetConfig::new().min_links(4)).unwrap();
-        handle.set_net_condition(net, net == NetId(1)).unwrap();
+        handle.set_net_active(net, net == NetId(1)).unwrap();
     }
     for node in 1..=7 {
         let (addr, stream) = (NodeAddr(node), StreamId(node));
         handle.add_stream(addr, stream, Direction::Downlink).unwrap();
         if node % 2 == 0 {
-            handle.account_link(NetId(1), addr, stream, true).unwrap();
+            handle.admit(NetId(1), addr, stream).unwrap();
         }
     }
     handle.create_link(NodeAddr(100), NetId(1)).unwrap();
@@ -81,7 +81,7 @@ fn assert_recounted(samples: &Samples, snapshot: &LinksSnapshot, label: &str) {
             let shown = get("switchboard_net_members", &format!("direction={name},net={id}"));
             assert_eq!(shown, members as f64, "net {id}, {name}");
         }
-        let listed = snapshot.addrs(net.id(), Filter::All).count();
+        let listed = snapshot.addrs(net.id(), MemberFilter::All).count();
         let missing = if net.is_active() { 4 - listed } else { snapshot.needed(net.id()) };
         assert_eq!(get("switchboard_net_needed", &format!("net={id}")), missing as f64);
         assert_eq!(get("switchboard_net_active", &format!("net={id}")), f64::from(u8::from(net.is_active())));

@@ -7,7 +7,7 @@ mod fuse;
 use std::time::Duration;
 
 use fuse::{Fuse, Fused, for_every_drop};
-use switchboard::mailbox::{Backpressure, Capacities, OwnedPermit, Priority, Receiver, Sender, mailbox};
+use switchboard::mailbox::{Backpressure, Config, OwnedPermit, Priority, Receiver, Sender, mailbox};
 use switchboard::ticket::{Closed, Completion, Ticket, ticket};
 
 const LANE: usize = 2;
@@ -34,7 +34,7 @@ struct World {
 impl World {
     /// The high lane is full, the normal one has one command and one permit, the low one a command.
     fn new(fuse: &Fuse, policy: Backpressure) -> Self {
-        let capacities = Capacities::try_from([LANE; 4]).unwrap().backpressure(policy);
+        let capacities = Config::try_from([LANE; 4]).unwrap().backpressure(policy);
         let (sender, receiver) = mailbox(capacities);
         let mut world = Self {
             fuse: fuse.clone(),

@@ -77,7 +77,7 @@ impl World {
             effects: Vec::new(),
         };
         world.ask(Command::AddNet { net: NET, config: NetConfig::new().min_links(1) });
-        world.ask(Command::SetNetCondition { net: NET, active: true });
+        world.ask(Command::SetNetActive { net: NET, active: true });
         world.ask(Command::AssociateCluster { net: NET, cluster: CLUSTER, kind: ClusterKind::Autonomic });
         world.turn();
         for addr in [A, B] {
@@ -191,7 +191,7 @@ macro_rules! handle {
 const CALLS: &[Call] = &[
     handle!(add_net(NetId(2), NetConfig::new())),
     handle!(remove_net(NET)),
-    handle!(set_net_condition(NET, false)),
+    handle!(set_net_active(NET, false)),
     handle!(configure_net(NET, NetConfig::new().min_links(3).reserved_only(true))),
     ("Handle::reconfigure", |world| {
         let settings = Settings::default().retry(policy(&world.fuse));
@@ -210,24 +210,24 @@ const CALLS: &[Call] = &[
         let ticket = world.handle.set_user_data(B, None).unwrap();
         world.take(ticket);
     }),
-    handle!(set_condition(false)),
+    handle!(set_active(false)),
     handle!(create_link(C, NET)),
-    handle!(update_link(B, endpoint())),
+    handle!(set_endpoint(B, endpoint())),
     handle!(delete_link(A)),
     handle!(add_stream(A, StreamId(2), Direction::Downlink)),
     handle!(add_uplink(A, StreamId(2), DialId(5))),
     handle!(replace_stream(A, StreamId(1), StreamId(2), Direction::Downlink)),
     handle!(delete_stream(A, StreamId(1))),
-    handle!(account_link(NET, A, StreamId(1), false)),
+    handle!(refuse(NET, A, StreamId(1))),
     handle!(dial_connected(B, DialId(5))),
     ("Handle::dial_failed", |world| {
-        world.ask(Command::UpdateLink { addr: B, endpoint: endpoint() });
+        world.ask(Command::SetEndpoint { addr: B, endpoint: endpoint() });
         world.turn();
         let dial = world.driver.links().snapshot().get(&B).and_then(Link::dial_id).unwrap();
         let ticket = world.handle.dial_failed(B, dial, true).unwrap();
         world.take(ticket);
     }),
-    handle!(request_links()),
+    handle!(check_nets()),
     handle!(wake_up()),
     handle!(associate_cluster(NET, ClusterId::new(NET, 8), ClusterKind::Embedded)),
     handle!(dissociate_cluster(CLUSTER)),
@@ -396,7 +396,7 @@ fn a_panic_whose_payload_panics_when_it_is_dropped_ends_neither_thread() {
         ticket.wait_timeout(LONG).expect("the writer is alive")
     };
     assert!(wait(handle.add_net(NET, NetConfig::new().min_links(1))).is_ok());
-    assert!(wait(handle.set_net_condition(NET, true)).is_ok());
+    assert!(wait(handle.set_net_active(NET, true)).is_ok());
     let (sender, called) = std::sync::mpsc::channel();
     // A callback that comes too late panics on this thread, which has to contain it, too.
     let ticket = handle.create_link(A, NET).unwrap();
@@ -419,7 +419,7 @@ fn a_panic_whose_payload_panics_when_it_is_dropped_ends_neither_thread() {
     for _ in 0..6 {
         assert!(wait(handle.set_user_data(A, UserData::new(Carrier))).is_ok());
     }
-    assert!(wait(handle.submit(Command::RequestLinks)).is_ok());
+    assert!(wait(handle.submit(Command::CheckNets)).is_ok());
     assert!(wait(handle.delete_link(A)).is_ok());
     assert!(links.snapshot().stats().panics() > 0);
     let report = manager.shutdown(LONG);

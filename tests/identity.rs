@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use switchboard::{
-    Addr, Clock, CommandError, Config, Direction, Effect, Filter, Hold, Link, LinkManager, LinkState,
-    ManualClock, NetConfig, NetId, NodeAddr, Outcome, Reason, StreamId,
+    Addr, Clock, CommandError, Config, DialBlocker, DialState, Direction, Effect, KeepReason, Link,
+    LinkManager, ManualClock, MemberFilter, NetConfig, NetId, NodeAddr, Outcome, StreamId,
 };
 
 const NET: NetId = NetId(1);
@@ -36,12 +36,12 @@ fn live<A: Addr>(own: &A, blank: &A, peer: &A, guest: &A) {
     let mut driver = builder.clock(clock.clone()).build().unwrap();
     let (handle, links) = (driver.handle(), driver.links());
     handle.add_net(NET, NetConfig::new().min_links(2)).unwrap();
-    handle.set_net_condition(NET, true).unwrap();
+    handle.set_net_active(NET, true).unwrap();
     let blank = handle.create_link(blank.clone(), NET).unwrap();
     let own = handle.create_link(own.clone(), NET).unwrap();
     let created = handle.create_link(peer.clone(), NET).unwrap();
     let endpoint = SocketAddr::from(([192, 0, 2, 1], 4000));
-    handle.update_link(peer.clone(), endpoint).unwrap();
+    handle.set_endpoint(peer.clone(), endpoint).unwrap();
     let _ = driver.run_once(clock.now());
     assert_eq!(blank.wait(), Err(CommandError::BlankAddr));
     assert_eq!(own.wait(), Err(CommandError::OwnAddr));
@@ -53,20 +53,20 @@ fn live<A: Addr>(own: &A, blank: &A, peer: &A, guest: &A) {
     });
     handle.add_stream(peer.clone(), StreamId(1), Direction::Uplink).unwrap();
     handle.dial_connected(peer.clone(), dial.unwrap()).unwrap();
-    handle.account_link(NET, peer.clone(), StreamId(1), true).unwrap();
+    handle.admit(NET, peer.clone(), StreamId(1)).unwrap();
     handle.add_stream(guest.clone(), StreamId(2), Direction::Downlink).unwrap();
-    handle.account_link(NET, guest.clone(), StreamId(2), true).unwrap();
+    handle.admit(NET, guest.clone(), StreamId(2)).unwrap();
     let _ = driver.run_once(clock.now());
 
     let snapshot = links.snapshot();
-    assert_eq!(snapshot.addrs(NET, Filter::Established).collect::<Vec<_>>(), [peer, guest]);
+    assert_eq!(snapshot.addrs(NET, MemberFilter::Established).collect::<Vec<_>>(), [peer, guest]);
     assert_eq!((snapshot.count(NET), snapshot.needed(NET)), (2, 0));
     assert_eq!(snapshot.ignored(NET, clock.now()).collect::<Vec<_>>(), [peer]);
     let explanation = snapshot.explain(peer, clock.now());
-    assert_eq!(explanation.reasons, [Reason::WantedBy(NET), Reason::MemberOf(NET)]);
-    assert_eq!(explanation.holds, [Hold::Busy(LinkState::Established), Hold::Connected]);
+    assert_eq!(explanation.reasons, [KeepReason::WantedBy(NET), KeepReason::MemberOf(NET)]);
+    assert_eq!(explanation.blockers, [DialBlocker::Busy(DialState::Established), DialBlocker::Connected]);
     let explanation = snapshot.explain(guest, clock.now());
-    assert_eq!(explanation.reasons, [Reason::MemberOf(NET), Reason::Downlink(StreamId(2))]);
+    assert_eq!(explanation.reasons, [KeepReason::MemberOf(NET), KeepReason::Downlink(StreamId(2))]);
 
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
     let export = snapshot.export(clock.now(), wall);

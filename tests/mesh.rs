@@ -370,7 +370,7 @@ mod judge {
             let mut node = Self { driver: driver.expect("the defaults are valid"), clock };
             node.tell([
                 Command::AddNet { net: NET, config: NetConfig::new().min_links(1) },
-                Command::SetNetCondition { net: NET, active: true },
+                Command::SetNetActive { net: NET, active: true },
             ]);
             node
         }
@@ -393,7 +393,7 @@ mod judge {
         let mut node = Node::new(A);
         let effects = node.tell([
             Command::CreateLink { addr: B, net: NET },
-            Command::UpdateLink { addr: B, endpoint: end(2) },
+            Command::SetEndpoint { addr: B, endpoint: end(2) },
         ]);
         let dial = effects.into_iter().find_map(|effect| match effect {
             Effect::Dial { dial, .. } => Some(dial),
@@ -481,7 +481,7 @@ mod judge {
         let net = plan.first_net();
         node.tell([
             Command::AddNet { net, config: plan.net_config(net) },
-            Command::SetNetCondition { net, active: true },
+            Command::SetNetActive { net, active: true },
             Command::AddPermanentPeer { net, addr: peer },
         ]);
         for (net, cluster, kind) in plan.clusters() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use switchboard::mailbox::Priority;
 use switchboard::{
-    Collector, CommandKind, Config, Direction, Effect, Handle, LinkManager, LinksSnapshot, Metrics,
+    CommandKind, Config, Direction, Effect, Handle, LinkManager, LinksSnapshot, Metrics, MetricsCollector,
     MetricsReport, NetConfig, NetId, NodeAddr, StreamId,
 };
 
@@ -20,7 +20,7 @@ fn manager() -> LinkManager<NodeAddr> {
     let manager = LinkManager::builder(Config::default()).transport(transport).spawn().unwrap();
     let handle = manager.handle();
     handle.add_net(NET, NetConfig::new().min_links(0)).unwrap().wait().unwrap();
-    handle.set_net_condition(NET, true).unwrap().wait().unwrap();
+    handle.set_net_active(NET, true).unwrap().wait().unwrap();
     manager
 }
 
@@ -33,7 +33,7 @@ fn churn(handle: &Handle<NodeAddr>, stop: &AtomicBool) {
         }
         let (addr, stream) = (NodeAddr(node), StreamId(node));
         handle.add_stream(addr, stream, Direction::Downlink).unwrap();
-        handle.account_link(NET, addr, stream, true).unwrap();
+        handle.admit(NET, addr, stream).unwrap();
         let gone = NodeAddr(node.saturating_sub(100));
         let deleted = handle.delete_stream(gone, StreamId(gone.0)).unwrap();
         // Seldom: a round trip takes long while hundreds of threads want the processor.
@@ -90,7 +90,8 @@ fn storm(duration: Duration, metric_readers: usize, state_readers: usize, config
         last = *report;
         agreed.fetch_add(1, Ordering::Relaxed);
     };
-    let collector = Collector::start("metrics", metrics.clone(), Duration::from_millis(5), sink).unwrap();
+    let collector =
+        MetricsCollector::start("metrics", metrics.clone(), Duration::from_millis(5), sink).unwrap();
     let until_stopped = |step: &mut dyn FnMut()| {
         let mut done = 0;
         while !stop.load(Ordering::Relaxed) {
@@ -132,7 +133,7 @@ fn storm(duration: Duration, metric_readers: usize, state_readers: usize, config
                     let snapshot = reader.snapshot();
                     let net = snapshot.net(NET).unwrap();
                     assert!(net.is_active() && snapshot.is_manager_active());
-                    assert_eq!((net.required(), snapshot.needed(NET)), (0, 0));
+                    assert_eq!((net.min_links(), snapshot.needed(NET)), (0, 0));
                 });
             }));
         }

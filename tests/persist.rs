@@ -28,7 +28,7 @@ fn exported() -> Export<NodeAddr> {
     let mut driver = builder.clock(clock.clone()).build().unwrap();
     let handle = driver.handle();
     handle.add_net(NET, NetConfig::new().min_links(2)).unwrap();
-    handle.set_net_condition(NET, true).unwrap();
+    handle.set_net_active(NET, true).unwrap();
     for node in 1..=2 {
         handle.create_link(NodeAddr(node), NET).unwrap();
     }
@@ -38,7 +38,7 @@ fn exported() -> Export<NodeAddr> {
     handle.set_role_member(cluster, OWN, true).unwrap();
     handle.set_role_member(cluster, NodeAddr(2), true).unwrap();
     handle.add_static_peer(cluster, NodeAddr(3)).unwrap();
-    handle.update_link(NodeAddr(1), SocketAddr::from(([192, 0, 2, 1], 7))).unwrap();
+    handle.set_endpoint(NodeAddr(1), SocketAddr::from(([192, 0, 2, 1], 7))).unwrap();
     let _ = driver.run_once(clock.now());
     let dial = driver.links().snapshot().get(&NodeAddr(1)).and_then(Link::dial_id);
     handle.dial_failed(NodeAddr(1), dial.unwrap(), true).unwrap();

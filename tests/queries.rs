@@ -5,8 +5,8 @@
 use std::hint::black_box;
 
 use switchboard::{
-    Clock, Config, Direction, Driver, Filter, LinkManager, LinkState, LinksSnapshot, ManualClock, NetConfig,
-    NetId, NodeAddr, StreamId,
+    Clock, Config, DialState, Direction, Driver, LinkManager, LinksSnapshot, ManualClock, MemberFilter,
+    NetConfig, NetId, NodeAddr, StreamId,
 };
 
 const NET: NetId = NetId(1);
@@ -19,11 +19,11 @@ fn driver() -> (Driver, ManualClock) {
     let mut driver = LinkManager::builder(Config::default()).clock(clock.clone()).build().unwrap();
     let handle = driver.handle();
     handle.add_net(NET, NetConfig::new().min_links(5)).unwrap();
-    handle.set_net_condition(NET, true).unwrap();
+    handle.set_net_active(NET, true).unwrap();
     for node in 1..=3 {
         let (addr, stream) = (NodeAddr(node), StreamId(node));
         handle.add_stream(addr, stream, Direction::Downlink).unwrap();
-        handle.account_link(NET, addr, stream, true).unwrap();
+        handle.admit(NET, addr, stream).unwrap();
     }
     handle.create_link(NodeAddr(4), NET).unwrap();
     let _ = driver.run_once(clock.now());
@@ -37,22 +37,22 @@ fn ask(snapshot: &LinksSnapshot, clock: &ManualClock) -> [u64; 18] {
     [
         count(snapshot.count(NET)),
         count(snapshot.count(UNKNOWN)),
-        count(snapshot.count_by(NET, Direction::Downlink, LinkState::Disconnected)),
-        count(snapshot.required(NET)),
+        count(snapshot.count_by(NET, Direction::Downlink, DialState::Disconnected)),
+        count(snapshot.min_links(NET)),
         count(snapshot.needed(NET)),
         u64::from(snapshot.is_active(NET)),
         u64::from(snapshot.is_active(UNKNOWN)),
         u64::from(snapshot.contains(&NodeAddr(4), NET)),
         u64::from(snapshot.contains(&HOST, NET)),
         count(snapshot.get(&HOST).map_or(0, |link| link.streams().len())),
-        count(snapshot.addrs(NET, Filter::All).count()),
-        count(snapshot.addrs(NET, Filter::Established).count()),
+        count(snapshot.addrs(NET, MemberFilter::All).count()),
+        count(snapshot.addrs(NET, MemberFilter::Established).count()),
         count(snapshot.ignored(NET, now).count()),
         count(snapshot.nets().len()),
         snapshot.stats().links_created(),
         snapshot.version().as_u64(),
         u64::try_from((now - snapshot.published_at()).as_nanos()).unwrap(),
-        count(snapshot.settings().streams_limit()),
+        count(snapshot.settings().max_streams),
     ]
 }
 
@@ -83,7 +83,7 @@ fn a_version_answers_the_same_for_ever() {
     assert_eq!(ask(&old, &clock), answers);
     let new = driver.links().snapshot();
     assert_ne!(ask(&new, &clock), answers);
-    assert_eq!((new.count(NET), new.required(NET), new.needed(NET), new.nets().len()), (0, 0, 0, 0));
+    assert_eq!((new.count(NET), new.min_links(NET), new.needed(NET), new.nets().len()), (0, 0, 0, 0));
 }
 
 #[test]

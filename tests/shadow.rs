@@ -56,7 +56,7 @@ where
     for number in 0..operations {
         if let Some(pause) = world.pause() {
             // A side that is behind must not see its operations at a later time than the other one.
-            assert!(shadow.settle(LONG));
+            assert!(shadow.wait_idle(LONG));
             clock.advance(pause);
             shadow.tick(clock.now()).unwrap();
         }
@@ -70,15 +70,15 @@ where
                 }
             }
         }
-        if shadow.stats().differences > 0 {
-            assert!(shadow.settle(LONG));
-            let first = shadow.take_differences().remove(0);
+        if shadow.stats().mismatches > 0 {
+            assert!(shadow.wait_idle(LONG));
+            let first = shadow.take_mismatches().remove(0);
             panic!("seed {seed}, operation {number}: {first}");
         }
     }
-    assert!(shadow.settle(LONG));
+    assert!(shadow.wait_idle(LONG));
     let stats = shadow.stats();
-    assert_eq!((stats.differences, stats.compared), (0, stats.accepted), "{stats:?}");
+    assert_eq!((stats.mismatches, stats.compared), (0, stats.accepted), "{stats:?}");
     assert_eq!((stats.a.performed, stats.b.performed), (stats.accepted, stats.accepted));
     assert!(stats.accepted as usize > operations);
     seen.check();

@@ -24,7 +24,7 @@ enum Op {
     Touch(u32),
     Publish,
     Discard,
-    Hold,
+    DialBlocker,
     Release(usize),
     /// One of the readers looks again.
     Read(usize),
@@ -46,7 +46,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<u32>().prop_map(Op::Touch),
         7 => Just(Op::Publish),
         1 => Just(Op::Discard),
-        3 => Just(Op::Hold),
+        3 => Just(Op::DialBlocker),
         3 => any::<usize>().prop_map(Op::Release),
         3 => any::<usize>().prop_map(Op::Read),
         1 => Just(Op::Reclaim),
@@ -244,7 +244,7 @@ where
                 writer.discard();
                 staged = published.clone();
             }
-            Op::Hold => held.push((table.snapshot(), published.clone(), table.version())),
+            Op::DialBlocker => held.push((table.snapshot(), published.clone(), table.version())),
             Op::Release(index) if !held.is_empty() => {
                 let one = held.swap_remove(index % held.len());
                 check_held(&one);

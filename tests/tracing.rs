@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use switchboard::mailbox::{Backpressure, Capacities};
+use switchboard::mailbox::{self, Backpressure};
 use switchboard::{
     Clock, Config, Driver, Effect, Handle, LinkManager, Links, ManualClock, NetConfig, NetId, NodeAddr,
     Outcome,
@@ -89,15 +89,15 @@ fn listen(level: Level, react: React, body: impl FnOnce()) -> Vec<Heard> {
     heard.clone()
 }
 
-fn driver(capacities: Capacities) -> (Driver<NodeAddr>, ManualClock) {
+fn driver(capacities: mailbox::Config) -> (Driver<NodeAddr>, ManualClock) {
     let clock = ManualClock::new();
-    let config = Config::default().capacities(capacities);
+    let config = Config::default().mailbox(capacities);
     (LinkManager::builder(config).clock(clock.clone()).build().unwrap(), clock)
 }
 
 #[test]
 fn each_command_is_one_event_at_debug() {
-    let (mut driver, clock) = driver(Capacities::new());
+    let (mut driver, clock) = driver(mailbox::Config::new());
     let handle = driver.handle();
     let heard = listen(Level::DEBUG, Box::new(|_| {}), || {
         handle.add_net(NetId(1), NetConfig::new()).unwrap();
@@ -125,7 +125,7 @@ fn each_command_is_one_event_at_debug() {
 
 #[test]
 fn messages_are_traced_at_trace_only() {
-    let (mut driver, clock) = driver(Capacities::new());
+    let (mut driver, clock) = driver(mailbox::Config::new());
     let handle = driver.handle();
     let heard = listen(Level::TRACE, Box::new(|_| {}), || {
         handle.add_net(NetId(1), NetConfig::new()).unwrap();
@@ -140,7 +140,7 @@ fn messages_are_traced_at_trace_only() {
 
 #[test]
 fn what_is_refused_or_shed_is_told_with_a_code() {
-    let capacities = Capacities::try_from([1; 4]).unwrap().backpressure(Backpressure::ShedLowest);
+    let capacities = mailbox::Config::try_from([1; 4]).unwrap().backpressure(Backpressure::ShedLowest);
     let (mut driver, clock) = driver(capacities);
     let handle = driver.handle();
     let heard = listen(Level::WARN, Box::new(|_| {}), || {
@@ -170,7 +170,7 @@ fn what_is_refused_or_shed_is_told_with_a_code() {
 /// tickets complete, and may send commands.
 #[test]
 fn a_subscriber_may_use_everything() {
-    let (mut driver, clock) = driver(Capacities::new());
+    let (mut driver, clock) = driver(mailbox::Config::new());
     let (handle, links) = (driver.handle(), driver.links());
     let (again, seen): (Handle<NodeAddr>, Links<NodeAddr>) = (handle.clone(), links.clone());
     let react = move |event: &Heard| {
@@ -178,7 +178,7 @@ fn a_subscriber_may_use_everything() {
             let snapshot = seen.snapshot();
             assert!(snapshot.version().as_u64() >= event.field("version").parse().unwrap());
             assert!(snapshot.net(NetId(1)).is_some());
-            again.set_net_condition(NetId(1), true).unwrap();
+            again.set_net_active(NetId(1), true).unwrap();
         }
     };
     let mut added = None;
@@ -194,7 +194,7 @@ fn a_subscriber_may_use_everything() {
 
 #[test]
 fn a_subscriber_that_panics_is_contained() {
-    let (mut driver, clock) = driver(Capacities::new());
+    let (mut driver, clock) = driver(mailbox::Config::new());
     let handle = driver.handle();
     let mut tickets = Vec::new();
     let react: React = Box::new(|_| panic!("in the subscriber"));
@@ -227,7 +227,7 @@ fn effects_are_traced_and_a_panicking_transport_is_told() {
     let transport = |_: Effect<NodeAddr>, _: &Handle<NodeAddr>| panic!("in the transport");
     let manager = LinkManager::<NodeAddr>::builder(Config::default()).transport(transport).spawn().unwrap();
     manager.handle().add_net(NetId(1), NetConfig::new().min_links(1)).unwrap();
-    manager.handle().set_net_condition(NetId(1), true).unwrap();
+    manager.handle().set_net_active(NetId(1), true).unwrap();
     let effect = told.recv_timeout(Duration::from_secs(60)).unwrap();
     assert_eq!((effect.name, effect.level), ("effect", Level::TRACE));
     assert!(effect.field("effect").starts_with("RequestLinks"));

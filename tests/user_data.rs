@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use switchboard::{
-    Clock, Command, Config, Direction, Driver, Effect, Filter, Handle, LinkManager, Links, ManualClock,
+    Clock, Command, Config, Direction, Driver, Effect, Handle, LinkManager, Links, ManualClock, MemberFilter,
     NetConfig, NetId, NodeAddr, RetryPolicy, StreamId, UserData,
 };
 
@@ -41,7 +41,7 @@ fn driver() -> (Driver, Handle, ManualClock) {
     let mut driver = LinkManager::builder(Config::default()).clock(clock.clone()).build().unwrap();
     let handle = driver.handle();
     handle.add_net(NET, NetConfig::new().min_links(0)).unwrap();
-    handle.set_net_condition(NET, true).unwrap();
+    handle.set_net_active(NET, true).unwrap();
     handle.create_link(A, NET).unwrap();
     let _ = driver.run_once(clock.now());
     (driver, handle, clock)
@@ -57,7 +57,7 @@ fn churn(driver: &mut Driver, clock: &ManualClock) {
 
 fn assert_coherent(links: &Links) {
     let snapshot = links.snapshot();
-    assert_eq!(snapshot.addrs(NET, Filter::All).count(), snapshot.count(NET));
+    assert_eq!(snapshot.addrs(NET, MemberFilter::All).count(), snapshot.count(NET));
     assert_eq!(snapshot.links().count(), snapshot.len());
     assert!(snapshot.links().all(|link| snapshot.get(link.addr()) == Some(link)));
 }

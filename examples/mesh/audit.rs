@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use switchboard::{Explanation, Hold, Link, LinkState, LinksSnapshot, NetId, NodeAddr, Reason};
+use switchboard::{
+    DialBlocker, DialState, KeepReason, Link, LinkExplanation, LinksSnapshot, NetId, NodeAddr,
+};
 
 /// What was explained so far.
 #[derive(Default)]
@@ -14,7 +16,7 @@ pub(crate) struct Audit {
     pub(crate) kept: u64,
     /// Of links that wait for the end of a delay.
     pub(crate) delays: u64,
-    /// Unstable links that were seen at rest: who, with whom, until when.
+    /// Flapping links that were seen at rest: who, with whom, until when.
     pub(crate) rests: HashSet<(NodeAddr, NodeAddr, Instant)>,
 }
 
@@ -38,10 +40,10 @@ impl Audit {
         };
         ensure(explanation.is_known(), "no link, where there is one")?;
         check_reasons(links, link, &explanation)?;
-        if !link.memberships().is_empty() && link.state() == LinkState::Established {
+        if !link.memberships().is_empty() && link.state() == DialState::Established {
             self.kept += 1;
-            let is_kept = explanation.holds.contains(&Hold::Connected)
-                && explanation.holds.contains(&Hold::Busy(LinkState::Established));
+            let is_kept = explanation.blockers.contains(&DialBlocker::Connected)
+                && explanation.blockers.contains(&DialBlocker::Busy(DialState::Established));
             ensure(is_kept, "an established member is not kept as one")?;
         }
         ensure(explanation.next.is_none_or(|next| next.at >= now), "the next step lies in the past")?;
@@ -60,12 +62,12 @@ impl Audit {
         &mut self,
         me: NodeAddr,
         link: &Link<NodeAddr>,
-        explanation: &Explanation,
+        explanation: &LinkExplanation,
         now: Instant,
     ) -> Result<(), String> {
-        let waits = explanation.holds.iter().find_map(|hold| match hold {
-            Hold::Delay { until } => Some((*until, false)),
-            Hold::Unstable { until } => Some((*until, true)),
+        let waits = explanation.blockers.iter().find_map(|hold| match hold {
+            DialBlocker::Delay { until } => Some((*until, false)),
+            DialBlocker::Flapping { until } => Some((*until, true)),
             _ => None,
         });
         let planned = link.not_before().filter(|at| *at > now);
@@ -83,23 +85,23 @@ impl Audit {
 fn check_reasons(
     links: &LinksSnapshot,
     link: &Link<NodeAddr>,
-    explanation: &Explanation,
+    explanation: &LinkExplanation,
 ) -> Result<(), String> {
     let permanent =
         |net: &NetId| links.net(*net).is_some_and(|net| net.is_active() && net.is_permanent(link.addr()));
     let nets = link.nets().iter().copied();
     let downlinks =
         link.streams().iter().filter(|stream| stream.direction == switchboard::Direction::Downlink);
-    let expected: HashSet<Reason> = nets
+    let expected: HashSet<KeepReason> = nets
         .clone()
-        .map(Reason::WantedBy)
-        .chain(nets.filter(permanent).map(Reason::PermanentPeerOf))
-        .chain(link.memberships().iter().copied().map(Reason::MemberOf))
-        .chain(link.static_clusters().map(Reason::StaticPeerOf))
-        .chain(link.clusters().iter().copied().map(Reason::MemberOfCluster))
-        .chain(downlinks.map(|stream| Reason::Downlink(stream.id)))
+        .map(KeepReason::WantedBy)
+        .chain(nets.filter(permanent).map(KeepReason::PermanentPeerOf))
+        .chain(link.memberships().iter().copied().map(KeepReason::MemberOf))
+        .chain(link.static_clusters().map(KeepReason::StaticPeerOf))
+        .chain(link.clusters().iter().copied().map(KeepReason::MemberOfCluster))
+        .chain(downlinks.map(|stream| KeepReason::Downlink(stream.id)))
         .collect();
-    let given: HashSet<Reason> = explanation.reasons.iter().copied().collect();
+    let given: HashSet<KeepReason> = explanation.reasons.iter().copied().collect();
     ensure(!given.is_empty(), "a link that nothing keeps")?;
     ensure(given == expected, "reasons that the snapshot does not have")
 }
@@ -108,7 +110,7 @@ fn check_reasons(
 fn check_ignored(
     links: &LinksSnapshot,
     addr: NodeAddr,
-    explanation: &Explanation,
+    explanation: &LinkExplanation,
     now: Instant,
 ) -> Result<(), String> {
     let is_same = links.nets().iter().all(|net| {

@@ -2,38 +2,40 @@
 
 use std::time::Instant;
 
-use switchboard::{Hold, LinksSnapshot, NetId, NextStep, NodeAddr, RequestHold};
+use switchboard::{DialBlocker, LinksSnapshot, NetId, NodeAddr, PlannedAction, RequestBlocker};
 
 /// Why a link is as it is, seen from `now`.
 pub(crate) fn link(links: &LinksSnapshot, addr: NodeAddr, now: Instant) -> String {
     let explanation = links.explain(&addr, now);
-    let holds: Vec<String> = explanation.holds.iter().map(|hold| describe_hold(hold, now)).collect();
+    let blockers: Vec<String> = explanation.blockers.iter().map(|hold| describe_hold(hold, now)).collect();
     let ignored: Vec<NetId> = explanation.ignored.iter().map(|ignored| ignored.net).collect();
     let next = explanation.next.map_or_else(
         || String::from("nothing"),
-        |NextStep { step, at }| format!("{step:?} in {}", left(at, now)),
+        |PlannedAction { action, at }| format!("{action:?} in {}", left(at, now)),
     );
     let streams = links.get(&addr).map_or(0, |link| link.streams().len());
     let reasons = explanation.reasons;
-    format!("{streams} streams, kept by {reasons:?}, held by {holds:?}, ignored by {ignored:?}, next {next}")
+    format!(
+        "{streams} streams, kept by {reasons:?}, held by {blockers:?}, ignored by {ignored:?}, next {next}"
+    )
 }
 
 /// Why a net has the links that it has, seen from `now`.
 pub(crate) fn net(links: &LinksSnapshot, net: NetId, now: Instant) -> String {
     let explanation = links.explain_net(net, now);
-    let describe = |hold: &RequestHold| match hold {
-        RequestHold::Delay { until } => format!("delay of {}", left(*until, now)),
+    let describe = |hold: &RequestBlocker| match hold {
+        RequestBlocker::Delay { until } => format!("delay of {}", left(*until, now)),
         other => format!("{other:?}"),
     };
-    let holds: Vec<String> = explanation.holds.iter().map(describe).collect();
+    let blockers: Vec<String> = explanation.blockers.iter().map(describe).collect();
     let next = explanation.next_request.map_or_else(|| String::from("never"), |at| left(at, now));
-    format!("short of {}, held by {holds:?}, asks next in {next}", explanation.short_of)
+    format!("short of {}, held by {blockers:?}, asks next in {next}", explanation.needed)
 }
 
-fn describe_hold(hold: &Hold, now: Instant) -> String {
+fn describe_hold(hold: &DialBlocker, now: Instant) -> String {
     match hold {
-        Hold::Delay { until } => format!("delay of {}", left(*until, now)),
-        Hold::Unstable { until } => format!("rest of {}", left(*until, now)),
+        DialBlocker::Delay { until } => format!("delay of {}", left(*until, now)),
+        DialBlocker::Flapping { until } => format!("rest of {}", left(*until, now)),
         other => format!("{other:?}"),
     }
 }

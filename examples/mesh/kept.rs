@@ -107,7 +107,7 @@ impl Check<'_> {
             }
         }
         let net = self.plan.first_net();
-        let is_reached = links.count(net) >= links.required(net);
+        let is_reached = links.count(net) >= links.min_links(net);
         self.kept.minimum_reached += u64::from(self.plan.is_late() && is_reached);
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use switchboard::ticket::Ticket;
-use switchboard::{Applied, CommandError, Handle, LinkManager, Links, NodeAddr, SendError, Snapshot, Table};
+use switchboard::{
+    Applied, CommandError, Handle, LinkManager, Links, NodeAddr, Snapshot, SubmitError, Table,
+};
 
 use crate::faults::Faults;
 use crate::ledger::Ledger;
@@ -18,7 +20,7 @@ use crate::totals::Totals;
 pub(crate) type AddressBook = Table<NodeAddr, SocketAddr>;
 
 /// What a command of the manager comes back with.
-pub(crate) type Sent = Result<Ticket<Applied, CommandError>, SendError<NodeAddr>>;
+pub(crate) type Sent = Result<Ticket<Applied, CommandError>, SubmitError<NodeAddr>>;
 
 /// After so long in front of a full mailbox a command is given up, and counted as lost.
 const GIVE_UP: Duration = Duration::from_secs(5);

@@ -185,7 +185,7 @@ async fn instruct(local: &Local) -> Result<(), Failure> {
     let (plan, me) = (&local.plan, local.addr);
     for net in plan.nets().iter().copied() {
         local.apply(|handle| handle.add_net(net, plan.net_config(net))).await?;
-        local.apply(|handle| handle.set_net_condition(net, true)).await?;
+        local.apply(|handle| handle.set_net_active(net, true)).await?;
     }
     if let Some(peer) = plan.permanent_peer(me) {
         local.apply(|handle| handle.add_permanent_peer(plan.first_net(), peer)).await?;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use switchboard::{
-    ClusterId, ClusterKind, Link, NetConfig, NetId, NodeAddr, RetryPolicy, Settings, UnstablePolicy,
+    ClusterId, ClusterKind, FlapPolicy, Link, NetConfig, NetId, NodeAddr, RetryPolicy, Settings,
 };
 
 use crate::names::{addr_of, index_of};
@@ -46,18 +46,18 @@ impl Plan {
     /// short run sees many failures; from half way on it is faster still.
     pub(crate) fn settings(&self) -> Settings {
         let (tick, base, cap) = if self.is_late() { (120, 80, 600) } else { (150, 100, 800) };
-        let unstable = UnstablePolicy::new()
+        let unstable = FlapPolicy::new()
             .threshold(Duration::from_secs(2))
             .limit(2)
             .delay(Duration::from_millis(1200))
             .entries(64);
         Settings::default()
             .tick(Duration::from_millis(tick))
-            .cooling(Duration::from_millis(500))
+            .ignore_period(Duration::from_millis(500))
             .max_attempts(2)
             .retry(RetryPolicy::exponential(Duration::from_millis(base), Duration::from_millis(cap)))
             .dial_timeout(Duration::from_millis(1200))
-            .unstable(unstable)
+            .flaps(unstable)
     }
 
     /// What a net asks for. The first net begins with one link, and asks for all of them from half way on.

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use hdrhistogram::Histogram;
-use switchboard::{Filter, Links, LinksReader, LinksSnapshot, Metrics, NetId, NodeAddr, Table, Version};
+use switchboard::{
+    Links, LinksReader, LinksSnapshot, MemberFilter, Metrics, NetId, NodeAddr, Table, Version,
+};
 
 use crate::audit::Audit;
 use crate::names::addr_of;
@@ -173,7 +175,7 @@ impl Asker {
 /// One question. Six of eight are points, one counts and one lists.
 fn ask(kind: u8, snapshot: &LinksSnapshot, net: NetId, addr: NodeAddr) -> usize {
     match kind {
-        0 => snapshot.addrs(net, Filter::Established).count(),
+        0 => snapshot.addrs(net, MemberFilter::Established).count(),
         1 | 2 => snapshot.count(net),
         3 | 4 => usize::from(snapshot.contains(&addr, net)),
         _ => snapshot.get(&addr).map_or(0, |link| link.memberships().len()),
@@ -197,9 +199,9 @@ fn check_order(answers: &mut Answers, index: u16, watched: &mut Watched) {
 /// record that says so.
 fn check_sense(answers: &mut Answers, index: u16, snapshot: &LinksSnapshot, nets: &[NetId]) {
     for net in nets {
-        let (count, listed) = (snapshot.count(*net), snapshot.addrs(*net, Filter::All).count());
+        let (count, listed) = (snapshot.count(*net), snapshot.addrs(*net, MemberFilter::All).count());
         let is_member = |addr: &&NodeAddr| snapshot.get(addr).is_some_and(|link| link.is_member(*net));
-        let members = snapshot.addrs(*net, Filter::All).filter(is_member).count();
+        let members = snapshot.addrs(*net, MemberFilter::All).filter(is_member).count();
         if count != listed || members != listed {
             answers.contradictions += 1;
             let version = snapshot.version();

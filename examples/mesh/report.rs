@@ -62,7 +62,7 @@ pub(crate) struct Report {
     explanations: u64,
     explained_kept: u64,
     explained_delays: u64,
-    /// Unstable links that were given a rest.
+    /// Flapping links that were given a rest.
     rests: usize,
     /// Traffic by the counters of all links.
     bytes_sent: u64,
@@ -205,7 +205,7 @@ impl Report {
         writeln!(
             f,
             "explained  {explanations} times, {explained_kept} established members and \
-             {explained_delays} delays among them; {rests} rests of unstable links"
+             {explained_delays} delays among them; {rests} rests of flapping links"
         )?;
         let Self { named_links, bytes_sent, bytes_received, .. } = self;
         writeln!(

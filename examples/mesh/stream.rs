@@ -203,7 +203,7 @@ impl Stream {
             Frame::Error(net, _) => {
                 let (peer, id) = (self.peer, self.id);
                 // Whatever it comes to, the peer is not waiting for an answer.
-                let _ = self.local.apply(|handle| handle.account_link(net, peer, id, false)).await;
+                let _ = self.local.apply(|handle| handle.refuse(net, peer, id)).await;
                 Ok(())
             }
             Frame::Ping => self.send(Frame::Pong).await,
@@ -230,7 +230,7 @@ impl Stream {
             self.local.totals.refused.add(1);
             return Ok(Err(ErrorCode::NOT_WANTED));
         }
-        match self.local.apply(|handle| handle.account_link(net, peer, id, true)).await {
+        match self.local.apply(|handle| handle.admit(net, peer, id)).await {
             // The manager no longer has this stream: it is being closed.
             Ok(Applied { outcome: Outcome::Stale, .. }) | Err(CommandError::Closed) => Err(End::Closed),
             Ok(_) => Ok(Ok(())),

@@ -185,7 +185,7 @@ impl Switch {
 
     async fn resolve(&self, addr: NodeAddr, resolve: ResolveId) {
         match self.local.book().and_then(|book| book.get(&addr).copied()) {
-            Some(endpoint) => self.local.post(|handle| handle.update_link(addr, endpoint)).await,
+            Some(endpoint) => self.local.post(|handle| handle.set_endpoint(addr, endpoint)).await,
             None => self.local.post(|handle| handle.resolve_failed(addr, resolve)).await,
         }
     }
@@ -214,7 +214,7 @@ impl Switch {
             // The manager asks for what it was not told: now and then it has to.
             if self.rng.u8(..4) > 0 {
                 // Both travel in one lane, so the link is there when its endpoint arrives.
-                self.local.post(|handle| handle.update_link(addr, endpoint)).await;
+                self.local.post(|handle| handle.set_endpoint(addr, endpoint)).await;
             }
         }
     }
@@ -292,7 +292,7 @@ impl Switch {
 
     async fn announce(&mut self, addr: NodeAddr, net: NetId, stream: StreamId) {
         if !self.sockets.tell(stream, Order::Send(Frame::Announce(net))) {
-            self.local.post(|handle| handle.account_link(net, addr, stream, false)).await;
+            self.local.post(|handle| handle.refuse(net, addr, stream)).await;
         }
     }
 

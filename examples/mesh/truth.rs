@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use switchboard::{Direction, Link, LinkState, LinksSnapshot, NetId, NodeAddr, StreamId};
+use switchboard::{DialState, Direction, Link, LinksSnapshot, NetId, NodeAddr, StreamId};
 
 use crate::describe;
 
@@ -90,7 +90,7 @@ fn check_links(view: &View, breaches: &mut Vec<Breach>) {
             breaches
                 .push(Breach::Ghost(format!("{peer} is a member of {nets:?} at {me} without a live stream")));
         }
-        if link.state() == LinkState::Established && !has_uplink(link) {
+        if link.state() == DialState::Established && !has_uplink(link) {
             breaches
                 .push(Breach::Disagreement(format!("{me} calls {peer} established, but did not dial it")));
         }

@@ -18,7 +18,7 @@
 //! at any time, also while the writer is stuck, which is when the length of its queue matters. They may
 //! therefore be newer than the version of the report.
 //!
-//! No thread runs unless a [`Collector`](crate::Collector) is started.
+//! No thread runs unless a [`MetricsCollector`](crate::MetricsCollector) is started.
 //!
 //! # Figures
 //!

@@ -178,9 +178,9 @@
 //!     LinkManager::builder(Config::default()).transport(|_: Effect<NodeAddr>, _: &Handle| {}).spawn()?;
 //! let (handle, links) = (manager.handle(), manager.links());
 //! handle.add_net(NetId(1), NetConfig::new())?;
-//! handle.set_net_condition(NetId(1), true)?;
+//! handle.set_net_active(NetId(1), true)?;
 //! handle.add_stream(NodeAddr(7), StreamId(1), Direction::Downlink)?; // fire and forget
-//! let joined = handle.account_link(NetId(1), NodeAddr(7), StreamId(1), true)?;
+//! let joined = handle.admit(NetId(1), NodeAddr(7), StreamId(1))?;
 //! joined.wait()?; // or await it, or register a callback; then the version with the change is published
 //!
 //! assert_eq!(links.snapshot().count(NetId(1)), 1); // no message, no wait
@@ -206,14 +206,14 @@
 //!
 //! | callback | effect | how the host answers |
 //! |---|---|---|
-//! | `fill_net_info` | [`Resolve`](crate::Effect::Resolve) | [`update_link`](crate::Handle::update_link), [`resolve_failed`](crate::Handle::resolve_failed) |
+//! | `fill_net_info` | [`Resolve`](crate::Effect::Resolve) | [`set_endpoint`](crate::Handle::set_endpoint), [`resolve_failed`](crate::Handle::resolve_failed) |
 //! | client ordered to connect | [`Dial`](crate::Effect::Dial) | [`add_stream`](crate::Handle::add_stream), then [`dial_connected`](crate::Handle::dial_connected); or [`dial_failed`](crate::Handle::dial_failed) |
 //! | client sent back, client destroyed | [`CancelDial`](crate::Effect::CancelDial), [`CloseDialer`](crate::Effect::CloseDialer) | [`delete_stream`](crate::Handle::delete_stream) for its open streams |
 //! | close the streams of an address | [`CloseStreams`](crate::Effect::CloseStreams), each by name | `delete_stream` for each |
-//! | `connected` | [`Announce`](crate::Effect::Announce) | [`account_link`](crate::Handle::account_link) |
-//! | `disconnected` | [`Disconnected`](crate::Effect::Disconnected) | none |
+//! | `connected` | [`Announce`](crate::Effect::Announce) | [`admit`](crate::Handle::admit) or [`refuse`](crate::Handle::refuse) |
+//! | `disconnected` | [`Released`](crate::Effect::Released) | none |
 //! | `error` | [`LinkError`](crate::Effect::LinkError) | none |
-//! | `link_request` | [`RequestLinks`](crate::Effect::RequestLinks) | [`create_link`](crate::Handle::create_link), `update_link` for each candidate |
+//! | `link_request` | [`RequestLinks`](crate::Effect::RequestLinks) | [`create_link`](crate::Handle::create_link), `set_endpoint` for each candidate |
 //! | `link_count_changed` | [`LinkCountChanged`](crate::Effect::LinkCountChanged) | none |
 //!
 //! Before, in outline; a host that calls back into the manager deadlocks:
@@ -252,12 +252,12 @@
 //! ```
 //! use std::net::SocketAddr;
 //! use std::time::Duration;
-//! use switchboard::{Config, Effect, Handle, LinkManager, LinkState, NetConfig, NetId, NodeAddr};
+//! use switchboard::{Config, Effect, Handle, LinkManager, DialState, NetConfig, NetId, NodeAddr};
 //!
 //! let transport = |effect: Effect<NodeAddr>, handle: &Handle| match effect {
 //!     Effect::Resolve { addr, .. } => {
 //!         let endpoint = SocketAddr::from(([192, 0, 2, 1], 4000)); // may block
-//!         let _ = handle.update_link(addr, endpoint); // may call back
+//!         let _ = handle.set_endpoint(addr, endpoint); // may call back
 //!     }
 //!     Effect::Dial { .. } => {} // connect, report
 //!     _ => {}
@@ -265,7 +265,7 @@
 //! let manager = LinkManager::builder(Config::default()).transport(transport).spawn()?;
 //! let (handle, links) = (manager.handle(), manager.links());
 //! handle.add_net(NetId(1), NetConfig::new().min_links(0))?;
-//! handle.set_net_condition(NetId(1), true)?;
+//! handle.set_net_active(NetId(1), true)?;
 //! let created = handle.create_link(NodeAddr(7), NetId(1))?.wait()?;
 //!
 //! let mut version = created.version;
@@ -273,7 +273,7 @@
 //!     let snapshot = links.wait_for(version, Duration::from_secs(5))?;
 //!     version = handle.wake_up()?.wait()?.version; // each publishes a version
 //!     let state = snapshot.get(&NodeAddr(7)).map(|link| link.state());
-//!     if state == Some(LinkState::Connecting) {
+//!     if state == Some(DialState::Connecting) {
 //!         break true;
 //!     }
 //! };
@@ -294,11 +294,11 @@
 //! * *Removed nets and clusters count zero.* A net or cluster that had members when it was removed reports its
 //!   last count.
 //! * *Outcomes.* An existing association is [`AlreadyAssociated`](crate::Outcome::AlreadyAssociated), not an error.
-//! * *Prompt timing.* A link is dialled as soon as it is dialable.
-//!   [`Config::reference`](crate::Config::reference) dials on ticks instead, as managers with callbacks do.
+//! * *Immediate timing.* A link is dialled as soon as it is dialable.
+//!   [`Config::ticked`](crate::Config::ticked) dials on ticks instead, as managers with callbacks do.
 //! * *Codes* of the old functions stay in the adapter: it returns
 //!   [`StoreError::Code`](crate::shadow::StoreError::Code), and
-//!   [`agree_if`](crate::shadow::ShadowBuilder::agree_if) says which outcome the code stands for.
+//!   [`compare_with`](crate::shadow::ShadowBuilder::compare_with) says which outcome the code stands for.
 //!
 //! # Running both side by side
 //!
@@ -309,7 +309,7 @@
 //!    [`from_fn`](crate::shadow::from_fn). Its effects still go to the transport; the transport of the
 //!    new manager ignores its effects.
 //! 2. Give the embedder the shadow instead of the old manager, with [`Side::A`](crate::shadow::Side::A)
-//!    serving. Watch the [`Difference`](crate::shadow::Difference)s, and the latencies of both sides.
+//!    serving. Watch the [`Mismatch`](crate::shadow::Mismatch)s, and the latencies of both sides.
 //! 3. When every difference is explained, let [`Side::B`](crate::shadow::Side::B) serve. One call switches,
 //!    and one call switches back.
 //! 4. Stop the shadow, start the new manager with the real transport, and use its [`Handle`](crate::Handle)
@@ -323,7 +323,7 @@
 //!     Config, Direction, Effect, Handle, LinkManager, ManualClock, NetConfig, NetId, NodeAddr, StreamId,
 //! };
 //!
-//! // One clock for both if possible; otherwise expect differences around retries and timeouts.
+//! // One clock for both if possible; otherwise expect mismatches around retries and timeouts.
 //! let clock = ManualClock::new();
 //! let old = LockedLinks::new(Config::default(), None, clock.clone())?; // yours, behind the trait
 //!
@@ -333,19 +333,19 @@
 //!
 //! let shadow = Shadow::builder(old, new)
 //!     .deadline(Duration::from_secs(1)) // a side that hangs costs one caller this long, once
-//!     .on_difference(|difference| eprintln!("{difference}"))
+//!     .on_mismatch(|mismatch| eprintln!("{mismatch}"))
 //!     .spawn()?;
 //!
 //! shadow.add_net(NetId(1), NetConfig::new())?;
-//! shadow.set_net_condition(NetId(1), true)?;
+//! shadow.set_net_active(NetId(1), true)?;
 //! shadow.add_stream(&NodeAddr(7), StreamId(1), Direction::Downlink)?;
-//! shadow.account_link(NetId(1), &NodeAddr(7), StreamId(1), true)?;
+//! shadow.admit(NetId(1), &NodeAddr(7), StreamId(1))?;
 //! assert_eq!(shadow.count(NetId(1))?.value, 1); // from the old manager
 //! shadow.serve(Side::B);
 //! assert_eq!(shadow.count(NetId(1))?.value, 1); // from the new manager
 //!
 //! let report = shadow.stop(Duration::from_secs(5));
-//! assert!(report.is_clean() && report.stats.differences == 0);
+//! assert!(report.is_clean() && report.stats.mismatches == 0);
 //! assert_eq!(report.stats.b.latency.count, 6);
 //! manager.shutdown(Duration::from_secs(5));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

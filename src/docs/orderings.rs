@@ -46,12 +46,12 @@
 //! | # | written by | read by | what it carries |
 //! |---|---|---|---|
 //! | M1 | `Ring::push` (`crossbeam_queue`) | `Ring::pop` | the command, and everything the sender did before |
-//! | M2 | `Rooms::give_back`: the word, `Release` | `Rooms::take`, `Acquire` | the slot is empty before the next push into it |
-//! | M3 | `Rooms::close`: the word, `Release` | `Rooms::is_closed`, `Rooms::is_drained`, `Acquire` | everything the closing thread did before |
+//! | M2 | `Semaphore::release`: the word, `Release` | `Semaphore::acquire`, `Acquire` | the slot is empty before the next push into it |
+//! | M3 | `Semaphore::close`: the word, `Release` | `Semaphore::is_closed`, `Semaphore::is_drained`, `Acquire` | everything the closing thread did before |
 //! | M4 | `Shared::remove_sender`, `AcqRel` | itself | everything each sender did happens before the close by the last one |
-//! | M5 | `Parking::prepare`: PARKED, then `fence(SeqCst)`, then checks for work | `Parking::announce`: after a push, `fence(SeqCst)`, then reads the state | at least one of the two sees the other: the receiver never sleeps with a command queued and no notice left |
-//! | M6 | `Lane::take_room_parked`: registers, then `fence(SeqCst)`, then checks for a room | `Lane::give_back` and `Lane::close`: the word, then `fence(SeqCst)`, then reads the registrations | no sender sleeps while a room is free |
-//! | M7 | `Parking::leave`: GONE, then `fence(SeqCst)`, then empties the rings | `Parking::announce`, as M5 | a push that comes too late is dropped by one of the two |
+//! | M5 | `Parking::prepare`: PARKED, then `fence(SeqCst)`, then checks for work | `Parking::notify`: after a push, `fence(SeqCst)`, then reads the state | at least one of the two sees the other: the receiver never sleeps with a command queued and no notice left |
+//! | M6 | `Lane::take_room_parked`: registers, then `fence(SeqCst)`, then checks for a room | `Lane::release` and `Lane::close`: the word, then `fence(SeqCst)`, then reads the registrations | no sender sleeps while a room is free |
+//! | M7 | `Parking::leave`: GONE, then `fence(SeqCst)`, then empties the rings | `Parking::notify`, as M5 | a push that comes too late is dropped by one of the two |
 //! | M8 | `Parking::ask_to_wake`, `Release` | `Parking::take_wake`, `Acquire` | everything the caller of `wake` did before |
 //! | M9 | `Shared::note_handed_back`, `Release` | `Shared::handed_back`, `Acquire` | the counter of the reason: refused, shed or timed out |
 //!
@@ -60,7 +60,7 @@
 //!
 //! | access | ordered by |
 //! |---|---|
-//! | `Rooms::take` reads the word | nothing: a guess that the exchange confirms; a sender that is about to sleep reads it again after the fence of M6 |
+//! | `Semaphore::acquire` reads the word | nothing: a guess that the exchange confirms; a sender that is about to sleep reads it again after the fence of M6 |
 //! | the state of the parking | the fences of M5 and M7; the notice by its lock |
 //! | `Parking::is_gone` | nothing: a hint; M7 decides |
 //! | the registrations of a lane | the fences of M6; the end of a registration may be seen late, which costs a notification |

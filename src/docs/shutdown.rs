@@ -25,7 +25,7 @@
 //! | a ticket | its result | the writer; the drop of the completion | the completion is dropped with the mailbox |
 //! | the transport's thread | an effect | the writer; `end` | the driver's drop calls `end`, also when the writer panics |
 //! | a metrics collector | its period, or a request | `collect_now`; `stop` | its owner's drop asks it to end |
-//! | `Collector::stop` | the end of the thread | the thread, when its sink returns | a panic of the sink is contained |
+//! | `MetricsCollector::stop` | the end of the thread | the thread, when its sink returns | a panic of the sink is contained |
 //! | `wait_for` | a version | each publish; the writer's drop | as before |
 //!
 //! # Races
@@ -39,7 +39,7 @@
 //!   out has sent its request, and no second one without a deadline follows.
 //! * *A callback that never returns.* The writer does not wait for the transport. `shutdown` detaches the
 //!   thread and says so in its report.
-//! * *`Collector::stop` against itself, a tick, or the sink.* It marks the collector as stopped, takes the join
+//! * *`MetricsCollector::stop` against itself, a tick, or the sink.* It marks the collector as stopped, takes the join
 //!   handle, releases both locks, and joins. A second call finds no handle and returns; a call from the sink
 //!   leaves the handle for another caller to join.
 //!
@@ -50,7 +50,7 @@
 //! | `LinkManager` | asks the writer to end; waits at most a second for room in the critical lane |
 //! | `Driver` | closes the mailbox; waiting tickets end with `Closed`; ends the outbox |
 //! | `Writer` | marks the table as closed; its last version stays readable |
-//! | `Collector` | asks its thread to end, without waiting |
+//! | `MetricsCollector` | asks its thread to end, without waiting |
 //! | `Receiver` | closes the mailbox and drops the queued commands |
 //! | `Completion` | gives its ticket `Closed` |
 //! | `Ticket` | the completing thread drops the result |

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 
 use crate::sync::StdArc;
-use crate::util::foreign::Foreign;
+use crate::util::defer_drop::DeferDrop;
 
 /// A value of the user, attached to a link with
 /// [`Handle::set_user_data`](crate::Handle::set_user_data). Clones share the value; equal are those that do.
@@ -30,7 +30,7 @@ use crate::util::foreign::Foreign;
 /// assert!(data.downcast_ref::<u32>().is_none());
 /// ```
 #[derive(Clone)]
-pub struct UserData(StdArc<Foreign<StdArc<dyn Any + Send + Sync>>>);
+pub struct UserData(StdArc<DeferDrop<StdArc<dyn Any + Send + Sync>>>);
 
 impl UserData {
     /// Wraps a value. Allocates.
@@ -40,7 +40,7 @@ impl UserData {
 
     /// Wraps a value that is shared already. It is dropped by whoever lets go of it last.
     pub fn from_arc(value: StdArc<dyn Any + Send + Sync>) -> Self {
-        Self(StdArc::new(Foreign::new(value)))
+        Self(StdArc::new(DeferDrop::new(value)))
     }
 
     /// The value, if it is a `T`. O(1).

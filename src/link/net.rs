@@ -87,9 +87,9 @@ impl Default for NetConfig {
 
 /// An address that was tried recently: candidates for the net leave it out until it expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HotEntry<A> {
+pub(crate) struct IgnoredEntry<A> {
     pub(crate) addr: A,
-    /// Still hot at this instant, expired after it.
+    /// Still ignored at this instant, expired after it.
     pub(crate) until: Instant,
 }
 
@@ -99,12 +99,12 @@ pub struct NetStatus<A> {
     pub(crate) id: NetId,
     pub(crate) config: NetConfig,
     pub(crate) active: bool,
-    /// Links counted by the last request phase (kept for the reference timings).
+    /// Links counted by the last request phase (kept for ticked timing).
     pub(crate) counted: usize,
     /// No further request goes out before this instant.
     pub(crate) request_not_before: Option<Instant>,
     /// In order of expiry; bounded by the configuration.
-    pub(crate) hot: StdArc<VecDeque<HotEntry<A>>>,
+    pub(crate) ignored: StdArc<VecDeque<IgnoredEntry<A>>>,
     /// Bounded by the configuration. Copied when it changes, which is rare.
     pub(crate) permanent: StdArc<HashSet<A>>,
 }
@@ -117,7 +117,7 @@ impl<A> NetStatus<A> {
             active: false,
             counted: 0,
             request_not_before: None,
-            hot: StdArc::new(VecDeque::new()),
+            ignored: StdArc::new(VecDeque::new()),
             permanent: StdArc::new(HashSet::new()),
         }
     }
@@ -141,7 +141,7 @@ impl<A> NetStatus<A> {
 
     /// The minimum number of links.
     #[must_use]
-    pub fn required(&self) -> u32 {
+    pub fn min_links(&self) -> u32 {
         self.config.min_links
     }
 
@@ -168,39 +168,39 @@ impl<A: Eq + Hash> NetStatus<A> {
 impl<A: Clone + PartialEq> NetStatus<A> {
     /// Notes that `addr` was tried; an entry that exists is moved to the new expiry. Keeps at most `limit`
     /// entries: the ones that would expire first go. O(entries). If the address panics, nothing has changed.
-    pub(crate) fn heat(&mut self, addr: &A, until: Instant, limit: usize) {
+    pub(crate) fn ignore(&mut self, addr: &A, until: Instant, limit: usize) {
         let addr = addr.clone();
-        let known = self.hot.iter().position(|entry| entry.addr == addr);
-        let hot = StdArc::make_mut(&mut self.hot);
+        let known = self.ignored.iter().position(|entry| entry.addr == addr);
+        let hot = StdArc::make_mut(&mut self.ignored);
         if let Some(index) = known {
             hot.remove(index);
         }
         while hot.len() >= limit.max(1) {
             hot.pop_front();
         }
-        // The cooling period is the same for all, so the newest entry expires last, unless time stood still
+        // The ignore period is the same for all, so the newest entry expires last, unless time stood still
         // or the period was shortened: then its place is found.
         let place = hot.partition_point(|entry| entry.until <= until);
-        hot.insert(place, HotEntry { addr, until });
+        hot.insert(place, IgnoredEntry { addr, until });
     }
 
     /// Drops the entries that have expired at `now`; `false` when there was none.
-    pub(crate) fn cool(&mut self, now: Instant) -> bool {
-        let expired = self.hot.partition_point(|entry| entry.until < now);
+    pub(crate) fn expire_ignored(&mut self, now: Instant) -> bool {
+        let expired = self.ignored.partition_point(|entry| entry.until < now);
         if expired > 0 {
-            StdArc::make_mut(&mut self.hot).drain(..expired);
+            StdArc::make_mut(&mut self.ignored).drain(..expired);
         }
         expired > 0
     }
 
     /// When the address is on the list: how long it stays.
     pub(crate) fn ignored_until(&self, addr: &A) -> Option<Instant> {
-        self.hot.iter().find(|entry| entry.addr == *addr).map(|entry| entry.until)
+        self.ignored.iter().find(|entry| entry.addr == *addr).map(|entry| entry.until)
     }
 
-    /// The addresses that are still hot at `now`.
+    /// The addresses that are still ignored at `now`.
     pub(crate) fn ignored(&self, now: Instant) -> impl Iterator<Item = &A> {
-        self.hot.iter().filter(move |entry| entry.until >= now).map(|entry| &entry.addr)
+        self.ignored.iter().filter(move |entry| entry.until >= now).map(|entry| &entry.addr)
     }
 }
 
@@ -230,22 +230,22 @@ mod tests {
     fn an_entry_expires_strictly_after_its_period() {
         let now = ManualClock::new().now();
         let mut net = NetStatus::new(NetId(1), NetConfig::new());
-        net.heat(&7, now + Duration::from_secs(900), 8);
+        net.ignore(&7, now + Duration::from_secs(900), 8);
         assert_eq!(ignored(&net, now + Duration::from_secs(900)), [7]);
-        assert!(!net.cool(now + Duration::from_secs(900)));
+        assert!(!net.expire_ignored(now + Duration::from_secs(900)));
         let later = now + Duration::from_secs(900) + Duration::from_nanos(1);
         assert!(ignored(&net, later).is_empty());
-        assert!(net.cool(later));
-        assert!(net.hot.is_empty());
+        assert!(net.expire_ignored(later));
+        assert!(net.ignored.is_empty());
     }
 
     #[test]
     fn heating_again_refreshes_and_never_duplicates() {
         let now = ManualClock::new().now();
         let mut net = NetStatus::new(NetId(1), NetConfig::new());
-        net.heat(&1, now + Duration::from_secs(1), 8);
-        net.heat(&2, now + Duration::from_secs(2), 8);
-        net.heat(&1, now + Duration::from_secs(3), 8);
+        net.ignore(&1, now + Duration::from_secs(1), 8);
+        net.ignore(&2, now + Duration::from_secs(2), 8);
+        net.ignore(&1, now + Duration::from_secs(3), 8);
         assert_eq!(ignored(&net, now), [2, 1]);
         assert_eq!(ignored(&net, now + Duration::from_secs(3)), [1]);
     }
@@ -255,7 +255,7 @@ mod tests {
         let now = ManualClock::new().now();
         let mut net = NetStatus::new(NetId(1), NetConfig::new());
         for addr in 0..10 {
-            net.heat(&addr, now + Duration::from_secs(u64::from(addr)), 4);
+            net.ignore(&addr, now + Duration::from_secs(u64::from(addr)), 4);
         }
         assert_eq!(ignored(&net, now), [6, 7, 8, 9]);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::sync::StdArc;
 use crate::unwind::contain;
-use crate::util::foreign::Foreign;
+use crate::util::defer_drop::DeferDrop;
 
 /// What a [custom policy](RetryPolicy::custom) that asks for no delay at all gets in its place.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -71,7 +71,7 @@ where
 /// A [`Retry`] and the longest delay that it may ask for. Clones share the policy; equal are those that do.
 #[derive(Clone)]
 pub struct CustomRetry {
-    policy: StdArc<Foreign<StdArc<dyn Retry>>>,
+    policy: StdArc<DeferDrop<StdArc<dyn Retry>>>,
     cap: Duration,
 }
 
@@ -116,7 +116,7 @@ impl RetryPolicy {
     #[must_use]
     pub fn custom(policy: impl Retry, cap: Duration) -> Self {
         let policy: StdArc<dyn Retry> = StdArc::new(policy);
-        Self::Custom(CustomRetry { policy: StdArc::new(Foreign::new(policy)), cap })
+        Self::Custom(CustomRetry { policy: StdArc::new(DeferDrop::new(policy)), cap })
     }
 
     /// The longest delay that this policy can ask for.

@@ -87,9 +87,9 @@ returning! {
     ///
     /// # Examples
     /// ```
-    /// use switchboard::mailbox::{Capacities, Priority, mailbox};
+    /// use switchboard::mailbox::{Config, Priority, mailbox};
     ///
-    /// let (sender, receiver) = mailbox(Capacities::new());
+    /// let (sender, receiver) = mailbox(Config::new());
     /// drop(receiver);
     /// let Err(error) = sender.send(Priority::Low, "statistics") else { unreachable!() };
     /// assert!(error.is_closed());

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
-use super::rooms::{Refused, Rooms};
-use super::{Capacities, Priority};
+use super::semaphore::{Refused, Semaphore};
+use super::{Config, Priority};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::ring::Ring;
 use crate::sync::{Condvar, Mutex, Spin, lock_order};
@@ -19,15 +19,15 @@ pub(super) struct Entry<T> {
 
 /// When a wait ends by itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Patience {
-    Endless,
-    Until(Instant),
+pub(super) enum Deadline {
+    Never,
+    At(Instant),
 }
 
-impl Patience {
+impl Deadline {
     /// A deadline beyond what the clock can show is none.
     pub(super) fn of(timeout: std::time::Duration) -> Self {
-        crate::sync::deadline_after(timeout).map_or(Self::Endless, Self::Until)
+        crate::sync::deadline_after(timeout).map_or(Self::Never, Self::At)
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) enum Stopped {
 
 pub(super) struct Lane<T> {
     /// Written by every sender and by the receiver; padded so that it shares no line with another lane.
-    pub(super) rooms: CachePadded<Rooms>,
+    pub(super) rooms: CachePadded<Semaphore>,
     pub(super) ring: Ring<Entry<T>>,
     /// How many senders are registered below.
     waiting: AtomicUsize,
@@ -80,10 +80,10 @@ impl Counter {
 }
 
 impl<T> Lane<T> {
-    pub(super) fn new(priority: Priority, capacities: &Capacities) -> Self {
+    pub(super) fn new(priority: Priority, config: &Config) -> Self {
         Self {
-            rooms: CachePadded::new(Rooms::new(capacities.capacity(priority))),
-            ring: Ring::new(capacities.slots(priority)),
+            rooms: CachePadded::new(Semaphore::new(config.capacity(priority))),
+            ring: Ring::new(config.slots(priority)),
             waiting: AtomicUsize::new(0),
             door: Mutex::new(&lock_order::MAILBOX_SENDERS, ()),
             room_freed: Condvar::new(),
@@ -101,23 +101,23 @@ impl<T> Lane<T> {
     ///
     /// It is woken by whoever gives a room back ([`wake_waiting`](Self::wake_waiting)) and by
     /// [`close`](Self::close), which the receiver calls also when it is dropped, thus when its thread dies.
-    pub(super) fn take_room(&self, patience: Patience) -> Result<(), Stopped> {
+    pub(super) fn take_room(&self, deadline: Deadline) -> Result<(), Stopped> {
         let mut spin = Spin::new();
         loop {
             if let Some(outcome) = self.try_take_room() {
                 return outcome;
             }
             if !spin.spin() {
-                return self.take_room_parked(patience);
+                return self.take_room_parked(deadline);
             }
         }
     }
 
-    fn take_room_parked(&self, patience: Patience) -> Result<(), Stopped> {
+    fn take_room_parked(&self, deadline: Deadline) -> Result<(), Stopped> {
         let mut door = self.door.lock();
         // Relaxed: ordered by the fence.
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        // SeqCst: pairs with the fences in `give_back` and `close`. Of the two threads {register; fence; look
+        // SeqCst: pairs with the fences in `release` and `close`. Of the two threads {register; fence; look
         // for a room} and {give a room back; fence; look for registrations}, the one whose fence is second
         // sees what the other did. Either this one finds the room, or the other one finds it registered,
         // waits for the door, which is open only once this one is inside the wait, and notifies.
@@ -127,9 +127,9 @@ impl<T> Lane<T> {
                 break outcome;
             }
             let timed_out;
-            (door, timed_out) = match patience {
-                Patience::Endless => (self.room_freed.wait(door), false),
-                Patience::Until(deadline) => self.room_freed.wait_until(door, deadline),
+            (door, timed_out) = match deadline {
+                Deadline::Never => (self.room_freed.wait(door), false),
+                Deadline::At(deadline) => self.room_freed.wait_until(door, deadline),
             };
             if timed_out {
                 // The last notification may have been for this thread, and nobody else would hear of that
@@ -144,7 +144,7 @@ impl<T> Lane<T> {
     }
 
     fn try_take_room(&self) -> Option<Result<(), Stopped>> {
-        match self.rooms.take() {
+        match self.rooms.acquire() {
             Ok(()) => Some(Ok(())),
             Err(Refused::Closed) => Some(Err(Stopped::Closed)),
             Err(Refused::Full) => None,
@@ -152,8 +152,8 @@ impl<T> Lane<T> {
     }
 
     /// Gives rooms back and wakes as many senders. True when that drained a closed lane.
-    pub(super) fn give_back(&self, rooms: usize) -> bool {
-        let drained = self.rooms.give_back(rooms);
+    pub(super) fn release(&self, rooms: usize) -> bool {
+        let drained = self.rooms.release(rooms);
         // SeqCst: pairs with the fence in `take_room_parked`, see there.
         fence(Ordering::SeqCst);
         self.wake_waiting(rooms);

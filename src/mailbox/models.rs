@@ -6,11 +6,11 @@ use super::*;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::model::{Time, model, spawn, spawn_clock};
 
-fn sized(capacity: usize) -> Capacities {
-    Capacities::try_from([capacity; 4]).unwrap()
+fn sized(capacity: usize) -> Config {
+    Config::try_from([capacity; 4]).unwrap()
 }
 
-fn blocking() -> Capacities {
+fn blocking() -> Config {
     sized(1).backpressure(Backpressure::Block)
 }
 

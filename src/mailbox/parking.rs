@@ -17,7 +17,7 @@
 //! S1. So no sleep begins with something to do and without a notice. A sender pays for the fence and one load
 //! of a line that is written only when the receiver parks; it takes the lock only when the receiver sleeps.
 
-use super::lane::Patience;
+use super::lane::Deadline;
 use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use crate::sync::{Condvar, Mutex, lock_order};
 
@@ -28,7 +28,7 @@ const GONE: u8 = 2;
 /// Whether anybody will ever take what was just pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(super) enum Announced {
+pub(super) enum Notified {
     Heard,
     /// The receiver is gone: the sender has to empty the rings itself.
     Gone,
@@ -57,7 +57,7 @@ impl Parking {
     pub(super) fn prepare(&self) {
         // Relaxed: ordered by the fence.
         self.state.store(PARKED, Ordering::Relaxed);
-        // SeqCst: pairs with the fence in `announce`; both interleavings are in the head comment.
+        // SeqCst: pairs with the fence in `notify`; both interleavings are in the head comment.
         fence(Ordering::SeqCst);
     }
 
@@ -71,13 +71,13 @@ impl Parking {
     ///
     /// It is woken by whoever makes something to do. The last sender that goes closes the mailbox, which is
     /// something to do, so the receiver does not outsleep its senders, however they end.
-    pub(super) fn park(&self, patience: Patience) -> bool {
+    pub(super) fn park(&self, deadline: Deadline) -> bool {
         let mut notice = self.notice.lock();
         while !*notice {
             let timed_out;
-            (notice, timed_out) = match patience {
-                Patience::Endless => (self.noticed.wait(notice), false),
-                Patience::Until(deadline) => self.noticed.wait_until(notice, deadline),
+            (notice, timed_out) = match deadline {
+                Deadline::Never => (self.noticed.wait(notice), false),
+                Deadline::At(deadline) => self.noticed.wait_until(notice, deadline),
             };
             if timed_out {
                 break;
@@ -87,19 +87,19 @@ impl Parking {
     }
 
     /// S2 to S4.
-    pub(super) fn announce(&self) -> Announced {
+    pub(super) fn notify(&self) -> Notified {
         // SeqCst: pairs with the fences in `prepare` and `leave`.
         fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence.
         match self.state.load(Ordering::Relaxed) {
-            AWAKE => Announced::Heard,
+            AWAKE => Notified::Heard,
             PARKED => self.unpark(),
-            _ => Announced::Gone,
+            _ => Notified::Gone,
         }
     }
 
     #[cold]
-    fn unpark(&self) -> Announced {
+    fn unpark(&self) -> Notified {
         // One sender pays for the notice, the others see AWAKE. When this fails the receiver has cancelled,
         // and will look around again after its next fence, or is gone.
         // Relaxed: the lock orders the notice, the rings order their values.
@@ -107,10 +107,10 @@ impl Parking {
             Ok(_) => {
                 *self.notice.lock() = true;
                 self.noticed.notify_one();
-                Announced::Heard
+                Notified::Heard
             }
-            Err(GONE) => Announced::Gone,
-            Err(_) => Announced::Heard,
+            Err(GONE) => Notified::Gone,
+            Err(_) => Notified::Heard,
         }
     }
 
@@ -120,7 +120,7 @@ impl Parking {
         // requests which are merged into one are all in the release sequence that `take_wake` reads from.
         self.wake_asked.swap(true, Ordering::Release);
         // A receiver that is gone needs no waking.
-        let _ = self.announce();
+        let _ = self.notify();
     }
 
     /// Whether the receiver was asked to wake since the last time.
@@ -136,13 +136,13 @@ impl Parking {
     pub(super) fn leave(&self) {
         // Relaxed: ordered by the fence.
         self.state.store(GONE, Ordering::Relaxed);
-        // SeqCst: pairs with the fence in `announce`.
+        // SeqCst: pairs with the fence in `notify`.
         fence(Ordering::SeqCst);
     }
 
     /// Whether [`leave`](Self::leave) was called. A hint: false may be stale.
     pub(super) fn is_gone(&self) -> bool {
-        // Relaxed: a hint; `announce` decides.
+        // Relaxed: a hint; `notify` decides.
         self.state.load(Ordering::Relaxed) == GONE
     }
 }

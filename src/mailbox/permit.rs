@@ -11,9 +11,9 @@ use super::{Priority, SendError, Sender};
 ///
 /// # Examples
 /// ```
-/// use switchboard::mailbox::{Capacities, Priority, mailbox};
+/// use switchboard::mailbox::{Config, Priority, mailbox};
 ///
-/// let (sender, mut receiver) = mailbox(Capacities::new());
+/// let (sender, mut receiver) = mailbox(Config::new());
 /// let permit = sender.try_reserve(Priority::High).unwrap();
 /// receiver.close();
 /// assert!(receiver.try_recv().is_err_and(|error| error.is_empty()));
@@ -31,9 +31,9 @@ pub struct Permit<'a, T> {
 ///
 /// # Examples
 /// ```
-/// use switchboard::mailbox::{Capacities, Priority, mailbox};
+/// use switchboard::mailbox::{Config, Priority, mailbox};
 ///
-/// let (sender, mut receiver) = mailbox(Capacities::new());
+/// let (sender, mut receiver) = mailbox(Config::new());
 /// let permit = sender.try_reserve(Priority::High).unwrap().into_owned();
 /// drop(sender);
 /// let thread = std::thread::spawn(move || permit.send("from afar"));
@@ -111,14 +111,14 @@ impl<T> OwnedPermit<T> {
 
 impl<T> Drop for Permit<'_, T> {
     fn drop(&mut self) {
-        self.sender.give_back(self.priority);
+        self.sender.release(self.priority);
     }
 }
 
 impl<T> Drop for OwnedPermit<T> {
     fn drop(&mut self) {
         if self.held {
-            self.sender.give_back(self.priority);
+            self.sender.release(self.priority);
         }
     }
 }

@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
-use super::lane::{Entry, Patience};
+use super::lane::{Deadline, Entry};
 use super::shared::Shared;
 use super::turns::{LaneSet, Turns};
-use super::{Capacities, Priority, Stats};
+use super::{Config, Priority, Stats};
 use crate::sync::{Arc, Spin};
 
 /// The receiving end of a mailbox: the only one.
@@ -20,9 +20,9 @@ use crate::sync::{Arc, Spin};
 ///
 /// # Examples
 /// ```
-/// use switchboard::mailbox::{Capacities, Priority, RecvError, mailbox};
+/// use switchboard::mailbox::{Config, Priority, RecvError, mailbox};
 ///
-/// let (sender, mut receiver) = mailbox(Capacities::new());
+/// let (sender, mut receiver) = mailbox(Config::new());
 /// let thread = std::thread::spawn(move || sender.try_send(Priority::Normal, 7));
 /// assert_eq!(receiver.recv(), Ok((Priority::Normal, 7)));
 /// assert_eq!(receiver.recv(), Err(RecvError::Closed));
@@ -45,15 +45,15 @@ impl<T> Drop for Freed<'_, T> {
     fn drop(&mut self) {
         for (priority, rooms) in Priority::ALL.into_iter().zip(self.rooms) {
             if rooms > 0 {
-                self.shared.give_back(priority, rooms);
+                self.shared.release(priority, rooms);
             }
         }
     }
 }
 
 impl<T> Receiver<T> {
-    pub(super) fn new(shared: Arc<Shared<T>>, capacities: &Capacities) -> Self {
-        Self { shared, turns: Turns::new(capacities.limit()), open: LaneSet::down_to(Priority::Low) }
+    pub(super) fn new(shared: Arc<Shared<T>>, config: &Config) -> Self {
+        Self { shared, turns: Turns::new(config.limit()), open: LaneSet::down_to(Priority::Low) }
     }
 
     /// Takes the next command if there is one.
@@ -63,7 +63,7 @@ impl<T> Receiver<T> {
     /// mailbox is closed and drained.
     pub fn try_recv(&mut self) -> Result<(Priority, T), TryRecvError> {
         if let Some((priority, entry)) = take(&self.shared, &mut self.turns, self.open) {
-            self.shared.give_back(entry.home, 1);
+            self.shared.release(entry.home, 1);
             return Ok((priority, entry.value));
         }
         Err(self.nothing())
@@ -79,9 +79,9 @@ impl<T> Receiver<T> {
     ///
     /// # Examples
     /// ```
-    /// use switchboard::mailbox::{Capacities, Priority, TryRecvError, mailbox};
+    /// use switchboard::mailbox::{Config, Priority, TryRecvError, mailbox};
     ///
-    /// let (sender, mut receiver) = mailbox(Capacities::new());
+    /// let (sender, mut receiver) = mailbox(Config::new());
     /// for number in 0..5 {
     ///     sender.try_send(Priority::Normal, number).unwrap();
     /// }
@@ -116,7 +116,7 @@ impl<T> Receiver<T> {
     /// [`RecvError::Closed`] when the mailbox is closed and drained.
     pub fn recv(&mut self) -> Result<(Priority, T), RecvError> {
         loop {
-            match self.wait(Patience::Endless, false) {
+            match self.wait(Deadline::Never, false) {
                 Ok(received) => return Ok(received),
                 Err(RecvTimeoutError::Closed) => return Err(RecvError::Closed),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Woken) => {}
@@ -134,9 +134,9 @@ impl<T> Receiver<T> {
     /// # Examples
     /// ```
     /// use std::time::Duration;
-    /// use switchboard::mailbox::{Capacities, Priority, RecvTimeoutError, mailbox};
+    /// use switchboard::mailbox::{Config, Priority, RecvTimeoutError, mailbox};
     ///
-    /// let (sender, mut receiver) = mailbox::<u32>(Capacities::new());
+    /// let (sender, mut receiver) = mailbox::<u32>(Config::new());
     /// assert_eq!(receiver.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
     /// sender.wake();
     /// assert_eq!(receiver.recv_timeout(Duration::from_secs(60)), Err(RecvTimeoutError::Woken));
@@ -147,7 +147,7 @@ impl<T> Receiver<T> {
         // The clock is not read when there is something to return.
         match self.look(true) {
             Some(outcome) => outcome,
-            None => self.wait(Patience::of(timeout), true),
+            None => self.wait(Deadline::of(timeout), true),
         }
     }
 
@@ -192,9 +192,9 @@ impl<T> Receiver<T> {
     ///
     /// # Examples
     /// ```
-    /// use switchboard::mailbox::{Capacities, Priority, TryRecvError, mailbox};
+    /// use switchboard::mailbox::{Config, Priority, TryRecvError, mailbox};
     ///
-    /// let (sender, mut receiver) = mailbox(Capacities::new());
+    /// let (sender, mut receiver) = mailbox(Config::new());
     /// sender.try_send(Priority::Normal, 1).unwrap();
     /// receiver.listen_down_to(Priority::High);
     /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
@@ -235,7 +235,7 @@ impl<T> Receiver<T> {
     }
 
     /// Waits in three steps: tries, spins, parks. Who wakes it is said in `parking`.
-    fn wait(&mut self, patience: Patience, heeds_wake: bool) -> Result<(Priority, T), RecvTimeoutError> {
+    fn wait(&mut self, deadline: Deadline, heeds_wake: bool) -> Result<(Priority, T), RecvTimeoutError> {
         let mut spin = Spin::new();
         loop {
             if let Some(outcome) = self.look(heeds_wake) {
@@ -251,7 +251,7 @@ impl<T> Receiver<T> {
                 self.shared.parking.cancel();
                 return outcome;
             }
-            if !self.shared.parking.park(patience) {
+            if !self.shared.parking.park(deadline) {
                 self.shared.parking.cancel();
                 return self.look(heeds_wake).unwrap_or(Err(RecvTimeoutError::Timeout));
             }

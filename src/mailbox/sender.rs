@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::error::{
     ReserveError, ReserveTimeoutError, SendError, SendTimeoutError, TryReserveError, TrySendError,
 };
-use super::lane::{Patience, Stopped};
-use super::rooms::Refused;
+use super::lane::{Deadline, Stopped};
+use super::semaphore::Refused;
 use super::shared::Shared;
 use super::{Backpressure, Permit, Priority, Stats};
 use crate::sync::Arc;
@@ -22,9 +22,9 @@ use crate::sync::Arc;
 ///
 /// # Examples
 /// ```
-/// use switchboard::mailbox::{Capacities, Priority, mailbox};
+/// use switchboard::mailbox::{Config, Priority, mailbox};
 ///
-/// let (sender, mut receiver) = mailbox(Capacities::new());
+/// let (sender, mut receiver) = mailbox(Config::new());
 /// let other = sender.clone();
 /// other.try_send(Priority::Low, "count")?;
 /// sender.try_send(Priority::Critical, "stop")?;
@@ -40,10 +40,10 @@ pub struct Sender<T> {
 ///
 /// # Examples
 /// ```
-/// use switchboard::mailbox::{Backpressure, Capacities, Priority, Sent, mailbox};
+/// use switchboard::mailbox::{Backpressure, Config, Priority, Sent, mailbox};
 ///
-/// let capacities = Capacities::try_from([1, 1, 1, 1]).unwrap().backpressure(Backpressure::ShedLowest);
-/// let (sender, mut receiver) = mailbox(capacities);
+/// let config = Config::try_from([1, 1, 1, 1]).unwrap().backpressure(Backpressure::ShedLowest);
+/// let (sender, mut receiver) = mailbox(config);
 /// assert_eq!(sender.send(Priority::Low, "count"), Ok(Sent::Queued));
 /// assert_eq!(sender.send(Priority::High, "close 1"), Ok(Sent::Queued));
 ///
@@ -93,7 +93,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// [`TrySendError::Full`] and [`TrySendError::Closed`], with the command.
     pub fn try_send(&self, priority: Priority, value: T) -> Result<(), TrySendError<T>> {
-        match self.shared.lane(priority).rooms.take() {
+        match self.shared.lane(priority).rooms.acquire() {
             Ok(()) => {
                 self.shared.push(priority, priority, value);
                 Ok(())
@@ -121,7 +121,7 @@ impl<T> Sender<T> {
                 self.try_send(priority, value)?;
                 Ok(Sent::Queued)
             }
-            Backpressure::Block => match self.take_room(priority, Patience::Endless) {
+            Backpressure::Block => match self.take_room(priority, Deadline::Never) {
                 Ok(()) => {
                     self.shared.push(priority, priority, value);
                     Ok(Sent::Queued)
@@ -157,7 +157,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// [`TryReserveError::Full`] and [`TryReserveError::Closed`].
     pub fn try_reserve(&self, priority: Priority) -> Result<Permit<'_, T>, TryReserveError> {
-        match self.shared.lane(priority).rooms.take() {
+        match self.shared.lane(priority).rooms.acquire() {
             Ok(()) => Ok(Permit::new(self, priority)),
             Err(Refused::Full) => {
                 self.count_refused(priority);
@@ -174,7 +174,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// [`ReserveError::Closed`].
     pub fn reserve(&self, priority: Priority) -> Result<Permit<'_, T>, ReserveError> {
-        match self.take_room(priority, Patience::Endless) {
+        match self.take_room(priority, Deadline::Never) {
             Ok(()) => Ok(Permit::new(self, priority)),
             Err(_) => Err(ReserveError::Closed),
         }
@@ -253,12 +253,12 @@ impl<T> Sender<T> {
     }
 
     /// Gives back a room that is not used after all.
-    pub(super) fn give_back(&self, priority: Priority) {
-        self.shared.give_back(priority, 1);
+    pub(super) fn release(&self, priority: Priority) {
+        self.shared.release(priority, 1);
     }
 
     fn send_shedding(&self, priority: Priority, value: T) -> Result<Sent<T>, SendError<T>> {
-        match self.shared.lane(priority).rooms.take() {
+        match self.shared.lane(priority).rooms.acquire() {
             Ok(()) => {
                 self.shared.push(priority, priority, value);
                 return Ok(Sent::Queued);
@@ -278,16 +278,16 @@ impl<T> Sender<T> {
 
     fn take_room_within(&self, priority: Priority, timeout: Duration) -> Result<(), Stopped> {
         // The clock is not read when there is room.
-        match self.shared.lane(priority).rooms.take() {
+        match self.shared.lane(priority).rooms.acquire() {
             Ok(()) => Ok(()),
             Err(Refused::Closed) => Err(Stopped::Closed),
-            Err(Refused::Full) => self.take_room(priority, Patience::of(timeout)),
+            Err(Refused::Full) => self.take_room(priority, Deadline::of(timeout)),
         }
     }
 
-    fn take_room(&self, priority: Priority, patience: Patience) -> Result<(), Stopped> {
+    fn take_room(&self, priority: Priority, deadline: Deadline) -> Result<(), Stopped> {
         let lane = self.shared.lane(priority);
-        let outcome = lane.take_room(patience);
+        let outcome = lane.take_room(deadline);
         if outcome == Err(Stopped::Timeout) {
             lane.counters.timed_out.add_one();
             self.shared.note_handed_back();

@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crossbeam_utils::CachePadded;
 
 use super::lane::{Entry, Lane};
-use super::parking::{Announced, Parking};
+use super::parking::{Notified, Parking};
 use super::stats::{LaneStats, Stats};
 use super::turns::LaneSet;
-use super::{Backpressure, Capacities, Priority, Victim};
+use super::{Backpressure, Config, Priority, Victim};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::unwind::{discard, resume};
 
@@ -27,13 +27,13 @@ pub(super) struct Shared<T> {
 
 impl<T> Shared<T> {
     /// With one sender.
-    pub(super) fn new(capacities: &Capacities) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         Self {
-            lanes: Priority::ALL.map(|priority| Lane::new(priority, capacities)),
+            lanes: Priority::ALL.map(|priority| Lane::new(priority, config)),
             parking: CachePadded::new(Parking::new()),
             senders: AtomicUsize::new(1),
-            policy: capacities.policy(),
-            sheddable: Priority::ALL.map(|priority| capacities.sheddable(priority)),
+            policy: config.policy(),
+            sheddable: Priority::ALL.map(|priority| config.sheddable(priority)),
             handed_back: AtomicU64::new(0),
         }
     }
@@ -47,7 +47,7 @@ impl<T> Shared<T> {
         if self.lane(priority).ring.push(Entry { value, home }).is_err() {
             unreachable!("a ring has a slot for every room that can be taken");
         }
-        self.announce();
+        self.notify();
     }
 
     /// Takes the oldest command of a lane; its room stays taken.
@@ -56,10 +56,10 @@ impl<T> Shared<T> {
     }
 
     /// Gives a room back that was taken for nothing, or whose command was taken.
-    pub(super) fn give_back(&self, home: Priority, rooms: usize) {
-        if self.lane(home).give_back(rooms) {
+    pub(super) fn release(&self, home: Priority, rooms: usize) {
+        if self.lane(home).release(rooms) {
             // The receiver may be asleep because of this very room.
-            self.announce();
+            self.notify();
         }
     }
 
@@ -86,7 +86,7 @@ impl<T> Shared<T> {
     /// Closes the lanes, first to last; the receiver learns of it.
     pub(super) fn close(&self) {
         self.lanes.iter().for_each(Lane::close);
-        self.announce();
+        self.notify();
     }
 
     /// Whether `close` has closed every lane.
@@ -155,8 +155,8 @@ impl<T> Shared<T> {
         }
     }
 
-    fn announce(&self) {
-        if self.parking.announce() == Announced::Gone {
+    fn notify(&self) {
+        if self.parking.notify() == Notified::Gone {
             self.empty();
         }
     }
@@ -170,8 +170,8 @@ impl<T> Shared<T> {
         let mut first = None;
         for priority in Priority::ALL {
             while let Some(Entry { value, home }) = self.pop(priority) {
-                // Not `give_back` of this type, which would come back here.
-                self.lane(home).give_back(1);
+                // Not `release` of this type, which would come back here.
+                self.lane(home).release(1);
                 // Unwind safety: nothing of the command is left to be seen.
                 let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) else { continue };
                 match first {

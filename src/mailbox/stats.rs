@@ -8,9 +8,9 @@ use super::Priority;
 ///
 /// # Examples
 /// ```
-/// use switchboard::mailbox::{Capacities, Priority, mailbox};
+/// use switchboard::mailbox::{Config, Priority, mailbox};
 ///
-/// let (sender, _receiver) = mailbox(Capacities::new());
+/// let (sender, _receiver) = mailbox(Config::new());
 /// sender.try_send(Priority::High, "closed").unwrap();
 /// let stats = sender.stats();
 /// assert_eq!(stats[Priority::High].len, 1);

@@ -11,12 +11,12 @@ use crate::sync::model::spawn;
 const LONG: Duration = Duration::from_secs(60);
 const SIZES: [usize; 3] = [1, 2, 1024];
 
-fn sized(capacity: usize) -> Capacities {
-    Capacities::try_from([capacity; 4]).unwrap()
+fn sized(capacity: usize) -> Config {
+    Config::try_from([capacity; 4]).unwrap()
 }
 
-fn shedding(lanes: [usize; 4]) -> Capacities {
-    Capacities::try_from(lanes).unwrap().backpressure(Backpressure::ShedLowest)
+fn shedding(lanes: [usize; 4]) -> Config {
+    Config::try_from(lanes).unwrap().backpressure(Backpressure::ShedLowest)
 }
 
 /// Counts its drops.
@@ -36,18 +36,18 @@ fn drain<T>(receiver: &mut Receiver<T>) -> Vec<(Priority, T)> {
 #[test]
 fn capacities_are_checked_when_they_are_set() {
     for priority in Priority::ALL {
-        assert_eq!(Capacities::new().lane(priority, 0), Err(CapacityError::Zero { priority }));
-        for capacity in [Capacities::MAX + 1, usize::MAX] {
+        assert_eq!(Config::new().lane(priority, 0), Err(CapacityError::Zero { priority }));
+        for capacity in [Config::MAX + 1, usize::MAX] {
             assert_eq!(
-                Capacities::new().lane(priority, capacity),
+                Config::new().lane(priority, capacity),
                 Err(CapacityError::TooLarge { priority, capacity })
             );
         }
-        let largest = Capacities::new().lane(priority, Capacities::MAX).unwrap();
-        assert_eq!(largest.capacity(priority), Capacities::MAX);
+        let largest = Config::new().lane(priority, Config::MAX).unwrap();
+        assert_eq!(largest.capacity(priority), Config::MAX);
     }
-    assert_eq!(Capacities::try_from([1, 1, 0, 1]), Err(CapacityError::Zero { priority: Priority::Normal }));
-    let error = Capacities::new().low(0).unwrap_err();
+    assert_eq!(Config::try_from([1, 1, 0, 1]), Err(CapacityError::Zero { priority: Priority::Normal }));
+    let error = Config::new().low(0).unwrap_err();
     assert_eq!(error.to_string(), "the capacity of the low lane is zero");
 }
 
@@ -310,7 +310,7 @@ fn rooms_are_conserved_by_shedding() {
 
 #[test]
 fn low_is_served_once_in_limit_plus_three_takes() {
-    let (sender, mut receiver) = mailbox(Capacities::new());
+    let (sender, mut receiver) = mailbox(Config::new());
     for priority in [Priority::High, Priority::Normal, Priority::Low] {
         (0..500).for_each(|value| sender.try_send(priority, value).unwrap());
     }

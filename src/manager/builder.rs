@@ -11,7 +11,7 @@ use super::read::snapshot::Links;
 use super::run::driver::{Driver, write};
 use super::run::handle::Handle;
 use super::run::meters::Meters;
-use super::run::transport_worker::{Courier, Transport};
+use super::run::transport_worker::{Transport, TransportWorker};
 use crate::clock::{Clock, MonotonicClock};
 use crate::link::Addr;
 use crate::mailbox::{Priority, mailbox};
@@ -21,15 +21,22 @@ use crate::util::random::Random;
 
 impl<A: Addr> LinkManager<A> {
     /// Begins to build a manager.
-    pub fn builder(config: Config) -> Builder<A> {
+    pub fn builder(config: Config) -> LinkManagerBuilder<A> {
         let clock = StdArc::new(MonotonicClock);
-        Builder { config, own: None, transport: None, clock, random: Random::default(), import: None }
+        LinkManagerBuilder {
+            config,
+            own: None,
+            transport: None,
+            clock,
+            random: Random::default(),
+            import: None,
+        }
     }
 }
 
 /// Builds a [`LinkManager`] or a [`Driver`].
 #[must_use]
-pub struct Builder<A: Addr> {
+pub struct LinkManagerBuilder<A: Addr> {
     config: Config,
     own: Option<A>,
     transport: Option<Box<dyn Transport<A>>>,
@@ -39,7 +46,7 @@ pub struct Builder<A: Addr> {
     import: Option<(Export<A>, SystemTime)>,
 }
 
-impl<A: Addr> Builder<A> {
+impl<A: Addr> LinkManagerBuilder<A> {
     /// The address of this node: links to it are refused.
     pub fn own_addr(mut self, addr: A) -> Self {
         self.own = Some(addr);
@@ -90,11 +97,12 @@ impl<A: Addr> Builder<A> {
         let (handle, links, outbox) = (driver.handle(), driver.links(), driver.outbox());
 
         let (ended, ticket) = ticket();
-        let courier = Courier { transport, handle: handle.clone(), outbox: outbox.clone(), resume_below };
+        let worker =
+            TransportWorker { transport, handle: handle.clone(), outbox: outbox.clone(), resume_below };
         // If the second thread cannot be made, the driver is dropped with its closure, which ends the first
         // one.
         let effects = sync::spawn(format!("{name}-effects"), move || {
-            courier.run();
+            worker.run();
             let _ = ended.complete(());
         })
         .map_err(SpawnError::Thread)?;
@@ -105,8 +113,8 @@ impl<A: Addr> Builder<A> {
     fn driver(self, may_wait: bool) -> Result<Driver<A>, ConfigError> {
         self.config.validate()?;
         // What a transport reports travels above the low lane, and must not be lost.
-        let (sender, receiver) = mailbox(self.config.capacities.shed_from(Priority::Low));
-        let policy = self.config.capacities.policy();
+        let (sender, receiver) = mailbox(self.config.mailbox.shed_from(Priority::Low));
+        let policy = self.config.mailbox.policy();
         let tickets = Pool::new(self.config.tickets());
         let meters = StdArc::new(Meters::new());
         let handle = Handle::new(sender, self.clock.clone(), tickets, meters.clone(), may_wait, policy);
@@ -121,7 +129,7 @@ impl<A: Addr> Builder<A> {
     }
 }
 
-impl<A: Addr> fmt::Debug for Builder<A> {
+impl<A: Addr> fmt::Debug for LinkManagerBuilder<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("config", &self.config)
@@ -130,12 +138,12 @@ impl<A: Addr> fmt::Debug for Builder<A> {
     }
 }
 
-impl<A: Addr> Builder<A> {
+impl<A: Addr> LinkManagerBuilder<A> {
     /// Begins with what a manager remembered. `wall` is the time on the wall clock when the manager is built;
     /// a wall clock that was set back or forth in the meantime makes nothing wait longer than the retry policy
-    /// and the cooling period allow.
+    /// and the ignore period allow.
     ///
-    /// Ignored addresses beyond [`Config::max_hot`](crate::Config::max_hot) are left out, the ones that expire
+    /// Ignored addresses beyond [`Config::max_ignored`](crate::Config::max_ignored) are left out, the ones that expire
     /// first; so is what concerns [the own address](Self::own_addr): that this node has a role is remembered
     /// without its address. Endpoints are asked for anew before they
     /// are dialled, and used if the host answers that it knows no better.

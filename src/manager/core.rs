@@ -55,8 +55,8 @@ impl<A: Addr> Core<A> {
         match command {
             Command::AddNet { net, config } => self.add_net(net, config),
             Command::RemoveNet { net } => self.remove_net(net, now),
-            Command::SetNetCondition { net, active } => self.set_net_condition(net, active, now),
-            Command::SetCondition { active } => Ok(self.set_condition(active)),
+            Command::SetNetActive { net, active } => self.set_net_active(net, active, now),
+            Command::SetActive { active } => Ok(self.set_active(active)),
             Command::ConfigureNet { net, config } => self.configure_net(net, config),
             Command::Reconfigure { settings } => self.reconfigure(*settings, now),
             Command::SetUserData { addr, data } => self.set_user_data(&addr, data),
@@ -72,7 +72,7 @@ impl<A: Addr> Core<A> {
             Command::AddPermanentPeer { net, addr } => self.add_permanent_peer(net, addr, now),
             Command::RemovePermanentPeer { net, addr } => self.remove_permanent_peer(net, &addr),
             Command::CreateLink { addr, net } => self.create_link(addr, net, now),
-            Command::UpdateLink { addr, endpoint } => self.update_link(&addr, endpoint, now),
+            Command::SetEndpoint { addr, endpoint } => self.set_endpoint(&addr, endpoint, now),
             Command::DeleteLink { addr } => self.delete_link(&addr, now),
             Command::ResolveFailed { addr, resolve } => Ok(self.resolve_failed(&addr, resolve, now)),
             Command::AddStream { addr, stream, direction } => {
@@ -90,7 +90,7 @@ impl<A: Addr> Core<A> {
             }
             Command::DialConnected { addr, dial } => Ok(self.dial_connected(&addr, dial, now)),
             Command::DialFailed { addr, dial, last } => Ok(self.dial_failed(&addr, dial, last, now)),
-            Command::RequestLinks => Ok(self.request_links(now)),
+            Command::CheckNets => Ok(self.request_links(now)),
             Command::WakeUp => Ok(self.wake_links(now)),
         }
     }

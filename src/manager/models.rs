@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use super::{CommandError, Config, Effect, Filter, Handle, LinkManager, LinksSnapshot, Outcome};
+use super::{CommandError, Config, Effect, Handle, LinkManager, LinksSnapshot, MemberFilter, Outcome};
 use crate::clock::{Clock, ManualClock};
 use crate::link::{Direction, NetConfig, NetId, NodeAddr, StreamId};
-use crate::mailbox::{Backpressure, Capacities};
+use crate::mailbox::{self, Backpressure};
 use crate::sync::StdArc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::model::{model, spawn};
@@ -21,19 +21,19 @@ const LONG: Duration = Duration::from_secs(3_600);
 
 fn config() -> Config {
     // A capacity of 1: every send may have to wait for the writer.
-    let capacities = Capacities::try_from([1; 4]).unwrap().backpressure(Backpressure::Block);
-    Config::default().tick(LONG).capacities(capacities)
+    let capacities = mailbox::Config::try_from([1; 4]).unwrap().backpressure(Backpressure::Block);
+    Config::default().tick(LONG).mailbox(capacities)
 }
 
 fn open(handle: &Handle<NodeAddr>) {
     let added = handle.add_net(NET, NetConfig::new().min_links(0)).unwrap();
     assert!(added.wait().is_ok());
-    assert!(handle.set_net_condition(NET, true).unwrap().wait().is_ok());
+    assert!(handle.set_net_active(NET, true).unwrap().wait().is_ok());
 }
 
 /// The count of a net is the number of addresses listed for it, and each address has a record that agrees.
 fn assert_coherent(snapshot: &LinksSnapshot<NodeAddr>) {
-    let listed: Vec<_> = snapshot.addrs(NET, Filter::All).collect();
+    let listed: Vec<_> = snapshot.addrs(NET, MemberFilter::All).collect();
     assert_eq!(listed.len(), snapshot.count(NET));
     for addr in listed {
         let link = snapshot.get(addr).unwrap();
@@ -64,7 +64,7 @@ fn two_producers_a_reader_and_a_shutdown() {
                     assert!(snapshot.version() >= added.version);
                     assert!(snapshot.nets().is_empty() || snapshot.get(&addr).is_some());
 
-                    let Ok(joined) = handle.account_link(NET, addr, stream, true) else { return };
+                    let Ok(joined) = handle.admit(NET, addr, stream) else { return };
                     let Ok(joined) = joined.wait() else { return };
                     assert_eq!(joined.outcome, Outcome::Done);
                     let snapshot = links.snapshot();
@@ -143,7 +143,7 @@ fn a_callback_that_calls_back_into_the_handle_never_deadlocks() {
         let mut answered = Some(answered);
         let transport = move |effect: Effect<NodeAddr>, handle: &Handle<NodeAddr>| {
             if let Effect::Announce { addr, net, stream } = effect {
-                let joined = handle.account_link(net, addr, stream, true).unwrap();
+                let joined = handle.admit(net, addr, stream).unwrap();
                 // Waiting for the writer is legal here: the writer never waits for the transport.
                 let joined = joined.wait();
                 assert!(joined.is_ok_and(|applied| applied.outcome == Outcome::Done));
@@ -187,13 +187,13 @@ fn callbacks_call_from_two_threads_and_nobody_waits_for_ever() {
             let other = spawn(move || {
                 let (addr, stream) = (NodeAddr(3), StreamId(3));
                 let added = own.add_stream(addr, stream, Direction::Downlink).unwrap();
-                let joined = own.account_link(NET, addr, stream, true).unwrap();
+                let joined = own.admit(NET, addr, stream).unwrap();
                 assert!(added.wait().is_ok() && joined.wait().is_ok());
                 assert!(own.delete_link(addr).unwrap().wait().is_ok());
             });
             let created = handle.create_link(NodeAddr(4), NET).unwrap();
             let ticked = handle.wake_up().unwrap();
-            assert!(handle.set_condition(true).unwrap().wait().is_ok());
+            assert!(handle.set_active(true).unwrap().wait().is_ok());
             assert!(created.wait().is_ok() && ticked.wait().is_ok());
             assert!(other.join().is_ok());
             let _ = called.complete(());
@@ -225,7 +225,7 @@ fn accounting_for_a_stream_never_outlives_it() {
         assert!(handle.add_stream(addr, old, Direction::Downlink).unwrap().wait().is_ok());
         let accounting = {
             let handle = handle.clone();
-            spawn(move || handle.account_link(NET, addr, old, true).unwrap().wait().unwrap())
+            spawn(move || handle.admit(NET, addr, old).unwrap().wait().unwrap())
         };
         // The stream dies and the node comes back with another one, which nobody has accounted for.
         let deleted = handle.delete_stream(addr, old).unwrap();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::link::{Direction, Link, LinkState, NetConfig, NetId, ResolveId, RetryPolicy, StreamId};
-use crate::mailbox::{Backpressure, Capacities, Priority};
+use crate::link::{DialState, Direction, Link, NetConfig, NetId, ResolveId, RetryPolicy, StreamId};
+use crate::mailbox::{self, Backpressure, Priority};
 use crate::manager::run::message::Envelope;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,7 +28,7 @@ fn spawn(config: Config, transport: impl Transport<NodeAddr>) -> LinkManager<Nod
 
 fn open(handle: &Handle<NodeAddr>) {
     handle.add_net(NET, NetConfig::new().min_links(0)).unwrap().wait().unwrap();
-    handle.set_net_condition(NET, true).unwrap().wait().unwrap();
+    handle.set_net_active(NET, true).unwrap().wait().unwrap();
 }
 
 fn endpoint() -> std::net::SocketAddr {
@@ -75,8 +75,8 @@ mod driver {
 
     fn driver(capacities: [usize; 4], policy: Backpressure) -> (Driver<NodeAddr>, ManualClock) {
         let clock = ManualClock::new();
-        let capacities = Capacities::try_from(capacities).unwrap().backpressure(policy);
-        let config = Config::default().capacities(capacities);
+        let capacities = mailbox::Config::try_from(capacities).unwrap().backpressure(policy);
+        let config = Config::default().mailbox(capacities);
         let driver =
             LinkManager::builder(config).own_addr(NodeAddr(999)).clock(clock.clone()).build().unwrap();
         (driver, clock)
@@ -209,7 +209,7 @@ mod driver {
     fn a_wake_up_does_not_cut_the_drain_short() {
         let (mut driver, clock) = driver([4; 4], Backpressure::Reject);
         let handle = driver.handle();
-        // A send that has its room and has not pushed yet, and a courier that asks for a look.
+        // A send that has its room and has not pushed yet, and a worker that asks for a look.
         let permit = handle.sender().reserve(Priority::Normal).unwrap();
         handle.wake_writer();
         let (completion, ticket) = crate::ticket::ticket_with();
@@ -249,7 +249,7 @@ mod driver {
         let mut driver = LinkManager::builder(config).clock(clock.clone()).build().unwrap();
         let handle = driver.handle();
         handle.add_net(NET, NetConfig::new().min_links(1)).unwrap();
-        handle.set_net_condition(NET, true).unwrap();
+        handle.set_net_active(NET, true).unwrap();
         let _ = driver.run_once(clock.now());
         // One effect waits, which is all there is room for.
         let mut host = handle.create_link(A, NET).unwrap();
@@ -270,7 +270,7 @@ mod driver {
         let mut driver = LinkManager::builder(config).clock(clock.clone()).build().unwrap();
         let handle = driver.handle();
         handle.add_net(NET, NetConfig::new().min_links(1)).unwrap();
-        handle.set_net_condition(NET, true).unwrap();
+        handle.set_net_active(NET, true).unwrap();
         let _ = driver.run_once(clock.now());
         for node in 10..13 {
             let mut host = handle.create_link(NodeAddr(node), NET).unwrap();
@@ -331,7 +331,7 @@ mod threads {
     fn a_shutdown_that_gave_up_waiting_keeps_its_deadline() {
         let (manager, gate) = held_up(Config::default().batch(NonZeroUsize::new(2).unwrap()));
         let handle = manager.handle();
-        let late: Vec<_> = (0..3).map(|_| handle.update_link(A, endpoint()).unwrap()).collect();
+        let late: Vec<_> = (0..3).map(|_| handle.set_endpoint(A, endpoint()).unwrap()).collect();
         let report = manager.shutdown(Duration::from_millis(1));
         assert!(report.drain.is_none() && !report.writer_joined);
         gate.open();
@@ -378,7 +378,7 @@ mod threads {
         wait_for("CloseDialer");
         // Dial: given up.
         handle.create_link(A, NET).unwrap();
-        handle.update_link(A, endpoint()).unwrap();
+        handle.set_endpoint(A, endpoint()).unwrap();
         wait_for("CloseDialer");
         // Announce: refused; the peer's stream stays.
         handle.add_stream(B, StreamId(1), Direction::Downlink).unwrap().wait().unwrap();
@@ -451,7 +451,7 @@ mod threads {
             if let Effect::Resolve { addr, .. } = effect {
                 assert!(links.snapshot().contains(&addr, NET));
                 // Waiting for the writer from inside a callback is legal: the writer never waits for us.
-                let applied = handle.update_link(addr, endpoint()).unwrap().wait().unwrap();
+                let applied = handle.set_endpoint(addr, endpoint()).unwrap().wait().unwrap();
                 assert!(links.snapshot().version() >= applied.version);
                 handle.create_link(B, NET).unwrap().wait().unwrap();
                 sender.send(links.snapshot().get(&addr).map(Link::state)).unwrap();
@@ -460,7 +460,7 @@ mod threads {
         links_in.send(manager.links()).unwrap();
         open(&manager.handle());
         manager.handle().create_link(A, NET).unwrap();
-        assert_eq!(receiver.recv_timeout(LONG).unwrap(), Some(LinkState::Connecting));
+        assert_eq!(receiver.recv_timeout(LONG).unwrap(), Some(DialState::Connecting));
         let _ = manager.shutdown(LONG);
     }
 
@@ -499,7 +499,7 @@ mod threads {
         });
         gate.open();
         assert!(receiver.recv_timeout(LONG).unwrap());
-        assert!(handle.set_net_condition(NetId(2), true).unwrap().wait().is_ok());
+        assert!(handle.set_net_active(NetId(2), true).unwrap().wait().is_ok());
         assert_eq!(links.snapshot().stats().panics(), 1);
         assert!(manager.shutdown(LONG).is_clean());
     }

@@ -20,7 +20,7 @@ use crate::unwind::contain;
 /// ```
 /// use std::sync::mpsc;
 /// use std::time::Duration;
-/// use switchboard::{Collector, Config, Effect, Handle, LinkManager, Metrics, NodeAddr};
+/// use switchboard::{MetricsCollector, Config, Effect, Handle, LinkManager, Metrics, NodeAddr};
 ///
 /// let manager = LinkManager::<NodeAddr>::builder(Config::default())
 ///     .transport(|_: Effect<NodeAddr>, _: &Handle| {})
@@ -28,18 +28,18 @@ use crate::unwind::contain;
 /// let metrics = Metrics::new(&manager);
 /// let (sender, reports) = mpsc::channel();
 /// let sink = move |report: &_| _ = sender.send(*report);
-/// let collector = Collector::start("metrics", metrics.clone(), Duration::from_secs(5), sink)?;
+/// let collector = MetricsCollector::start("metrics", metrics.clone(), Duration::from_secs(5), sink)?;
 /// collector.collect_now();
 /// assert_eq!(reports.recv()?.links(), 0);
 /// collector.stop();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Collector {
+pub struct MetricsCollector {
     ticker: Ticker,
 }
 
-impl Collector {
+impl MetricsCollector {
     /// Starts a thread called `name` that collects every `period` and passes each report to `sink`. A period
     /// too long for the clock, as [`Duration::MAX`], is none: then it collects when it is
     /// [asked to](Self::collect_now). A period of zero collects without pause, and takes a processor for itself.

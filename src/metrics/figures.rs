@@ -20,7 +20,7 @@ pub(super) struct Answer {
 struct NetAnswer {
     name: String,
     active: bool,
-    required: u64,
+    min_links: u64,
     needed: u64,
     uplinks: u64,
     downlinks: u64,
@@ -38,7 +38,7 @@ impl Answer {
             NetAnswer {
                 name: net.id().0.to_string(),
                 active: net.is_active(),
-                required: u64::from(net.required()),
+                min_links: u64::from(net.min_links()),
                 needed: snapshot.needed(net.id()) as u64,
                 uplinks: uplinks as u64,
                 downlinks: downlinks as u64,
@@ -102,8 +102,8 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge("switchboard_net_active", "Whether the net is switched on.", |answer, write| {
         by_net(answer, write, |net| u64::from(net.active));
     }),
-    gauge("switchboard_net_required", "Links that the net wants at least.", |answer, write| {
-        by_net(answer, write, |net| net.required);
+    gauge("switchboard_net_min_links", "Links that the net wants at least.", |answer, write| {
+        by_net(answer, write, |net| net.min_links);
     }),
     gauge("switchboard_net_needed", "Links that the net is short of.", |answer, write| {
         by_net(answer, write, |net| net.needed);

@@ -10,15 +10,15 @@ use super::board::Board;
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::link::{Direction, NetConfig, NetId, StreamId};
-use crate::mailbox::{Backpressure, Capacities, Priority};
-use crate::manager::{CommandKind, Config, Effect, Filter};
+use crate::mailbox::{self, Backpressure, Priority};
+use crate::manager::{CommandKind, Config, Effect, MemberFilter};
 
 const NET: NetId = NetId(1);
 const NEVER: Duration = Duration::MAX;
 
-fn driver(capacities: Capacities) -> (Driver<NodeAddr>, ManualClock) {
+fn driver(capacities: mailbox::Config) -> (Driver<NodeAddr>, ManualClock) {
     let clock = ManualClock::new();
-    let config = Config::default().capacities(capacities);
+    let config = Config::default().mailbox(capacities);
     (LinkManager::builder(config).clock(clock.clone()).build().unwrap(), clock)
 }
 
@@ -30,12 +30,12 @@ fn manager() -> LinkManager<NodeAddr> {
 fn join(handle: &Handle<NodeAddr>, node: u64) {
     let (addr, stream) = (NodeAddr(node), StreamId(node));
     handle.add_stream(addr, stream, Direction::Downlink).unwrap();
-    handle.account_link(NET, addr, stream, true).unwrap();
+    handle.admit(NET, addr, stream).unwrap();
 }
 
 #[test]
 fn a_fresh_manager_has_a_report() {
-    let (driver, _clock) = driver(Capacities::new().normal(64).unwrap());
+    let (driver, _clock) = driver(mailbox::Config::new().normal(64).unwrap());
     let metrics = Metrics::for_driver(&driver);
     for report in [metrics.report(), metrics.collect(), *metrics.reader().report()] {
         assert!(report.is_manager_active());
@@ -48,13 +48,13 @@ fn a_fresh_manager_has_a_report() {
 
 #[test]
 fn a_report_says_what_its_version_says() {
-    let (mut driver, clock) = driver(Capacities::new());
+    let (mut driver, clock) = driver(mailbox::Config::new());
     let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());
     assert_eq!((metrics.report().links(), metrics.report().version()), (0, driver.links().version()));
 
     handle.add_net(NET, NetConfig::new().min_links(0)).unwrap();
     handle.add_net(NetId(2), NetConfig::new()).unwrap();
-    handle.set_net_condition(NET, true).unwrap();
+    handle.set_net_active(NET, true).unwrap();
     (1..=5).for_each(|node| join(&handle, node));
     let _ = driver.run_once(clock.now());
     let snapshot = driver.links().snapshot();
@@ -64,14 +64,17 @@ fn a_report_says_what_its_version_says() {
     assert_eq!(report, metrics.report());
     assert_eq!(report.version(), snapshot.version());
     assert_eq!((report.links(), report.nets(), report.nets_active()), (5, 2, 1));
-    assert_eq!((report.uplinks(), report.downlinks()), (0, snapshot.addrs(NET, Filter::All).count() as u64));
+    assert_eq!(
+        (report.uplinks(), report.downlinks()),
+        (0, snapshot.addrs(NET, MemberFilter::All).count() as u64)
+    );
     assert_eq!(report.stats(), snapshot.stats());
     assert!(report.is_manager_active());
 }
 
 #[test]
 fn the_writer_counts_what_it_does() {
-    let capacities = Capacities::try_from([2, 8, 2, 1]).unwrap();
+    let capacities = mailbox::Config::try_from([2, 8, 2, 1]).unwrap();
     let (mut driver, clock) = driver(capacities);
     let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());
     handle.with_deadline(Duration::from_millis(1)).add_net(NET, NetConfig::new()).unwrap();
@@ -104,7 +107,7 @@ fn the_writer_counts_what_it_does() {
 
 #[test]
 fn what_is_shed_is_counted_as_an_error() {
-    let capacities = Capacities::try_from([1; 4]).unwrap().backpressure(Backpressure::ShedLowest);
+    let capacities = mailbox::Config::try_from([1; 4]).unwrap().backpressure(Backpressure::ShedLowest);
     let (mut driver, clock) = driver(capacities);
     let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());
     let victim = handle.wake_up().unwrap();
@@ -119,7 +122,7 @@ fn what_is_shed_is_counted_as_an_error() {
 
 #[test]
 fn an_older_version_does_not_replace_a_newer_one() {
-    let (mut driver, clock) = driver(Capacities::new());
+    let (mut driver, clock) = driver(mailbox::Config::new());
     let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());
     let old = driver.links().snapshot();
     handle.add_net(NET, NetConfig::new()).unwrap();
@@ -136,7 +139,7 @@ fn an_older_version_does_not_replace_a_newer_one() {
 /// Memory is counted by the writer, and grows with what is there.
 #[test]
 fn memory_is_measured_on_demand() {
-    let (mut driver, clock) = driver(Capacities::new());
+    let (mut driver, clock) = driver(mailbox::Config::new());
     let handle = driver.handle();
     let before = driver.memory();
     assert!(before.mailbox_bytes > 0 && before.records_bytes == 0);
@@ -205,7 +208,7 @@ fn a_collector_that_stands_still_delays_no_reader() {
 /// What is asked for when nothing has changed is there already; whatever is counted is news.
 #[test]
 fn nothing_new_makes_no_report_and_every_change_does() {
-    let (mut driver, clock) = driver(Capacities::new().normal(1).unwrap());
+    let (mut driver, clock) = driver(mailbox::Config::new().normal(1).unwrap());
     let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());
     let settled = |what: &str| {
         assert!(metrics.refresh(), "{what} is news");
@@ -228,7 +231,7 @@ fn nothing_new_makes_no_report_and_every_change_does() {
 
 #[test]
 fn a_reader_has_the_newest_report_and_never_goes_back() {
-    let (mut driver, clock) = driver(Capacities::new());
+    let (mut driver, clock) = driver(mailbox::Config::new());
     let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());
     let mut reader = metrics.reader();
     let mut before = *reader.report();
@@ -250,7 +253,7 @@ fn a_reader_has_the_newest_report_and_never_goes_back() {
 fn a_sink_may_use_everything() {
     let manager = manager();
     let (metrics, handle) = (Metrics::new(&manager), manager.handle());
-    let collector: Arc<OnceLock<Collector>> = Arc::default();
+    let collector: Arc<OnceLock<MetricsCollector>> = Arc::default();
     let (entered, results) = mpsc::channel();
     let (own, mine, sender) = (collector.clone(), metrics.clone(), handle.clone());
     let sink = move |report: &MetricsReport| {
@@ -262,7 +265,7 @@ fn a_sink_may_use_everything() {
         }
         entered.send(applied.is_ok()).unwrap();
     };
-    assert!(collector.set(Collector::start("metrics", metrics, NEVER, sink).unwrap()).is_ok());
+    assert!(collector.set(MetricsCollector::start("metrics", metrics, NEVER, sink).unwrap()).is_ok());
     collector.get().unwrap().collect_now();
     assert_eq!(results.recv_timeout(Duration::from_secs(60)), Ok(true));
     collector.get().unwrap().stop();
@@ -280,7 +283,7 @@ fn a_panicking_sink_does_not_end_its_collector() {
         sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner).send(*report).unwrap();
         panic!("in the sink");
     };
-    let collector = Collector::start("metrics", Metrics::new(&manager), NEVER, sink).unwrap();
+    let collector = MetricsCollector::start("metrics", Metrics::new(&manager), NEVER, sink).unwrap();
     for _ in 0..2 {
         collector.collect_now();
         assert!(reports.recv_timeout(Duration::from_secs(60)).is_ok());
@@ -297,7 +300,7 @@ fn a_collector_may_be_stopped_at_any_time() {
     for _ in 0..50 {
         let (sender, ended) = mpsc::channel::<()>();
         let sink = move |_: &MetricsReport| _ = &sender;
-        let collector = Collector::start("metrics", metrics.clone(), Duration::ZERO, sink).unwrap();
+        let collector = MetricsCollector::start("metrics", metrics.clone(), Duration::ZERO, sink).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| collector.stop());
             scope.spawn(|| collector.collect_now());
@@ -309,7 +312,7 @@ fn a_collector_may_be_stopped_at_any_time() {
 
         let (sender, ended) = mpsc::channel::<()>();
         let sink = move |_: &MetricsReport| _ = &sender;
-        drop(Collector::start("metrics", metrics.clone(), NEVER, sink).unwrap());
+        drop(MetricsCollector::start("metrics", metrics.clone(), NEVER, sink).unwrap());
         assert!(ended.recv().is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::engine::Engine;
 use super::operation::{Operation, Value};
-use super::record::Difference;
+use super::record::Mismatch;
 use super::store::{LinkStore, Reply};
 use super::{Shadow, Side, Worker};
 use crate::clock::{Clock, MonotonicClock};
@@ -63,30 +63,30 @@ where
         self
     }
 
-    /// Differences that are kept: beyond it the oldest ones go. Default 256.
-    pub fn keep(mut self, differences: NonZeroUsize) -> Self {
-        self.settings.keep = differences.get();
+    /// Mismatches that are kept: beyond it the oldest ones go. Default 256.
+    pub fn keep(mut self, mismatches: NonZeroUsize) -> Self {
+        self.settings.keep = mismatches.get();
         self
     }
 
-    /// Where [`Difference::at`] and the latencies come from. Default
+    /// Where [`Mismatch::at`] and the latencies come from. Default
     /// [`MonotonicClock`]. Deadlines pass in real time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.settings.clock = StdArc::new(clock);
         self
     }
 
-    /// Has `callback` called with every difference, on the worker's thread that found it. It should be short:
+    /// Has `callback` called with every mismatch, on the worker's thread that found it. It should be short:
     /// the worker does nothing else meanwhile. A panic in it is contained.
-    pub fn on_difference(mut self, callback: impl Fn(&Difference<A::Addr>) + Send + Sync + 'static) -> Self {
+    pub fn on_mismatch(mut self, callback: impl Fn(&Mismatch<A::Addr>) + Send + Sync + 'static) -> Self {
         self.settings.sink = Some(Box::new(callback));
         self
     }
 
     /// Has `rule` decide in place of `==` whether two answers agree, the one of side A first: where the old
     /// store is known to say something else for the same. Called as the callback of
-    /// [`on_difference`](Self::on_difference); if it panics, the answers differ.
-    pub fn agree_if(
+    /// [`on_mismatch`](Self::on_mismatch); if it panics, the answers differ.
+    pub fn compare_with(
         mut self,
         rule: impl Fn(&Operation<A::Addr>, &Reply<Value<A::Addr>>, &Reply<Value<A::Addr>>) -> bool
         + Send
@@ -149,7 +149,7 @@ where
 }
 
 type Agree<A> = Box<dyn Fn(&Operation<A>, &Reply<Value<A>>, &Reply<Value<A>>) -> bool + Send + Sync>;
-type Sink<A> = Box<dyn Fn(&Difference<A>) + Send + Sync>;
+type Sink<A> = Box<dyn Fn(&Mismatch<A>) + Send + Sync>;
 
 /// What a shadow is told at construction.
 pub(super) struct Settings<A: Addr> {

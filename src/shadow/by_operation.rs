@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::operation::{Kind, LinkView, Listing, Operation, Value};
 use super::store::{LinkStore, Reply};
 use crate::link::{Addr, DialId, Direction, NetConfig, NetId, ResolveId, StreamId};
-use crate::manager::{Filter, Outcome};
+use crate::manager::{MemberFilter, Outcome};
 use crate::sync::StdArc;
 
 /// A reply of the kind that the operation asks for.
@@ -35,16 +35,16 @@ macro_rules! link_store_by_operation {
                 of_kind($perform(self, Operation::RemoveNet { net }))
             }
 
-            fn set_net_condition(&self, net: NetId, active: bool) -> Reply<Outcome> {
-                of_kind($perform(self, Operation::SetNetCondition { net, active }))
+            fn set_net_active(&self, net: NetId, active: bool) -> Reply<Outcome> {
+                of_kind($perform(self, Operation::SetNetActive { net, active }))
             }
 
             fn create_link(&self, addr: &Self::Addr, net: NetId) -> Reply<Outcome> {
                 of_kind($perform(self, Operation::CreateLink { addr: addr.clone(), net }))
             }
 
-            fn update_link(&self, addr: &Self::Addr, endpoint: SocketAddr) -> Reply<Outcome> {
-                of_kind($perform(self, Operation::UpdateLink { addr: addr.clone(), endpoint }))
+            fn set_endpoint(&self, addr: &Self::Addr, endpoint: SocketAddr) -> Reply<Outcome> {
+                of_kind($perform(self, Operation::SetEndpoint { addr: addr.clone(), endpoint }))
             }
 
             fn delete_link(&self, addr: &Self::Addr) -> Reply<Outcome> {
@@ -78,14 +78,14 @@ macro_rules! link_store_by_operation {
                 of_kind($perform(self, Operation::DeleteStream { addr: addr.clone(), stream }))
             }
 
-            fn account_link(
-                &self,
-                net: NetId,
-                addr: &Self::Addr,
-                stream: StreamId,
-                accepted: bool,
-            ) -> Reply<Outcome> {
-                of_kind($perform(self, Operation::AccountLink { net, addr: addr.clone(), stream, accepted }))
+            fn admit(&self, net: NetId, addr: &Self::Addr, stream: StreamId) -> Reply<Outcome> {
+                let (addr, accepted) = (addr.clone(), true);
+                of_kind($perform(self, Operation::AccountLink { net, addr, stream, accepted }))
+            }
+
+            fn refuse(&self, net: NetId, addr: &Self::Addr, stream: StreamId) -> Reply<Outcome> {
+                let (addr, accepted) = (addr.clone(), false);
+                of_kind($perform(self, Operation::AccountLink { net, addr, stream, accepted }))
             }
 
             fn dial_connected(&self, addr: &Self::Addr, dial: Option<DialId>) -> Reply<Outcome> {
@@ -120,7 +120,7 @@ macro_rules! link_store_by_operation {
                 of_kind($perform(self, Operation::Get { addr: addr.clone() }))
             }
 
-            fn addrs(&self, net: NetId, filter: Filter) -> Reply<Listing<Self::Addr>> {
+            fn addrs(&self, net: NetId, filter: MemberFilter) -> Reply<Listing<Self::Addr>> {
                 of_kind($perform(self, Operation::Addrs { net, filter }))
             }
         }

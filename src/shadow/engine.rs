@@ -10,7 +10,7 @@ use super::builder::Settings;
 use super::lane::{Job, Lane, Placed, State};
 use super::operation::{Operation, Value};
 use super::pair::{Found, Pair};
-use super::record::{Latency, Recorder, ShadowStats, SideStats};
+use super::record::{CallLatency, Recorder, ShadowStats, SideStats};
 use super::store::{LinkStore, Reply, StoreError};
 use crate::link::Addr;
 use crate::sync::{Condvar, Mutex, StdArc, deadline_after, lock_order};
@@ -258,7 +258,7 @@ impl<A: Addr> Engine<A> {
     }
 
     /// Waits until both queues are empty and nothing is under way.
-    pub(super) fn settle(&self, deadline: Option<Instant>) -> bool {
+    pub(super) fn wait_idle(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
         let mut late = false;
         while !state.is_idle() {
@@ -312,8 +312,8 @@ impl<A: Addr> Engine<A> {
             accepted: state.accepted,
             refused: state.refused,
             compared: 0,
-            differences: 0,
-            differences_dropped: 0,
+            mismatches: 0,
+            mismatches_dropped: 0,
             fallbacks: state.fallbacks,
             callback_panics: 0,
             a: side_stats(a),
@@ -334,7 +334,7 @@ fn side_stats<A: Addr>(lane: &Lane<A>) -> SideStats {
         queue_len: lane.queue.len(),
         lagging: lane.lagging,
         diverged: lane.diverged,
-        latency: Latency::default(),
+        latency: CallLatency::default(),
     }
 }
 

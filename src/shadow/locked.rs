@@ -10,8 +10,8 @@ use std::time::Instant;
 use super::operation::{LinkView, Listing, Operation};
 use super::store::{Answer, LinkStore, Reply};
 use crate::clock::Clock;
-use crate::link::{Addr, DialId, Direction, LinkState, NetConfig, NetId, NodeAddr, ResolveId, StreamId};
-use crate::manager::{CommandError, Config, ConfigError, Effect, Filter, Outcome, Timing};
+use crate::link::{Addr, DialId, DialState, Direction, NetConfig, NetId, NodeAddr, ResolveId, StreamId};
+use crate::manager::{CommandError, Config, ConfigError, Effect, MemberFilter, Outcome, Timing};
 use crate::sync::rw_lock::RwLock;
 use crate::sync::{StdArc, lock_order};
 
@@ -28,7 +28,7 @@ use work::{Rules, Work};
 /// A link manager behind two read-write locks: the design that this crate replaces, done well.
 ///
 /// The same links, nets, streams and dials as the [`LinkManager`](crate::LinkManager) with
-/// [`Timing::Prompt`], in a second implementation that shares only plain data types with it: the oracle of
+/// [`Timing::Immediate`], in a second implementation that shares only plain data types with it: the oracle of
 /// the tests, the baseline of the benches, and a stand-in for an old manager.
 ///
 /// * The nets have one lock, the links another, always taken in this order. Every change takes both for
@@ -39,7 +39,7 @@ use work::{Rules, Work};
 /// * There is no thread. What waits for time happens in [`tick`](LinkStore::tick), which looks at every link.
 ///
 /// # What it does not do
-/// No reference timing, no hot list, no statistics, no versions. A panic in the `Hash` or `Eq` of an address
+/// No ticked timing, no ignore list, no statistics, no versions. A panic in the `Hash` or `Eq` of an address
 /// leaves the operation half done: locks have no undo.
 ///
 /// # Progress
@@ -53,9 +53,9 @@ use work::{Rules, Work};
 ///
 /// let links = LockedLinks::new(Config::default(), Some(NodeAddr(1)), MonotonicClock)?;
 /// links.add_net(NetId(1), NetConfig::new().min_links(1))?;
-/// links.set_net_condition(NetId(1), true)?;
+/// links.set_net_active(NetId(1), true)?;
 /// links.add_stream(&NodeAddr(2), StreamId(1), Direction::Downlink)?;
-/// links.account_link(NetId(1), &NodeAddr(2), StreamId(1), true)?;
+/// links.admit(NetId(1), &NodeAddr(2), StreamId(1))?;
 /// assert_eq!(links.count(NetId(1))?.value, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -77,7 +77,7 @@ impl<A: Addr> LockedLinks<A> {
     pub fn new(config: Config, own: Option<A>, clock: impl Clock) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
-            rules: Rules { config: config.timing(Timing::Prompt), own },
+            rules: Rules { config: config.timing(Timing::Immediate), own },
             clock: StdArc::new(clock),
             on_effects: None,
             nets: RwLock::new(&lock_order::LOCKED_NETS, Nets::new()),
@@ -132,16 +132,16 @@ impl<A: Addr> LinkStore for LockedLinks<A> {
         self.outcome(&Operation::RemoveNet { net })
     }
 
-    fn set_net_condition(&self, net: NetId, active: bool) -> Reply<Outcome> {
-        self.outcome(&Operation::SetNetCondition { net, active })
+    fn set_net_active(&self, net: NetId, active: bool) -> Reply<Outcome> {
+        self.outcome(&Operation::SetNetActive { net, active })
     }
 
     fn create_link(&self, addr: &A, net: NetId) -> Reply<Outcome> {
         self.outcome(&Operation::CreateLink { addr: addr.clone(), net })
     }
 
-    fn update_link(&self, addr: &A, endpoint: SocketAddr) -> Reply<Outcome> {
-        self.outcome(&Operation::UpdateLink { addr: addr.clone(), endpoint })
+    fn set_endpoint(&self, addr: &A, endpoint: SocketAddr) -> Reply<Outcome> {
+        self.outcome(&Operation::SetEndpoint { addr: addr.clone(), endpoint })
     }
 
     fn delete_link(&self, addr: &A) -> Reply<Outcome> {
@@ -164,8 +164,12 @@ impl<A: Addr> LinkStore for LockedLinks<A> {
         self.outcome(&Operation::DeleteStream { addr: addr.clone(), stream })
     }
 
-    fn account_link(&self, net: NetId, addr: &A, stream: StreamId, accepted: bool) -> Reply<Outcome> {
-        self.outcome(&Operation::AccountLink { net, addr: addr.clone(), stream, accepted })
+    fn admit(&self, net: NetId, addr: &A, stream: StreamId) -> Reply<Outcome> {
+        self.outcome(&Operation::AccountLink { net, addr: addr.clone(), stream, accepted: true })
+    }
+
+    fn refuse(&self, net: NetId, addr: &A, stream: StreamId) -> Reply<Outcome> {
+        self.outcome(&Operation::AccountLink { net, addr: addr.clone(), stream, accepted: false })
     }
 
     fn dial_connected(&self, addr: &A, dial: Option<DialId>) -> Reply<Outcome> {
@@ -185,7 +189,7 @@ impl<A: Addr> LinkStore for LockedLinks<A> {
     }
 
     fn needed(&self, net: NetId) -> Reply<usize> {
-        Ok(Answer::new(self.nets.read().get(net).map_or(0, Net::short_of)))
+        Ok(Answer::new(self.nets.read().get(net).map_or(0, Net::needed)))
     }
 
     fn is_active(&self, net: NetId) -> Reply<bool> {
@@ -200,13 +204,13 @@ impl<A: Addr> LinkStore for LockedLinks<A> {
         Ok(Answer::new(self.links.read().get(addr).map(|record| record.view(addr))))
     }
 
-    fn addrs(&self, net: NetId, filter: Filter) -> Reply<Listing<A>> {
+    fn addrs(&self, net: NetId, filter: MemberFilter) -> Reply<Listing<A>> {
         let nets = self.nets.read();
         let links = self.links.read();
         let Some(net) = nets.get(net) else { return Ok(Answer::new(Listing::default())) };
         let established =
-            |addr: &&A| links.get(addr).is_some_and(|record| record.state == LinkState::Established);
-        let listed = |addr: &&A| filter == Filter::All || established(addr);
+            |addr: &&A| links.get(addr).is_some_and(|record| record.state == DialState::Established);
+        let listed = |addr: &&A| filter == MemberFilter::All || established(addr);
         Ok(Answer::new(Listing {
             uplinks: net.uplinks.iter().filter(listed).cloned().collect(),
             downlinks: net.downlinks.iter().cloned().collect(),

@@ -101,7 +101,7 @@ fn two_callers_a_flag_and_an_end() {
         assert!(report.is_clean(), "{report:?}");
         let stats = report.stats;
         assert_eq!((stats.a.performed, stats.b.performed), (stats.accepted, stats.accepted));
-        assert_eq!((stats.compared, stats.differences), (stats.accepted, stats.accepted));
+        assert_eq!((stats.compared, stats.mismatches), (stats.accepted, stats.accepted));
         let [a, b] = logs.each_ref().map(performed);
         assert_eq!(a, b, "one order");
         assert_eq!(a.len() as u64, stats.accepted);
@@ -210,7 +210,7 @@ fn a_side_that_has_caught_up_is_not_lagging() {
         };
         assert!(caller.join().is_ok());
         // It waits without a bound, so that it ends under the checkers, too.
-        assert!(shadow.settle(Duration::MAX));
+        assert!(shadow.wait_idle(Duration::MAX));
         let stats = shadow.stats();
         assert!(!stats.a.lagging && !stats.b.lagging, "{stats:?}");
         let _ = shadow.stop(Duration::MAX);

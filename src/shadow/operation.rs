@@ -1,4 +1,4 @@
-//! Operations and their answers as values: what travels to the sides of a shadow, and what a difference
+//! Operations and their answers as values: what travels to the sides of a shadow, and what a mismatch
 //! shows.
 
 use std::collections::HashMap;
@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::store::{LinkStore, Reply};
-use crate::link::{Addr, DialId, Direction, Link, LinkState, NetConfig, NetId, ResolveId, Stream, StreamId};
-use crate::manager::{Filter, Outcome};
+use crate::link::{Addr, DialId, DialState, Direction, Link, NetConfig, NetId, ResolveId, Stream, StreamId};
+use crate::manager::{MemberFilter, Outcome};
 
 /// One call of a [`LinkStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub enum Operation<A> {
         /// The net.
         net: NetId,
     },
-    /// [`LinkStore::set_net_condition`].
-    SetNetCondition {
+    /// [`LinkStore::set_net_active`].
+    SetNetActive {
         /// The net.
         net: NetId,
         /// Whether it is on.
@@ -39,8 +39,8 @@ pub enum Operation<A> {
         /// The net.
         net: NetId,
     },
-    /// [`LinkStore::update_link`].
-    UpdateLink {
+    /// [`LinkStore::set_endpoint`].
+    SetEndpoint {
         /// The remote node.
         addr: A,
         /// Where it listens.
@@ -85,7 +85,7 @@ pub enum Operation<A> {
         /// The stream.
         stream: StreamId,
     },
-    /// [`LinkStore::account_link`].
+    /// [`LinkStore::admit`] or [`LinkStore::refuse`].
     AccountLink {
         /// The net.
         net: NetId,
@@ -149,7 +149,7 @@ pub enum Operation<A> {
         /// The net.
         net: NetId,
         /// Which members.
-        filter: Filter,
+        filter: MemberFilter,
     },
 }
 
@@ -162,9 +162,9 @@ impl<A: Addr> Operation<A> {
         let outcome = match self {
             Self::AddNet { net, config } => store.add_net(*net, *config),
             Self::RemoveNet { net } => store.remove_net(*net),
-            Self::SetNetCondition { net, active } => store.set_net_condition(*net, *active),
+            Self::SetNetActive { net, active } => store.set_net_active(*net, *active),
             Self::CreateLink { addr, net } => store.create_link(addr, *net),
-            Self::UpdateLink { addr, endpoint } => store.update_link(addr, *endpoint),
+            Self::SetEndpoint { addr, endpoint } => store.set_endpoint(addr, *endpoint),
             Self::DeleteLink { addr } => store.delete_link(addr),
             Self::ResolveFailed { addr, resolve } => store.resolve_failed(addr, *resolve),
             Self::AddStream { addr, stream, direction } => store.add_stream(addr, *stream, *direction),
@@ -172,9 +172,8 @@ impl<A: Addr> Operation<A> {
                 store.replace_stream(addr, *old, *new, *direction)
             }
             Self::DeleteStream { addr, stream } => store.delete_stream(addr, *stream),
-            Self::AccountLink { net, addr, stream, accepted } => {
-                store.account_link(*net, addr, *stream, *accepted)
-            }
+            Self::AccountLink { net, addr, stream, accepted: true } => store.admit(*net, addr, *stream),
+            Self::AccountLink { net, addr, stream, accepted: false } => store.refuse(*net, addr, *stream),
             Self::DialConnected { addr, dial } => store.dial_connected(addr, *dial),
             Self::DialFailed { addr, dial, last } => store.dial_failed(addr, *dial, *last),
             Self::Tick { now } => store.tick(*now),
@@ -293,7 +292,7 @@ pub struct LinkView<A> {
     /// Which side opened the primary stream; `Downlink` while there is none.
     pub direction: Direction,
     /// How far the dialer has come.
-    pub state: LinkState,
+    pub state: DialState,
     /// Whether a net asked to dial the node.
     pub dialable: bool,
     /// Where it was last known to listen.
@@ -316,7 +315,7 @@ impl<A> LinkView<A> {
         Self {
             addr,
             direction: Direction::Downlink,
-            state: LinkState::Disconnected,
+            state: DialState::Disconnected,
             dialable: false,
             endpoint: None,
             resolving: false,

@@ -1,4 +1,4 @@
-//! What a shadow finds out: differences, counters, latencies.
+//! What a shadow finds out: mismatches, counters, latencies.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::unwind::contain;
 /// Two stores said different things about the same operation at the same point of the order.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Difference<A: Addr> {
+pub struct Mismatch<A: Addr> {
     /// The operation.
     pub operation: Operation<A>,
     /// What side A said.
@@ -30,11 +30,11 @@ pub struct Difference<A: Addr> {
     pub answer_b: Reply<Value<A>>,
     /// The versions that belong to the answers of A and B, for stores that have versions.
     pub versions: (Option<Version>, Option<Version>),
-    /// When the difference was found, on the clock of the shadow.
+    /// When the mismatch was found, on the clock of the shadow.
     pub at: Instant,
 }
 
-impl<A: Addr> fmt::Display for Difference<A> {
+impl<A: Addr> fmt::Display for Mismatch<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: ", self.operation)?;
         write_reply(f, "A", &self.answer_a)?;
@@ -67,9 +67,9 @@ pub struct ShadowStats {
     /// Pairs of answers that were compared.
     pub compared: u64,
     /// Pairs that differed.
-    pub differences: u64,
-    /// Differences that made room for newer ones before anybody took them.
-    pub differences_dropped: u64,
+    pub mismatches: u64,
+    /// Mismatches that made room for newer ones before anybody took them.
+    pub mismatches_dropped: u64,
     /// Callers that got the answer of the side that did not serve, because the other one had none.
     pub fallbacks: u64,
     /// Panics of the callbacks, contained.
@@ -99,13 +99,13 @@ pub struct SideStats {
     /// The side has missed a change and is left out until it is resynchronized.
     pub diverged: bool,
     /// How long the store took.
-    pub latency: Latency,
+    pub latency: CallLatency,
 }
 
 /// How long the calls of one store took, in nanoseconds, with a relative error below 1 %.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Latency {
+pub struct CallLatency {
     /// Calls measured.
     pub count: u64,
     /// The mean.
@@ -134,16 +134,16 @@ pub(super) struct Recorder<A: Addr> {
     latencies: [Mutex<Histogram<u64>>; 2],
 }
 
-/// Valid after any panic: a difference is in it as a whole or not at all.
+/// Valid after any panic: a mismatch is in it as a whole or not at all.
 struct Ring<A: Addr> {
-    differences: VecDeque<Difference<A>>,
+    mismatches: VecDeque<Mismatch<A>>,
     found: u64,
     dropped: u64,
 }
 
 impl<A: Addr> Recorder<A> {
     pub(super) fn new(settings: Settings<A>) -> Self {
-        let ring = Ring { differences: VecDeque::new(), found: 0, dropped: 0 };
+        let ring = Ring { mismatches: VecDeque::new(), found: 0, dropped: 0 };
         Self {
             settings,
             compared: AtomicU64::new(0),
@@ -172,14 +172,14 @@ impl<A: Addr> Recorder<A> {
         if !agreed.unwrap_or_else(|| self.count_panic()) {
             self.report(operation, &a, &b);
         }
-        // Relaxed: a plain counter. After the difference, so that nobody sees more compared than counted.
+        // Relaxed: a plain counter. After the mismatch, so that nobody sees more compared than counted.
         self.compared.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Every difference goes through here, whatever it is then told to: the place for structured logs.
+    /// Every mismatch goes through here, whatever it is then told to: the place for structured logs.
     fn report(&self, operation: &Operation<A>, a: &Reply<Value<A>>, b: &Reply<Value<A>>) {
         let version = |reply: &Reply<Value<A>>| reply.as_ref().ok().and_then(|answer| answer.version);
-        let difference = Difference {
+        let mismatch = Mismatch {
             operation: operation.clone(),
             answer_a: a.clone(),
             answer_b: b.clone(),
@@ -187,16 +187,16 @@ impl<A: Addr> Recorder<A> {
             at: self.settings.clock.now(),
         };
         if let Some(sink) = &self.settings.sink
-            && contain(AssertUnwindSafe(|| sink(&difference))).is_none()
+            && contain(AssertUnwindSafe(|| sink(&mismatch))).is_none()
         {
             self.count_panic();
         }
         let mut ring = self.ring.lock();
         ring.found += 1;
-        let full = ring.differences.len() >= self.settings.keep;
+        let full = ring.mismatches.len() >= self.settings.keep;
         ring.dropped += u64::from(full);
-        let oldest = if full { ring.differences.pop_front() } else { None };
-        ring.differences.push_back(difference);
+        let oldest = if full { ring.mismatches.pop_front() } else { None };
+        ring.mismatches.push_back(mismatch);
         drop(ring);
         drop(oldest);
     }
@@ -207,14 +207,14 @@ impl<A: Addr> Recorder<A> {
         false
     }
 
-    pub(super) fn take_differences(&self) -> Vec<Difference<A>> {
-        let taken = std::mem::take(&mut self.ring.lock().differences);
+    pub(super) fn take_mismatches(&self) -> Vec<Mismatch<A>> {
+        let taken = std::mem::take(&mut self.ring.lock().mismatches);
         taken.into()
     }
 
-    pub(super) fn latency(&self, side: Side) -> Latency {
+    pub(super) fn latency(&self, side: Side) -> CallLatency {
         let histogram = self.latencies[side as usize].lock();
-        Latency {
+        CallLatency {
             count: histogram.len(),
             ns_mean: histogram.mean(),
             ns_p50: histogram.value_at_quantile(0.5),
@@ -227,8 +227,8 @@ impl<A: Addr> Recorder<A> {
     /// Adds its own counters to those of the queues.
     pub(super) fn complete(&self, stats: &mut ShadowStats) {
         let ring = self.ring.lock();
-        stats.differences = ring.found;
-        stats.differences_dropped = ring.dropped;
+        stats.mismatches = ring.found;
+        stats.mismatches_dropped = ring.dropped;
         drop(ring);
         // Relaxed: plain counters.
         stats.compared = self.compared.load(Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::operation::{LinkView, Listing};
 use crate::link::{Addr, DialId, Direction, NetConfig, NetId, ResolveId, StreamId};
-use crate::manager::{CommandError, Filter, Outcome};
+use crate::manager::{CommandError, MemberFilter, Outcome};
 use crate::table::Version;
 
 /// A link manager as its embedder sees it: synchronous, with plain data for answers.
@@ -26,7 +26,7 @@ use crate::table::Version;
 ///   questions for endpoints are the store's own*: a report about one names it to the store that started it,
 ///   and says `None` to every other store, for which it means the one that the link has at that time.
 /// * *Time comes in by [`tick`](Self::tick).* A store with a clock and a thread of its own acts between two
-///   calls, and two such stores do not do so in the same moment: share the clock, or expect differences
+///   calls, and two such stores do not do so in the same moment: share the clock, or expect mismatches
 ///   around retries and time-outs.
 ///
 /// # Errors
@@ -44,14 +44,14 @@ pub trait LinkStore: Send + Sync + 'static {
     fn remove_net(&self, net: NetId) -> Reply<Outcome>;
 
     /// Switches a net on or off: `Done`, `Unchanged`; refused with `UnknownNet`.
-    fn set_net_condition(&self, net: NetId, active: bool) -> Reply<Outcome>;
+    fn set_net_active(&self, net: NetId, active: bool) -> Reply<Outcome>;
 
     /// A net wants a link: `Created`, `Associated`, `AlreadyAssociated`; refused with `BlankAddr`, `OwnAddr`,
     /// `UnknownNet`, `LimitReached`.
     fn create_link(&self, addr: &Self::Addr, net: NetId) -> Reply<Outcome>;
 
     /// Where a node listens: `Done`, `Unchanged`; refused with `UnknownLink`, `NotDialable`, `LinkBusy`, `Endpoint`.
-    fn update_link(&self, addr: &Self::Addr, endpoint: SocketAddr) -> Reply<Outcome>;
+    fn set_endpoint(&self, addr: &Self::Addr, endpoint: SocketAddr) -> Reply<Outcome>;
 
     /// Closes a link and forgets it: `Done`; refused with `UnknownLink`.
     fn delete_link(&self, addr: &Self::Addr) -> Reply<Outcome>;
@@ -59,7 +59,7 @@ pub trait LinkStore: Send + Sync + 'static {
     /// Nobody knows where the node listens: `Done`, `Stale`. `None` is the question that waits now.
     fn resolve_failed(&self, addr: &Self::Addr, resolve: Option<ResolveId>) -> Reply<Outcome>;
 
-    /// A stream appeared: `Done`, `Secondary`, `Unchanged`, `Stale`; refused with `BlankAddr`, `OwnAddr`,
+    /// A stream appeared: `Done`, `Spare`, `Unchanged`, `Stale`; refused with `BlankAddr`, `OwnAddr`,
     /// `Inactive`, `UnknownLink`, `LimitReached`.
     fn add_stream(&self, addr: &Self::Addr, stream: StreamId, direction: Direction) -> Reply<Outcome>;
 
@@ -75,10 +75,12 @@ pub trait LinkStore: Send + Sync + 'static {
     /// A stream died: `Done`, `Stale`.
     fn delete_stream(&self, addr: &Self::Addr, stream: StreamId) -> Reply<Outcome>;
 
-    /// The outcome of announcing a net on a stream: `Done`, `Unchanged`, `Stale`; refused with `UnknownNet`,
-    /// `NetInactive`.
-    fn account_link(&self, net: NetId, addr: &Self::Addr, stream: StreamId, accepted: bool)
-    -> Reply<Outcome>;
+    /// Both sides agreed when a net was announced on a stream: `Done`, `Unchanged`, `Stale`; refused with
+    /// `UnknownNet`, `NetInactive`.
+    fn admit(&self, net: NetId, addr: &Self::Addr, stream: StreamId) -> Reply<Outcome>;
+
+    /// One side declined when a net was announced on a stream: as [`admit`](Self::admit).
+    fn refuse(&self, net: NetId, addr: &Self::Addr, stream: StreamId) -> Reply<Outcome>;
 
     /// A dial reached the node: `Done`, `Unchanged`, `Stale`. `None` is the dial that the link has now.
     fn dial_connected(&self, addr: &Self::Addr, dial: Option<DialId>) -> Reply<Outcome>;
@@ -110,7 +112,7 @@ pub trait LinkStore: Send + Sync + 'static {
     fn get(&self, addr: &Self::Addr) -> Reply<Option<LinkView<Self::Addr>>>;
 
     /// The members of the net; none for an unknown one.
-    fn addrs(&self, net: NetId, filter: Filter) -> Reply<Listing<Self::Addr>>;
+    fn addrs(&self, net: NetId, filter: MemberFilter) -> Reply<Listing<Self::Addr>>;
 }
 
 /// What a store says to an operation.

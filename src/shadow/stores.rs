@@ -9,8 +9,10 @@ use super::operation::{LinkView, Listing};
 use super::store::{Answer, LinkStore, Reply, StoreError};
 use crate::clock::Clock;
 use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, ResolveId, StreamId};
-use crate::manager::{Applied, Command, CommandError, Driver, Effect, Filter, Handle, Links, LinksSnapshot};
-use crate::manager::{Outcome, SendError};
+use crate::manager::{
+    Applied, Command, CommandError, Driver, Effect, Handle, Links, LinksSnapshot, MemberFilter,
+};
+use crate::manager::{Outcome, SubmitError};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{StdArc, deadline_after, lock_order};
 use crate::table::Version;
@@ -88,11 +90,11 @@ impl<A: Addr> ManagerStore<A> {
     }
 }
 
-fn refused<A>(error: &SendError<A>) -> StoreError {
+fn refused<A>(error: &SubmitError<A>) -> StoreError {
     if error.is_closed() { StoreError::Closed } else { StoreError::Full }
 }
 
-fn listing<A: Addr>(snapshot: &LinksSnapshot<A>, net: NetId, filter: Filter) -> Listing<A> {
+fn listing<A: Addr>(snapshot: &LinksSnapshot<A>, net: NetId, filter: MemberFilter) -> Listing<A> {
     let uplink = |addr: &A| snapshot.get(addr).is_some_and(|link| link.direction() == Direction::Uplink);
     let (uplinks, downlinks) = snapshot.addrs(net, filter).cloned().partition(uplink);
     Listing { uplinks, downlinks }
@@ -112,16 +114,16 @@ macro_rules! store_of_commands {
                 self.change(Command::RemoveNet { net })
             }
 
-            fn set_net_condition(&self, net: NetId, active: bool) -> Reply<Outcome> {
-                self.change(Command::SetNetCondition { net, active })
+            fn set_net_active(&self, net: NetId, active: bool) -> Reply<Outcome> {
+                self.change(Command::SetNetActive { net, active })
             }
 
             fn create_link(&self, addr: &A, net: NetId) -> Reply<Outcome> {
                 self.change(Command::CreateLink { addr: addr.clone(), net })
             }
 
-            fn update_link(&self, addr: &A, endpoint: SocketAddr) -> Reply<Outcome> {
-                self.change(Command::UpdateLink { addr: addr.clone(), endpoint })
+            fn set_endpoint(&self, addr: &A, endpoint: SocketAddr) -> Reply<Outcome> {
+                self.change(Command::SetEndpoint { addr: addr.clone(), endpoint })
             }
 
             fn delete_link(&self, addr: &A) -> Reply<Outcome> {
@@ -152,8 +154,12 @@ macro_rules! store_of_commands {
                 self.change(Command::DeleteStream { addr: addr.clone(), stream })
             }
 
-            fn account_link(&self, net: NetId, addr: &A, stream: StreamId, accepted: bool) -> Reply<Outcome> {
-                self.change(Command::AccountLink { net, addr: addr.clone(), stream, accepted })
+            fn admit(&self, net: NetId, addr: &A, stream: StreamId) -> Reply<Outcome> {
+                self.change(Command::AccountLink { net, addr: addr.clone(), stream, accepted: true })
+            }
+
+            fn refuse(&self, net: NetId, addr: &A, stream: StreamId) -> Reply<Outcome> {
+                self.change(Command::AccountLink { net, addr: addr.clone(), stream, accepted: false })
             }
 
             fn dial_connected(&self, addr: &A, dial: Option<DialId>) -> Reply<Outcome> {
@@ -190,7 +196,7 @@ macro_rules! store_of_commands {
                 self.read(|snapshot| snapshot.get(addr).map(LinkView::from))
             }
 
-            fn addrs(&self, net: NetId, filter: Filter) -> Reply<Listing<A>> {
+            fn addrs(&self, net: NetId, filter: MemberFilter) -> Reply<Listing<A>> {
                 self.read(|snapshot| listing(snapshot, net, filter))
             }
         }

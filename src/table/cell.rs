@@ -102,9 +102,9 @@ const RECENT: usize = 2;
 
 /// How often in a row the second one must have been of no use before its memory is given back.
 #[cfg(not(switchboard_model))]
-const NEEDLESS: u32 = 64;
+const SHRINK_AFTER: u32 = 64;
 #[cfg(switchboard_model)]
-const NEEDLESS: u32 = 2;
+const SHRINK_AFTER: u32 = 2;
 
 /// What a cell publishes: a state and its version. Never freed while its cell lives.
 pub(crate) struct Header<T> {
@@ -192,7 +192,7 @@ impl<T> Retired<T> {
         let free = self.recent.iter_mut().map(|header| Arc::get_mut(header).is_some());
         let is_needless = free.filter(|is_free| *is_free).count() == RECENT;
         self.needless = if is_needless { self.needless + 1 } else { 0 };
-        if self.needless >= NEEDLESS {
+        if self.needless >= SHRINK_AFTER {
             self.needless = 0;
             self.held.extend(self.recent.pop_front());
         }

@@ -373,7 +373,7 @@ where
     /// Makes sure that there is a staged state.
     fn open(&mut self) {
         if self.torn {
-            self.mend();
+            self.rebuild_index();
         }
         if self.staged.is_none() {
             let mut staged = self.recycle().unwrap_or_else(|| self.published.state().clone());
@@ -440,14 +440,14 @@ where
     #[cold]
     fn mend_after(&mut self, panic: Box<dyn Any + Send>) -> ! {
         self.torn = true;
-        // Unwind safety: `mend` replaces the index when it has made another one. If it cannot, the caller
+        // Unwind safety: `rebuild_index` replaces the index when it has made another one. If it cannot, the caller
         // learns of the panic that came first.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.mend()));
+        let _ = catch_unwind(AssertUnwindSafe(|| self.rebuild_index()));
         resume_unwind(panic)
     }
 
     /// Makes the index of the staged state anew. If that panics, it is still to be done.
-    fn mend(&mut self) {
+    fn rebuild_index(&mut self) {
         let Some(staged) = &mut self.staged else { unreachable!("only a staged index is torn") };
         let mut again = self.published.state().clone();
         let is_done = !self.dirty || self.log.as_ref().is_some_and(|log| log.replay_staged(&mut again));

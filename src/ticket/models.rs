@@ -113,10 +113,10 @@ fn a_result_that_meets_the_timeout_is_still_there() {
 /// The ends of a mailbox, of its command and of its ticket, all at once.
 #[test]
 fn a_command_that_dies_with_its_mailbox_closes_its_ticket() {
-    use crate::mailbox::{Capacities, Priority, mailbox};
+    use crate::mailbox::{Config, Priority, mailbox};
 
     model(|| {
-        let (sender, mut receiver) = mailbox(Capacities::try_from([1; 4]).unwrap());
+        let (sender, mut receiver) = mailbox(Config::try_from([1; 4]).unwrap());
         let (completion, ticket) = ticket();
         let worker = spawn(move || {
             if let Ok((_, completion)) = receiver.try_recv() {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::*;
-use crate::mailbox::{Capacities, Priority, mailbox};
+use crate::mailbox::{Config, Priority, mailbox};
 use crate::sync::model::spawn;
 use crate::sync::{Mutex, StdArc, lock_order};
 
@@ -302,7 +302,7 @@ fn a_panic_of_a_callback_or_waker_stays_away_from_the_completer() {
 
 #[test]
 fn a_callback_may_use_the_mailbox_and_other_tickets() {
-    let (sender, mut receiver) = mailbox(Capacities::try_from([1; 4]).unwrap());
+    let (sender, mut receiver) = mailbox(Config::try_from([1; 4]).unwrap());
     let (inner_completion, inner_ticket) = ticket();
     let (completion, ticket) = ticket::<u32>();
     ticket.on_complete(move |result| {

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use switchboard::mailbox::{Backpressure, Capacities};
+use switchboard::mailbox::{self, Backpressure};
 use switchboard::ticket::Ticket;
 use switchboard::{
     AddressPolicy, Applied, Clock, ClusterId, ClusterKind, ClusterStatus, Command, CommandError, Config,
-    DialId, Direction, Driver, Effect, Filter, Handle, LinkManager, LinkState, LinksSnapshot, ManualClock,
-    NetConfig, NetId, NodeAddr, ResolveId, RetryPolicy, Settings, StreamId, Timing, UnstablePolicy, UserData,
+    DialId, DialState, Direction, Driver, Effect, FlapPolicy, Handle, LinkManager, LinksSnapshot,
+    ManualClock, MemberFilter, NetConfig, NetId, NodeAddr, ResolveId, RetryPolicy, Settings, StreamId,
+    Timing, UserData,
 };
 
 use super::bytes::Bytes;
@@ -62,10 +63,10 @@ fn config(bytes: &mut Bytes<'_>) -> Config {
         1 => Backpressure::ShedLowest,
         _ => Backpressure::Reject,
     };
-    let capacities = Capacities::try_from(capacities).expect("no capacity is zero").backpressure(policy);
+    let capacities = mailbox::Config::try_from(capacities).expect("no capacity is zero").backpressure(policy);
     let config = Config::default()
-        .capacities(capacities)
-        .timing(if flags & 8 == 0 { Timing::Prompt } else { Timing::Reference })
+        .mailbox(capacities)
+        .timing(if flags & 8 == 0 { Timing::Immediate } else { Timing::Ticked })
         .addresses(AddressPolicy::new().allow_loopback(flags & 16 == 0))
         .max_attempts(u32::from(flags >> 5 & 1) + 1)
         .retry(RetryPolicy::Fixed(Duration::from_secs(if flags & 64 == 0 { 20 } else { 1 })))
@@ -77,11 +78,11 @@ fn config(bytes: &mut Bytes<'_>) -> Config {
         .max_links(if limits & 2 == 0 { 100 } else { 3 })
         .max_nets(if limits & 4 == 0 { 100 } else { 2 })
         .max_streams(if limits & 8 == 0 { 8 } else { 1 })
-        .max_hot(if limits & 16 == 0 { 100 } else { 2 })
+        .max_ignored(if limits & 16 == 0 { 100 } else { 2 })
         .max_permanent(if limits & 16 == 0 { 100 } else { 1 })
         .max_roles(if limits & 16 == 0 { 100 } else { 2 })
         .max_clusters(if limits & 4 == 0 { 100 } else { 2 })
-        .unstable((limits & 64 != 0).then(|| UnstablePolicy::new().entries(2)))
+        .flaps((limits & 64 != 0).then(|| FlapPolicy::new().entries(2)))
         .outbox(some(if limits & 32 == 0 { 1000 } else { 2 }))
 }
 
@@ -123,8 +124,8 @@ impl Case {
         assert!(links.version().as_u64() <= before.as_u64() + 1, "one turn publishes once");
         check(&links);
         let settings = links.settings();
-        let rest = settings.unstable_policy().map_or(Duration::ZERO, |_| Duration::from_secs(900));
-        let latest = now + settings.retry_policy().cap().max(rest);
+        let rest = settings.flaps.map_or(Duration::ZERO, |_| Duration::from_secs(900));
+        let latest = now + settings.retry.cap().max(rest);
         assert!(links.links().all(|link| link.not_before().is_none_or(|at| at <= latest)));
         assert!(links.links().all(|link| links.explain(link.addr(), now).is_known()));
         let version = links.version();
@@ -169,7 +170,7 @@ impl Case {
         let well = bytes.byte();
         match self.waiting.swap_remove(index) {
             Effect::Resolve { addr, .. } if well & 1 == 0 => {
-                self.submit(Command::UpdateLink { addr, endpoint: endpoint(well) });
+                self.submit(Command::SetEndpoint { addr, endpoint: endpoint(well) });
             }
             Effect::Resolve { addr, resolve } => self.submit(Command::ResolveFailed { addr, resolve }),
             Effect::Dial { addr, dial, .. } if well & 1 == 0 => {
@@ -216,13 +217,13 @@ impl Case {
 
 /// What holds in every version.
 pub(super) fn check(links: &LinksSnapshot<NodeAddr>) {
-    let states = [LinkState::Disconnected, LinkState::Connecting, LinkState::Established];
+    let states = [DialState::Disconnected, DialState::Connecting, DialState::Established];
     for net in links.nets() {
         let id = net.id();
-        let listed: HashSet<_> = links.addrs(id, Filter::All).copied().collect();
-        assert_eq!(links.count(id), links.addrs(id, Filter::All).count());
+        let listed: HashSet<_> = links.addrs(id, MemberFilter::All).copied().collect();
+        assert_eq!(links.count(id), links.addrs(id, MemberFilter::All).count());
         assert_eq!(links.count(id), listed.len(), "nobody is listed twice");
-        assert!(links.addrs(id, Filter::Established).all(|addr| listed.contains(addr)));
+        assert!(links.addrs(id, MemberFilter::Established).all(|addr| listed.contains(addr)));
         let by_kind: usize = [Direction::Uplink, Direction::Downlink]
             .iter()
             .flat_map(|direction| states.iter().map(|state| links.count_by(id, *direction, *state)))
@@ -299,7 +300,7 @@ fn settings(bytes: &mut Bytes<'_>) -> Settings {
         .max_nets(if flags & 32 == 0 { 100 } else { 1 })
         .max_streams(if flags & 64 == 0 { 8 } else { 1 })
         .dial_timeout((flags & 128 == 0).then_some(Duration::from_secs(30)))
-        .unstable((limits & 32 != 0).then(|| UnstablePolicy::new().entries(2)))
+        .flaps((limits & 32 != 0).then(|| FlapPolicy::new().entries(2)))
         .max_clusters(if limits & 64 == 0 { 100 } else { 1 })
         .max_roles(if limits & 64 == 0 { 100 } else { 1 })
         .max_permanent(if limits & 128 == 0 { 100 } else { 1 })
@@ -342,10 +343,10 @@ fn command(bytes: &mut Bytes<'_>, last_dial: u64, last_resolve: u64) -> Command<
         0 => Command::AddNet { net, config: NetConfig::new().min_links(u32::from(bytes.byte() % 4)) },
         1 => Command::AddNet { net, config: NetConfig::new().count_downlinks(false) },
         2 => Command::RemoveNet { net },
-        3 | 4 => Command::SetNetCondition { net, active: bytes.byte() & 3 != 0 },
-        5 => Command::SetCondition { active: bytes.byte() & 3 != 0 },
+        3 | 4 => Command::SetNetActive { net, active: bytes.byte() & 3 != 0 },
+        5 => Command::SetActive { active: bytes.byte() & 3 != 0 },
         6 | 7 => Command::CreateLink { addr, net },
-        8 => Command::UpdateLink { addr, endpoint: endpoint(bytes.byte()) },
+        8 => Command::SetEndpoint { addr, endpoint: endpoint(bytes.byte()) },
         9 => Command::DeleteLink { addr },
         10 => {
             // How old the question is follows from the byte that is read anyway: what was found stays what it was.
@@ -363,7 +364,7 @@ fn command(bytes: &mut Bytes<'_>, last_dial: u64, last_resolve: u64) -> Command<
         15 | 16 => Command::AccountLink { net, addr, stream: stream(bytes), accepted: bytes.byte() & 3 != 0 },
         17 => Command::DialConnected { addr, dial: dial(bytes) },
         18 => Command::DialFailed { addr, dial: dial(bytes), last: bytes.byte() & 1 == 0 },
-        _ if kind & 1 == 0 => Command::RequestLinks,
+        _ if kind & 1 == 0 => Command::CheckNets,
         _ => Command::WakeUp,
     }
 }

@@ -28,7 +28,7 @@ pub fn run(bytes: &[u8]) {
 pub fn survive(json: &[u8], hours: i64) {
     let Ok(export) = serde_json::from_slice::<Export<NodeAddr>>(json) else { return };
     let clock = ManualClock::new();
-    let config = Config::default().max_links(8).max_nets(4).max_hot(4);
+    let config = Config::default().max_links(8).max_nets(4).max_ignored(4);
     let config = config.max_clusters(3).max_roles(3).max_permanent(2);
     let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     let moved = HOUR * u32::try_from(hours.unsigned_abs()).unwrap();
@@ -46,13 +46,13 @@ pub fn survive(json: &[u8], hours: i64) {
     let links = driver.links().snapshot();
     check(&links);
     let now = clock.now();
-    let (cap, cooling) = (config.settings().retry_policy().cap(), config.settings().cooling_period());
+    let (cap, ignore_period) = (config.settings().retry.cap(), config.settings().ignore_period);
     for link in links.links() {
         assert!(link.not_before().is_none_or(|at| at >= now && at <= now + cap), "{link:?}");
     }
     for net in links.nets() {
         assert!(links.ignored(net.id(), now).count() <= 4);
-        assert_eq!(links.ignored(net.id(), now + cooling + Duration::from_nanos(1)).count(), 0);
+        assert_eq!(links.ignored(net.id(), now + ignore_period + Duration::from_nanos(1)).count(), 0);
     }
 
     // What it would export now makes the same manager again, from a text, too.

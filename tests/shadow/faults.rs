@@ -10,8 +10,8 @@ use switchboard::shadow::{
     Value, from_fn,
 };
 use switchboard::{
-    Clock, DialId, Direction, Effect, Filter, ManualClock, NetConfig, NetId, NodeAddr, Outcome, ResolveId,
-    StreamId,
+    Clock, DialId, Direction, Effect, ManualClock, MemberFilter, NetConfig, NetId, NodeAddr, Outcome,
+    ResolveId, StreamId,
 };
 
 use super::LONG;
@@ -58,14 +58,14 @@ fn drifting(clock: &ManualClock) -> impl LinkStore<Addr = NodeAddr> + use<> {
 
 fn open<S: LinkStore<Addr = NodeAddr>>(store: &S) {
     store.add_net(NET, NetConfig::new()).unwrap();
-    store.set_net_condition(NET, true).unwrap();
+    store.set_net_active(NET, true).unwrap();
 }
 
 /// A node comes, becomes a member, and goes.
 fn come_and_go<S: LinkStore<Addr = NodeAddr>>(store: &S, node: u64) {
     let (addr, stream) = (NodeAddr(node), StreamId(node));
     let _ = store.add_stream(&addr, stream, Direction::Downlink);
-    let _ = store.account_link(NET, &addr, stream, true);
+    let _ = store.admit(NET, &addr, stream);
     let _ = store.delete_stream(&addr, stream);
 }
 
@@ -81,17 +81,17 @@ fn the_first_difference_names_the_operation_both_answers_and_both_versions() {
         open(&shadow);
         come_and_go(&shadow, 7);
         assert_eq!(shadow.count(NET).unwrap().value, 1, "the old one serves, wrong as it is");
-        assert!(shadow.settle(LONG));
+        assert!(shadow.wait_idle(LONG));
         let stats = shadow.stats();
-        assert_eq!((stats.accepted, stats.compared, stats.differences), (6, 6, 1));
-        let difference = shadow.take_differences().remove(0);
-        assert_eq!(difference.operation, Operation::Count { net: NET });
-        assert_eq!(difference.answer_a, Ok(Answer::new(Value::Count(1))));
-        assert_eq!(difference.answer_b, Ok(Answer::new(Value::Count(0))));
+        assert_eq!((stats.accepted, stats.compared, stats.mismatches), (6, 6, 1));
+        let mismatch = shadow.take_mismatches().remove(0);
+        assert_eq!(mismatch.operation, Operation::Count { net: NET });
+        assert_eq!(mismatch.answer_a, Ok(Answer::new(Value::Count(1))));
+        assert_eq!(mismatch.answer_b, Ok(Answer::new(Value::Count(0))));
         let version = shadow.b().count(NET).unwrap().version;
         assert!(version.is_some());
-        assert_eq!(difference.versions, (None, version));
-        let text = difference.to_string();
+        assert_eq!(mismatch.versions, (None, version));
+        let text = mismatch.to_string();
         assert!(
             text.contains("Count") && text.contains("A says Count(1)") && text.contains("(version 5)"),
             "{text}"
@@ -106,14 +106,14 @@ fn random_operations_find_a_wrong_store() {
     let shadow = Shadow::builder(locked(&clock), forgetful(&clock)).inline();
     let mut world = World::new(3);
     let mut operations = 0;
-    while shadow.stats().differences == 0 {
+    while shadow.stats().mismatches == 0 {
         let operation = world.operation(clock.now(), shadow.a());
         let _ = shadow.perform(operation);
         operations += 1;
         assert!(operations < 2_000, "not found");
     }
-    let difference = shadow.take_differences().remove(0);
-    assert_ne!(difference.answer_a, difference.answer_b);
+    let mismatch = shadow.take_mismatches().remove(0);
+    assert_ne!(mismatch.answer_a, mismatch.answer_b);
 }
 
 #[test]
@@ -131,14 +131,14 @@ fn a_side_that_panics_takes_nobody_down() {
     assert_eq!(shadow.serve(Side::B), Side::A);
     assert_eq!(shadow.create_link(&NodeAddr(8), NET), Ok(Answer::new(Outcome::Created)));
     assert_eq!(shadow.contains(&addr, NET).map(|answer| answer.value), Ok(true));
-    assert!(shadow.settle(LONG));
+    assert!(shadow.wait_idle(LONG));
     let stats = shadow.stats();
     assert_eq!((stats.a.panics, stats.b.panics), (2, 0));
     // Both creations, and the question.
-    assert_eq!(stats.differences, 3);
-    let differences = shadow.take_differences();
-    assert_eq!(differences[0].answer_a, Err(StoreError::Panicked));
-    assert!(differences[0].to_string().contains("A fails: the store panicked"));
+    assert_eq!(stats.mismatches, 3);
+    let mismatches = shadow.take_mismatches();
+    assert_eq!(mismatches[0].answer_a, Err(StoreError::Panicked));
+    assert!(mismatches[0].to_string().contains("A fails: the store panicked"));
     let report = shadow.stop(LONG);
     assert!(!report.is_clean() && report.left_behind == 0);
 }
@@ -184,9 +184,9 @@ fn a_side_that_hangs_delays_one_caller_once_and_comes_back_by_a_resync() {
     let shadow = Shadow::builder(old, new).queue(room(2)).deadline(SHORT).spawn().unwrap();
     // The queues are short: the side that does not serve must not fall behind before it is time.
     assert_eq!(shadow.add_net(NET, NetConfig::new()).unwrap().value, Outcome::Done);
-    assert!(shadow.settle(LONG));
-    assert_eq!(shadow.set_net_condition(NET, true).unwrap().value, Outcome::Done);
-    assert!(shadow.settle(LONG));
+    assert!(shadow.wait_idle(LONG));
+    assert_eq!(shadow.set_net_active(NET, true).unwrap().value, Outcome::Done);
+    assert!(shadow.wait_idle(LONG));
 
     assert_eq!(shadow.create_link(&NodeAddr(7), NET), Ok(Answer::new(Outcome::Created)), "the other one's");
     entered.recv().unwrap();
@@ -206,9 +206,9 @@ fn a_side_that_hangs_delays_one_caller_once_and_comes_back_by_a_resync() {
 
     // It goes on, and performs what it has; what it answers to that is compared, late.
     go.send(()).unwrap();
-    assert!(shadow.settle(LONG));
+    assert!(shadow.wait_idle(LONG));
     let stats = shadow.stats();
-    assert_eq!((stats.a.performed, stats.compared, stats.differences), (5, 5, 0));
+    assert_eq!((stats.a.performed, stats.compared, stats.mismatches), (5, 5, 0));
     assert!(stats.a.diverged && !stats.a.lagging);
     assert_eq!(shadow.needed(NET).unwrap().value, 3, "left out");
     assert_eq!(shadow.stats().a.performed, 5);
@@ -225,19 +225,19 @@ fn a_side_that_hangs_delays_one_caller_once_and_comes_back_by_a_resync() {
     };
     assert_eq!(shadow.resync_a(export, import), Ok(()));
     drop(go);
-    assert!(shadow.settle(LONG));
+    assert!(shadow.wait_idle(LONG));
     let (addr, stream) = (NodeAddr(20), StreamId(20));
     assert!(shadow.add_stream(&addr, stream, Direction::Downlink).is_ok());
-    assert!(shadow.settle(LONG));
-    assert!(shadow.account_link(NET, &addr, stream, true).is_ok());
-    assert!(shadow.settle(LONG));
+    assert!(shadow.wait_idle(LONG));
+    assert!(shadow.admit(NET, &addr, stream).is_ok());
+    assert!(shadow.wait_idle(LONG));
     assert!(shadow.delete_stream(&addr, stream).is_ok());
-    assert!(shadow.settle(LONG));
+    assert!(shadow.wait_idle(LONG));
     assert!(shadow.contains(&NodeAddr(7), NET).unwrap().value);
-    assert!(shadow.settle(LONG));
+    assert!(shadow.wait_idle(LONG));
     let stats = shadow.stats();
     assert!(!stats.a.diverged);
-    assert_eq!((stats.a.performed, stats.compared, stats.differences), (9, 9, 0), "{stats:?}");
+    assert_eq!((stats.a.performed, stats.compared, stats.mismatches), (9, 9, 0), "{stats:?}");
     assert_eq!(stats.a.performed + stats.a.skipped, stats.accepted);
     assert!(shadow.stop(LONG).left_behind == 0);
 }
@@ -248,13 +248,13 @@ fn a_resync_that_panics_leaves_the_side_out() {
     let shadow = Shadow::builder(locked(&clock), locked(&clock)).spawn().unwrap();
     open(&shadow);
     assert_eq!(shadow.resync_a(|_| -> () { panic!("of the export") }, |_, ()| {}), Ok(()));
-    assert!(shadow.settle(LONG));
+    assert!(shadow.wait_idle(LONG));
     assert!(shadow.stats().a.diverged && !shadow.stats().b.diverged);
     assert_eq!(shadow.needed(NET).unwrap().value, 3, "of the other side");
     assert_eq!(shadow.resync_a(|_| (), |_, ()| {}), Ok(()));
     assert_eq!(shadow.needed(NET).unwrap().value, 3);
-    assert!(shadow.settle(LONG) && !shadow.stats().a.diverged);
-    assert_eq!((shadow.stats().a.skipped, shadow.stats().differences), (1, 0));
+    assert!(shadow.wait_idle(LONG) && !shadow.stats().a.diverged);
+    assert_eq!((shadow.stats().a.skipped, shadow.stats().mismatches), (1, 0));
 }
 
 #[test]
@@ -288,8 +288,8 @@ fn two_stuck_sides_refuse_what_they_have_no_room_for() {
     let stats = shadow.stats();
     assert_eq!((stats.accepted, stats.refused, stats.a.skipped, stats.b.skipped), (2, 1, 0, 0));
     drop((go_old, go_new));
-    assert!(shadow.settle(LONG));
-    assert_eq!((shadow.stats().compared, shadow.stats().differences), (2, 0));
+    assert!(shadow.wait_idle(LONG));
+    assert_eq!((shadow.stats().compared, shadow.stats().mismatches), (2, 0));
     assert!(shadow.stop(LONG).is_clean());
 }
 
@@ -338,7 +338,7 @@ fn each_caller_gets_the_side_that_the_flag_names_while_it_moves() {
     });
     let report = shadow.stop(LONG);
     assert!(report.is_clean());
-    assert_eq!((report.stats.differences, report.stats.compared), (0, report.stats.accepted));
+    assert_eq!((report.stats.mismatches, report.stats.compared), (0, report.stats.accepted));
     assert_eq!(report.stats.accepted, 2 + 3 * 400 * 4);
     assert_eq!(report.stats.fallbacks, 0);
     assert!(judged.into_inner() > 0, "nobody was judged");
@@ -354,10 +354,10 @@ fn the_ring_drops_the_oldest_and_counts() {
         shadow.get(&NodeAddr(node)).unwrap();
     }
     let stats = shadow.stats();
-    assert_eq!((stats.differences, stats.differences_dropped), (5, 3));
-    let kept: Vec<_> = shadow.take_differences().into_iter().map(|found| found.operation).collect();
+    assert_eq!((stats.mismatches, stats.mismatches_dropped), (5, 3));
+    let kept: Vec<_> = shadow.take_mismatches().into_iter().map(|found| found.operation).collect();
     assert_eq!(kept, [Operation::Get { addr: NodeAddr(4) }, Operation::Get { addr: NodeAddr(5) }]);
-    assert!(shadow.take_differences().is_empty());
+    assert!(shadow.take_mismatches().is_empty());
 }
 
 #[test]
@@ -369,10 +369,10 @@ fn the_callback_may_use_the_shadow_and_panic() {
     let (again, times) = (place.clone(), entered.clone());
     let wrong: Arc<dyn LinkStore<Addr = NodeAddr>> = Arc::new(forgetful(&clock));
     let builder = Shadow::builder(locked(&clock), wrong).deadline(SHORT);
-    let builder = builder.on_difference(move |difference| {
+    let builder = builder.on_mismatch(move |mismatch| {
         let shadow = again.get().unwrap();
-        assert_eq!(difference.operation, Operation::Count { net: NET });
-        assert!(shadow.take_differences().is_empty() && shadow.stats().accepted > 0);
+        assert_eq!(mismatch.operation, Operation::Count { net: NET });
+        assert!(shadow.take_mismatches().is_empty() && shadow.stats().accepted > 0);
         // Its own worker is busy with this: the other one answers, or nobody in time.
         assert!(matches!(shadow.needed(NET), Ok(_) | Err(StoreError::TimedOut)));
         shadow.serve(Side::B);
@@ -383,12 +383,12 @@ fn the_callback_may_use_the_shadow_and_panic() {
     open(shadow);
     come_and_go(shadow, 7);
     let _ = shadow.count(NET);
-    assert!(shadow.settle(LONG));
+    assert!(shadow.wait_idle(LONG));
     let stats = shadow.stats();
     assert_eq!(entered.load(Ordering::SeqCst), 1);
     // What the callback asked differs as well, and is reported to it.
-    assert!(stats.callback_panics >= 1 && stats.differences >= 1);
-    assert_eq!(shadow.take_differences()[0].operation, Operation::Count { net: NET });
+    assert!(stats.callback_panics >= 1 && stats.mismatches >= 1);
+    assert_eq!(shadow.take_mismatches()[0].operation, Operation::Count { net: NET });
     assert_eq!(shadow.stop(LONG).left_behind, 0);
 }
 
@@ -406,10 +406,10 @@ fn a_store_that_calls_the_shadow_back_in_line_gets_a_time_out() {
     }));
     let shadow = place.get_or_init(|| Shadow::builder(nosy, locked(&clock)).deadline(SHORT).inline());
     shadow.add_net(NET, NetConfig::new()).unwrap();
-    assert!(shadow.settle(LONG));
+    assert!(shadow.wait_idle(LONG));
     let stats = shadow.stats();
     // The question was asked in the end, of both sides at the same point.
-    assert_eq!((stats.accepted, stats.compared, stats.differences), (2, 2, 0));
+    assert_eq!((stats.accepted, stats.compared, stats.mismatches), (2, 2, 0));
 }
 
 #[test]
@@ -425,10 +425,10 @@ fn a_rule_decides_what_agrees() {
         (Err(StoreError::Code(-2)), Err(StoreError::Refused(_))) => true,
         _ => a == b,
     };
-    let shadow = Shadow::builder(coded, locked(&clock)).agree_if(agree).inline();
+    let shadow = Shadow::builder(coded, locked(&clock)).compare_with(agree).inline();
     open(&shadow);
     assert_eq!(shadow.add_net(NET, NetConfig::new()), Err(StoreError::Code(-2)));
-    assert_eq!((shadow.stats().compared, shadow.stats().differences), (3, 0));
+    assert_eq!((shadow.stats().compared, shadow.stats().mismatches), (3, 0));
 }
 
 #[test]
@@ -490,13 +490,13 @@ fn effects_of_locked_links_come_outside_its_locks() {
     let links = locked(&clock).on_effects(move |effects| {
         let links = again.get().unwrap();
         // Both locks, for reading and for writing.
-        links.addrs(NET, Filter::All).unwrap();
+        links.addrs(NET, MemberFilter::All).unwrap();
         let _ = links.add_net(NetId(2), NetConfig::new().min_links(0));
         log.lock().unwrap().extend(effects);
     });
     let links = place.get_or_init(|| links);
     links.add_net(NET, NetConfig::new().min_links(1)).unwrap();
-    links.set_net_condition(NET, true).unwrap();
+    links.set_net_active(NET, true).unwrap();
     assert_eq!(*told.lock().unwrap(), [Effect::RequestLinks { net: NET, needed: 1 }]);
     assert!(!links.is_active(NetId(2)).unwrap().value);
     assert!(links.remove_net(NetId(2)).is_ok(), "the callback was entered");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use switchboard::shadow::{LinkStore, LinkView, LockedLinks, Operation};
 use switchboard::{
-    Config, DialId, Direction, Driver, Filter, LinkManager, ManualClock, NetConfig, NetId, NodeAddr,
+    Config, DialId, Direction, Driver, LinkManager, ManualClock, MemberFilter, NetConfig, NetId, NodeAddr,
     ResolveId, RetryPolicy, StreamId,
 };
 
@@ -99,7 +99,7 @@ impl World {
             0..5 => Operation::CreateLink { addr, net },
             5..9 => {
                 let ip = if self.rng.u8(..) < 230 { [192, 0, 2, 1] } else { [127, 0, 0, 1] };
-                Operation::UpdateLink { addr, endpoint: SocketAddr::from((ip, self.rng.u16(0..4))) }
+                Operation::SetEndpoint { addr, endpoint: SocketAddr::from((ip, self.rng.u16(0..4))) }
             }
             9 => Operation::ResolveFailed { addr, resolve: self.resolve() },
             10..16 => {
@@ -118,7 +118,7 @@ impl World {
             }
             26..30 => Operation::DialConnected { addr, dial: self.dial() },
             30..32 => Operation::DialFailed { addr, dial: self.dial(), last: self.rng.bool() },
-            32 => Operation::SetNetCondition { net, active: self.rng.u8(..) < 190 },
+            32 => Operation::SetNetActive { net, active: self.rng.u8(..) < 190 },
             33 => match self.rng.u8(0..4) {
                 0 => Operation::RemoveNet { net },
                 1 => Operation::DeleteLink { addr },
@@ -136,7 +136,7 @@ impl World {
             },
             38 => Operation::Get { addr },
             _ => {
-                let filter = if self.rng.bool() { Filter::All } else { Filter::Established };
+                let filter = if self.rng.bool() { MemberFilter::All } else { MemberFilter::Established };
                 Operation::Addrs { net, filter }
             }
         }

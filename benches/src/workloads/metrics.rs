@@ -101,7 +101,7 @@ fn manager() -> LinkManager<NodeAddr> {
     let handle = manager.handle();
     for net in (1..=NETS).map(NetId) {
         handle.add_net(net, NetConfig::new().min_links(0)).expect("there is room");
-        handle.set_net_condition(net, true).expect("there is room").wait().expect("the net is there");
+        handle.set_net_active(net, true).expect("there is room").wait().expect("the net is there");
     }
     manager
 }
@@ -201,7 +201,7 @@ pub fn metrics(settings: &Settings, report: &mut Report) {
                         // Relaxed: one thread counts.
                         let on = change.fetch_add(1, Ordering::Relaxed) % 2 == 0;
                         handle
-                            .set_net_condition(NetId(1), on)
+                            .set_net_active(NetId(1), on)
                             .expect("there is room")
                             .wait()
                             .expect("it is there");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchboard::{Hold, ShutdownReport};
+use switchboard::{DialBlocker, ShutdownReport};
 use tokio::time::Instant;
 
 use super::{Failure, Seat, Supervisor};
@@ -68,8 +68,8 @@ impl Supervisor<'_> {
         });
         for (node, peer) in pairs {
             let links = node.links.snapshot();
-            let holds = links.explain(&peer, Instant::now().into_std()).holds;
-            if holds.iter().any(|hold| matches!(hold, Hold::Unstable { .. })) {
+            let blockers = links.explain(&peer, Instant::now().into_std()).blockers;
+            if blockers.iter().any(|hold| matches!(hold, DialBlocker::Flapping { .. })) {
                 break;
             }
             if links.get(&peer).is_some_and(|link| !link.streams().is_empty()) {

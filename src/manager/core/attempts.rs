@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::staged::Core;
 use crate::link::{
-    Addr, Dial, DialId, Direction, Drawn, Link, LinkState, QuickDrops, Resolve, ResolveId, UnstablePolicy,
+    Addr, Dial, DialId, DialState, Direction, Drawn, FlapPolicy, Flaps, Link, Resolve, ResolveId,
 };
 use crate::manager::model::effect::Effect;
 use crate::util::time::later;
@@ -29,7 +29,7 @@ impl<A: Addr> Core<A> {
         let id = DialId(self.next_dial);
         self.next_dial += 1;
         self.tally.dials += 1;
-        link.state = LinkState::Connecting;
+        link.state = DialState::Connecting;
         link.dial = Some(Dial { id, since: now });
         let attempt = link.attempts.saturating_add(1);
         self.effects.push(Effect::Dial { addr: link.addr.clone(), endpoint, attempt, dial: id });
@@ -103,7 +103,7 @@ impl<A: Addr> Core<A> {
         if link.streams.is_empty() {
             link.leave_all();
         }
-        let unstable = self.note_drop(&mut link, now);
+        let unstable = self.note_flap(&mut link, now);
         if last {
             // Ended by the dialer: there is nothing to cancel.
             link.dial = None;
@@ -120,17 +120,17 @@ impl<A: Addr> Core<A> {
 
     /// The connection that the dialer has is about to be lost, with no stream left: counts it if it was
     /// short. Returns the policy when the link is unstable by that.
-    pub(super) fn note_drop(&mut self, link: &mut Link<A>, now: Instant) -> Option<UnstablePolicy> {
-        let policy = self.settings().unstable?;
+    pub(super) fn note_flap(&mut self, link: &mut Link<A>, now: Instant) -> Option<FlapPolicy> {
+        let policy = self.settings().flaps?;
         // Reported once more, the same outage finds the link in another state.
-        let connected = link.dial.filter(|_| link.state == LinkState::Established)?;
+        let connected = link.dial.filter(|_| link.state == DialState::Established)?;
         if !link.streams.is_empty() {
             return None;
         }
         let drops = if now.saturating_duration_since(connected.since) < policy.threshold {
             let known = self.drops.get(&link.addr).filter(|drops| now <= drops.until);
             let count = known.map_or(0, |drops| drops.count).saturating_add(1);
-            Some(QuickDrops { count, until: later(now, policy.delay) })
+            Some(Flaps { count, until: later(now, policy.delay) })
         } else {
             None
         };
@@ -141,8 +141,8 @@ impl<A: Addr> Core<A> {
         drops.filter(|drops| drops.count >= policy.limit).map(|_| policy)
     }
 
-    /// Gives an unstable link a rest: its nets let it go, and who keeps it waits.
-    pub(super) fn rest(&mut self, mut link: Link<A>, policy: UnstablePolicy, now: Instant) {
+    /// Gives a flapping link a rest: its nets let it go, and who keeps it waits.
+    pub(super) fn rest(&mut self, mut link: Link<A>, policy: FlapPolicy, now: Instant) {
         link.leave_all();
         self.reset_dialer(&mut link);
         link.follow_primary();
@@ -152,7 +152,7 @@ impl<A: Addr> Core<A> {
         self.journal_directory();
         for net in link.nets.clone() {
             if self.directory().is_net_active(net) {
-                self.heat(&link.addr, net, now);
+                self.ignore(&link.addr, net, now);
                 self.disconnect_from(&mut link, net);
             } else {
                 link.dissociate(net);

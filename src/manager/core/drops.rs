@@ -1,28 +1,28 @@
-//! Quick drops: how often the connections of a node broke soon after they were made.
+//! Flaps: how often the connections of a node broke soon after they were made.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
 use super::timers::Timers;
-use crate::link::{Addr, QuickDrops};
+use crate::link::{Addr, Flaps};
 
-/// The quick drops of nodes, also of those that have no record at the moment. Bounded; O(log n) each.
+/// The flaps of nodes, also of those that have no record at the moment. Bounded; O(log n) each.
 #[derive(Debug)]
-pub(super) struct Drops<A> {
-    entries: HashMap<A, QuickDrops>,
+pub(super) struct FlapLog<A> {
+    entries: HashMap<A, Flaps>,
     expiry: Timers<A>,
 }
 
-impl<A: Addr> Drops<A> {
+impl<A: Addr> FlapLog<A> {
     pub(super) fn new() -> Self {
         Self { entries: HashMap::new(), expiry: Timers::new() }
     }
 
-    pub(super) fn get(&self, addr: &A) -> Option<QuickDrops> {
+    pub(super) fn get(&self, addr: &A) -> Option<Flaps> {
         self.entries.get(addr).copied()
     }
 
-    pub(super) fn set(&mut self, addr: &A, drops: Option<QuickDrops>) {
+    pub(super) fn set(&mut self, addr: &A, drops: Option<Flaps>) {
         match drops {
             Some(drops) => self.entries.insert(addr.clone(), drops),
             None => self.entries.remove(addr),

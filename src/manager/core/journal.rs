@@ -1,12 +1,12 @@
 //! What a command changed, to be undone if it panics.
 
-use crate::link::{Link, QuickDrops};
+use crate::link::{Flaps, Link};
 use crate::manager::model::directory::Directory;
 use crate::manager::model::tally::Tally;
 use crate::sync::StdArc;
 
 /// Places for changed links that are kept from version to version.
-pub(super) const KEPT: usize = 1_024;
+pub(super) const JOURNAL_CAPACITY: usize = 1_024;
 
 /// The state before the present command, of what it has touched so far.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) struct Journal<A> {
     /// In the order of the changes; undone from the end.
     pub(super) links: Vec<(A, Option<StdArc<Link<A>>>)>,
     pub(super) directory: Option<Directory<A>>,
-    pub(super) drops: Vec<(A, Option<QuickDrops>)>,
+    pub(super) drops: Vec<(A, Option<Flaps>)>,
     /// Timers were taken, of links that may not have been looked at.
     pub(super) timers: bool,
     /// How long these lists were.

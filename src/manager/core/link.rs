@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::staged::Core;
-use crate::link::{Addr, DialId, LinkState, NetId, ResolveId, UserData};
+use crate::link::{Addr, DialId, DialState, NetId, ResolveId, UserData};
 use crate::manager::model::command::{Applying, CommandError, Outcome};
-use crate::manager::model::effect::{Effect, LinkCause};
+use crate::manager::model::effect::{Effect, LinkFailure};
 
 impl<A: Addr> Core<A> {
     pub(super) fn create_link(&mut self, addr: A, net: NetId, now: Instant) -> Applying {
@@ -14,16 +14,16 @@ impl<A: Addr> Core<A> {
         self.check_admission(&addr, net)?;
         let known = self.writer.get(&addr).is_some();
         let associated = self.associate(addr.clone(), net, now)?;
-        self.heat(&addr, net, now);
+        self.ignore(&addr, net, now);
         Ok(if known { associated } else { Outcome::Created })
     }
 
-    pub(super) fn update_link(&mut self, addr: &A, endpoint: SocketAddr, now: Instant) -> Applying {
+    pub(super) fn set_endpoint(&mut self, addr: &A, endpoint: SocketAddr, now: Instant) -> Applying {
         let link = self.writer.get(addr).ok_or(CommandError::UnknownLink)?;
         if !link.dialable {
             return Err(CommandError::NotDialable);
         }
-        if link.state != LinkState::Disconnected {
+        if link.state != DialState::Disconnected {
             return Err(CommandError::LinkBusy(link.state));
         }
         let asked = link.resolving.is_some();
@@ -91,7 +91,7 @@ impl<A: Addr> Core<A> {
         let Some(link) = self.writer.get(addr).filter(|link| link.dial_id() == Some(dial)) else {
             return Outcome::Stale;
         };
-        if link.state == LinkState::Established {
+        if link.state == DialState::Established {
             return Outcome::Unchanged;
         }
         let mut link = (**link).clone();
@@ -109,8 +109,8 @@ impl<A: Addr> Core<A> {
         };
         let link = (**link).clone();
         if !last {
-            let broken = link.state == LinkState::Established;
-            let cause = if broken { LinkCause::Broken } else { LinkCause::DialFailed };
+            let broken = link.state == DialState::Established;
+            let cause = if broken { LinkFailure::Broken } else { LinkFailure::DialFailed };
             for net in &link.nets {
                 self.effects.push(Effect::LinkError { addr: link.addr.clone(), net: *net, cause });
             }

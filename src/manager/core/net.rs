@@ -30,7 +30,7 @@ impl<A: Addr> Core<A> {
             return Err(CommandError::UnknownNet(net));
         }
         self.journal_directory();
-        self.set_net_condition(net, false, now)?;
+        self.set_net_active(net, false, now)?;
         // Links may have been created for the net while it was off.
         self.release_links(net);
         self.dissociate_clusters_of(net)?;
@@ -68,7 +68,7 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    pub(super) fn set_net_condition(&mut self, net: NetId, active: bool, now: Instant) -> Applying {
+    pub(super) fn set_net_active(&mut self, net: NetId, active: bool, now: Instant) -> Applying {
         match self.directory().net(net).map(NetStatus::is_active) {
             None => return Err(CommandError::UnknownNet(net)),
             Some(before) if before == active => return Ok(Outcome::Unchanged),

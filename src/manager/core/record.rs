@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::staged::Core;
-use crate::link::{Addr, By, ClusterId, Direction, Link, LinkState, NetId, Stream};
+use crate::link::{Addr, By, ClusterId, DialState, Direction, Link, NetId, Stream};
 use crate::manager::model::command::{Applying, CommandError, Outcome};
 use crate::manager::model::effect::Effect;
 use crate::sync::StdArc;
@@ -49,7 +49,7 @@ impl<A: Addr> Core<A> {
 
     /// Removes the record and closes everything that belongs to it.
     pub(super) fn forget(&mut self, link: Link<A>) {
-        self.uproot(&link.addr);
+        self.remove_record(&link.addr);
         self.tally.links_deleted += 1;
         let dialer = link.dialable;
         if dialer {
@@ -66,7 +66,7 @@ impl<A: Addr> Core<A> {
     /// Sends the dialer back to the beginning: an abandoned dial, or one whose connection was replaced. With
     /// the dial go the streams that it made.
     pub(super) fn reset_dialer(&mut self, link: &mut Link<A>) {
-        link.state = LinkState::Disconnected;
+        link.state = DialState::Disconnected;
         link.resolving = None;
         if let Some(dial) = link.dial.take() {
             self.effects.push(Effect::CancelDial { addr: link.addr.clone(), dial: dial.id });
@@ -93,19 +93,19 @@ impl<A: Addr> Core<A> {
         if self.writer.get(&link.addr).is_some_and(|staged| staged.is_member(net)) && !link.is_member(net) {
             members -= 1;
         }
-        self.effects.push(Effect::Disconnected { addr: link.addr.clone(), net, members });
+        self.effects.push(Effect::Released { addr: link.addr.clone(), net, members });
         if !self.is_permanent(&link.addr, net) {
             link.dissociate(net);
         }
     }
 
-    /// Puts the address on the hot list of the net: candidates leave it out for the cooling period.
-    pub(super) fn heat(&mut self, addr: &A, net: NetId, now: Instant) {
-        let until = later(now, self.settings().cooling);
-        let limit = self.settings().max_hot;
+    /// Puts the address on the ignore list of the net: candidates leave it out for the ignore period.
+    pub(super) fn ignore(&mut self, addr: &A, net: NetId, now: Instant) {
+        let until = later(now, self.settings().ignore_period);
+        let limit = self.settings().max_ignored;
         if let Some(status) = self.directory_mut().net_mut(net) {
-            status.cool(now);
-            status.heat(addr, until, limit);
+            status.expire_ignored(now);
+            status.ignore(addr, until, limit);
         }
     }
 

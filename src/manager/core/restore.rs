@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::{Instant, SystemTime};
 
 use super::staged::Core;
-use crate::link::{Addr, By, Cluster, ClusterStatus, HotEntry, Link, NetStatus};
+use crate::link::{Addr, By, Cluster, ClusterStatus, IgnoredEntry, Link, NetStatus};
 use crate::manager::model::export::{Anchor, Export, SavedCluster, SavedLink, SavedNet};
 use crate::sync::StdArc;
 
@@ -59,7 +59,7 @@ impl<A: Addr> Core<A> {
         let lost: Vec<_> =
             self.links().filter(|link| !link.has_reason()).map(|link| link.addr.clone()).collect();
         for addr in lost {
-            self.uproot(&addr);
+            self.remove_record(&addr);
         }
     }
 
@@ -70,24 +70,25 @@ impl<A: Addr> Core<A> {
     }
 
     fn restored_net(&self, saved: SavedNet<A>, anchor: Anchor) -> NetStatus<A> {
-        let (cooling, limit) = (self.settings().cooling, self.settings().max_hot);
+        let (ignore_period, limit) = (self.settings().ignore_period, self.settings().max_ignored);
         let mut net = NetStatus::new(saved.id, saved.config());
         net.active = saved.active;
         let hot = saved.ignored.into_iter().filter(|hot| self.own.as_ref() != Some(&hot.addr));
-        let hot = hot
-            .filter_map(|hot| Some(HotEntry { until: anchor.restore(hot.until, cooling)?, addr: hot.addr }));
+        let hot = hot.filter_map(|hot| {
+            Some(IgnoredEntry { until: anchor.restore(hot.until, ignore_period)?, addr: hot.addr })
+        });
         let mut hot: Vec<_> = hot.collect();
         hot.sort_by_key(|entry| entry.until);
         let surplus = hot.len().saturating_sub(limit);
         let permanent = saved.permanent.into_iter().filter(|addr| self.own.as_ref() != Some(addr));
         net.permanent = StdArc::new(permanent.collect());
-        net.hot = StdArc::new(VecDeque::from(hot.split_off(surplus)));
+        net.ignored = StdArc::new(VecDeque::from(hot.split_off(surplus)));
         net
     }
 
     fn restored_link(&self, saved: SavedLink<A>, anchor: Anchor, now: Instant) -> Link<A> {
         let cap = self.settings().retry.cap();
-        let rest = self.settings().unstable.filter(|_| saved.resting).map(|policy| policy.delay);
+        let rest = self.settings().flaps.filter(|_| saved.resting).map(|policy| policy.delay);
         let mut link = Link::new(saved.addr, now);
         link.dialable = true;
         link.nets = saved.nets;

@@ -10,7 +10,7 @@ use crate::sync::StdArc;
 use crate::util::time::later;
 
 impl<A: Addr> Core<A> {
-    pub(super) fn set_condition(&mut self, active: bool) -> Outcome {
+    pub(super) fn set_active(&mut self, active: bool) -> Outcome {
         if self.directory().active == active {
             return Outcome::Unchanged;
         }
@@ -30,9 +30,9 @@ impl<A: Addr> Core<A> {
         }
         let retimed = before.retry != settings.retry
             || before.dial_timeout != settings.dial_timeout
-            || before.unstable != settings.unstable;
+            || before.flaps != settings.flaps;
         let latest = later(now, settings.retry.cap());
-        let rested = settings.unstable.map_or(latest, |policy| later(now, policy.delay));
+        let rested = settings.flaps.map_or(latest, |policy| later(now, policy.delay));
         self.journal_directory();
         self.directory_mut().settings = StdArc::new(settings);
         if retimed {
@@ -43,7 +43,7 @@ impl<A: Addr> Core<A> {
     }
 
     /// A delay that is planned stays, but no longer than the policy in force could plan it; and so does the
-    /// rest of an unstable link.
+    /// rest of a flapping link.
     fn cut_delays(&mut self, latest: Instant, rested: Instant) {
         let end = |link: &Link<A>| if link.resting { rested } else { latest };
         let late = |at: Option<Instant>, end: Instant| at.is_some_and(|at| at > end);

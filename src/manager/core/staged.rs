@@ -4,8 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use super::backlog::Backlog;
-use super::drops::Drops;
-use super::journal::{Journal, KEPT};
+use super::drops::FlapLog;
+use super::journal::{JOURNAL_CAPACITY, Journal};
 use super::timers::{Schedule, Timers};
 use crate::link::{Addr, AddressPolicy, ClusterId, Link, NetId};
 use crate::manager::model::config::{Config, Settings, Timing};
@@ -46,8 +46,8 @@ pub(crate) struct Core<A: Addr> {
     pub(super) recount: Vec<NetId>,
     /// Associated clusters likewise.
     pub(super) recount_clusters: Vec<ClusterId>,
-    /// Quick drops of links, also of those that are gone.
-    pub(super) drops: Drops<A>,
+    /// Flaps of links, also of those that are gone.
+    pub(super) drops: FlapLog<A>,
     pub(super) next_dial: u64,
     pub(super) backlog: Backlog,
     pub(super) next_resolve: u64,
@@ -83,7 +83,7 @@ impl<A: Addr> Core<A> {
             effects: Vec::new(),
             recount: Vec::new(),
             recount_clusters: Vec::new(),
-            drops: Drops::new(),
+            drops: FlapLog::new(),
             next_dial: 1,
             next_resolve: 1,
             tally: Tally::default(),
@@ -171,7 +171,7 @@ impl<A: Addr> Core<A> {
     }
 
     /// Removes a record, whatever it says.
-    pub(super) fn uproot(&mut self, addr: &A) {
+    pub(super) fn remove_record(&mut self, addr: &A) {
         let before = self.writer.get(addr).cloned();
         self.note_counts(before.as_deref(), None);
         self.journal_link(addr, before);
@@ -210,7 +210,7 @@ impl<A: Addr> Core<A> {
     /// When [`advance`](Self::advance) has something to do next.
     pub(crate) fn next_deadline(&self) -> Instant {
         let tick = self.schedule.next_tick;
-        if self.config.timing == Timing::Reference {
+        if self.config.timing == Timing::Ticked {
             return tick;
         }
         let rules = self.rules();
@@ -251,7 +251,7 @@ impl<A: Addr> Core<A> {
     /// Lets go of what was noted: by commands, and by what happened on time, which nobody undoes.
     pub(super) fn end_journal(&mut self) {
         self.journal.links.clear();
-        self.journal.links.shrink_to(KEPT);
+        self.journal.links.shrink_to(JOURNAL_CAPACITY);
         self.journal.directory = None;
     }
 
@@ -270,7 +270,7 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Notes the quick drops of a node before they are changed.
+    /// Notes the flaps of a node before they are changed.
     pub(super) fn journal_drops(&mut self, addr: &A) {
         self.journal.drops.push((addr.clone(), self.drops.get(addr)));
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::staged::Core;
-use crate::link::{Addr, DialId, Direction, LinkState, NetId, Stream, StreamId};
+use crate::link::{Addr, DialId, DialState, Direction, NetId, Stream, StreamId};
 use crate::manager::model::command::{Applying, CommandError, Outcome};
 use crate::manager::model::effect::Effect;
 
@@ -57,7 +57,7 @@ impl<A: Addr> Core<A> {
             }
         }
         self.settle(link);
-        Ok(if primary { Outcome::Done } else { Outcome::Secondary })
+        Ok(if primary { Outcome::Done } else { Outcome::Spare })
     }
 
     pub(super) fn replace_stream(&mut self, addr: A, old: StreamId, new: Stream, now: Instant) -> Applying {
@@ -88,7 +88,7 @@ impl<A: Addr> Core<A> {
         link.streams.insert(0, new);
         self.follow(&mut link, before);
         // As when it is deleted: a spare stream of ours may have been all that the dialer had.
-        if link.state == LinkState::Established && dialed && !link.has_uplink() {
+        if link.state == DialState::Established && dialed && !link.has_uplink() {
             link.break_connection(now);
         }
         self.settle(link);
@@ -109,8 +109,8 @@ impl<A: Addr> Core<A> {
         }
         // The dialer decides what becomes of its connection: it repairs it, or reports the failure.
         let lost = link.streams.is_empty() || (dead.direction == Direction::Uplink && !link.has_uplink());
-        if link.state == LinkState::Established && lost {
-            if let Some(policy) = self.note_drop(&mut link, now) {
+        if link.state == DialState::Established && lost {
+            if let Some(policy) = self.note_flap(&mut link, now) {
                 self.rest(link, policy, now);
                 return Outcome::Done;
             }

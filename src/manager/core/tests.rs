@@ -16,7 +16,7 @@
 //! | 10 | up and down at once | `streams::the_second_stream_is_spare_and_takes_over` |
 //! | 11 | refusal | `streams::a_refusal_ends_the_association_and_closes_what_nothing_keeps`, `scenarios::a_refused_permanent_peer_is_announced_again_after_the_delay` |
 //! | 12 | net off and on | `nets::a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest`, `scenarios::a_net_that_goes_off_empties_and_disables_its_clusters` |
-//! | 13 | hot list | `queries::tried_addresses_are_ignored_for_the_cooling_period` |
+//! | 13 | ignore list | `queries::tried_addresses_are_ignored_for_the_cooling_period` |
 //! | 14 | refused endpoints | `scenarios::an_endpoint_is_refused_for_what_it_is_and_ignored_while_the_link_is_busy` |
 //! | 15 | order of addresses | `queries::addresses_come_uplinks_first_and_established_hides_unconnected_uplinks_only` |
 //! | 16 | re-entrancy | `scenarios::every_call_is_legal_from_inside_every_callback` |
@@ -34,14 +34,14 @@ use std::time::{Duration, Instant};
 use super::staged::Core;
 use crate::clock::{Clock, ManualClock};
 use crate::link::{
-    AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, DialId, Direction, EndpointError, Link,
-    LinkState, NetConfig, NetId, NetStatus, NodeAddr, ResolveId, RetryPolicy, StreamId, UnstablePolicy,
+    AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, DialId, DialState, Direction,
+    EndpointError, FlapPolicy, Link, NetConfig, NetId, NetStatus, NodeAddr, ResolveId, RetryPolicy, StreamId,
 };
 use crate::manager::model::command::Applying;
 use crate::manager::model::command::{Command, CommandError, Outcome};
 use crate::manager::model::config::Config;
-use crate::manager::model::effect::{Effect, LinkCause};
-use crate::manager::read::snapshot::{Filter, Links, LinksSnapshot};
+use crate::manager::model::effect::{Effect, LinkFailure};
+use crate::manager::read::snapshot::{Links, LinksSnapshot, MemberFilter};
 use crate::util::time::later;
 
 mod clusters;
@@ -50,6 +50,7 @@ mod data;
 mod divergences;
 mod explain;
 mod failures;
+mod flaps;
 mod found;
 mod invariants;
 mod liveness;
@@ -67,7 +68,6 @@ mod sequences;
 mod settings;
 mod streams;
 mod transitions;
-mod unstable;
 mod work;
 
 const OWN: NodeAddr = NodeAddr(0xFFFF);
@@ -94,7 +94,7 @@ impl Bench {
         Self { clock, core, links: Links::new(table, timing) }
     }
 
-    /// Prompt timing, with one active net that wants nothing by itself.
+    /// Immediate timing, with one active net that wants nothing by itself.
     fn prompt() -> Self {
         let mut bench = Self::new(Config::default());
         bench.open(NET, 0);
@@ -102,14 +102,14 @@ impl Bench {
     }
 
     fn reference() -> Self {
-        let mut bench = Self::new(Config::reference());
+        let mut bench = Self::new(Config::ticked());
         bench.open(NET, 0);
         bench
     }
 
     fn open(&mut self, net: NetId, min_links: u32) {
         self.done(Command::AddNet { net, config: NetConfig::new().min_links(min_links) });
-        self.done(Command::SetNetCondition { net, active: true });
+        self.done(Command::SetNetActive { net, active: true });
     }
 
     fn now(&self) -> Instant {
@@ -155,7 +155,7 @@ impl Bench {
     }
 
     fn switch(&mut self, net: NetId, active: bool) {
-        self.done(Command::SetNetCondition { net, active });
+        self.done(Command::SetNetActive { net, active });
     }
 
     fn done(&mut self, command: Command<NodeAddr>) {
@@ -167,7 +167,7 @@ impl Bench {
     }
 
     fn update(&mut self, addr: NodeAddr) -> Applying {
-        self.apply(Command::UpdateLink { addr, endpoint: endpoint() })
+        self.apply(Command::SetEndpoint { addr, endpoint: endpoint() })
     }
 
     /// Answers the present question.

@@ -20,7 +20,7 @@ impl<A: Addr> Core<A> {
             self.tick(now);
         }
         let timing = self.config.timing;
-        if timing == Timing::Prompt {
+        if timing == Timing::Immediate {
             self.wake_due(now);
             self.request(now, |net| net.request_not_before.is_none_or(|at| timing.is_past(at, now)));
         }
@@ -38,7 +38,7 @@ impl<A: Addr> Core<A> {
             Phase::Request => {
                 self.schedule.phase = Phase::WakeUp;
                 // In prompt mode each net has its own time to ask, once a tick: see `advance`.
-                if self.config.timing == Timing::Reference {
+                if self.config.timing == Timing::Ticked {
                     self.request_links(now);
                 }
             }
@@ -65,25 +65,25 @@ impl<A: Addr> Core<A> {
     /// Looks at the links whose time has come. The reference looks at all of them in one phase.
     fn wake_due(&mut self, now: Instant) {
         let timing = self.config.timing;
-        let limit = if timing == Timing::Prompt { WAKE_BUDGET } else { usize::MAX };
+        let limit = if timing == Timing::Immediate { WAKE_BUDGET } else { usize::MAX };
         for addr in self.timers.take(|due| timing.is_past(due, now), limit) {
             self.wake(&addr, now);
         }
     }
 
     pub(super) fn request(&mut self, now: Instant, is_due: impl Fn(&NetStatus<A>) -> bool) {
-        let reference = self.config.timing == Timing::Reference;
+        let reference = self.config.timing == Timing::Ticked;
         let (directory, rules) = (self.directory(), self.rules());
         if !directory.active {
             return;
         }
         let wanted =
-            |net: &&NetStatus<A>| net.is_active() && (reference || rules.shortage(net) > 0) && is_due(net);
+            |net: &&NetStatus<A>| net.is_active() && (reference || rules.needed(net) > 0) && is_due(net);
         let ids: Vec<_> = directory.nets().iter().filter(wanted).map(NetStatus::id).collect();
         for id in ids {
             let Some(net) = self.directory().net(id) else { continue };
             let rules = self.rules();
-            let (needed, counted) = (rules.shortage(net), rules.counted(net));
+            let (needed, counted) = (rules.needed(net), rules.counted(net));
             let again = later(now, self.settings().tick);
             if let Some(net) = self.directory_mut().net_mut(id) {
                 net.counted = counted;

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use crate::link::{ClusterId, LinkState, NetId};
+use crate::link::{ClusterId, DialState, NetId};
 
 /// What keeps a link from being dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Hold {
+pub enum DialBlocker {
     /// There is no link of this address.
     NoLink,
     /// The manager is switched off.
@@ -15,23 +15,23 @@ pub enum Hold {
     /// No net or cluster ever asked to dial the node: it dialled this one.
     PureDownlink,
     /// The dialer is connecting, or holds a connection.
-    Busy(LinkState),
+    Busy(DialState),
     /// The manager waits for the host to say where the node listens.
     Resolving,
-    /// The node is a member of some net or cluster or, with prompt timing, has a live stream: a dial would be
+    /// The node is a member of some net or cluster or, with immediate timing, has a live stream: a dial would be
     /// superfluous.
     Connected,
     /// No net wants the link, and the node is a static peer of no cluster.
     Unwanted,
-    /// This net wants the link, and is switched off, as are the others. With the reference timings a link is
+    /// This net wants the link, and is switched off, as are the others. With ticked timing a link is
     /// dialled all the same.
     NetInactive(NetId),
     /// The node is a static peer of this cluster, whose net is switched off; nothing else asks for a dial.
     ClusterDisabled(ClusterId),
     /// No net wants the link, and this one cannot: it is reserved to its permanent peers.
     NetReserved(NetId),
-    /// The link is unstable, and rests: see [`UnstablePolicy`](crate::UnstablePolicy).
-    Unstable {
+    /// The link is unstable, and rests: see [`FlapPolicy`](crate::FlapPolicy).
+    Flapping {
         /// Until then.
         until: Instant,
     },
@@ -45,7 +45,7 @@ pub enum Hold {
 /// What keeps a net from asking for candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum RequestHold {
+pub enum RequestBlocker {
     /// No such net is managed.
     UnknownNet,
     /// The manager is switched off.

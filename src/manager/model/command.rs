@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::config::{ConfigError, Settings};
 use crate::link::{
-    ClusterId, ClusterKind, DialId, Direction, EndpointError, LinkState, NetConfig, NetId, ResolveId,
+    ClusterId, ClusterKind, DialId, DialState, Direction, EndpointError, NetConfig, NetId, ResolveId,
     StreamId, UserData,
 };
 use crate::table::Version;
@@ -32,14 +32,14 @@ pub enum Command<A> {
         net: NetId,
     },
     /// Switch a net on or off.
-    SetNetCondition {
+    SetNetActive {
         /// The net.
         net: NetId,
         /// Whether it is on.
         active: bool,
     },
     /// Switch the whole manager on or off.
-    SetCondition {
+    SetActive {
         /// Whether it is on.
         active: bool,
     },
@@ -135,7 +135,7 @@ pub enum Command<A> {
         net: NetId,
     },
     /// Where a node listens.
-    UpdateLink {
+    SetEndpoint {
         /// The remote node.
         addr: A,
         /// Its endpoint.
@@ -217,7 +217,7 @@ pub enum Command<A> {
         last: bool,
     },
     /// Run the phase that asks for candidates now.
-    RequestLinks,
+    CheckNets,
     /// Run the phase that wakes links up now.
     WakeUp,
 }
@@ -232,12 +232,12 @@ pub enum Outcome {
     Created,
     /// The link existed; now the net wants it too.
     Associated,
-    /// The net wanted this link before. Nothing but its place on the hot list changed.
+    /// The net wanted this link before. Nothing but its place on the ignore list changed.
     AlreadyAssociated,
     /// Everything was so before.
     Unchanged,
     /// The stream is known and spare: another one is the primary.
-    Secondary,
+    Spare,
     /// The command names a stream, a dial or a request that the link no longer has. It was counted and
     /// ignored.
     Stale,
@@ -292,7 +292,7 @@ pub enum CommandError {
     /// The link is a pure downlink: no net or cluster asked to dial it.
     NotDialable,
     /// The link is being dialled or is connected: its endpoint cannot change now.
-    LinkBusy(LinkState),
+    LinkBusy(DialState),
     /// The endpoint cannot be dialled.
     Endpoint(EndpointError),
     /// The settings cannot work.
@@ -382,14 +382,14 @@ impl From<ticket::Closed> for CommandError {
 /// Why a command was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SendErrorKind {
+pub enum SubmitErrorKind {
     /// Its lane of the mailbox is full: try again later, or ask for less.
     Full,
     /// The manager has ended.
     Closed,
 }
 
-impl fmt::Display for SendErrorKind {
+impl fmt::Display for SubmitErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full => "the manager's mailbox is full",
@@ -398,17 +398,17 @@ impl fmt::Display for SendErrorKind {
     }
 }
 
-impl std::error::Error for SendErrorKind {}
+impl std::error::Error for SubmitErrorKind {}
 
 /// The command was not accepted. It is handed back.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SendError<A> {
+pub struct SubmitError<A> {
     pub(crate) command: Box<Command<A>>,
-    pub(crate) kind: SendErrorKind,
+    pub(crate) kind: SubmitErrorKind,
 }
 
-impl<A> SendError<A> {
+impl<A> SubmitError<A> {
     /// The command.
     #[must_use]
     pub fn into_inner(self) -> Command<A> {
@@ -417,35 +417,35 @@ impl<A> SendError<A> {
 
     /// Why it was not accepted.
     #[must_use]
-    pub fn kind(&self) -> SendErrorKind {
+    pub fn kind(&self) -> SubmitErrorKind {
         self.kind
     }
 
     /// Its lane of the mailbox is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.kind == SendErrorKind::Full
+        self.kind == SubmitErrorKind::Full
     }
 
     /// The manager has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.kind == SendErrorKind::Closed
+        self.kind == SubmitErrorKind::Closed
     }
 }
 
-impl<A> fmt::Debug for SendError<A> {
+impl<A> fmt::Debug for SubmitError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendError").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
-impl<A> fmt::Display for SendError<A> {
+impl<A> fmt::Display for SubmitError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)
     }
 }
 
-impl<A> std::error::Error for SendError<A> {}
+impl<A> std::error::Error for SubmitError<A> {}
 
 pub(crate) type Applying = Result<Outcome, CommandError>;

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use crate::link::{AddressPolicy, RetryPolicy, UnstablePolicy};
-use crate::mailbox::{Capacities, Priority};
+use crate::link::{AddressPolicy, FlapPolicy, RetryPolicy};
+use crate::mailbox::{self, Priority};
 
 mod problem;
 mod settings;
@@ -20,20 +20,19 @@ pub enum Timing {
     /// A link is dialled when it becomes dialable, a net that falls short asks at once (then once a tick),
     /// and an associated net is announced on whichever stream is there. The default.
     #[default]
-    Prompt,
-    /// As the reference system: everything waits for its tick, and ticks alternate between asking for
-    /// candidates and waking links up. With the tick of 5 s each of the two runs every 10 s, and
+    Immediate,
+    /// Everything waits for its tick, and ticks alternate between asking for candidates and waking links up. With the tick of 5 s each of the two runs every 10 s, and
     /// comparisons with the delay are strict.
-    Reference,
+    Ticked,
 }
 
 impl Timing {
-    /// Whether a time limit is over: prompt at its instant, by the reference strictly after it. Everything that
-    /// acts on time asks here.
+    /// Whether a time limit is over: at its instant with immediate timing, strictly after it with ticked timing.
+    /// All code that depends on time limits calls this.
     pub(crate) fn is_past(self, at: Instant, now: Instant) -> bool {
         match self {
-            Self::Prompt => at <= now,
-            Self::Reference => at < now,
+            Self::Immediate => at <= now,
+            Self::Ticked => at < now,
         }
     }
 }
@@ -57,7 +56,7 @@ pub struct Config {
     pub(crate) timing: Timing,
     pub(crate) settings: Settings,
     pub(crate) addresses: AddressPolicy,
-    pub(crate) capacities: Capacities,
+    pub(crate) mailbox: mailbox::Config,
     pub(crate) batch: usize,
     pub(crate) outbox: usize,
     pub(crate) refused: usize,
@@ -66,9 +65,9 @@ pub struct Config {
 
 impl Config {
     /// The settings of the reference system: a tick of 5 s that alternates between its two phases, 1 attempt,
-    /// 20 s between attempts, 900 s on the hot list, no limit on how long a dial takes.
-    pub fn reference() -> Self {
-        Self { timing: Timing::Reference, settings: Settings::reference(), ..Self::default() }
+    /// 20 s between attempts, 900 s on the ignore list, no limit on how long a dial takes.
+    pub fn ticked() -> Self {
+        Self { timing: Timing::Ticked, settings: Settings::ticked(), ..Self::default() }
     }
 
     /// All that may change while the manager runs, in place of what was set before.
@@ -88,7 +87,7 @@ impl Config {
         self
     }
 
-    /// When the manager acts on time. Default [`Timing::Prompt`].
+    /// When the manager acts on time. Default [`Timing::Immediate`].
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
@@ -113,8 +112,8 @@ impl Config {
     }
 
     /// How long an address that was tried stays among the ignored ones. Default 900 s.
-    pub fn cooling(mut self, period: Duration) -> Self {
-        self.settings.cooling = period;
+    pub fn ignore_period(mut self, period: Duration) -> Self {
+        self.settings.ignore_period = period;
         self
     }
 
@@ -135,10 +134,10 @@ impl Config {
     /// The lanes of the mailbox and what happens when one is full.
     ///
     /// Under [`ShedLowest`](crate::mailbox::Backpressure::ShedLowest) only the low lane makes room for
-    /// others, whatever [`shed_from`](Capacities::shed_from) says: what a transport reports travels above it
+    /// others, whatever [`shed_from`](mailbox::Config::shed_from) says: what a transport reports travels above it
     /// and is never shed.
-    pub fn capacities(mut self, capacities: Capacities) -> Self {
-        self.capacities = capacities;
+    pub fn mailbox(mut self, mailbox: mailbox::Config) -> Self {
+        self.mailbox = mailbox;
         self
     }
 
@@ -192,8 +191,8 @@ impl Config {
     }
 
     /// Ignored addresses per net at most: beyond it the ones that would expire first go. Default 1,024.
-    pub fn max_hot(mut self, addresses: usize) -> Self {
-        self.settings.max_hot = addresses;
+    pub fn max_ignored(mut self, addresses: usize) -> Self {
+        self.settings.max_ignored = addresses;
         self
     }
 
@@ -217,8 +216,8 @@ impl Config {
 
     /// What becomes of links that connect and drop, again and again. Default `None`: they are treated as all
     /// others.
-    pub fn unstable(mut self, policy: impl Into<Option<UnstablePolicy>>) -> Self {
-        self.settings.unstable = policy.into();
+    pub fn flaps(mut self, policy: impl Into<Option<FlapPolicy>>) -> Self {
+        self.settings.flaps = policy.into();
         self
     }
 
@@ -231,7 +230,7 @@ impl Config {
     }
 
     pub(crate) fn tickets(&self) -> NonZeroUsize {
-        let rooms = Priority::ALL.map(|priority| self.capacities.capacity(priority)).iter().sum();
+        let rooms = Priority::ALL.map(|priority| self.mailbox.capacity(priority)).iter().sum();
         self.tickets.or(NonZeroUsize::new(rooms)).unwrap_or(NonZeroUsize::MIN)
     }
 
@@ -249,10 +248,10 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             name: String::from("switchboard"),
-            timing: Timing::Prompt,
+            timing: Timing::Immediate,
             settings: Settings::default(),
             addresses: AddressPolicy::new(),
-            capacities: Capacities::default(),
+            mailbox: mailbox::Config::default(),
             batch: 256,
             outbox: 65_536,
             refused: 16_384,
@@ -268,7 +267,7 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         assert_eq!(Config::default().validate(), Ok(()));
-        assert_eq!(Config::reference().validate(), Ok(()));
+        assert_eq!(Config::ticked().validate(), Ok(()));
     }
 
     #[test]
@@ -281,13 +280,11 @@ mod tests {
             .max_links(0)
             .max_nets(0)
             .max_streams(0)
-            .max_hot(0)
+            .max_ignored(0)
             .max_clusters(0)
             .max_roles(0)
             .max_permanent(0)
-            .unstable(
-                UnstablePolicy::new().threshold(Duration::ZERO).limit(0).delay(Duration::ZERO).entries(0),
-            )
+            .flaps(FlapPolicy::new().threshold(Duration::ZERO).limit(0).delay(Duration::ZERO).entries(0))
             .name("a\0b");
         let error = config.validate().unwrap_err();
         assert_eq!(
@@ -299,14 +296,14 @@ mod tests {
                 ConfigProblem::MaxLinksZero,
                 ConfigProblem::MaxNetsZero,
                 ConfigProblem::MaxStreamsZero,
-                ConfigProblem::MaxHotZero,
+                ConfigProblem::MaxIgnoredZero,
                 ConfigProblem::MaxClustersZero,
                 ConfigProblem::MaxRolesZero,
                 ConfigProblem::MaxPermanentZero,
-                ConfigProblem::UnstableThresholdZero,
-                ConfigProblem::UnstableLimitZero,
-                ConfigProblem::UnstableDelayZero,
-                ConfigProblem::UnstableEntriesZero,
+                ConfigProblem::FlapThresholdZero,
+                ConfigProblem::FlapLimitZero,
+                ConfigProblem::FlapDelayZero,
+                ConfigProblem::FlapEntriesZero,
                 ConfigProblem::RetryDelayZero,
                 ConfigProblem::NameNul,
             ]
@@ -334,19 +331,19 @@ mod tests {
 
     #[test]
     fn the_settings_of_a_configuration_are_a_value_of_their_own() {
-        let config = Config::default().tick(Duration::from_secs(1)).max_hot(7);
+        let config = Config::default().tick(Duration::from_secs(1)).max_ignored(7);
         let settings = config.settings().clone();
-        assert_eq!((settings.tick_period(), settings.hot_limit()), (Duration::from_secs(1), 7));
-        assert_eq!(settings, Settings::default().tick(Duration::from_secs(1)).max_hot(7));
+        assert_eq!((settings.tick, settings.max_ignored), (Duration::from_secs(1), 7));
+        assert_eq!(settings, Settings::default().tick(Duration::from_secs(1)).max_ignored(7));
     }
 
     #[test]
     fn the_settings_of_the_reference_are_those_of_its_configuration() {
-        let reference = Settings::reference();
-        assert_eq!(*Config::reference().settings(), reference);
+        let reference = Settings::ticked();
+        assert_eq!(*Config::ticked().settings(), reference);
         assert_ne!(reference, Settings::default());
-        assert_eq!((reference.dial_time_limit(), reference.tick_period()), (None, Duration::from_secs(5)));
-        assert_eq!((reference.attempts_limit(), reference.cooling_period()), (1, Duration::from_secs(900)));
+        assert_eq!((reference.dial_timeout, reference.tick), (None, Duration::from_secs(5)));
+        assert_eq!((reference.max_attempts, reference.ignore_period), (1, Duration::from_secs(900)));
         assert_eq!(reference.validate(), Ok(()));
     }
 }

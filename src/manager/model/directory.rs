@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::config::Settings;
 use super::tally::Tally;
-use crate::link::{Addr, Cluster, ClusterId, ClusterStatus, Direction, Link, LinkState, NetId, NetStatus};
+use crate::link::{Addr, Cluster, ClusterId, ClusterStatus, DialState, Direction, Link, NetId, NetStatus};
 use crate::sync::StdArc;
 use crate::table::{GroupIndex, Index, Table, Writer};
 
@@ -12,7 +12,7 @@ use crate::table::{GroupIndex, Index, Table, Writer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Group {
     /// Members of the main cluster of a net, by direction of the primary stream and state of the dialer.
-    Member(NetId, Direction, LinkState),
+    Member(NetId, Direction, DialState),
     /// Links that a net wants.
     Wanted(NetId),
     /// Members of an associated cluster.
@@ -22,13 +22,13 @@ pub(crate) enum Group {
 }
 
 /// The order in which the members of a net are listed: uplinks first, the established ones in front.
-const CLASSES: [(Direction, LinkState); 6] = [
-    (Direction::Uplink, LinkState::Established),
-    (Direction::Uplink, LinkState::Connecting),
-    (Direction::Uplink, LinkState::Disconnected),
-    (Direction::Downlink, LinkState::Established),
-    (Direction::Downlink, LinkState::Connecting),
-    (Direction::Downlink, LinkState::Disconnected),
+const CLASSES: [(Direction, DialState); 6] = [
+    (Direction::Uplink, DialState::Established),
+    (Direction::Uplink, DialState::Connecting),
+    (Direction::Uplink, DialState::Disconnected),
+    (Direction::Downlink, DialState::Established),
+    (Direction::Downlink, DialState::Connecting),
+    (Direction::Downlink, DialState::Disconnected),
 ];
 
 /// The groups that list the members of `net`, uplinks first.

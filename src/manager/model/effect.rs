@@ -8,7 +8,7 @@ use crate::link::{ClusterId, DialId, NetId, ResolveId, StreamId};
 /// Why a link failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum LinkCause {
+pub enum LinkFailure {
     /// The dialer reported a failure; it goes on trying by itself.
     DialFailed,
     /// The connection broke; the dialer tries to repair it by itself.
@@ -26,7 +26,7 @@ pub enum LinkCause {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect<A> {
-    /// Find out where the node listens; answer with `update_link` or `resolve_failed`.
+    /// Find out where the node listens; answer with `set_endpoint` or `resolve_failed`.
     Resolve {
         /// The remote node.
         addr: A,
@@ -74,7 +74,7 @@ pub enum Effect<A> {
         /// The streams.
         streams: Vec<StreamId>,
     },
-    /// Announce the net to the peer on this stream; answer with `account_link`.
+    /// Announce the net to the peer on this stream; answer with `admit` or `refuse`.
     Announce {
         /// The remote node.
         addr: A,
@@ -84,7 +84,7 @@ pub enum Effect<A> {
         stream: StreamId,
     },
     /// The link was given up for this net.
-    Disconnected {
+    Released {
         /// The remote node.
         addr: A,
         /// The net.
@@ -99,9 +99,9 @@ pub enum Effect<A> {
         /// A net that wants the link.
         net: NetId,
         /// What happened.
-        cause: LinkCause,
+        cause: LinkFailure,
     },
-    /// The net has too few links: offer candidates with `create_link` (and `update_link`), leaving out the
+    /// The net has too few links: offer candidates with `create_link` (and `set_endpoint`), leaving out the
     /// addresses that the snapshot lists as ignored.
     RequestLinks {
         /// The net.
@@ -140,7 +140,7 @@ impl<A> Effect<A> {
             | Self::CloseDialer { addr }
             | Self::CloseStreams { addr, .. }
             | Self::Announce { addr, .. }
-            | Self::Disconnected { addr, .. }
+            | Self::Released { addr, .. }
             | Self::LinkError { addr, .. } => Some(addr),
             Self::RequestLinks { .. } | Self::LinkCountChanged { .. } | Self::ClusterCountChanged { .. } => {
                 None
@@ -153,7 +153,7 @@ impl<A> Effect<A> {
 pub(in crate::manager) const FEW: usize = 16;
 
 /// Places that an outbox keeps once it is empty.
-pub(in crate::manager) const KEPT: usize = 1_024;
+pub(in crate::manager) const JOURNAL_CAPACITY: usize = 1_024;
 
 pub(in crate::manager) fn entry<T>(queue: &mut VecDeque<T>, first: u64, place: u64) -> Option<&mut T> {
     let index = usize::try_from(place.checked_sub(first)?).ok()?;

@@ -69,7 +69,7 @@ pub(in crate::manager) struct SavedNet<A> {
     #[cfg_attr(feature = "serde", serde(default))]
     pub(in crate::manager) reserved_only: bool,
     pub(in crate::manager) active: bool,
-    pub(in crate::manager) ignored: Vec<SavedHot<A>>,
+    pub(in crate::manager) ignored: Vec<SavedIgnored<A>>,
     #[cfg_attr(feature = "serde", serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty"))]
     pub(in crate::manager) permanent: Vec<A>,
 }
@@ -100,7 +100,7 @@ pub(in crate::manager) struct SavedId {
 /// An address that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
-pub(in crate::manager) struct SavedHot<A> {
+pub(in crate::manager) struct SavedIgnored<A> {
     pub(in crate::manager) addr: A,
     pub(in crate::manager) until: WallTime,
 }
@@ -159,8 +159,9 @@ impl Anchor {
 
 impl<A: Addr> SavedNet<A> {
     pub(in crate::manager) fn new(net: &NetStatus<A>, anchor: Anchor) -> Self {
-        let hot = net.hot.iter().filter(|entry| entry.until >= anchor.now);
-        let ignored = hot.map(|entry| SavedHot { addr: entry.addr.clone(), until: anchor.save(entry.until) });
+        let hot = net.ignored.iter().filter(|entry| entry.until >= anchor.now);
+        let ignored =
+            hot.map(|entry| SavedIgnored { addr: entry.addr.clone(), until: anchor.save(entry.until) });
         let NetConfig { min_links, count_downlinks, reserved_only } = net.config();
         Self {
             id: net.id(),

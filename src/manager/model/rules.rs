@@ -3,10 +3,10 @@
 
 use std::time::Instant;
 
-use super::blockers::{Hold, RequestHold};
+use super::blockers::{DialBlocker, RequestBlocker};
 use super::config::Timing;
 use super::directory::{Counts, Directory, Indexes, Membership, counts};
-use crate::link::{Addr, Link, LinkState, NetId, NetStatus};
+use crate::link::{Addr, DialState, Link, NetId, NetStatus};
 
 /// One state of the nets, published or staged.
 pub(crate) struct Rules<'a, A> {
@@ -21,33 +21,34 @@ impl<'a, A: Addr> Rules<'a, A> {
     }
 
     /// What speaks against dialling the link, but for the retry delay.
-    pub(crate) fn holds(&self, link: &'a Link<A>) -> impl Iterator<Item = Hold> + 'a {
+    pub(crate) fn blockers(&self, link: &'a Link<A>) -> impl Iterator<Item = DialBlocker> + 'a {
         let directory = self.directory;
         // A live stream of the peer makes a dial superfluous. The reference looks at memberships only, and
         // wakes links of inactive nets.
-        let prompt = self.timing == Timing::Prompt;
+        let prompt = self.timing == Timing::Immediate;
         let connected = link.is_active() || (prompt && !link.streams.is_empty());
         let unwanted = link.nets.is_empty() && link.designations.is_empty();
         let by_net = link.nets.iter().any(|net| !prompt || directory.is_net_active(*net));
         let idle = !unwanted && !by_net && !self.has_enabled_static(link);
-        let holds = [
-            (!directory.active).then_some(Hold::ManagerInactive),
-            (!link.dialable).then_some(Hold::PureDownlink),
-            (link.dial.is_some() || link.state != LinkState::Disconnected).then_some(Hold::Busy(link.state)),
-            link.resolving.is_some().then_some(Hold::Resolving),
-            connected.then_some(Hold::Connected),
-            unwanted.then_some(Hold::Unwanted),
+        let blockers = [
+            (!directory.active).then_some(DialBlocker::ManagerInactive),
+            (!link.dialable).then_some(DialBlocker::PureDownlink),
+            (link.dial.is_some() || link.state != DialState::Disconnected)
+                .then_some(DialBlocker::Busy(link.state)),
+            link.resolving.is_some().then_some(DialBlocker::Resolving),
+            connected.then_some(DialBlocker::Connected),
+            unwanted.then_some(DialBlocker::Unwanted),
         ];
-        let nets = link.nets.iter().filter(move |_| idle).map(|net| Hold::NetInactive(*net));
-        let clusters = link.static_clusters().filter(move |_| idle).map(Hold::ClusterDisabled);
+        let nets = link.nets.iter().filter(move |_| idle).map(|net| DialBlocker::NetInactive(*net));
+        let clusters = link.static_clusters().filter(move |_| idle).map(DialBlocker::ClusterDisabled);
         let reserved = unwanted.then(|| self.refusals(&link.addr)).into_iter().flatten();
-        holds.into_iter().flatten().chain(nets).chain(clusters).chain(reserved)
+        blockers.into_iter().flatten().chain(nets).chain(clusters).chain(reserved)
     }
 
     /// The nets that cannot want an address, because they are reserved to others.
-    pub(crate) fn refusals(&self, addr: &'a A) -> impl Iterator<Item = Hold> + 'a {
+    pub(crate) fn refusals(&self, addr: &'a A) -> impl Iterator<Item = DialBlocker> + 'a {
         let nets = self.directory.nets().iter().filter(move |net| !net.admits(addr));
-        nets.map(|net| Hold::NetReserved(net.id()))
+        nets.map(|net| DialBlocker::NetReserved(net.id()))
     }
 
     /// Whether the node is a static peer of a cluster that is enabled.
@@ -57,7 +58,7 @@ impl<'a, A: Addr> Rules<'a, A> {
 
     /// Whether there is a reason to dial the link and nothing against it but, perhaps, the retry delay.
     pub(crate) fn may_dial(&self, link: &Link<A>) -> bool {
-        self.holds(link).next().is_none()
+        self.blockers(link).next().is_none()
     }
 
     /// Whether the retry delay is over. It may have begun anew while the endpoint was asked for.
@@ -72,16 +73,16 @@ impl<'a, A: Addr> Rules<'a, A> {
 
     /// Whether the endpoint is asked for before the dial. The reference asks each time.
     pub(crate) fn must_resolve(&self, link: &Link<A>) -> bool {
-        link.endpoint.is_none() || !link.endpoint_fresh || self.timing == Timing::Reference
+        link.endpoint.is_none() || !link.endpoint_fresh || self.timing == Timing::Ticked
     }
 
     /// When the nets that are not announced yet are announced.
     pub(crate) fn announce_due(&self, link: &Link<A>) -> Option<Instant> {
         // The reference announces again only what it dialled itself, at every wake-up after the delay.
         let after = match self.timing {
-            Timing::Prompt => link.announce_not_before,
-            Timing::Reference if link.state == LinkState::Established => link.not_before,
-            Timing::Reference => return None,
+            Timing::Immediate => link.announce_not_before,
+            Timing::Ticked if link.state == DialState::Established => link.not_before,
+            Timing::Ticked => return None,
         };
         let open =
             self.directory.active && link.primary().is_some() && self.unannounced(link).next().is_some();
@@ -97,7 +98,7 @@ impl<'a, A: Addr> Rules<'a, A> {
     /// When what is under way has taken too long.
     pub(crate) fn time_limit(&self, link: &Link<A>) -> Option<Instant> {
         // A connection whose stream never came, or was refused, is as good as none.
-        let awaited = link.state == LinkState::Connecting || link.streams.is_empty();
+        let awaited = link.state == DialState::Connecting || link.streams.is_empty();
         let connecting = link.dial.filter(|_| awaited).map(|dial| dial.since);
         let resolving = link.resolving.map(|resolve| resolve.since);
         resolving.or(connecting)?.checked_add(self.directory.settings.dial_timeout?)
@@ -121,34 +122,34 @@ impl<'a, A: Addr> Rules<'a, A> {
     }
 
     /// How many links an active net is short of.
-    pub(crate) fn shortage(&self, net: &NetStatus<A>) -> u32 {
-        if net.is_active() && self.directory.active { self.missing(net) } else { 0 }
+    pub(crate) fn needed(&self, net: &NetStatus<A>) -> u32 {
+        if net.is_active() && self.directory.active { self.needed_if_active(net) } else { 0 }
     }
 
     /// How many links a net is short of, whether it asks or not. A net that is reserved is short of none.
-    pub(crate) fn missing(&self, net: &NetStatus<A>) -> u32 {
+    pub(crate) fn needed_if_active(&self, net: &NetStatus<A>) -> u32 {
         if net.config().reserved_only {
             return 0;
         }
         let counted = u32::try_from(self.counted(net)).unwrap_or(u32::MAX);
-        net.required().saturating_sub(counted)
+        net.min_links().saturating_sub(counted)
     }
 
     /// When a net that is short of links asks. The reference asks in each of its request phases.
     pub(crate) fn request_due(&self, net: &NetStatus<A>) -> Option<Instant> {
-        let after = net.request_not_before.filter(|_| self.timing == Timing::Prompt);
-        (self.shortage(net) > 0).then(|| after.unwrap_or(self.directory.epoch))
+        let after = net.request_not_before.filter(|_| self.timing == Timing::Immediate);
+        (self.needed(net) > 0).then(|| after.unwrap_or(self.directory.epoch))
     }
 
     /// What keeps a net from asking, but for the time.
-    pub(crate) fn request_holds(&self, net: &NetStatus<A>) -> impl Iterator<Item = RequestHold> {
-        let enough = self.counted(net) >= net.required() as usize;
-        let holds = [
-            (!self.directory.active).then_some(RequestHold::ManagerInactive),
-            (!net.is_active()).then_some(RequestHold::NetInactive),
-            net.config().reserved_only.then_some(RequestHold::Reserved),
-            enough.then_some(RequestHold::Enough),
+    pub(crate) fn request_blockers(&self, net: &NetStatus<A>) -> impl Iterator<Item = RequestBlocker> {
+        let enough = self.counted(net) >= net.min_links() as usize;
+        let blockers = [
+            (!self.directory.active).then_some(RequestBlocker::ManagerInactive),
+            (!net.is_active()).then_some(RequestBlocker::NetInactive),
+            net.config().reserved_only.then_some(RequestBlocker::Reserved),
+            enough.then_some(RequestBlocker::Enough),
         ];
-        holds.into_iter().flatten()
+        blockers.into_iter().flatten()
     }
 }

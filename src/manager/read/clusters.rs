@@ -1,6 +1,6 @@
 //! Questions about clusters.
 
-use super::snapshot::{Filter, LinksSnapshot};
+use super::snapshot::{LinksSnapshot, MemberFilter};
 use crate::link::{Addr, Cluster, ClusterId};
 use crate::manager::model::directory::Group;
 
@@ -31,7 +31,7 @@ impl<A: Addr> LinksSnapshot<A> {
     /// The addresses of a cluster's members: those of a main cluster uplinks first, those of an associated
     /// one in no particular order. Allocates nothing; O(members).
     pub fn cluster_members(&self, cluster: ClusterId) -> impl Iterator<Item = &A> {
-        let main = cluster.is_main().then(|| self.addrs(cluster.net(), Filter::All));
+        let main = cluster.is_main().then(|| self.addrs(cluster.net(), MemberFilter::All));
         main.into_iter().flatten().chain(self.members().keys(&Group::Cluster(cluster)))
     }
 

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use super::snapshot::LinksSnapshot;
 use crate::link::{Addr, ClusterId, Direction, Link, NetId, StreamId};
-use crate::manager::model::blockers::{Hold, RequestHold};
+use crate::manager::model::blockers::{DialBlocker, RequestBlocker};
 
 /// What keeps a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum KeepReason {
     /// This net wants the link.
     WantedBy(NetId),
     /// The node is a member of the main cluster of this net.
@@ -26,7 +26,7 @@ pub enum Reason {
 
 /// Candidates for a net leave the address out, because it was tried recently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ignored {
+pub struct IgnoreReason {
     /// The net.
     pub net: NetId,
     /// The last instant at which they do.
@@ -36,7 +36,7 @@ pub struct Ignored {
 /// What the manager does about a link by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Step {
+pub enum Action {
     /// It asks the host where the node listens, in order to dial it.
     Resolve,
     /// It dials.
@@ -49,11 +49,11 @@ pub enum Step {
 
 /// What happens next, if nothing comes between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NextStep {
+pub struct PlannedAction {
     /// What.
-    pub step: Step,
-    /// Not before this instant, and not before the one for which the explanation was asked. With prompt timing
-    /// exactly then; with the reference timings in the first wake-up phase after it.
+    pub action: Action,
+    /// Not before this instant, and not before the one for which the explanation was asked. With immediate timing
+    /// exactly then; with ticked timing in the first wake-up phase after it.
     pub at: Instant,
 }
 
@@ -62,29 +62,29 @@ pub struct NextStep {
 /// Made by [`LinksSnapshot::explain`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Explanation {
+pub struct LinkExplanation {
     /// What keeps the link; empty when there is none.
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<KeepReason>,
     /// All that keeps the manager from dialling it.
-    pub holds: Vec<Hold>,
+    pub blockers: Vec<DialBlocker>,
     /// The nets whose candidates leave the address out.
-    pub ignored: Vec<Ignored>,
+    pub ignored: Vec<IgnoreReason>,
     /// What the manager does next about the link by itself.
-    pub next: Option<NextStep>,
+    pub next: Option<PlannedAction>,
 }
 
-impl Explanation {
+impl LinkExplanation {
     /// Whether something keeps the link from being dialled. `false`: the manager dials it (with the reference
     /// timings: in its next wake-up phase).
     #[must_use]
-    pub fn is_held(&self) -> bool {
-        !self.holds.is_empty()
+    pub fn is_blocked(&self) -> bool {
+        !self.blockers.is_empty()
     }
 
     /// Whether there is a link.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        !self.holds.contains(&Hold::NoLink)
+        !self.blockers.contains(&DialBlocker::NoLink)
     }
 }
 
@@ -96,10 +96,10 @@ impl Explanation {
 pub struct NetExplanation {
     /// Links short of the minimum, counted in this version; 0 for an unknown net and for one that
     /// is reserved to its permanent peers.
-    pub short_of: usize,
+    pub needed: usize,
     /// All that keeps it from asking for candidates.
-    pub holds: Vec<RequestHold>,
-    /// When it asks next: not before this instant; with the reference timings in the first request phase after
+    pub blockers: Vec<RequestBlocker>,
+    /// When it asks next: not before this instant; with ticked timing in the first request phase after
     /// it. `None` while something other than time keeps it from asking.
     pub next_request: Option<Instant>,
 }
@@ -108,12 +108,12 @@ impl<A: Addr> LinksSnapshot<A> {
     /// Why the link of an address is there, why it is not dialled, and what happens next, seen from `now`.
     ///
     /// The answer comes from the rules by which the manager acts: what is not
-    /// [held](Explanation::is_held) is dialled. O(nets of the link + ignored addresses of all nets);
+    /// [held](LinkExplanation::is_blocked) is dialled. O(nets of the link + ignored addresses of all nets);
     /// allocates the lists. Wait-free.
     ///
     /// # Examples
     /// ```
-    /// use switchboard::{Clock, Config, Hold, LinkManager, ManualClock, NetConfig, NetId, NodeAddr, Reason};
+    /// use switchboard::{Clock, Config, DialBlocker, LinkManager, ManualClock, NetConfig, NetId, NodeAddr, KeepReason};
     ///
     /// let clock = ManualClock::new();
     /// let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;
@@ -123,26 +123,32 @@ impl<A: Addr> LinksSnapshot<A> {
     /// let _ = driver.run_once(clock.now());
     ///
     /// let explanation = driver.links().snapshot().explain(&addr, clock.now());
-    /// assert_eq!(explanation.reasons, [Reason::WantedBy(NetId(1))]);
-    /// assert_eq!(explanation.holds, [Hold::NetInactive(NetId(1))]);
+    /// assert_eq!(explanation.reasons, [KeepReason::WantedBy(NetId(1))]);
+    /// assert_eq!(explanation.blockers, [DialBlocker::NetInactive(NetId(1))]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn explain(&self, addr: &A, now: Instant) -> Explanation {
+    pub fn explain(&self, addr: &A, now: Instant) -> LinkExplanation {
         let ignored = self.nets().iter().filter_map(|net| {
             let until = net.ignored_until(addr).filter(|until| *until >= now)?;
-            Some(Ignored { net: net.id(), until })
+            Some(IgnoreReason { net: net.id(), until })
         });
         let ignored = ignored.collect();
         let rules = self.rules();
         let Some(link) = self.get(addr) else {
-            let holds = std::iter::once(Hold::NoLink).chain(rules.refusals(addr)).collect();
-            return Explanation { reasons: Vec::new(), holds, ignored, next: None };
+            let blockers = std::iter::once(DialBlocker::NoLink).chain(rules.refusals(addr)).collect();
+            return LinkExplanation { reasons: Vec::new(), blockers, ignored, next: None };
         };
-        let mut holds: Vec<_> = rules.holds(link).collect();
-        let delay = |until| if link.resting { Hold::Unstable { until } } else { Hold::Delay { until } };
-        holds.extend(link.not_before.filter(|at| !rules.is_past(*at, now)).map(delay));
-        Explanation { reasons: self.reasons(link).collect(), holds, ignored, next: self.next(link, now) }
+        let mut blockers: Vec<_> = rules.blockers(link).collect();
+        let delay =
+            |until| if link.resting { DialBlocker::Flapping { until } } else { DialBlocker::Delay { until } };
+        blockers.extend(link.not_before.filter(|at| !rules.is_past(*at, now)).map(delay));
+        LinkExplanation {
+            reasons: self.reasons(link).collect(),
+            blockers,
+            ignored,
+            next: self.next(link, now),
+        }
     }
 
     /// Whether a net is short of links, and what it does about it, seen from `now`. O(1); allocates a list.
@@ -150,45 +156,50 @@ impl<A: Addr> LinksSnapshot<A> {
     #[must_use]
     pub fn explain_net(&self, net: NetId, now: Instant) -> NetExplanation {
         let Some(status) = self.net(net) else {
-            return NetExplanation { short_of: 0, holds: vec![RequestHold::UnknownNet], next_request: None };
+            return NetExplanation {
+                needed: 0,
+                blockers: vec![RequestBlocker::UnknownNet],
+                next_request: None,
+            };
         };
         let rules = self.rules();
         let due = rules.request_due(status);
-        let mut holds: Vec<_> = rules.request_holds(status).collect();
-        holds.extend(
-            due.filter(|until| !rules.is_past(*until, now)).map(|until| RequestHold::Delay { until }),
+        let mut blockers: Vec<_> = rules.request_blockers(status).collect();
+        blockers.extend(
+            due.filter(|until| !rules.is_past(*until, now)).map(|until| RequestBlocker::Delay { until }),
         );
         NetExplanation {
-            short_of: rules.missing(status) as usize,
-            holds,
+            needed: rules.needed_if_active(status) as usize,
+            blockers,
             next_request: due.map(|due| due.max(now)),
         }
     }
 
     /// The first of all that is planned for the link.
-    fn next(&self, link: &Link<A>, now: Instant) -> Option<NextStep> {
+    fn next(&self, link: &Link<A>, now: Instant) -> Option<PlannedAction> {
         let rules = self.rules();
-        let dial = if rules.must_resolve(link) { Step::Resolve } else { Step::Dial };
+        let dial = if rules.must_resolve(link) { Action::Resolve } else { Action::Dial };
         let planned = [
-            (Step::TimeOut, rules.time_limit(link)),
-            (Step::Announce, rules.announce_due(link)),
+            (Action::TimeOut, rules.time_limit(link)),
+            (Action::Announce, rules.announce_due(link)),
             (dial, rules.dial_due(link)),
         ];
-        let planned = planned.into_iter().filter_map(|(step, at)| Some(NextStep { step, at: at?.max(now) }));
+        let planned =
+            planned.into_iter().filter_map(|(action, at)| Some(PlannedAction { action, at: at?.max(now) }));
         planned.min_by_key(|next| next.at)
     }
 
     /// What keeps a link.
-    fn reasons(&self, link: &Link<A>) -> impl Iterator<Item = Reason> {
-        let wanted = link.nets.iter().map(|net| Reason::WantedBy(*net));
+    fn reasons(&self, link: &Link<A>) -> impl Iterator<Item = KeepReason> {
+        let wanted = link.nets.iter().map(|net| KeepReason::WantedBy(*net));
         let permanent = link.nets.iter().copied().filter(|net| {
             self.net(*net).is_some_and(|status| status.is_active() && status.is_permanent(&link.addr))
         });
-        let fixed = link.static_clusters().map(Reason::StaticPeerOf);
-        let member = link.members.iter().map(|net| Reason::MemberOf(*net));
-        let clusters = link.clusters.iter().map(|cluster| Reason::MemberOfCluster(*cluster));
+        let fixed = link.static_clusters().map(KeepReason::StaticPeerOf);
+        let member = link.members.iter().map(|net| KeepReason::MemberOf(*net));
+        let clusters = link.clusters.iter().map(|cluster| KeepReason::MemberOfCluster(*cluster));
         let downlinks = link.streams.iter().filter(|stream| stream.direction == Direction::Downlink);
-        let kept = wanted.chain(permanent.map(Reason::PermanentPeerOf)).chain(fixed);
-        kept.chain(member).chain(clusters).chain(downlinks.map(|stream| Reason::Downlink(stream.id)))
+        let kept = wanted.chain(permanent.map(KeepReason::PermanentPeerOf)).chain(fixed);
+        kept.chain(member).chain(clusters).chain(downlinks.map(|stream| KeepReason::Downlink(stream.id)))
     }
 }

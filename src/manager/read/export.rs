@@ -10,7 +10,7 @@ use crate::manager::model::export::{Anchor, Export, SavedCluster, SavedLink, Sav
 mod tests;
 
 impl<A: Addr> LinksSnapshot<A> {
-    /// What is worth remembering across a restart, to be given to [`Builder::import`](crate::Builder::import). `now` is the time on the
+    /// What is worth remembering across a restart, to be given to [`LinkManagerBuilder::import`](crate::LinkManagerBuilder::import). `now` is the time on the
     /// manager's clock, `wall` the same moment on the wall clock. O(links + ignored addresses + roles + permanent
     /// peers).
     #[must_use]

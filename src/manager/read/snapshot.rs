@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::link::{Addr, Direction, Link, LinkState, NetId, NetStatus, NodeAddr};
+use crate::link::{Addr, DialState, Direction, Link, NetId, NetStatus, NodeAddr};
 use crate::manager::model::config::{Settings, Timing};
 use crate::manager::model::directory::{
     Counts, Directory, Group, Indexes, LinkTable, Membership, counts, member_groups,
@@ -16,7 +16,7 @@ use crate::table::{Snapshot, Version, WaitError};
 /// Which members of a net to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Filter {
+pub enum MemberFilter {
     /// All members.
     All,
     /// Leaves out uplinks whose dialer has no working connection; downlinks are always listed.
@@ -147,18 +147,18 @@ impl<A: Addr> LinksSnapshot<A> {
 
     /// Members of the net's main cluster with this direction and state. O(1).
     #[must_use]
-    pub fn count_by(&self, net: NetId, direction: Direction, state: LinkState) -> usize {
+    pub fn count_by(&self, net: NetId, direction: Direction, state: DialState) -> usize {
         self.members().count(&Group::Member(net, direction, state))
     }
 
     /// The net's minimum; 0 for an unknown net.
     #[must_use]
-    pub fn required(&self, net: NetId) -> usize {
-        self.net(net).map_or(0, |net| net.required() as usize)
+    pub fn min_links(&self, net: NetId) -> usize {
+        self.net(net).map_or(0, |net| net.min_links() as usize)
     }
 
     /// How many links the net is short of its minimum; 0 for an unknown net, and for one that is reserved to
-    /// its permanent peers. With the reference timings the links are those counted by the last request phase.
+    /// its permanent peers. With ticked timing the links are those counted by the last request phase.
     #[must_use]
     pub fn needed(&self, net: NetId) -> usize {
         let Some(status) = self.net(net) else { return 0 };
@@ -166,11 +166,11 @@ impl<A: Addr> LinksSnapshot<A> {
             return 0;
         }
         let counted = match self.timing {
-            Timing::Prompt if status.config().count_downlinks => self.counts(net).total(),
-            Timing::Prompt => self.counts(net).uplinks,
-            Timing::Reference => status.counted,
+            Timing::Immediate if status.config().count_downlinks => self.counts(net).total(),
+            Timing::Immediate => self.counts(net).uplinks,
+            Timing::Ticked => status.counted,
         };
-        self.required(net).saturating_sub(counted)
+        self.min_links(net).saturating_sub(counted)
     }
 
     /// Whether the net is switched on; `false` for an unknown one.
@@ -209,10 +209,10 @@ impl<A: Addr> LinksSnapshot<A> {
     }
 
     /// The addresses of the net's members, uplinks first. Allocates nothing; O(members).
-    pub fn addrs(&self, net: NetId, filter: Filter) -> impl Iterator<Item = &A> {
+    pub fn addrs(&self, net: NetId, filter: MemberFilter) -> impl Iterator<Item = &A> {
         let listed = move |group: &Group| match (filter, group) {
-            (Filter::Established, Group::Member(_, Direction::Uplink, state)) => {
-                *state == LinkState::Established
+            (MemberFilter::Established, Group::Member(_, Direction::Uplink, state)) => {
+                *state == DialState::Established
             }
             _ => true,
         };

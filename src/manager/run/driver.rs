@@ -22,11 +22,11 @@ use crate::sync::{self, StdArc};
 use crate::table::Version;
 use crate::ticket::Completion;
 use crate::unwind::contain;
-use crate::util::foreign::collect;
+use crate::util::defer_drop::collect;
 use crate::util::time::later;
 
 /// How often the host gets a batch through while the transport is far behind.
-const RELIEF: Duration = Duration::from_millis(100);
+const CONGESTED_BATCH_PERIOD: Duration = Duration::from_millis(100);
 
 /// A manager that the embedder drives: no thread, no clock of its own.
 ///
@@ -42,7 +42,7 @@ const RELIEF: Duration = Duration::from_millis(100);
 /// let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;
 /// let handle = driver.handle();
 /// let ticket = handle.add_net(NetId(1), NetConfig::new().min_links(2))?;
-/// handle.set_net_condition(NetId(1), true)?;
+/// handle.set_net_active(NetId(1), true)?;
 ///
 /// let _next = driver.run_once(clock.now());
 /// assert!(ticket.wait().is_ok());
@@ -64,7 +64,7 @@ pub struct Driver<A: Addr = NodeAddr> {
     measures: Vec<Completion<MemoryReport>>,
     outbox: StdArc<SharedOutbox<A>>,
     /// While the transport is far behind: when the next batch of the host is taken all the same.
-    relief: Option<Instant>,
+    congested_batch_at: Option<Instant>,
     shutdown: Option<Shutdown>,
     /// The last version after which what was removed has been dropped.
     reclaimed: Version,
@@ -93,7 +93,7 @@ impl<A: Addr> Driver<A> {
             done: Vec::new(),
             measures: Vec::new(),
             outbox,
-            relief: None,
+            congested_batch_at: None,
             shutdown: None,
             reclaimed: Version::ZERO,
             handle,
@@ -138,7 +138,7 @@ impl<A: Addr> Driver<A> {
             return Some(now);
         }
         let deadline = self.core.next_deadline();
-        let next = self.relief.map_or(deadline, |relief| relief.min(deadline)).max(now);
+        let next = self.congested_batch_at.map_or(deadline, |relief| relief.min(deadline)).max(now);
         Some(if next > now && !self.reclaim() { now } else { next })
     }
 
@@ -228,7 +228,7 @@ impl<A: Addr> Driver<A> {
             };
             match received {
                 Ok(received) => self.inbox.push(received),
-                // The courier asked for another look; the senders in flight are still to come.
+                // The worker asked for another look; the senders in flight are still to come.
                 Err(RecvTimeoutError::Woken) => {}
                 Err(_) => break,
             }
@@ -243,16 +243,16 @@ impl<A: Addr> Driver<A> {
     }
 
     /// While the transport is far behind, what the host asks for has to wait in the mailbox. One batch per
-    /// `RELIEF` gets through: the transport may be waiting for one of these commands itself.
+    /// `CONGESTED_BATCH_PERIOD` gets through: the transport may be waiting for one of these commands itself.
     fn open_lanes(&mut self, now: Instant) {
         let congested = self.outbox.len() >= self.config.outbox;
-        let relieved = self.relief.is_some_and(|at| at <= now);
+        let relieved = self.congested_batch_at.is_some_and(|at| at <= now);
         let closed = congested && !relieved;
         self.receiver.listen_down_to(if closed { Priority::High } else { Priority::Low });
         if !congested {
-            self.relief = None;
-        } else if relieved || self.relief.is_none() {
-            self.relief = Some(later(now, RELIEF));
+            self.congested_batch_at = None;
+        } else if relieved || self.congested_batch_at.is_none() {
+            self.congested_batch_at = Some(later(now, CONGESTED_BATCH_PERIOD));
         }
     }
 
@@ -373,7 +373,7 @@ struct Done {
 
 /// The writer's thread: turns until it is told to end.
 ///
-/// It waits for commands only: woken by every send, by the shutdown order, and by the courier when a
+/// It waits for commands only: woken by every send, by the shutdown order, and by the worker when a
 /// congested outbox has drained.
 pub(in crate::manager) fn write<A: Addr>(mut driver: Driver<A>, clock: &dyn Clock) {
     loop {

@@ -10,7 +10,7 @@ use super::trace;
 use crate::clock::Clock;
 use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, ResolveId, StreamId, UserData};
 use crate::mailbox::{self, Backpressure, Priority, Sender};
-use crate::manager::model::command::{Applied, Command, CommandError, SendError, SendErrorKind};
+use crate::manager::model::command::{Applied, Command, CommandError, SubmitError, SubmitErrorKind};
 use crate::manager::model::config::Settings;
 use crate::manager::model::report::MemoryReport;
 use crate::sync::StdArc;
@@ -44,7 +44,7 @@ mod clusters;
 /// would wait for the thread that it runs on. Hand such work to another thread.
 ///
 /// Handles of a [`Driver`](crate::Driver) never wait, because the thread that calls may be the one that
-/// drives: they return [`SendError`] with the command, to be sent again after the next turn.
+/// drives: they return [`SubmitError`] with the command, to be sent again after the next turn.
 ///
 /// # Progress
 /// Each method makes a ticket and one send into the [mailbox](crate::mailbox#progress), O(1), and inherits
@@ -53,7 +53,7 @@ mod clusters;
 /// links)), and for dissociating a cluster and the role of this node in one (O(its peers)).
 ///
 /// # Errors
-/// [`SendError`] hands the command back: the mailbox is full, or the manager has ended.
+/// [`SubmitError`] hands the command back: the mailbox is full, or the manager has ended.
 pub struct Handle<A: Addr = NodeAddr> {
     sender: Sender<Message<A>>,
     clock: StdArc<dyn Clock>,
@@ -68,7 +68,7 @@ pub struct Handle<A: Addr = NodeAddr> {
 }
 
 /// The result of asking for a change: the [`Ticket`] of the command, or the command back.
-pub type Asked<A = NodeAddr> = Result<Ticket<Applied, CommandError>, SendError<A>>;
+pub type Submitted<A = NodeAddr> = Result<Ticket<Applied, CommandError>, SubmitError<A>>;
 
 impl<A: Addr> Handle<A> {
     pub(in crate::manager) fn new(
@@ -96,17 +96,17 @@ impl<A: Addr> Handle<A> {
     /// Manages a net. It starts switched off.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `InvalidNet`, `NetExists` or
+    /// [`SubmitError`] hands the command back. The ticket fails with `InvalidNet`, `NetExists` or
     /// `LimitReached`.
-    pub fn add_net(&self, net: NetId, config: NetConfig) -> Asked<A> {
+    pub fn add_net(&self, net: NetId, config: NetConfig) -> Submitted<A> {
         self.submit(Command::AddNet { net, config })
     }
 
     /// Stops managing a net: switches it off first. Its clusters are dissociated.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`.
-    pub fn remove_net(&self, net: NetId) -> Asked<A> {
+    /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`.
+    pub fn remove_net(&self, net: NetId) -> Submitted<A> {
         self.submit(Command::RemoveNet { net })
     }
 
@@ -117,20 +117,20 @@ impl<A: Addr> Handle<A> {
     /// Switching it on associates its permanent peers, and static peers that are connected join at once.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`, or with `LimitReached` when
+    /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`, or with `LimitReached` when
     /// there is no room for the links to the permanent peers.
-    pub fn set_net_condition(&self, net: NetId, active: bool) -> Asked<A> {
-        self.submit(Command::SetNetCondition { net, active })
+    pub fn set_net_active(&self, net: NetId, active: bool) -> Submitted<A> {
+        self.submit(Command::SetNetActive { net, active })
     }
 
-    /// Changes what a net asks for. A minimum that is raised asks for candidates at once with prompt timing,
-    /// in the next request phase with the reference's. A net that becomes
+    /// Changes what a net asks for. A minimum that is raised asks for candidates at once with immediate timing,
+    /// in the next request phase with ticked timing. A net that becomes
     /// [reserved](NetConfig::reserved_only) lets go of every link that is none of its permanent peers; one
     /// that becomes open asks again.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`.
-    pub fn configure_net(&self, net: NetId, config: NetConfig) -> Asked<A> {
+    /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`.
+    pub fn configure_net(&self, net: NetId, config: NetConfig) -> Submitted<A> {
         self.submit(Command::ConfigureNet { net, config })
     }
 
@@ -139,8 +139,8 @@ impl<A: Addr> Handle<A> {
     /// dial time-out changes.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `Config`, and nothing is changed.
-    pub fn reconfigure(&self, settings: Settings) -> Asked<A> {
+    /// [`SubmitError`] hands the command back. The ticket fails with `Config`, and nothing is changed.
+    pub fn reconfigure(&self, settings: Settings) -> Submitted<A> {
         self.submit(Command::Reconfigure { settings: Box::new(settings) })
     }
 
@@ -148,8 +148,8 @@ impl<A: Addr> Handle<A> {
     /// [`Link::user_data`](crate::Link::user_data); [`UserData`] says who drops it.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `UnknownLink`.
-    pub fn set_user_data(&self, addr: A, data: impl Into<Option<UserData>>) -> Asked<A> {
+    /// [`SubmitError`] hands the command back. The ticket fails with `UnknownLink`.
+    pub fn set_user_data(&self, addr: A, data: impl Into<Option<UserData>>) -> Submitted<A> {
         self.submit(Command::SetUserData { addr, data: data.into() })
     }
 
@@ -157,18 +157,18 @@ impl<A: Addr> Handle<A> {
     /// are refused; what is connected stays.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back.
-    pub fn set_condition(&self, active: bool) -> Asked<A> {
-        self.submit(Command::SetCondition { active })
+    /// [`SubmitError`] hands the command back.
+    pub fn set_active(&self, active: bool) -> Submitted<A> {
+        self.submit(Command::SetActive { active })
     }
 
     /// A net wants a link: `Created`, `Associated` (the link was there for another reason) or
-    /// `AlreadyAssociated`. Puts the address on the hot list of the net.
+    /// `AlreadyAssociated`. Puts the address on the ignore list of the net.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`, `UnknownNet`,
+    /// [`SubmitError`] hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`, `UnknownNet`,
     /// `ReservedNet` or `LimitReached`.
-    pub fn create_link(&self, addr: A, net: NetId) -> Asked<A> {
+    pub fn create_link(&self, addr: A, net: NetId) -> Submitted<A> {
         self.submit(Command::CreateLink { addr, net })
     }
 
@@ -178,18 +178,18 @@ impl<A: Addr> Handle<A> {
     /// An endpoint is as good whoever asked for it: in contrast to `resolve_failed`, a late answer counts.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `UnknownLink`, `NotDialable`, `LinkBusy`
+    /// [`SubmitError`] hands the command back. The ticket fails with `UnknownLink`, `NotDialable`, `LinkBusy`
     /// or `Endpoint`.
-    pub fn update_link(&self, addr: A, endpoint: SocketAddr) -> Asked<A> {
-        self.submit(Command::UpdateLink { addr, endpoint })
+    pub fn set_endpoint(&self, addr: A, endpoint: SocketAddr) -> Submitted<A> {
+        self.submit(Command::SetEndpoint { addr, endpoint })
     }
 
     /// Closes a link, whatever keeps it, and forgets it. Of a permanent or static peer a blank record stays,
     /// which is dialled after the retry delay: what makes it one is taken back by other commands.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `UnknownLink`.
-    pub fn delete_link(&self, addr: A) -> Asked<A> {
+    /// [`SubmitError`] hands the command back. The ticket fails with `UnknownLink`.
+    pub fn delete_link(&self, addr: A) -> Submitted<A> {
         self.submit(Command::DeleteLink { addr })
     }
 
@@ -198,12 +198,12 @@ impl<A: Addr> Handle<A> {
     /// wait for this answer any more.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back.
-    pub fn resolve_failed(&self, addr: A, resolve: ResolveId) -> Asked<A> {
+    /// [`SubmitError`] hands the command back.
+    pub fn resolve_failed(&self, addr: A, resolve: ResolveId) -> Submitted<A> {
         self.submit(Command::ResolveFailed { addr, resolve })
     }
 
-    /// A stream with a node appeared. The first one becomes the primary, later ones are `Secondary`.
+    /// A stream with a node appeared. The first one becomes the primary, later ones are `Spare`.
     ///
     /// A stream that is not accepted is closed again through `Effect::CloseStreams`. The ticket then says
     /// `Stale` (a stream of ours whose dial was given up), or fails with `BlankAddr`, `OwnAddr`,
@@ -214,8 +214,8 @@ impl<A: Addr> Handle<A> {
     /// A node that is a static peer joins its enabled clusters in the same version.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back.
-    pub fn add_stream(&self, addr: A, stream: StreamId, direction: Direction) -> Asked<A> {
+    /// [`SubmitError`] hands the command back.
+    pub fn add_stream(&self, addr: A, stream: StreamId, direction: Direction) -> Submitted<A> {
         self.submit(Command::AddStream { addr, stream, direction })
     }
 
@@ -224,8 +224,8 @@ impl<A: Addr> Handle<A> {
     /// `Stale` and is closed, also when the node is being dialled again.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails as that of `add_stream`.
-    pub fn add_uplink(&self, addr: A, stream: StreamId, dial: DialId) -> Asked<A> {
+    /// [`SubmitError`] hands the command back. The ticket fails as that of `add_stream`.
+    pub fn add_uplink(&self, addr: A, stream: StreamId, dial: DialId) -> Submitted<A> {
         self.submit(Command::AddUplink { addr, stream, dial })
     }
 
@@ -236,36 +236,51 @@ impl<A: Addr> Handle<A> {
     /// [`add_stream`](Self::add_stream). The old one is deleted in either case.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back.
-    pub fn replace_stream(&self, addr: A, old: StreamId, new: StreamId, direction: Direction) -> Asked<A> {
+    /// [`SubmitError`] hands the command back.
+    pub fn replace_stream(
+        &self,
+        addr: A,
+        old: StreamId,
+        new: StreamId,
+        direction: Direction,
+    ) -> Submitted<A> {
         self.submit(Command::ReplaceStream { addr, old, new, direction })
     }
 
     /// A stream died. With the last one the memberships end.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back.
-    pub fn delete_stream(&self, addr: A, stream: StreamId) -> Asked<A> {
+    /// [`SubmitError`] hands the command back.
+    pub fn delete_stream(&self, addr: A, stream: StreamId) -> Submitted<A> {
         self.submit(Command::DeleteStream { addr, stream })
     }
 
-    /// The outcome of announcing a net on a stream. `accepted` makes the node a member of the net's main
-    /// cluster, and of those clusters of the net of which it is a static peer. Otherwise it leaves all
-    /// clusters of the net and the net lets the link go: with its last reason the link is closed. A permanent
-    /// peer stays associated and is announced again after the retry delay.
+    /// Reports that both sides agreed when a net was announced on a stream: the node becomes a member of the
+    /// net's main cluster, and of those clusters of the net of which it is a static peer.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back. The ticket fails with `UnknownNet`, `NetInactive` or
+    /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`, `NetInactive` or
     /// `ReservedNet`.
-    pub fn account_link(&self, net: NetId, addr: A, stream: StreamId, accepted: bool) -> Asked<A> {
-        self.submit(Command::AccountLink { net, addr, stream, accepted })
+    pub fn admit(&self, net: NetId, addr: A, stream: StreamId) -> Submitted<A> {
+        self.submit(Command::AccountLink { net, addr, stream, accepted: true })
+    }
+
+    /// Reports that a net was announced on a stream and one side declined. The node leaves all clusters of the
+    /// net and the net lets the link go: with its last reason the link is closed. A permanent peer stays
+    /// associated and is announced again after the retry delay.
+    ///
+    /// # Errors
+    /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`, `NetInactive` or
+    /// `ReservedNet`.
+    pub fn refuse(&self, net: NetId, addr: A, stream: StreamId) -> Submitted<A> {
+        self.submit(Command::AccountLink { net, addr, stream, accepted: false })
     }
 
     /// A dial reached the node: the answer to `Effect::Dial`, sent after `add_uplink`.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back.
-    pub fn dial_connected(&self, addr: A, dial: DialId) -> Asked<A> {
+    /// [`SubmitError`] hands the command back.
+    pub fn dial_connected(&self, addr: A, dial: DialId) -> Submitted<A> {
         self.submit(Command::DialConnected { addr, dial })
     }
 
@@ -277,24 +292,24 @@ impl<A: Addr> Handle<A> {
     /// keep it, however the attempt failed, and a dial under way is cancelled.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back.
-    pub fn dial_failed(&self, addr: A, dial: DialId, last: bool) -> Asked<A> {
+    /// [`SubmitError`] hands the command back.
+    pub fn dial_failed(&self, addr: A, dial: DialId, last: bool) -> Submitted<A> {
         self.submit(Command::DialFailed { addr, dial, last })
     }
 
     /// Asks for candidates now, for every active net that is short of links.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back.
-    pub fn request_links(&self) -> Asked<A> {
-        self.submit(Command::RequestLinks)
+    /// [`SubmitError`] hands the command back.
+    pub fn check_nets(&self) -> Submitted<A> {
+        self.submit(Command::CheckNets)
     }
 
     /// Wakes up now the links whose time has come.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back.
-    pub fn wake_up(&self) -> Asked<A> {
+    /// [`SubmitError`] hands the command back.
+    pub fn wake_up(&self) -> Submitted<A> {
         self.submit(Command::WakeUp)
     }
 
@@ -307,8 +322,8 @@ impl<A: Addr> Handle<A> {
     /// Sends any command.
     ///
     /// # Errors
-    /// [`SendError`] hands the command back.
-    pub fn submit(&self, command: Command<A>) -> Asked<A> {
+    /// [`SubmitError`] hands the command back.
+    pub fn submit(&self, command: Command<A>) -> Submitted<A> {
         let (priority, report) = (command.priority(), command.is_report());
         trace::submitted(&command);
         let timeout = self.deadline.filter(|_| !report);
@@ -337,7 +352,7 @@ impl<A: Addr> Handle<A> {
     ///
     /// # Errors
     /// That lane is full, or the manager has ended. The ticket fails when the manager ends before.
-    pub fn measure_memory(&self) -> Result<Ticket<MemoryReport>, SendErrorKind> {
+    pub fn measure_memory(&self) -> Result<Ticket<MemoryReport>, SubmitErrorKind> {
         let (completion, ticket) = ticket();
         match self.sender.try_send(Priority::Low, Message::Measure(completion)) {
             Ok(()) => Ok(ticket),
@@ -407,10 +422,10 @@ impl<A: Addr> Handle<A> {
     }
 }
 
-type SentMessage<A> = Result<Option<Message<A>>, (SendErrorKind, Message<A>)>;
+type SentMessage<A> = Result<Option<Message<A>>, (SubmitErrorKind, Message<A>)>;
 
-fn refusal(closed: bool) -> SendErrorKind {
-    if closed { SendErrorKind::Closed } else { SendErrorKind::Full }
+fn refusal(closed: bool) -> SubmitErrorKind {
+    if closed { SubmitErrorKind::Closed } else { SubmitErrorKind::Full }
 }
 
 impl<A: Addr> Clone for Handle<A> {

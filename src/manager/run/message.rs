@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::manager::model::command::{Applied, Command, CommandError, SendError, SendErrorKind};
+use crate::manager::model::command::{Applied, Command, CommandError, SubmitError, SubmitErrorKind};
 use crate::manager::model::report::{DrainReport, MemoryReport};
 use crate::ticket::Completion;
 
@@ -24,9 +24,9 @@ impl<A> Message<A> {
     }
 
     /// The error for a command that was not accepted. Its ticket has not been handed out.
-    pub(crate) fn into_refusal(self, kind: SendErrorKind) -> SendError<A> {
+    pub(crate) fn into_refusal(self, kind: SubmitErrorKind) -> SubmitError<A> {
         match self {
-            Self::Command(envelope) => SendError { command: Box::new(envelope.command), kind },
+            Self::Command(envelope) => SubmitError { command: Box::new(envelope.command), kind },
             Self::Shutdown(_) | Self::Measure(_) => unreachable!("only commands are submitted"),
         }
     }

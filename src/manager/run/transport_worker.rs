@@ -26,7 +26,7 @@ where
 }
 
 /// The transport's thread: carries effects from the outbox to the transport.
-pub(in crate::manager) struct Courier<A: Addr> {
+pub(in crate::manager) struct TransportWorker<A: Addr> {
     pub(in crate::manager) transport: Box<dyn Transport<A>>,
     pub(in crate::manager) handle: Handle<A>,
     pub(in crate::manager) outbox: StdArc<SharedOutbox<A>>,
@@ -34,7 +34,7 @@ pub(in crate::manager) struct Courier<A: Addr> {
     pub(in crate::manager) resume_below: usize,
 }
 
-impl<A: Addr> Courier<A> {
+impl<A: Addr> TransportWorker<A> {
     pub(in crate::manager) fn run(mut self) {
         while let Next::Effect { effect, left } = self.outbox.next() {
             // Exactly once on the way down: what makes the outbox longer again is the writer, which looks

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::*;
 use crate::clock::MonotonicClock;
 use crate::link::{DialId, ResolveId};
-use crate::manager::Filter;
-use crate::metrics::{Collector, Metrics};
+use crate::manager::MemberFilter;
+use crate::metrics::{Metrics, MetricsCollector};
 
 const HOST: NetId = NetId(7);
 
@@ -17,7 +17,7 @@ const HOST: NetId = NetId(7);
 struct Reach {
     links: Links<NodeAddr>,
     metrics: Metrics<NodeAddr>,
-    collector: Collector,
+    collector: MetricsCollector,
 }
 
 /// Calls everything there is to call, and waits for every answer. What it does is about addresses of its own.
@@ -25,18 +25,18 @@ fn call_everything(handle: &Handle<NodeAddr>, reach: &Reach, thread: u64) {
     let (addr, stream, dial) = (NodeAddr(100 + thread), StreamId(100 + thread), DialId(u64::MAX));
     let tickets = [
         handle.add_net(HOST, NetConfig::new().min_links(0)),
-        handle.set_net_condition(HOST, true),
-        handle.set_condition(true),
+        handle.set_net_active(HOST, true),
+        handle.set_active(true),
         handle.create_link(addr, HOST),
-        handle.update_link(addr, endpoint()),
+        handle.set_endpoint(addr, endpoint()),
         handle.resolve_failed(addr, ResolveId(u64::MAX)),
         handle.add_stream(addr, stream, Direction::Downlink),
         handle.replace_stream(addr, stream, StreamId(stream.0 + 100), Direction::Downlink),
-        handle.account_link(HOST, addr, StreamId(stream.0 + 100), true),
+        handle.admit(HOST, addr, StreamId(stream.0 + 100)),
         handle.delete_stream(addr, StreamId(stream.0 + 100)),
         handle.dial_connected(addr, dial),
         handle.dial_failed(addr, dial, true),
-        handle.request_links(),
+        handle.check_nets(),
         handle.wake_up(),
         handle.with_deadline(LONG).submit(Command::WakeUp),
         handle.delete_link(addr),
@@ -71,7 +71,7 @@ fn assert_coherent(snapshot: &LinksSnapshot<NodeAddr>) {
     let stats = snapshot.stats();
     assert_eq!(snapshot.len() as u64, stats.links_created() - stats.links_deleted());
     for net in snapshot.nets() {
-        let members: Vec<_> = snapshot.addrs(net.id(), Filter::All).collect();
+        let members: Vec<_> = snapshot.addrs(net.id(), MemberFilter::All).collect();
         assert_eq!(members.len(), snapshot.count(net.id()));
         for addr in members {
             let link = snapshot.get(addr).unwrap();
@@ -90,11 +90,11 @@ fn provoke(handle: &Handle<NodeAddr>, handled: &mpsc::Receiver<Effect<NodeAddr>>
             return effect;
         }
     };
-    let done = |ticket: Result<Ticket<Applied, CommandError>, SendError<NodeAddr>>| {
+    let done = |ticket: Result<Ticket<Applied, CommandError>, SubmitError<NodeAddr>>| {
         ticket.unwrap().wait_timeout(LONG).expect("the writer goes on").unwrap().outcome
     };
     done(handle.add_net(NET, NetConfig::new().min_links(1)));
-    done(handle.set_net_condition(NET, true));
+    done(handle.set_net_active(NET, true));
     until("RequestLinks");
     assert_eq!(done(handle.create_link(A, NET)), Outcome::Created);
     until("Resolve");
@@ -107,11 +107,11 @@ fn provoke(handle: &Handle<NodeAddr>, handled: &mpsc::Receiver<Effect<NodeAddr>>
     until("LinkError");
     // The peer's stream takes over from ours.
     assert_eq!(done(handle.add_stream(A, StreamId(2), Direction::Downlink)), Outcome::Done);
-    assert_eq!(done(handle.add_stream(A, StreamId(3), Direction::Uplink)), Outcome::Secondary);
+    assert_eq!(done(handle.add_stream(A, StreamId(3), Direction::Uplink)), Outcome::Spare);
     assert_eq!(done(handle.replace_stream(A, StreamId(2), StreamId(3), Direction::Uplink)), Outcome::Done);
     assert_eq!(done(handle.replace_stream(A, StreamId(3), StreamId(4), Direction::Downlink)), Outcome::Done);
     until("CancelDial");
-    assert_eq!(done(handle.account_link(NET, A, StreamId(4), false)), Outcome::Done);
+    assert_eq!(done(handle.refuse(NET, A, StreamId(4))), Outcome::Done);
     until("Disconnected");
     until("CloseDialer");
     assert_eq!(done(handle.delete_link(A)), Outcome::Done);
@@ -135,9 +135,9 @@ fn every_call_from_every_callback_from_two_threads() {
             });
         }
         match effect {
-            Effect::Resolve { addr, .. } if addr == A => _ = handle.update_link(addr, endpoint()).unwrap(),
+            Effect::Resolve { addr, .. } if addr == A => _ = handle.set_endpoint(addr, endpoint()).unwrap(),
             Effect::Announce { addr, net, stream } if addr == A => {
-                _ = handle.account_link(net, addr, stream, true).unwrap();
+                _ = handle.admit(net, addr, stream).unwrap();
             }
             _ => {}
         }
@@ -145,7 +145,7 @@ fn every_call_from_every_callback_from_two_threads() {
         let _ = sender.send(effect);
     });
     let metrics = Metrics::new(&manager);
-    let collector = Collector::start("metrics", metrics.clone(), Duration::MAX, |_| {}).unwrap();
+    let collector = MetricsCollector::start("metrics", metrics.clone(), Duration::MAX, |_| {}).unwrap();
     assert!(reach.set(Reach { links: manager.links(), metrics, collector }).is_ok());
     let (handle, links) = (manager.handle(), manager.links());
     provoke(&handle, &handled);
@@ -172,7 +172,7 @@ fn a_callback_may_shut_its_manager_down() {
     let handle = manager.handle();
     *own.lock().unwrap() = Some(manager);
     handle.add_net(NET, NetConfig::new().min_links(1)).unwrap();
-    handle.set_net_condition(NET, true).unwrap();
+    handle.set_net_active(NET, true).unwrap();
     let report = reports.recv_timeout(LONG).unwrap();
     assert!(report.writer_joined && !report.transport_joined, "{report:?}");
     assert!(handle.is_closed());

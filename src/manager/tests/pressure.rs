@@ -10,7 +10,7 @@ use crate::mailbox::Priority;
 use crate::mailbox::RecvTimeoutError;
 use crate::mailbox::mailbox;
 use crate::manager::run::meters::Meters;
-use crate::manager::run::transport_worker::Courier;
+use crate::manager::run::transport_worker::TransportWorker;
 use crate::metrics::Metrics;
 use crate::sync::lock_order::TEST_AUXILIARY;
 use crate::ticket::Pool;
@@ -54,10 +54,10 @@ fn command(producer: u64, number: u64) -> Command<Slow> {
         1 => Command::AccountLink { net: NET, addr, stream, accepted: true },
         2 => Command::CreateLink { addr, net: NET },
         3 => Command::WakeUp,
-        4 => Command::UpdateLink { addr, endpoint: endpoint() },
-        5 => Command::RequestLinks,
+        4 => Command::SetEndpoint { addr, endpoint: endpoint() },
+        5 => Command::CheckNets,
         6 => Command::DeleteStream { addr, stream },
-        _ => Command::SetCondition { active: true },
+        _ => Command::SetActive { active: true },
     }
 }
 
@@ -90,13 +90,13 @@ fn produce(handle: &Handle<Slow>, producer: u64) -> Fates {
 
 /// Two producers against a slow writer.
 fn saturate(policy: Backpressure) -> Fates {
-    let capacities = Capacities::try_from(LANES).unwrap().backpressure(policy);
-    let config = Config::default().name("slow writer").capacities(capacities).batch(NonZeroUsize::MIN);
+    let capacities = mailbox::Config::try_from(LANES).unwrap().backpressure(policy);
+    let config = Config::default().name("slow writer").mailbox(capacities).batch(NonZeroUsize::MIN);
     let transport = |_: Effect<Slow>, _: &Handle<Slow>| {};
     let manager = LinkManager::builder(config).transport(transport).spawn().unwrap();
     let (metrics, handle) = (Metrics::new(&manager), manager.handle());
     handle.add_net(NET, NetConfig::new().min_links(0)).unwrap().wait().unwrap();
-    handle.set_net_condition(NET, true).unwrap().wait().unwrap();
+    handle.set_net_active(NET, true).unwrap().wait().unwrap();
     let before = metrics.collect();
 
     let producers = [0, 1].map(|producer| {
@@ -156,9 +156,9 @@ fn under_shed_lowest_everything_is_applied_shed_or_handed_back() {
     assert!(fates.shed > 0 && fates.refused > 0, "{fates:?}");
 }
 
-fn driver(capacities: Capacities, batch: usize) -> (Driver<NodeAddr>, ManualClock) {
+fn driver(capacities: mailbox::Config, batch: usize) -> (Driver<NodeAddr>, ManualClock) {
     let clock = ManualClock::new();
-    let config = Config::default().capacities(capacities).batch(NonZeroUsize::new(batch).unwrap());
+    let config = Config::default().mailbox(capacities).batch(NonZeroUsize::new(batch).unwrap());
     (LinkManager::builder(config).clock(clock.clone()).build().unwrap(), clock)
 }
 
@@ -166,18 +166,18 @@ fn driver(capacities: Capacities, batch: usize) -> (Driver<NodeAddr>, ManualCloc
 /// place of a report, nor of what the host asked for; only that of a tick.
 #[test]
 fn a_critical_command_sheds_ticks_and_nothing_else() {
-    let capacities = Capacities::try_from([1; 4]).unwrap().backpressure(Backpressure::ShedLowest);
+    let capacities = mailbox::Config::try_from([1; 4]).unwrap().backpressure(Backpressure::ShedLowest);
     let (mut driver, clock) = driver(capacities.shed_from(Priority::High), 16);
     let handle = driver.handle();
     let stream = StreamId(1);
     let event = handle.add_stream(A, stream, Direction::Downlink).unwrap();
-    let accounting = handle.account_link(NET, A, stream, true).unwrap();
+    let accounting = handle.admit(NET, A, stream).unwrap();
     let tick = handle.wake_up().unwrap();
     for _ in 0..2 {
-        handle.set_condition(true).unwrap();
+        handle.set_active(true).unwrap();
     }
     assert_eq!(tick.wait(), Err(CommandError::Shed));
-    assert!(handle.set_condition(true).is_err_and(|error| error.is_full()));
+    assert!(handle.set_active(true).is_err_and(|error| error.is_full()));
     let _ = driver.run_once(clock.now());
     assert!(event.wait().is_ok());
     assert_eq!(accounting.wait(), Err(CommandError::UnknownNet(NET)));
@@ -191,7 +191,7 @@ fn no_report_travels_in_the_lane_that_is_shed_from() {
         Command::ReplaceStream { addr, old: stream, new: stream, direction: Direction::Uplink },
         Command::DeleteStream { addr, stream },
         Command::AccountLink { net, addr, stream, accepted: true },
-        Command::UpdateLink { addr, endpoint: endpoint() },
+        Command::SetEndpoint { addr, endpoint: endpoint() },
         Command::DialConnected { addr, dial },
         Command::DialFailed { addr, dial, last: true },
         Command::ResolveFailed { addr, resolve: ResolveId(1) },
@@ -199,16 +199,16 @@ fn no_report_travels_in_the_lane_that_is_shed_from() {
     for report in reports {
         assert!(report.is_report() && report.priority() < Priority::Low, "{report:?}");
     }
-    assert!(!Command::<NodeAddr>::WakeUp.is_report() && !Command::<NodeAddr>::RequestLinks.is_report());
+    assert!(!Command::<NodeAddr>::WakeUp.is_report() && !Command::<NodeAddr>::CheckNets.is_report());
 }
 
 /// With the default limit of 32, of any 35 commands in a row one is from the low lane while it waits there.
 #[test]
 fn the_low_lane_is_served_once_in_35_commands_under_a_flood_of_all_others() {
-    let (mut driver, clock) = driver(Capacities::new(), 1);
+    let (mut driver, clock) = driver(mailbox::Config::new(), 1);
     let handle = driver.handle();
     let flood = || {
-        handle.set_condition(true).unwrap();
+        handle.set_active(true).unwrap();
         handle.add_stream(A, StreamId(1), Direction::Downlink).unwrap();
         handle.remove_net(NET).unwrap();
     };
@@ -232,7 +232,7 @@ fn the_low_lane_is_served_once_in_35_commands_under_a_flood_of_all_others() {
 #[test]
 fn a_turn_applies_no_more_than_its_batch() {
     for batch in [1, 3, 16] {
-        let (mut driver, clock) = driver(Capacities::new(), batch);
+        let (mut driver, clock) = driver(mailbox::Config::new(), batch);
         let (handle, metrics) = (driver.handle(), Metrics::for_driver(&driver));
         let commands = 3 * batch as u64 + 1;
         for node in 1..=commands {
@@ -258,7 +258,7 @@ fn a_turn_applies_no_more_than_its_batch() {
 /// The writer looks again when the outbox has room: once on the way down, and not while there is none.
 #[test]
 fn the_transport_wakes_the_writer_when_the_outbox_has_room_again() {
-    let (sender, mut receiver) = mailbox(Capacities::new());
+    let (sender, mut receiver) = mailbox(mailbox::Config::new());
     let tickets = Pool::new(NonZeroUsize::MIN);
     let (clock, meters) = (StdArc::new(ManualClock::new()), StdArc::new(Meters::new()));
     let handle = Handle::new(sender, clock, tickets, meters, false, Backpressure::Reject);
@@ -273,6 +273,6 @@ fn the_transport_wakes_the_writer_when_the_outbox_has_room_again() {
         let left = waiting.len();
         seen.lock().push((left, is_woken));
     };
-    Courier { transport: Box::new(transport), handle, outbox, resume_below: 3 }.run();
+    TransportWorker { transport: Box::new(transport), handle, outbox, resume_below: 3 }.run();
     assert_eq!(*woken.lock(), [(4, false), (3, false), (2, true), (1, false), (0, false)]);
 }

@@ -2,8 +2,8 @@
 
 use super::tables::Net;
 use super::work::Work;
-use crate::link::{Addr, DialId, LinkState, NetId, ResolveId};
-use crate::manager::{Effect, LinkCause, Outcome};
+use crate::link::{Addr, DialId, DialState, NetId, ResolveId};
+use crate::manager::{Effect, LinkFailure, Outcome};
 use crate::util::time::later;
 
 impl<A: Addr> Work<'_, A> {
@@ -11,7 +11,7 @@ impl<A: Addr> Work<'_, A> {
     fn may_dial(&self, addr: &A) -> bool {
         self.links.get(addr).is_some_and(|record| {
             record.dialable
-                && record.state == LinkState::Disconnected
+                && record.state == DialState::Disconnected
                 && record.dial.is_none()
                 && record.resolving.is_none()
                 && record.members.is_empty()
@@ -50,7 +50,7 @@ impl<A: Addr> Work<'_, A> {
         let dial = self.links.new_dial();
         let Some(record) = self.links.get_mut(addr) else { return false };
         let Some(endpoint) = record.endpoint else { return false };
-        record.state = LinkState::Connecting;
+        record.state = DialState::Connecting;
         record.dial = Some((dial, self.now));
         let attempt = record.attempts.saturating_add(1);
         self.effects.push(Effect::Dial { addr: addr.clone(), endpoint, attempt, dial });
@@ -84,10 +84,10 @@ impl<A: Addr> Work<'_, A> {
             return Outcome::Stale;
         }
         let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
-        if record.state == LinkState::Established {
+        if record.state == DialState::Established {
             return Outcome::Unchanged;
         }
-        record.state = LinkState::Established;
+        record.state = DialState::Established;
         record.attempts = 0;
         record.dial = record.dial.map(|(dial, _)| (dial, self.now));
         self.settle(addr);
@@ -100,8 +100,8 @@ impl<A: Addr> Work<'_, A> {
         }
         let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
         if !last {
-            let broken = record.state == LinkState::Established;
-            let cause = if broken { LinkCause::Broken } else { LinkCause::DialFailed };
+            let broken = record.state == DialState::Established;
+            let cause = if broken { LinkFailure::Broken } else { LinkFailure::DialFailed };
             for net in &record.nets {
                 self.effects.push(Effect::LinkError { addr: addr.clone(), net: *net, cause });
             }
@@ -150,14 +150,14 @@ impl<A: Addr> Work<'_, A> {
     /// The connection is gone, the dialer goes on.
     pub(super) fn wait_for_repair(&mut self, addr: &A) {
         let Some(record) = self.links.get_mut(addr) else { return };
-        record.state = LinkState::Connecting;
+        record.state = DialState::Connecting;
         record.dial = record.dial.map(|(dial, _)| (dial, self.now));
     }
 
     /// Sends the dialer back to the beginning; with its dial go the streams that it made.
     pub(super) fn reset_dialer(&mut self, addr: &A) {
         let Some(record) = self.links.get_mut(addr) else { return };
-        record.state = LinkState::Disconnected;
+        record.state = DialState::Disconnected;
         record.resolving = None;
         if let Some((dial, _)) = record.dial.take() {
             record.close_uplinks();
@@ -196,7 +196,7 @@ impl<A: Addr> Work<'_, A> {
     /// The net loses this link.
     pub(super) fn disconnect_from(&mut self, addr: &A, net: NetId) {
         let members = self.nets.get(net).map_or(0, Net::members);
-        self.effects.push(Effect::Disconnected { addr: addr.clone(), net, members });
+        self.effects.push(Effect::Released { addr: addr.clone(), net, members });
         if let Some(record) = self.links.get_mut(addr) {
             record.nets.retain(|wanted| *wanted != net);
         }

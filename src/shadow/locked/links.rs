@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::work::{Applying, Work};
-use crate::link::{Addr, LinkState, NetId};
+use crate::link::{Addr, DialState, NetId};
 use crate::manager::{CommandError, Outcome};
 
 impl<A: Addr> Work<'_, A> {
@@ -49,12 +49,12 @@ impl<A: Addr> Work<'_, A> {
         Ok(outcome)
     }
 
-    pub(super) fn update_link(&mut self, addr: &A, endpoint: SocketAddr) -> Applying {
+    pub(super) fn set_endpoint(&mut self, addr: &A, endpoint: SocketAddr) -> Applying {
         let Some(record) = self.links.get_mut(addr) else { return Err(CommandError::UnknownLink) };
         if !record.dialable {
             return Err(CommandError::NotDialable);
         }
-        if record.state != LinkState::Disconnected {
+        if record.state != DialState::Disconnected {
             return Err(CommandError::LinkBusy(record.state));
         }
         let asked = record.resolving.is_some();

@@ -29,7 +29,7 @@ impl<A: Addr> Work<'_, A> {
         Ok(Outcome::Done)
     }
 
-    pub(super) fn set_net_condition(&mut self, net: NetId, active: bool) -> Applying {
+    pub(super) fn set_net_active(&mut self, net: NetId, active: bool) -> Applying {
         let Some(status) = self.nets.get_mut(net) else { return Err(CommandError::UnknownNet(net)) };
         if status.active == active {
             return Ok(Outcome::Unchanged);

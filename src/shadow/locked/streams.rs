@@ -1,7 +1,7 @@
 //! Streams and accounting.
 
 use super::work::{Applying, Work};
-use crate::link::{Addr, Direction, LinkState, NetId, Stream, StreamId};
+use crate::link::{Addr, DialState, Direction, NetId, Stream, StreamId};
 use crate::manager::{CommandError, Effect, Outcome};
 use crate::util::time::later;
 
@@ -37,7 +37,7 @@ impl<A: Addr> Work<'_, A> {
             record.announce_not_before = None;
         }
         self.settle(addr);
-        Ok(if primary { Outcome::Done } else { Outcome::Secondary })
+        Ok(if primary { Outcome::Done } else { Outcome::Spare })
     }
 
     pub(super) fn replace_stream(
@@ -72,7 +72,7 @@ impl<A: Addr> Work<'_, A> {
         self.follow(addr, before);
         let Some(record) = self.links.get(addr) else { return Outcome::Done };
         let last_of_ours = ours && !record.has_stream_of(Direction::Uplink);
-        if record.state == LinkState::Established && last_of_ours {
+        if record.state == DialState::Established && last_of_ours {
             self.wait_for_repair(addr);
         }
         self.settle(addr);
@@ -94,7 +94,7 @@ impl<A: Addr> Work<'_, A> {
         let Some(record) = self.links.get_mut(addr) else { return Outcome::Done };
         // What becomes of a broken connection is the dialer's to decide.
         let last_of_ours = dead.direction == Direction::Uplink && !record.has_stream_of(Direction::Uplink);
-        if record.state == LinkState::Established && (record.streams.is_empty() || last_of_ours) {
+        if record.state == DialState::Established && (record.streams.is_empty() || last_of_ours) {
             self.wait_for_repair(addr);
         }
         self.settle(addr);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::link::{Addr, DialId, Direction, LinkState, NetConfig, NetId, ResolveId, Stream, StreamId};
+use crate::link::{Addr, DialId, DialState, Direction, NetConfig, NetId, ResolveId, Stream, StreamId};
 use crate::shadow::operation::LinkView;
 use crate::table::DefaultHashBuilder;
 
@@ -32,7 +32,7 @@ impl<A: Addr> Net<A> {
     }
 
     /// Links short of the minimum, switched on or not.
-    pub(super) fn short_of(&self) -> usize {
+    pub(super) fn needed(&self) -> usize {
         let counted = if self.config.count_downlinks { self.members() } else { self.uplinks.len() };
         (self.config.min_links as usize).saturating_sub(counted)
     }
@@ -141,7 +141,7 @@ impl<A: Addr> Records<A> {
 pub(super) struct Record {
     /// A net asked to dial the node.
     pub(super) dialable: bool,
-    pub(super) state: LinkState,
+    pub(super) state: DialState,
     pub(super) endpoint: Option<SocketAddr>,
     /// The endpoint came since the last failure: no need to ask for it.
     pub(super) endpoint_fresh: bool,
@@ -164,7 +164,7 @@ impl Default for Record {
     fn default() -> Self {
         Self {
             dialable: false,
-            state: LinkState::Disconnected,
+            state: DialState::Disconnected,
             endpoint: None,
             endpoint_fresh: false,
             nets: Vec::new(),
@@ -207,7 +207,7 @@ impl Record {
     pub(super) fn overdue_at(&self, timeout: Option<Duration>) -> Option<Instant> {
         let since = match (self.resolving, self.dial) {
             (Some((_, since)), _) => since,
-            (None, Some((_, since))) if self.state == LinkState::Connecting || self.streams.is_empty() => {
+            (None, Some((_, since))) if self.state == DialState::Connecting || self.streams.is_empty() => {
                 since
             }
             _ => return None,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::tables::{Nets, Record, Records};
-use crate::link::{Addr, Direction, LinkState, NetId};
+use crate::link::{Addr, DialState, Direction, NetId};
 use crate::manager::{CommandError, Config, Effect, Outcome};
 use crate::shadow::operation::Operation;
 use crate::util::time::later;
@@ -44,9 +44,9 @@ impl<'a, A: Addr> Work<'a, A> {
         match operation {
             Operation::AddNet { net, config } => self.add_net(*net, *config),
             Operation::RemoveNet { net } => self.remove_net(*net),
-            Operation::SetNetCondition { net, active } => self.set_net_condition(*net, *active),
+            Operation::SetNetActive { net, active } => self.set_net_active(*net, *active),
             Operation::CreateLink { addr, net } => self.create_link(addr, *net),
-            Operation::UpdateLink { addr, endpoint } => self.update_link(addr, *endpoint),
+            Operation::SetEndpoint { addr, endpoint } => self.set_endpoint(addr, *endpoint),
             Operation::DeleteLink { addr } => self.delete_link(addr),
             Operation::ResolveFailed { addr, resolve } => Ok(self.resolve_failed(addr, *resolve)),
             Operation::AddStream { addr, stream, direction } => self.add_stream(addr, *stream, *direction),
@@ -105,7 +105,7 @@ impl<'a, A: Addr> Work<'a, A> {
         let now = self.now;
         for (id, net) in self.nets.iter_mut() {
             let due = net.request_not_before.is_none_or(|at| at <= now);
-            let needed = u32::try_from(net.short_of()).unwrap_or(u32::MAX);
+            let needed = u32::try_from(net.needed()).unwrap_or(u32::MAX);
             if net.active && due && needed > 0 {
                 net.request_not_before = Some(later(now, self.rules.config.settings.tick));
                 self.effects.push(Effect::RequestLinks { net: id, needed });
@@ -218,7 +218,7 @@ impl<'a, A: Addr> Work<'a, A> {
 
 fn demote(record: &mut Record) {
     record.dialable = false;
-    record.state = LinkState::Disconnected;
+    record.state = DialState::Disconnected;
     record.dial = None;
     record.resolving = None;
     record.attempts = 0;

@@ -118,11 +118,11 @@ impl<K: Eq, V, I, S> Window<K, V, I, S> {
                 }
             }
         }
-        self.settle(link, start);
+        self.finish_link(link, start);
     }
 
     /// Looks up what was there before, and drops the changes from nothing to nothing.
-    fn settle(&mut self, link: usize, start: usize) {
+    fn finish_link(&mut self, link: usize, start: usize) {
         let mut kept = start;
         for index in start..self.changes.len() {
             let mut touched = self.changes[index];

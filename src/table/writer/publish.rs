@@ -72,7 +72,7 @@ where
 
     fn publish_staged(&mut self) -> Version {
         if self.torn {
-            self.mend();
+            self.rebuild_index();
         }
         self.count_copied();
         let Some(mut state) = self.staged.take() else { return self.version() };

@@ -18,12 +18,12 @@ impl TwoLocks {
         let links = links.expect("the configuration is valid");
         for net in 1..=NETS {
             links.add_net(NetId(net), NetConfig::new().min_links(0)).expect("the net is new");
-            links.set_net_condition(NetId(net), true).expect("the net is there");
+            links.set_net_active(NetId(net), true).expect("the net is there");
         }
         for number in 0..LINKS {
             let (addr, stream) = (NodeAddr(u64::from_number(number)), StreamId(u64::from_number(number)));
             links.add_stream(&addr, stream, Direction::Downlink).expect("there is room");
-            links.account_link(NetId(number % NETS + 1), &addr, stream, true).expect("the stream is there");
+            links.admit(NetId(number % NETS + 1), &addr, stream).expect("the stream is there");
         }
         Self { links }
     }

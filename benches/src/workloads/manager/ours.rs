@@ -30,13 +30,13 @@ impl Ours {
         for net in 1..=NETS {
             let ready = handle.add_net(NetId(net), NetConfig::new().min_links(0));
             ready.expect("there is room").wait().expect("the net is new");
-            let ready = handle.set_net_condition(NetId(net), true);
+            let ready = handle.set_net_active(NetId(net), true);
             ready.expect("there is room").wait().expect("the net is there");
         }
         for number in 0..LINKS {
             let (addr, stream) = (NodeAddr(u64::from_number(number)), StreamId(u64::from_number(number)));
             drop(handle.add_stream(addr, stream, Direction::Downlink).expect("there is room"));
-            let member = handle.account_link(NetId(number % NETS + 1), addr, stream, true);
+            let member = handle.admit(NetId(number % NETS + 1), addr, stream);
             member.expect("there is room").wait().expect("the stream is there");
         }
         Self { name, handle, links, _manager: manager }

@@ -178,7 +178,7 @@ fn a_static_peer_waits_while_its_clusters_are_disabled() {
     bench.connected(A, dial).unwrap();
     bench.switch(NET, false);
     let link = bench.link(A);
-    assert_eq!((link.state(), link.streams()), (LinkState::Disconnected, &[][..]));
+    assert_eq!((link.state(), link.streams()), (DialState::Disconnected, &[][..]));
     assert!(bench.turn().contains(&Effect::CancelDial { addr: A, dial }));
     assert_eq!(bench.after_seconds(600), []);
     bench.switch(NET, true);

@@ -18,12 +18,12 @@ fn an_unknown_net_is_refused_everywhere() {
     let mut bench = Bench::prompt();
     let unknown = Err(CommandError::UnknownNet(OTHER));
     assert_eq!(bench.create(A, OTHER), unknown);
-    assert_eq!(bench.apply(Command::SetNetCondition { net: OTHER, active: true }), unknown);
+    assert_eq!(bench.apply(Command::SetNetActive { net: OTHER, active: true }), unknown);
     assert_eq!(bench.apply(Command::RemoveNet { net: OTHER }), unknown);
     assert_eq!(bench.account(OTHER, A, 1, true), unknown);
     assert!(!bench.has(A));
     assert_eq!(bench.snapshot().count(OTHER), 0);
-    assert_eq!(bench.snapshot().required(OTHER), 0);
+    assert_eq!(bench.snapshot().min_links(OTHER), 0);
     assert!(!bench.snapshot().is_active(OTHER));
 }
 
@@ -64,7 +64,7 @@ fn limits_on_links_and_streams_hold() {
         Err(CommandError::LimitReached { of: "links", limit: 1 })
     );
     bench.done_stream(A, 2, Direction::Downlink);
-    assert_eq!(bench.stream(A, 3, Direction::Downlink), Ok(Outcome::Secondary));
+    assert_eq!(bench.stream(A, 3, Direction::Downlink), Ok(Outcome::Spare));
     assert_eq!(
         bench.stream(A, 4, Direction::Downlink),
         Err(CommandError::LimitReached { of: "streams", limit: 2 })
@@ -78,7 +78,8 @@ fn an_endpoint_that_cannot_be_dialled_is_refused() {
     bench.done_stream(B, 1, Direction::Downlink);
     assert_eq!(bench.update(B), Err(CommandError::NotDialable));
     bench.create(A, NET).unwrap();
-    let mut with = |text: &str| bench.apply(Command::UpdateLink { addr: A, endpoint: text.parse().unwrap() });
+    let mut with =
+        |text: &str| bench.apply(Command::SetEndpoint { addr: A, endpoint: text.parse().unwrap() });
     assert_eq!(with("192.0.2.1:0"), Err(CommandError::Endpoint(EndpointError::PortZero)));
     assert_eq!(with("127.0.0.1:1"), Err(CommandError::Endpoint(EndpointError::Loopback)));
     assert_eq!(with("0.0.0.0:1"), Err(CommandError::Endpoint(EndpointError::Unspecified)));
@@ -89,7 +90,7 @@ fn an_endpoint_that_cannot_be_dialled_is_refused() {
 fn deleting_a_link_closes_its_dialer_and_its_streams() {
     let mut bench = Bench::prompt();
     bench.uplink(A, NET, 1);
-    assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Secondary));
+    assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Spare));
     bench.turn();
     bench.done(Command::DeleteLink { addr: A });
     assert_eq!(

@@ -10,13 +10,13 @@
 //! | B17: loopback not recognized | `link::addr`: `the_policy_refuses_what_cannot_be_dialled` |
 //! | B18: static twice, removed once | `a_static_peer_is_static_once` |
 //! | B19: a downlink never becomes dialable | `a_downlink_that_becomes_static_joins_at_once_and_is_dialled_later` |
-//! | B21: refused creates on the hot list | `refused_creates_and_lasting_peers_are_not_hot` |
+//! | B21: refused creates on the ignore list | `refused_creates_and_lasting_peers_are_not_hot` |
 //! | B22: refused endpoints without back-off | `prompt::an_answer_that_cannot_be_used_counts_as_an_attempt_and_backs_off` |
 //! | B24: "already associated" is an error | `commands::creating_twice_is_an_outcome_and_not_an_error` |
 //! | B25: downlinks satisfy the minimum | `prompt::downlinks_count_unless_the_net_says_otherwise` |
 //! | B26: net off cuts other nets | `nets::a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest`, `a_net_that_goes_off_leaves_a_link_to_the_cluster_of_another` |
 //! | timers only every 10 s | `prompt`, beside `reference` |
-//! | unstable links counted per net and report | `unstable` |
+//! | unstable links counted per net and report | `flaps` |
 //! | a member that no net wants after a failed dial | `a_member_stays_associated_whichever_step_of_a_dial_fails` |
 //! | a dial that starts before the delay is over | `a_delay_that_begins_while_an_endpoint_is_asked_for_is_waited_for` |
 
@@ -89,7 +89,7 @@ fn a_downlink_that_becomes_static_joins_at_once_and_is_dialled_later() {
     assert_eq!(resolved(&bench.turn()), [A]);
 }
 
-/// Reference: `link_create` writes the hot list whatever becomes of it, for static and permanent peers too.
+/// Reference: `link_create` writes the ignore list whatever becomes of it, for static and permanent peers too.
 #[test]
 fn refused_creates_and_lasting_peers_are_not_hot() {
     let mut bench = Bench::prompt();
@@ -117,7 +117,7 @@ fn a_net_that_goes_off_leaves_a_link_to_the_cluster_of_another() {
     bench.switch(NET, false);
     for addr in [A, B] {
         let link = bench.link(addr);
-        assert_eq!((link.clusters(), link.state()), (&[FOREIGN][..], LinkState::Established));
+        assert_eq!((link.clusters(), link.state()), (&[FOREIGN][..], DialState::Established));
     }
     assert_eq!(bench.turn(), [Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 0 }]);
 }
@@ -147,7 +147,7 @@ fn a_member_stays_associated_whichever_step_of_a_dial_fails() {
         ("no endpoint", false, |bench, addr, _| assert_eq!(bench.unresolved(addr), Ok(Outcome::Done))),
         ("an unusable endpoint", false, |bench, addr, _| {
             let endpoint = SocketAddr::from(([127, 0, 0, 1], 1));
-            assert!(bench.apply(Command::UpdateLink { addr, endpoint }).is_err());
+            assert!(bench.apply(Command::SetEndpoint { addr, endpoint }).is_err());
         }),
         ("no answer", false, |bench, _, _| bench.clock.advance(Duration::from_secs(60))),
         ("a first failure", true, |bench, addr, dial| {
@@ -172,7 +172,7 @@ fn a_member_stays_associated_whichever_step_of_a_dial_fails() {
         let dial = bench.link(A).dial_id();
         fail(&mut bench, A, dial);
         let effects = bench.turn();
-        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Disconnected { .. })), "{name}");
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Released { .. })), "{name}");
         let link = bench.link(A);
         assert_eq!((link.nets(), link.memberships()), (&[NET][..], &[NET][..]), "{name}");
         assert!(link.is_idle() && !link.endpoint_fresh, "{name}: {link:?}");

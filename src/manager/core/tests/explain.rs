@@ -1,26 +1,26 @@
 //! Why things are as they are.
 
 use super::*;
-use crate::manager::model::blockers::{Hold, RequestHold};
-use crate::manager::read::explain::{Explanation, Ignored, NextStep, Reason, Step};
+use crate::manager::model::blockers::{DialBlocker, RequestBlocker};
+use crate::manager::read::explain::{Action, IgnoreReason, KeepReason, LinkExplanation, PlannedAction};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn explain(bench: &mut Bench, addr: NodeAddr) -> Explanation {
+fn explain(bench: &mut Bench, addr: NodeAddr) -> LinkExplanation {
     let now = bench.now();
     bench.snapshot().explain(&addr, now)
 }
 
-fn next(step: Step, at: Instant) -> Option<NextStep> {
-    Some(NextStep { step, at })
+fn next(action: Action, at: Instant) -> Option<PlannedAction> {
+    Some(PlannedAction { action, at })
 }
 
 #[test]
 fn nobody_knows_an_unknown_address() {
     let mut bench = Bench::prompt();
     let explanation = explain(&mut bench, A);
-    assert!(explanation.is_held() && !explanation.is_known());
-    assert_eq!((explanation.holds, explanation.next), (vec![Hold::NoLink], None));
+    assert!(explanation.is_blocked() && !explanation.is_known());
+    assert_eq!((explanation.blockers, explanation.next), (vec![DialBlocker::NoLink], None));
     assert!(explanation.reasons.is_empty() && explanation.ignored.is_empty());
 }
 
@@ -29,44 +29,44 @@ fn the_life_of_an_uplink_is_explained_step_by_step() {
     let mut bench = Bench::new(Config::default().max_attempts(100));
     bench.done(Command::AddNet { net: NET, config: NetConfig::new().min_links(0) });
     bench.create(A, NET).unwrap();
-    let hot = vec![Ignored { net: NET, until: bench.now() + 900 * SECOND }];
+    let hot = vec![IgnoreReason { net: NET, until: bench.now() + 900 * SECOND }];
     let explanation = explain(&mut bench, A);
-    assert_eq!(explanation.reasons, [Reason::WantedBy(NET)]);
-    assert_eq!(explanation.holds, [Hold::NetInactive(NET)]);
+    assert_eq!(explanation.reasons, [KeepReason::WantedBy(NET)]);
+    assert_eq!(explanation.blockers, [DialBlocker::NetInactive(NET)]);
     assert_eq!((explanation.ignored, explanation.next), (hot.clone(), None));
 
-    bench.done(Command::SetNetCondition { net: NET, active: true });
+    bench.done(Command::SetNetActive { net: NET, active: true });
     let explanation = explain(&mut bench, A);
-    assert!(explanation.is_known() && !explanation.is_held());
-    assert_eq!(explanation.next, next(Step::Resolve, bench.now()));
+    assert!(explanation.is_known() && !explanation.is_blocked());
+    assert_eq!(explanation.next, next(Action::Resolve, bench.now()));
 
     bench.turn();
     let explanation = explain(&mut bench, A);
-    assert_eq!(explanation.holds, [Hold::Resolving]);
-    assert_eq!(explanation.next, next(Step::TimeOut, bench.now() + 60 * SECOND));
+    assert_eq!(explanation.blockers, [DialBlocker::Resolving]);
+    assert_eq!(explanation.next, next(Action::TimeOut, bench.now() + 60 * SECOND));
 
     bench.update(A).unwrap();
-    assert_eq!(explain(&mut bench, A).holds, [Hold::Busy(LinkState::Connecting)]);
+    assert_eq!(explain(&mut bench, A).blockers, [DialBlocker::Busy(DialState::Connecting)]);
     let dial = bench.link(A).dial_id().expect("a dial");
     bench.failed(A, dial, true).unwrap();
     let until = bench.now() + 20 * SECOND;
     let explanation = explain(&mut bench, A);
-    assert_eq!(explanation.holds, [Hold::Delay { until }]);
-    assert_eq!(explanation.next, next(Step::Resolve, until));
-    assert!(!bench.snapshot().explain(&A, until).is_held(), "seen from then");
+    assert_eq!(explanation.blockers, [DialBlocker::Delay { until }]);
+    assert_eq!(explanation.next, next(Action::Resolve, until));
+    assert!(!bench.snapshot().explain(&A, until).is_blocked(), "seen from then");
 
     bench.update(A).unwrap();
-    assert_eq!(explain(&mut bench, A).next, next(Step::Dial, until), "the endpoint is known");
+    assert_eq!(explain(&mut bench, A).next, next(Action::Dial, until), "the endpoint is known");
     bench.after_seconds(20);
     let dial = bench.link(A).dial_id().expect("a dial");
     bench.connected(A, dial).unwrap();
     bench.done_stream(A, 1, Direction::Uplink);
     let explanation = explain(&mut bench, A);
-    assert_eq!(explanation.holds, [Hold::Busy(LinkState::Established), Hold::Connected]);
-    assert_eq!(explanation.next, next(Step::Announce, bench.now() + 20 * SECOND), "once more");
+    assert_eq!(explanation.blockers, [DialBlocker::Busy(DialState::Established), DialBlocker::Connected]);
+    assert_eq!(explanation.next, next(Action::Announce, bench.now() + 20 * SECOND), "once more");
     bench.account(NET, A, 1, true).unwrap();
     let explanation = explain(&mut bench, A);
-    assert_eq!(explanation.reasons, [Reason::WantedBy(NET), Reason::MemberOf(NET)]);
+    assert_eq!(explanation.reasons, [KeepReason::WantedBy(NET), KeepReason::MemberOf(NET)]);
     assert_eq!((explanation.ignored, explanation.next), (hot, None));
 }
 
@@ -77,9 +77,12 @@ fn a_downlink_is_kept_by_its_streams_and_memberships() {
     bench.stream(A, 2, Direction::Downlink).unwrap();
     bench.account(NET, A, 1, true).unwrap();
     let explanation = explain(&mut bench, A);
-    let streams = [Reason::Downlink(StreamId(1)), Reason::Downlink(StreamId(2))];
-    assert_eq!(explanation.reasons, [&[Reason::MemberOf(NET)], &streams[..]].concat());
-    assert_eq!(explanation.holds, [Hold::PureDownlink, Hold::Connected, Hold::Unwanted]);
+    let streams = [KeepReason::Downlink(StreamId(1)), KeepReason::Downlink(StreamId(2))];
+    assert_eq!(explanation.reasons, [&[KeepReason::MemberOf(NET)], &streams[..]].concat());
+    assert_eq!(
+        explanation.blockers,
+        [DialBlocker::PureDownlink, DialBlocker::Connected, DialBlocker::Unwanted]
+    );
     assert_eq!(explanation.next, None);
 }
 
@@ -87,10 +90,10 @@ fn a_downlink_is_kept_by_its_streams_and_memberships() {
 fn an_inactive_manager_holds_everything() {
     let mut bench = Bench::prompt();
     bench.create(A, NET).unwrap();
-    bench.done(Command::SetCondition { active: false });
-    assert_eq!(explain(&mut bench, A).holds, [Hold::ManagerInactive]);
+    bench.done(Command::SetActive { active: false });
+    assert_eq!(explain(&mut bench, A).blockers, [DialBlocker::ManagerInactive]);
     let now = bench.now();
-    assert!(bench.snapshot().explain_net(NET, now).holds.contains(&RequestHold::ManagerInactive));
+    assert!(bench.snapshot().explain_net(NET, now).blockers.contains(&RequestBlocker::ManagerInactive));
 }
 
 #[test]
@@ -99,24 +102,24 @@ fn the_ignored_time_ends_with_the_cooling() {
     bench.create(A, NET).unwrap();
     let until = bench.now() + 900 * SECOND;
     let snapshot = bench.snapshot();
-    assert_eq!(snapshot.explain(&A, until).ignored, [Ignored { net: NET, until }]);
+    assert_eq!(snapshot.explain(&A, until).ignored, [IgnoreReason { net: NET, until }]);
     assert_eq!(snapshot.explain(&A, until + Duration::from_nanos(1)).ignored, []);
 }
 
 #[test]
 fn the_reference_dials_strictly_after_the_delay_and_for_inactive_nets_too() {
-    let mut bench = Bench::new(Config::reference().max_attempts(100));
+    let mut bench = Bench::new(Config::ticked().max_attempts(100));
     bench.done(Command::AddNet { net: NET, config: NetConfig::new().min_links(0) });
     bench.create(A, NET).unwrap();
-    assert!(!explain(&mut bench, A).is_held());
+    assert!(!explain(&mut bench, A).is_blocked());
     bench.apply(Command::WakeUp).unwrap();
     bench.update(A).unwrap();
     let dial = bench.link(A).dial_id().expect("a dial");
     bench.failed(A, dial, true).unwrap();
     let until = bench.now() + 20 * SECOND;
     let snapshot = bench.snapshot();
-    assert_eq!(snapshot.explain(&A, until).holds, [Hold::Delay { until }]);
-    assert!(!snapshot.explain(&A, until + Duration::from_nanos(1)).is_held());
+    assert_eq!(snapshot.explain(&A, until).blockers, [DialBlocker::Delay { until }]);
+    assert!(!snapshot.explain(&A, until + Duration::from_nanos(1)).is_blocked());
 }
 
 #[test]
@@ -127,20 +130,20 @@ fn a_net_says_what_it_is_short_of_and_when_it_asks() {
         bench.snapshot().explain_net(net, now)
     };
     let unknown = explain(&mut bench, OTHER);
-    assert_eq!((unknown.short_of, unknown.holds), (0, vec![RequestHold::UnknownNet]));
-    assert_eq!(explain(&mut bench, NET).holds, [RequestHold::Enough]);
+    assert_eq!((unknown.needed, unknown.blockers), (0, vec![RequestBlocker::UnknownNet]));
+    assert_eq!(explain(&mut bench, NET).blockers, [RequestBlocker::Enough]);
 
     let config = NetConfig::new().min_links(2);
     bench.done(Command::AddNet { net: OTHER, config });
     let off = explain(&mut bench, OTHER);
-    assert_eq!((off.short_of, off.holds, off.next_request), (2, vec![RequestHold::NetInactive], None));
-    bench.done(Command::SetNetCondition { net: OTHER, active: true });
+    assert_eq!((off.needed, off.blockers, off.next_request), (2, vec![RequestBlocker::NetInactive], None));
+    bench.done(Command::SetNetActive { net: OTHER, active: true });
     let on = explain(&mut bench, OTHER);
-    assert_eq!((on.short_of, on.holds, on.next_request), (2, vec![], Some(bench.now())));
+    assert_eq!((on.needed, on.blockers, on.next_request), (2, vec![], Some(bench.now())));
     assert_eq!(requested(&bench.turn()), [(OTHER, 2)]);
     let asked = explain(&mut bench, OTHER);
     let until = bench.now() + 5 * SECOND;
-    assert_eq!((asked.holds, asked.next_request), (vec![RequestHold::Delay { until }], Some(until)));
+    assert_eq!((asked.blockers, asked.next_request), (vec![RequestBlocker::Delay { until }], Some(until)));
 }
 
 #[test]
@@ -149,24 +152,27 @@ fn a_static_peer_is_kept_by_its_cluster_and_idle_while_that_is_disabled() {
     bench.associate(NET, CLUSTER);
     bench.fix(CLUSTER, A).unwrap();
     let explanation = explain(&mut bench, A);
-    assert_eq!(explanation.reasons, [Reason::StaticPeerOf(CLUSTER)]);
-    assert_eq!((explanation.holds, explanation.next), (vec![], next(Step::Resolve, bench.now())));
+    assert_eq!(explanation.reasons, [KeepReason::StaticPeerOf(CLUSTER)]);
+    assert_eq!((explanation.blockers, explanation.next), (vec![], next(Action::Resolve, bench.now())));
 
     bench.switch(NET, false);
     let explanation = explain(&mut bench, A);
-    assert_eq!(explanation.reasons, [Reason::StaticPeerOf(CLUSTER)]);
-    assert_eq!((explanation.holds, explanation.next), (vec![Hold::ClusterDisabled(CLUSTER)], None));
+    assert_eq!(explanation.reasons, [KeepReason::StaticPeerOf(CLUSTER)]);
+    assert_eq!((explanation.blockers, explanation.next), (vec![DialBlocker::ClusterDisabled(CLUSTER)], None));
     bench.create(A, NET).unwrap();
-    assert_eq!(explain(&mut bench, A).holds, [Hold::NetInactive(NET), Hold::ClusterDisabled(CLUSTER)]);
+    assert_eq!(
+        explain(&mut bench, A).blockers,
+        [DialBlocker::NetInactive(NET), DialBlocker::ClusterDisabled(CLUSTER)]
+    );
     bench.open(OTHER, 0);
     bench.create(A, OTHER).unwrap();
-    assert_eq!(explain(&mut bench, A).holds, [], "one reason is enough");
+    assert_eq!(explain(&mut bench, A).blockers, [], "one reason is enough");
 
     bench.switch(NET, true);
     bench.done_stream(A, 1, Direction::Downlink);
     let explanation = explain(&mut bench, A);
-    assert!(explanation.reasons.contains(&Reason::MemberOfCluster(CLUSTER)));
-    assert_eq!(explanation.holds, [Hold::Connected]);
+    assert!(explanation.reasons.contains(&KeepReason::MemberOfCluster(CLUSTER)));
+    assert_eq!(explanation.blockers, [DialBlocker::Connected]);
 }
 
 #[test]
@@ -175,18 +181,18 @@ fn the_reference_holds_a_static_peer_of_a_disabled_cluster_alone() {
     bench.associate(NET, CLUSTER);
     bench.fix(CLUSTER, A).unwrap();
     bench.switch(NET, false);
-    assert_eq!(explain(&mut bench, A).holds, [Hold::ClusterDisabled(CLUSTER)]);
+    assert_eq!(explain(&mut bench, A).blockers, [DialBlocker::ClusterDisabled(CLUSTER)]);
     bench.create(A, NET).unwrap();
-    assert_eq!(explain(&mut bench, A).holds, []);
+    assert_eq!(explain(&mut bench, A).blockers, []);
 }
 
 #[test]
 fn a_permanent_peer_is_named_and_rests_while_it_is_unstable() {
-    let policy = UnstablePolicy::new().limit(1).delay(100 * SECOND);
-    let mut bench = Bench::new(Config::default().unstable(policy));
+    let policy = FlapPolicy::new().limit(1).delay(100 * SECOND);
+    let mut bench = Bench::new(Config::default().flaps(policy));
     bench.open(NET, 0);
     bench.keep(NET, A).unwrap();
-    assert_eq!(explain(&mut bench, A).reasons, [Reason::WantedBy(NET), Reason::PermanentPeerOf(NET)]);
+    assert_eq!(explain(&mut bench, A).reasons, [KeepReason::WantedBy(NET), KeepReason::PermanentPeerOf(NET)]);
     bench.turn();
     bench.update(A).unwrap();
     let dial = bench.link(A).dial_id().expect("a dial");
@@ -195,16 +201,19 @@ fn a_permanent_peer_is_named_and_rests_while_it_is_unstable() {
     bench.unstream(A, 1).unwrap();
     let until = bench.now() + 100 * SECOND;
     let explanation = explain(&mut bench, A);
-    assert_eq!(explanation.holds, [Hold::Unstable { until }]);
-    assert_eq!(explanation.next, next(Step::Resolve, until));
+    assert_eq!(explanation.blockers, [DialBlocker::Flapping { until }]);
+    assert_eq!(explanation.next, next(Action::Resolve, until));
     // What fails afterwards waits as everybody does.
     bench.after_seconds(100);
     bench.unresolved(A).unwrap();
     let until = bench.now();
-    assert!(matches!(explain(&mut bench, A).holds[..], [Hold::Busy(LinkState::Connecting)]), "{until:?}");
+    assert!(
+        matches!(explain(&mut bench, A).blockers[..], [DialBlocker::Busy(DialState::Connecting)]),
+        "{until:?}"
+    );
     let dial = bench.link(A).dial_id().expect("a dial");
     bench.failed(A, dial, true).unwrap();
-    assert_eq!(explain(&mut bench, A).holds, [Hold::Delay { until: until + 20 * SECOND }]);
+    assert_eq!(explain(&mut bench, A).blockers, [DialBlocker::Delay { until: until + 20 * SECOND }]);
 }
 
 #[test]
@@ -216,10 +225,15 @@ fn a_reserved_net_asks_for_nobody_and_wants_nobody_else() {
     bench.keep(NET, A).unwrap();
     let now = bench.now();
     let net = bench.snapshot().explain_net(NET, now);
-    assert_eq!((net.short_of, net.holds, net.next_request), (0, vec![RequestHold::Reserved], None));
-    assert_eq!(explain(&mut bench, B).holds, [Hold::NoLink, Hold::NetReserved(NET)]);
+    assert_eq!((net.needed, net.blockers, net.next_request), (0, vec![RequestBlocker::Reserved], None));
+    assert_eq!(explain(&mut bench, B).blockers, [DialBlocker::NoLink, DialBlocker::NetReserved(NET)]);
     bench.done_stream(B, 1, Direction::Downlink);
-    let holds = [Hold::PureDownlink, Hold::Connected, Hold::Unwanted, Hold::NetReserved(NET)];
-    assert_eq!(explain(&mut bench, B).holds, holds);
-    assert_eq!(explain(&mut bench, A).holds, []);
+    let blockers = [
+        DialBlocker::PureDownlink,
+        DialBlocker::Connected,
+        DialBlocker::Unwanted,
+        DialBlocker::NetReserved(NET),
+    ];
+    assert_eq!(explain(&mut bench, B).blockers, blockers);
+    assert_eq!(explain(&mut bench, A).blockers, []);
 }

@@ -9,9 +9,9 @@ fn a_broken_uplink_connects_again_under_the_same_dial() {
     let dial = bench.uplink(A, NET, 1);
     assert_eq!(bench.failed(A, dial, false), Ok(Outcome::Done));
     let link = bench.link(A);
-    assert_eq!((link.state(), link.memberships()), (LinkState::Connecting, &[][..]));
+    assert_eq!((link.state(), link.memberships()), (DialState::Connecting, &[][..]));
     let effects = bench.turn();
-    assert!(effects.contains(&Effect::LinkError { addr: A, net: NET, cause: LinkCause::Broken }));
+    assert!(effects.contains(&Effect::LinkError { addr: A, net: NET, cause: LinkFailure::Broken }));
     // Nothing is announced on the dead stream, and nothing is dialled anew.
     let effects = bench.after_seconds(30);
     assert!(announced(&effects).is_empty() && dialled(&effects).is_empty(), "{effects:?}");
@@ -26,7 +26,7 @@ fn the_death_of_the_stream_alone_makes_the_link_connecting() {
     let mut bench = Bench::prompt();
     let dial = bench.uplink(A, NET, 1);
     bench.unstream(A, 1).unwrap();
-    assert_eq!(bench.link(A).state(), LinkState::Connecting);
+    assert_eq!(bench.link(A).state(), DialState::Connecting);
     assert_eq!(bench.snapshot().count(NET), 0);
     bench.failed(A, dial, true).unwrap();
     assert!(!bench.has(A));
@@ -37,8 +37,8 @@ fn a_first_failure_leaves_the_dial_to_the_dialer() {
     let mut bench = Bench::prompt();
     let dial = bench.dial(A, NET);
     bench.failed(A, dial, false).unwrap();
-    assert_eq!(bench.turn(), [Effect::LinkError { addr: A, net: NET, cause: LinkCause::DialFailed }]);
-    assert_eq!(bench.link(A).state(), LinkState::Connecting);
+    assert_eq!(bench.turn(), [Effect::LinkError { addr: A, net: NET, cause: LinkFailure::DialFailed }]);
+    assert_eq!(bench.link(A).state(), DialState::Connecting);
     assert_eq!(bench.connected(A, dial), Ok(Outcome::Done));
 }
 
@@ -51,7 +51,7 @@ fn a_dial_is_abandoned_when_the_peers_stream_carries_the_link() {
     bench.turn();
     bench.failed(A, dial, false).unwrap();
     let link = bench.link(A);
-    assert_eq!((link.state(), link.dial_id()), (LinkState::Disconnected, None));
+    assert_eq!((link.state(), link.dial_id()), (DialState::Disconnected, None));
     assert!(link.is_member(NET) && link.nets() == [NET]);
     assert!(bench.turn().contains(&Effect::CancelDial { addr: A, dial }));
     // Not dialled again while the stream lives, dialled again when it is gone.
@@ -76,7 +76,7 @@ fn answers_to_an_old_dial_are_counted_and_ignored() {
     assert_eq!(bench.connected(A, old), Ok(Outcome::Stale));
     assert_eq!(bench.failed(A, old, true), Ok(Outcome::Stale));
     assert_eq!(bench.failed(B, old, true), Ok(Outcome::Stale));
-    assert_eq!(bench.link(A).state(), LinkState::Connecting);
+    assert_eq!(bench.link(A).state(), DialState::Connecting);
     assert_eq!(bench.snapshot().stats().stale_answers(), 3);
     assert_eq!(bench.connected(A, new), Ok(Outcome::Done));
     assert_eq!(bench.connected(A, new), Ok(Outcome::Unchanged));

@@ -9,7 +9,7 @@ fn with_spare_uplink() -> Bench {
     let mut bench = Bench::prompt();
     let dial = bench.dial(A, NET);
     bench.done_stream(A, 1, Downlink);
-    assert_eq!(bench.stream(A, 2, Uplink), Ok(Outcome::Secondary));
+    assert_eq!(bench.stream(A, 2, Uplink), Ok(Outcome::Spare));
     assert_eq!(bench.connected(A, dial), Ok(Outcome::Done));
     bench
 }
@@ -19,21 +19,21 @@ fn a_spare_uplink_that_the_peers_stream_replaces_takes_the_connection_with_it() 
     let mut bench = with_spare_uplink();
     let (old, new) = (StreamId(2), StreamId(3));
     bench.done(Command::ReplaceStream { addr: A, old, new, direction: Downlink });
-    assert_eq!(bench.link(A).state(), LinkState::Connecting);
+    assert_eq!(bench.link(A).state(), DialState::Connecting);
 }
 
 #[test]
 fn a_known_stream_that_takes_over_keeps_its_direction_whatever_the_report_says() {
     let mut bench = Bench::prompt();
     bench.done_stream(A, 1, Downlink);
-    assert_eq!(bench.stream(A, 2, Downlink), Ok(Outcome::Secondary));
+    assert_eq!(bench.stream(A, 2, Downlink), Ok(Outcome::Spare));
     bench.done(Command::ReplaceStream { addr: A, old: StreamId(1), new: StreamId(2), direction: Uplink });
     assert_eq!(bench.link(A).direction(), Downlink);
 
     let mut bench = with_spare_uplink();
     bench.done(Command::ReplaceStream { addr: A, old: StreamId(1), new: StreamId(2), direction: Downlink });
     let link = bench.link(A);
-    assert_eq!((link.direction(), link.state()), (Uplink, LinkState::Established));
+    assert_eq!((link.direction(), link.state()), (Uplink, DialState::Established));
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_net_is_announced_on_the_stream_that_is_left_when_a_dial_fails() {
     bench.associate(NET, CLUSTER);
     let dial = bench.dial(A, NET);
     bench.done_stream(A, 1, Uplink);
-    assert_eq!(bench.stream(A, 2, Downlink), Ok(Outcome::Secondary));
+    assert_eq!(bench.stream(A, 2, Downlink), Ok(Outcome::Spare));
     // A member stays one on the peer's stream.
     assert_eq!(bench.join(CLUSTER, A), Ok(Outcome::Done));
     assert_eq!(announced(&bench.turn()), [(A, NET, 1)]);

@@ -53,12 +53,12 @@ impl Bench {
         assert_unique(link.static_clusters());
         // I8: no retry later than the delay.
         let settings = self.core.settings();
-        let rest = settings.unstable.filter(|_| link.resting).map(|policy| policy.delay);
+        let rest = settings.flaps.filter(|_| link.resting).map(|policy| policy.delay);
         let limit = later(self.now(), rest.unwrap_or(settings.retry.cap()));
         assert!(link.not_before().is_none_or(|at| at <= limit), "{link:?}");
         // A record has a reason, and a dial agrees with its state.
         assert!(link.has_reason(), "{link:?}");
-        assert_eq!(link.dial_id().is_some(), link.state() != LinkState::Disconnected, "{link:?}");
+        assert_eq!(link.dial_id().is_some(), link.state() != DialState::Disconnected, "{link:?}");
         assert!(!link.is_resolving() || link.dial_id().is_none(), "{link:?}");
         let direction = link.primary().map_or(Direction::Downlink, |stream| stream.direction);
         assert_eq!(link.direction(), direction);
@@ -122,14 +122,14 @@ impl Bench {
         for effect in &self.core.effects[known..] {
             let Effect::Dial { addr, dial, .. } = effect else { continue };
             let link = self.core.writer.get(addr).expect("who is dialled has a record");
-            assert_eq!((link.dial_id(), link.state()), (Some(*dial), LinkState::Connecting));
+            assert_eq!((link.dial_id(), link.state()), (Some(*dial), DialState::Connecting));
             assert!(directory.active && !link.is_active(), "{link:?}");
             let (wanted, past) = match self.core.config.timing {
-                Timing::Prompt => (
+                Timing::Immediate => (
                     link.nets().iter().any(|net| directory.is_net_active(*net)),
                     link.not_before().is_none_or(|at| at <= self.now()),
                 ),
-                Timing::Reference => {
+                Timing::Ticked => {
                     (!link.nets().is_empty(), link.not_before().is_none_or(|at| at < self.now()))
                 }
             };

@@ -19,9 +19,9 @@ fn a_connection_whose_stream_never_comes_ends_after_its_limit() {
     let mut bench = Bench::prompt();
     let dial = bench.dial(A, NET);
     bench.connected(A, dial).unwrap();
-    assert_eq!(bench.link(A).state(), LinkState::Established);
+    assert_eq!(bench.link(A).state(), DialState::Established);
     assert_eq!(bench.after_seconds(59), []);
-    assert!(bench.after_seconds(1).contains(&Effect::Disconnected { addr: A, net: NET, members: 0 }));
+    assert!(bench.after_seconds(1).contains(&Effect::Released { addr: A, net: NET, members: 0 }));
     assert!(!bench.has(A));
 }
 
@@ -29,10 +29,10 @@ fn a_connection_whose_stream_never_comes_ends_after_its_limit() {
 fn a_connection_whose_stream_was_refused_ends_after_its_limit() {
     let mut bench = Bench::prompt();
     let dial = bench.dial(A, NET);
-    bench.done(Command::SetCondition { active: false });
+    bench.done(Command::SetActive { active: false });
     assert_eq!(bench.stream(A, 1, Direction::Uplink), Err(CommandError::Inactive));
     bench.connected(A, dial).unwrap();
-    bench.done(Command::SetCondition { active: true });
+    bench.done(Command::SetActive { active: true });
     bench.after_seconds(60);
     assert!(!bench.has(A));
 }
@@ -41,7 +41,7 @@ fn a_connection_whose_stream_was_refused_ends_after_its_limit() {
 fn a_connection_that_loses_the_peers_stream_too_is_waited_for_and_no_longer() {
     let mut bench = Bench::prompt();
     bench.uplink(A, NET, 1);
-    assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Secondary));
+    assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Spare));
     bench.unstream(A, 2).unwrap();
     bench.after_seconds(100);
     let dial = bench.link(A).dial_id().unwrap();
@@ -50,7 +50,7 @@ fn a_connection_that_loses_the_peers_stream_too_is_waited_for_and_no_longer() {
     bench.done_stream(A, 3, Direction::Downlink);
     bench.after_seconds(100);
     bench.unstream(A, 3).unwrap();
-    assert_eq!(bench.link(A).state(), LinkState::Connecting);
+    assert_eq!(bench.link(A).state(), DialState::Connecting);
     assert_eq!(bench.after_seconds(59), []);
     assert!(bench.has(A));
     bench.after_seconds(1);
@@ -62,12 +62,12 @@ fn a_delay_that_no_clock_can_reach_never_ends() {
     let mut bench = Bench::new(
         Config::default()
             .tick(Duration::MAX)
-            .cooling(Duration::MAX)
+            .ignore_period(Duration::MAX)
             .dial_timeout(Duration::MAX)
             .retry(RetryPolicy::Fixed(Duration::MAX)),
     );
     bench.core.directory_mut().add(NetStatus::new(NET, NetConfig::new().min_links(1)));
-    bench.core.apply(Command::SetNetCondition { net: NET, active: true }, bench.now()).unwrap();
+    bench.core.apply(Command::SetNetActive { net: NET, active: true }, bench.now()).unwrap();
     let add = Command::AddStream { addr: A, stream: StreamId(1), direction: Direction::Downlink };
     bench.core.apply(add, bench.now()).unwrap();
     bench.core.apply(Command::CreateLink { addr: A, net: NET }, bench.now()).unwrap();
@@ -91,7 +91,7 @@ fn a_net_asks_once_a_tick_whenever_it_began_to_be_short() {
     assert_eq!(requested(&bench.after_seconds(3)), [(NET, 1)]);
     assert_eq!(requested(&bench.after_seconds(4)), []);
     // Who asks by hand is not held back.
-    bench.done(Command::RequestLinks);
+    bench.done(Command::CheckNets);
     assert_eq!(requested(&bench.turn()), [(NET, 1)]);
 }
 
@@ -104,7 +104,7 @@ fn a_net_that_goes_on_is_announced_at_once_whatever_was_announced_before() {
     bench.done_stream(A, 1, Direction::Downlink);
     assert_eq!(announced(&bench.turn()), [(A, NET, 1)]);
     bench.account(NET, A, 1, true).unwrap();
-    bench.done(Command::SetNetCondition { net: OTHER, active: true });
+    bench.done(Command::SetNetActive { net: OTHER, active: true });
     assert_eq!(announced(&bench.turn()), [(A, OTHER, 1)]);
 }
 

@@ -50,7 +50,7 @@ pub(super) struct Net {
     pub(super) on: bool,
     pub(super) permanent: BTreeSet<Node>,
     /// In order of entry.
-    pub(super) hot: Vec<(Node, Instant)>,
+    pub(super) ignored: Vec<(Node, Instant)>,
     pub(super) counted: usize,
     pub(super) asks_after: Option<Instant>,
 }
@@ -340,11 +340,11 @@ impl Peer {
         }
     }
 
-    pub(super) fn state(&self) -> LinkState {
+    pub(super) fn state(&self) -> DialState {
         match self.dialer {
-            Idle | Resolving { .. } => LinkState::Disconnected,
-            Connecting { .. } => LinkState::Connecting,
-            Established { .. } => LinkState::Established,
+            Idle | Resolving { .. } => DialState::Disconnected,
+            Connecting { .. } => DialState::Connecting,
+            Established { .. } => DialState::Established,
         }
     }
 

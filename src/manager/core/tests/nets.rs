@@ -13,7 +13,7 @@ fn a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest() {
     bench.done_stream(C, 3, Direction::Downlink);
     bench.account(NET, C, 3, true).unwrap();
     bench.turn();
-    bench.done(Command::SetNetCondition { net: NET, active: false });
+    bench.done(Command::SetNetActive { net: NET, active: false });
     let effects = bench.turn();
     assert!(effects.contains(&Effect::CloseDialer { addr: A }));
     assert_eq!(effects.len(), 2, "{effects:?}");
@@ -22,8 +22,8 @@ fn a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest() {
     assert_eq!(bench.link(C).memberships(), []);
     assert_eq!(bench.snapshot().count(NET), 0);
     // On again: nothing is a member by itself.
-    bench.done(Command::SetNetCondition { net: NET, active: true });
-    assert_eq!(bench.apply(Command::SetNetCondition { net: NET, active: true }), Ok(Outcome::Unchanged));
+    bench.done(Command::SetNetActive { net: NET, active: true });
+    assert_eq!(bench.apply(Command::SetNetActive { net: NET, active: true }), Ok(Outcome::Unchanged));
     assert_eq!(bench.snapshot().count(NET), 0);
     // What only a membership kept ends with it.
     bench.unstream(B, 2).unwrap();

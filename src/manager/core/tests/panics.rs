@@ -64,7 +64,7 @@ fn view(core: &mut Core<Fragile>, table: &LinkTable<Fragile>, now: Instant) -> S
     let snapshot = links.snapshot();
     let mut all: Vec<_> = snapshot.links().map(|link| format!("{link:?}")).collect();
     all.sort();
-    let mut listed: Vec<_> = snapshot.addrs(NET, Filter::All).map(|addr| addr.0).collect();
+    let mut listed: Vec<_> = snapshot.addrs(NET, MemberFilter::All).map(|addr| addr.0).collect();
     listed.sort_unstable();
     let ignored: Vec<_> = snapshot.ignored(NET, now).map(|addr| addr.0).collect();
     let mut cluster: Vec<_> = snapshot.cluster_members(CLUSTER).map(|addr| addr.0).collect();
@@ -92,7 +92,7 @@ fn view(core: &mut Core<Fragile>, table: &LinkTable<Fragile>, now: Instant) -> S
 }
 
 fn config() -> Config {
-    Config::default().unstable(UnstablePolicy::new().limit(1))
+    Config::default().flaps(FlapPolicy::new().limit(1))
 }
 
 /// Two nets, a cluster and some links; a published part, and a part that is staged only.
@@ -100,7 +100,7 @@ fn staged(now: Instant) -> (Core<Fragile>, LinkTable<Fragile>) {
     let (mut core, table) = Core::<Fragile>::new(config(), Some(Fragile(999)), now);
     for net in [NET, OTHER] {
         core.apply(Command::AddNet { net, config: NetConfig::new() }, now).unwrap();
-        core.apply(Command::SetNetCondition { net, active: true }, now).unwrap();
+        core.apply(Command::SetNetActive { net, active: true }, now).unwrap();
     }
     for node in 1..4 {
         if node == 2 {
@@ -123,7 +123,7 @@ fn staged(now: Instant) -> (Core<Fragile>, LinkTable<Fragile>) {
     }
     // A connection that drops at once makes a link unstable.
     core.apply(Command::WakeUp, now).unwrap();
-    core.apply(Command::UpdateLink { addr: Fragile(4), endpoint: endpoint() }, now).unwrap();
+    core.apply(Command::SetEndpoint { addr: Fragile(4), endpoint: endpoint() }, now).unwrap();
     let dial = core.writer.get(&Fragile(4)).and_then(|link| link.dial_id()).expect("a dial");
     core.apply(Command::AddUplink { addr: Fragile(4), stream: StreamId(40), dial }, now).unwrap();
     core.apply(Command::DialConnected { addr: Fragile(4), dial }, now).unwrap();
@@ -143,7 +143,7 @@ fn a_command_that_panics_changes_nothing() {
         || Command::CreateLink { addr: Fragile(1), net: OTHER },
         || Command::AddStream { addr: Fragile(6), stream: StreamId(60), direction: Direction::Downlink },
         || Command::DeleteStream { addr: Fragile(1), stream: StreamId(10) },
-        || Command::SetNetCondition { net: NET, active: false },
+        || Command::SetNetActive { net: NET, active: false },
         || Command::DeleteLink { addr: Fragile(1) },
         || Command::JoinCluster { cluster: CLUSTER, addr: Fragile(1) },
         || Command::AddStaticPeer { cluster: CLUSTER, addr: Fragile(5) },
@@ -206,7 +206,7 @@ fn a_change_of_settings_that_panics_leaves_no_link_without_its_time_limit() {
     for fuse in 0.. {
         let (mut core, _table) = Core::<Fragile>::new(Config::default(), None, now);
         core.apply(Command::AddNet { net: NET, config: NetConfig::new() }, now).unwrap();
-        core.apply(Command::SetNetCondition { net: NET, active: true }, now).unwrap();
+        core.apply(Command::SetNetActive { net: NET, active: true }, now).unwrap();
         for node in 1..4 {
             core.apply(Command::CreateLink { addr: Fragile(node), net: NET }, now).unwrap();
         }
@@ -236,7 +236,7 @@ fn a_wake_up_that_panics_leaves_no_link_without_its_timer() {
     for fuse in 0.. {
         let (mut core, _table) = Core::<Fragile>::new(Config::default(), None, now);
         core.apply(Command::AddNet { net: NET, config: NetConfig::new() }, now).unwrap();
-        core.apply(Command::SetNetCondition { net: NET, active: true }, now).unwrap();
+        core.apply(Command::SetNetActive { net: NET, active: true }, now).unwrap();
         for node in 1..4 {
             core.apply(Command::CreateLink { addr: Fragile(node), net: NET }, now).unwrap();
         }

@@ -39,7 +39,7 @@ fn permanent_peers_are_bounded_and_need_room() {
     assert_eq!(bench.keep(NET, C), full);
     bench.switch(NET, false);
     bench.done_stream(C, 1, Direction::Downlink);
-    let on = Command::SetNetCondition { net: NET, active: true };
+    let on = Command::SetNetActive { net: NET, active: true };
     let no_room = Err(CommandError::LimitReached { of: "links", limit: 2 });
     assert_eq!(bench.apply(on), no_room);
     assert!(!bench.snapshot().is_active(NET) && !bench.has(A));
@@ -75,7 +75,7 @@ fn a_deleted_permanent_peer_starts_anew_after_the_delay() {
 fn a_reserved_net_asks_for_nobody_and_takes_nobody_else() {
     let mut bench = reserved();
     assert_eq!(requested(&bench.after_seconds(60)), []);
-    bench.done(Command::RequestLinks);
+    bench.done(Command::CheckNets);
     assert_eq!(requested(&bench.turn()), []);
     assert_eq!(bench.snapshot().needed(NET), 0);
     let refused = Err(CommandError::ReservedNet(NET));

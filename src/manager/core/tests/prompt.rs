@@ -1,4 +1,4 @@
-//! Prompt timing.
+//! Immediate timing.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn a_link_with_an_endpoint_is_dialled_in_the_same_turn() {
     bench.update(A).unwrap();
     let effects = bench.turn();
     assert_eq!(effects, [Effect::Dial { addr: A, endpoint: endpoint(), attempt: 1, dial: DialId(1) }]);
-    assert_eq!(bench.link(A).state(), LinkState::Connecting);
+    assert_eq!(bench.link(A).state(), DialState::Connecting);
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn a_link_without_an_endpoint_is_resolved_once_and_then_dialled() {
     assert_eq!(bench.update(A), Ok(Outcome::Done));
     assert_eq!(dialled(&bench.turn()), [A]);
     // The endpoint of a link that is being dialled cannot change.
-    assert_eq!(bench.update(A), Err(CommandError::LinkBusy(LinkState::Connecting)));
+    assert_eq!(bench.update(A), Err(CommandError::LinkBusy(DialState::Connecting)));
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn an_answer_that_cannot_be_used_counts_as_an_attempt_and_backs_off() {
     bench.create(A, NET).unwrap();
     assert_eq!(resolved(&bench.turn()), [A]);
     let endpoint = "127.0.0.1:1".parse().unwrap();
-    assert!(bench.apply(Command::UpdateLink { addr: A, endpoint }).is_err());
+    assert!(bench.apply(Command::SetEndpoint { addr: A, endpoint }).is_err());
     assert_eq!(bench.link(A).attempts(), 1);
     assert_eq!(bench.after_seconds(19), []);
     assert_eq!(resolved(&bench.after_seconds(1)), [A]);
@@ -60,7 +60,7 @@ fn a_link_that_cannot_be_resolved_is_given_up() {
     let effects = bench.turn();
     assert_eq!(
         effects,
-        [Effect::Disconnected { addr: A, net: NET, members: 0 }, Effect::CloseDialer { addr: A }]
+        [Effect::Released { addr: A, net: NET, members: 0 }, Effect::CloseDialer { addr: A }]
     );
     assert!(!bench.has(A));
 }
@@ -72,7 +72,7 @@ fn nothing_is_dialled_for_a_net_that_is_off() {
     bench.create(A, OTHER).unwrap();
     bench.update(A).unwrap();
     assert_eq!(bench.after_seconds(60), []);
-    bench.done(Command::SetNetCondition { net: OTHER, active: true });
+    bench.done(Command::SetNetActive { net: OTHER, active: true });
     assert_eq!(dialled(&bench.turn()), [A]);
 }
 
@@ -80,13 +80,13 @@ fn nothing_is_dialled_for_a_net_that_is_off() {
 fn an_inactive_manager_does_nothing_by_itself() {
     let mut bench = Bench::prompt();
     bench.open(OTHER, 3);
-    bench.done(Command::SetCondition { active: false });
-    assert_eq!(bench.apply(Command::SetCondition { active: false }), Ok(Outcome::Unchanged));
+    bench.done(Command::SetActive { active: false });
+    assert_eq!(bench.apply(Command::SetActive { active: false }), Ok(Outcome::Unchanged));
     bench.create(A, NET).unwrap();
     bench.update(A).unwrap();
     assert_eq!(bench.after_seconds(100), []);
     assert_eq!(bench.stream(B, 1, Direction::Downlink), Err(CommandError::Inactive));
-    bench.done(Command::SetCondition { active: true });
+    bench.done(Command::SetActive { active: true });
     let effects = bench.turn();
     assert_eq!(dialled(&effects), [A]);
     assert_eq!(requested(&effects), [(OTHER, 3)]);
@@ -115,7 +115,7 @@ fn downlinks_count_unless_the_net_says_otherwise() {
     let mut bench = Bench::new(Config::default());
     let config = NetConfig::new().min_links(1).count_downlinks(false);
     bench.done(Command::AddNet { net: NET, config });
-    bench.done(Command::SetNetCondition { net: NET, active: true });
+    bench.done(Command::SetNetActive { net: NET, active: true });
     bench.done_stream(A, 1, Direction::Downlink);
     bench.account(NET, A, 1, true).unwrap();
     assert_eq!(bench.snapshot().count(NET), 1);
@@ -140,7 +140,7 @@ fn a_failed_link_waits_for_the_retry_delay() {
     // The third failure is the last: the net lets go.
     let dial = bench.link(A).dial_id().unwrap();
     bench.failed(A, dial, true).unwrap();
-    assert!(bench.turn().contains(&Effect::Disconnected { addr: A, net: NET, members: 0 }));
+    assert!(bench.turn().contains(&Effect::Released { addr: A, net: NET, members: 0 }));
     assert!(!bench.has(A));
 }
 
@@ -174,7 +174,7 @@ fn a_net_is_announced_on_the_stream_that_the_peer_opened() {
     assert_eq!(announced(&bench.after_seconds(20)), [(A, NET, 1)]);
     bench.account(NET, A, 1, true).unwrap();
     assert_eq!(announced(&bench.after_seconds(60)), []);
-    assert_eq!(bench.snapshot().count_by(NET, Direction::Downlink, LinkState::Disconnected), 1);
+    assert_eq!(bench.snapshot().count_by(NET, Direction::Downlink, DialState::Disconnected), 1);
 }
 
 #[test]

@@ -15,14 +15,14 @@ fn addresses_come_uplinks_first_and_established_hides_unconnected_uplinks_only()
     bench.account(NET, C, 3, true).unwrap();
     let snapshot = bench.snapshot();
     let list = |filter| snapshot.addrs(NET, filter).copied().collect::<Vec<_>>();
-    assert_eq!(list(Filter::All), [B, C, A]);
-    assert_eq!(list(Filter::Established), [B, A]);
+    assert_eq!(list(MemberFilter::All), [B, C, A]);
+    assert_eq!(list(MemberFilter::Established), [B, A]);
     assert_eq!(snapshot.count(NET), 3);
-    assert_eq!(snapshot.count_by(NET, Direction::Uplink, LinkState::Connecting), 1);
+    assert_eq!(snapshot.count_by(NET, Direction::Uplink, DialState::Connecting), 1);
     assert!(snapshot.contains(&B, NET) && !snapshot.contains(&A, NET));
-    assert_eq!(snapshot.get(&B).map(Link::state), Some(LinkState::Established));
-    assert_eq!(list(Filter::All).len(), snapshot.count(NET));
-    assert_eq!(snapshot.addrs(OTHER, Filter::All).count(), 0);
+    assert_eq!(snapshot.get(&B).map(Link::state), Some(DialState::Established));
+    assert_eq!(list(MemberFilter::All).len(), snapshot.count(NET));
+    assert_eq!(snapshot.addrs(OTHER, MemberFilter::All).count(), 0);
 }
 
 /// Scenario 13.
@@ -53,7 +53,7 @@ fn an_old_snapshot_stays_what_it_was() {
     bench.done(Command::RemoveNet { net: NET });
     let new = bench.snapshot();
     assert!(new.version() > old.version());
-    assert_eq!((old.count(NET), old.required(NET), old.len()), (1, 0, 1));
+    assert_eq!((old.count(NET), old.min_links(NET), old.len()), (1, 0, 1));
     assert!(old.get(&A).is_some_and(|link| link.is_member(NET)));
     assert!(new.is_empty());
 }

@@ -8,10 +8,10 @@ use fastrand::Rng;
 
 use super::*;
 use crate::link::UserData;
-use crate::manager::model::blockers::{Hold, RequestHold};
+use crate::manager::model::blockers::{DialBlocker, RequestBlocker};
 use crate::manager::model::config::{Settings, Timing};
 use crate::manager::model::directory::Group;
-use crate::manager::read::explain::{Explanation, Reason, Step};
+use crate::manager::read::explain::{Action, KeepReason, LinkExplanation};
 use crate::manager::run::outbox::queue::Outbox;
 use crate::util::random::Random;
 
@@ -50,11 +50,11 @@ struct World {
 /// What explanations were made of.
 #[derive(Default)]
 struct Met {
-    reasons: HashSet<Discriminant<Reason>>,
-    holds: HashSet<Discriminant<Hold>>,
+    reasons: HashSet<Discriminant<KeepReason>>,
+    blockers: HashSet<Discriminant<DialBlocker>>,
     /// Alone.
-    decisive: HashSet<Discriminant<Hold>>,
-    request_holds: HashSet<Discriminant<RequestHold>>,
+    decisive: HashSet<Discriminant<DialBlocker>>,
+    request_blockers: HashSet<Discriminant<RequestBlocker>>,
 }
 
 /// A retry policy that does whatever comes to its mind.
@@ -68,42 +68,46 @@ fn wild(attempts: u32, random: &mut dyn FnMut() -> u64) -> Duration {
 }
 
 impl Met {
-    fn note(&mut self, explanation: &Explanation) {
-        let holds: HashSet<_> = explanation.holds.iter().map(discriminant).collect();
+    fn note(&mut self, explanation: &LinkExplanation) {
+        let blockers: HashSet<_> = explanation.blockers.iter().map(discriminant).collect();
         self.reasons.extend(explanation.reasons.iter().map(discriminant));
-        self.holds.extend(&holds);
-        if holds.len() == 1 {
-            self.decisive.extend(holds);
+        self.blockers.extend(&blockers);
+        if blockers.len() == 1 {
+            self.decisive.extend(blockers);
         }
     }
 
     fn add(&mut self, other: Self) {
         self.reasons.extend(other.reasons);
-        self.holds.extend(other.holds);
+        self.blockers.extend(other.blockers);
         self.decisive.extend(other.decisive);
-        self.request_holds.extend(other.request_holds);
+        self.request_blockers.extend(other.request_blockers);
     }
 
     /// That nothing of what concerns clusters and peers was left out.
     fn check(&self, rest: bool) {
         let until = ManualClock::new().now();
         for reason in [
-            Reason::WantedBy(NET),
-            Reason::PermanentPeerOf(NET),
-            Reason::StaticPeerOf(CLUSTER),
-            Reason::MemberOf(NET),
-            Reason::MemberOfCluster(CLUSTER),
-            Reason::Downlink(StreamId(1)),
+            KeepReason::WantedBy(NET),
+            KeepReason::PermanentPeerOf(NET),
+            KeepReason::StaticPeerOf(CLUSTER),
+            KeepReason::MemberOf(NET),
+            KeepReason::MemberOfCluster(CLUSTER),
+            KeepReason::Downlink(StreamId(1)),
         ] {
             assert!(self.reasons.contains(&discriminant(&reason)), "{reason:?}");
         }
-        for hold in [Hold::ClusterDisabled(CLUSTER), Hold::Delay { until }, Hold::Resolving, Hold::Connected]
-        {
+        for hold in [
+            DialBlocker::ClusterDisabled(CLUSTER),
+            DialBlocker::Delay { until },
+            DialBlocker::Resolving,
+            DialBlocker::Connected,
+        ] {
             assert!(self.decisive.contains(&discriminant(&hold)), "{hold:?}");
         }
-        assert!(self.holds.contains(&discriminant(&Hold::NetReserved(NET))));
-        assert!(self.request_holds.contains(&discriminant(&RequestHold::Reserved)));
-        let rests = self.decisive.contains(&discriminant(&Hold::Unstable { until }));
+        assert!(self.blockers.contains(&discriminant(&DialBlocker::NetReserved(NET))));
+        assert!(self.request_blockers.contains(&discriminant(&RequestBlocker::Reserved)));
+        let rests = self.decisive.contains(&discriminant(&DialBlocker::Flapping { until }));
         assert!(rests || !rest, "nothing rests");
     }
 }
@@ -111,7 +115,7 @@ impl Met {
 impl World {
     fn new(config: Config, seed: u64) -> Self {
         let mut world = Self {
-            reference: config.timing == Timing::Reference,
+            reference: config.timing == Timing::Ticked,
             bench: Bench::new(config),
             rng: Rng::with_seed(seed),
             outbox: Outbox::new(),
@@ -205,7 +209,7 @@ impl World {
             0..5 => Command::CreateLink { addr, net },
             5..8 => {
                 let port = u16::from(self.rng.u8(..) < 200);
-                Command::UpdateLink { addr, endpoint: SocketAddr::from(([192, 0, 2, 1], port)) }
+                Command::SetEndpoint { addr, endpoint: SocketAddr::from(([192, 0, 2, 1], port)) }
             }
             8..13 => Command::AddStream { addr, stream: self.fresh(), direction: self.direction() },
             13..16 => Command::DeleteStream { addr, stream: self.stream_of(addr) },
@@ -220,7 +224,7 @@ impl World {
             22..25 => Command::DialConnected { addr, dial: self.dial_of(addr) },
             25..27 => Command::DialFailed { addr, dial: self.dial_of(addr), last: self.rng.bool() },
             27 => Command::ResolveFailed { addr, resolve: self.resolve_of(addr) },
-            28 => Command::SetNetCondition { net, active: self.rng.u8(..) < 170 },
+            28 => Command::SetNetActive { net, active: self.rng.u8(..) < 170 },
             29 => match self.rng.u8(0..6) {
                 0 => Command::RemoveNet { net },
                 1 => Command::ConfigureNet { net, config: self.net_config() },
@@ -228,14 +232,14 @@ impl World {
                 _ => Command::AddNet { net, config: self.net_config() },
             },
             30 => match self.rng.u8(0..3) {
-                0 => Command::SetCondition { active: false },
-                _ => Command::SetCondition { active: true },
+                0 => Command::SetActive { active: false },
+                _ => Command::SetActive { active: true },
             },
             _ => match self.rng.u8(0..4) {
                 0 => Command::DeleteLink { addr },
                 3 => Command::SetUserData { addr, data: Some(UserData::new(self.rng.u8(..))) },
                 1 => Command::WakeUp,
-                _ => Command::RequestLinks,
+                _ => Command::CheckNets,
             },
         }
     }
@@ -255,13 +259,11 @@ impl World {
         };
         let settings = self.bench.core.settings().clone().retry(retry);
         let settings = match self.rng.u8(0..8) {
-            0 => settings.unstable(None),
-            1 => {
-                settings.unstable(UnstablePolicy::new().limit(1).delay(seconds(&mut self.rng) * 3).entries(3))
-            }
+            0 => settings.flaps(None),
+            1 => settings.flaps(FlapPolicy::new().limit(1).delay(seconds(&mut self.rng) * 3).entries(3)),
             _ => settings,
         };
-        settings.max_attempts(self.rng.u32(1..4)).cooling(seconds(&mut self.rng) * 3)
+        settings.max_attempts(self.rng.u32(1..4)).ignore_period(seconds(&mut self.rng) * 3)
     }
 
     /// Applies a command, and notes what a transport that sends it knows about its streams.
@@ -367,7 +369,7 @@ impl World {
     fn answer(&mut self, effect: Effect<NodeAddr>) {
         match effect {
             Effect::Resolve { addr, .. } => {
-                let _ = self.apply(Command::UpdateLink { addr, endpoint: endpoint() });
+                let _ = self.apply(Command::SetEndpoint { addr, endpoint: endpoint() });
             }
             Effect::Dial { addr, dial, .. } => {
                 assert!(dial.0 >= self.next_dial, "dials are delivered in order");
@@ -408,10 +410,10 @@ impl World {
             assert_eq!(explanation.is_known(), snapshot.get(&addr).is_some());
             assert_eq!(explanation.is_known(), !explanation.reasons.is_empty(), "{addr}: {explanation:?}");
             // What takes too long ends in the same phase, and may be dialled by what that leads to.
-            if explanation.next.is_some_and(|next| next.step == Step::TimeOut && next.at <= now) {
+            if explanation.next.is_some_and(|next| next.action == Action::TimeOut && next.at <= now) {
                 continue;
             }
-            let held = explanation.is_held();
+            let held = explanation.is_blocked();
             self.met.note(&explanation);
             assert_eq!(begun.contains(&addr), !held, "{addr}: {explanation:?}");
             self.explained[0][usize::from(held)] += 1;
@@ -425,16 +427,16 @@ impl World {
         let snapshot = self.bench.snapshot();
         self.collect();
         if self.reference {
-            let _ = self.bench.apply(Command::RequestLinks);
+            let _ = self.bench.apply(Command::CheckNets);
         } else {
             self.bench.core.advance(now);
         }
         let asked: BTreeMap<_, _> = requested(&self.bench.core.effects).into_iter().collect();
         for net in (1..=NETS).map(NetId) {
             let explanation = snapshot.explain_net(net, now);
-            let held = !explanation.holds.is_empty();
-            self.met.request_holds.extend(explanation.holds.iter().map(discriminant));
-            let needed = (!held).then_some(explanation.short_of as u32);
+            let held = !explanation.blockers.is_empty();
+            self.met.request_blockers.extend(explanation.blockers.iter().map(discriminant));
+            let needed = (!held).then_some(explanation.needed as u32);
             assert_eq!(asked.get(&net).copied(), needed, "{net}: {explanation:?}");
             self.explained[1][usize::from(held)] += 1;
         }
@@ -457,9 +459,9 @@ impl World {
     }
 
     /// Lets everything settle: the transport answers every effect, and nobody interferes.
-    fn settle(&mut self) {
+    fn run_until_quiet(&mut self) {
         self.cooperates = true;
-        let _ = self.apply(Command::SetCondition { active: true });
+        let _ = self.apply(Command::SetActive { active: true });
         let end = self.bench.now() + Duration::from_secs(300);
         let mut turns = 0;
         while self.bench.now() < end {
@@ -485,11 +487,11 @@ impl World {
 
     fn check_settled(&self) {
         for (_, link) in self.bench.core.writer.iter() {
-            assert!(!link.is_resolving() && link.state() != LinkState::Connecting, "{link:?}");
+            assert!(!link.is_resolving() && link.state() != DialState::Connecting, "{link:?}");
             for net in link.nets() {
                 let active = self.bench.core.directory().is_net_active(*net);
                 // The reference announces nothing on the peer's stream: one membership has to do.
-                let carried = self.reference && link.state() == LinkState::Disconnected;
+                let carried = self.reference && link.state() == DialState::Disconnected;
                 let enough = link.is_member(*net) || (carried && link.is_active());
                 assert!(!active || enough, "{link:?}");
             }
@@ -502,7 +504,7 @@ impl World {
             if net.config().reserved_only {
                 continue;
             }
-            let enough = self.bench.core.counts(net.id()).total() >= net.required() as usize;
+            let enough = self.bench.core.counts(net.id()).total() >= net.min_links() as usize;
             let asked = self.asked.get(&net.id()).is_some_and(|at| *at >= recent);
             assert!(enough || asked, "{}", net.id());
         }
@@ -525,11 +527,12 @@ fn run(config: &Config, seeds: std::ops::Range<u64>) {
     let (mut members, mut clusters, mut explained, mut met) = (0, 0, [0; 4], Met::default());
     for seed in seeds {
         println!("seed {seed}");
-        let mut world = World::new(config.clone().cooling(Duration::from_secs(60)).max_streams(3), seed);
+        let mut world =
+            World::new(config.clone().ignore_period(Duration::from_secs(60)).max_streams(3), seed);
         for _ in 0..3 {
             world.cooperates = false;
             world.chaos(400);
-            world.settle();
+            world.run_until_quiet();
             world.check_settled();
         }
         for (sum, count) in explained.iter_mut().zip(world.explained.as_flattened()) {
@@ -542,7 +545,7 @@ fn run(config: &Config, seeds: std::ops::Range<u64>) {
     }
     assert!(members > 0 && clusters > 0, "nothing ran");
     assert!(explained.iter().all(|count| *count > 100), "{explained:?}");
-    met.check(config.settings().unstable.is_some_and(|policy| policy.limit == 1));
+    met.check(config.settings().flaps.is_some_and(|policy| policy.limit == 1));
 }
 
 #[test]
@@ -554,13 +557,13 @@ fn random_commands_break_nothing_and_everything_settles_in_prompt_mode() {
 #[test]
 fn random_commands_break_nothing_and_everything_settles_with_unstable_links() {
     // Short enough that the rest is over when everything has settled.
-    let policy = UnstablePolicy::new().delay(Duration::from_secs(60)).entries(3);
-    run(&Config::default().unstable(policy), 200..220);
-    run(&Config::default().unstable(policy.limit(1)), 220..260);
+    let policy = FlapPolicy::new().delay(Duration::from_secs(60)).entries(3);
+    run(&Config::default().flaps(policy), 200..220);
+    run(&Config::default().flaps(policy.limit(1)), 220..260);
 }
 
 #[test]
 fn random_commands_break_nothing_and_everything_settles_in_reference_mode() {
     // Without a limit, a dial that is never answered is waited for for ever.
-    run(&Config::reference().dial_timeout(Duration::from_secs(60)), 0..60);
+    run(&Config::ticked().dial_timeout(Duration::from_secs(60)), 0..60);
 }

@@ -6,15 +6,15 @@ use crate::manager::model::config::Timing;
 /// Scenario 1: request at 5, 15, 25 s; wake-up at 10, 20, 30 s.
 #[test]
 fn ticks_alternate_and_stand_still_while_the_manager_is_off() {
-    let mut bench = Bench::new(Config::reference());
+    let mut bench = Bench::new(Config::ticked());
     bench.open(NET, 1);
     bench.create(A, NET).unwrap();
     assert_eq!(bench.turn(), []);
     assert_eq!(bench.after_seconds(5), [Effect::RequestLinks { net: NET, needed: 1 }]);
     assert_eq!(bench.after_seconds(5), [Effect::Resolve { addr: A, resolve: ResolveId(1) }]);
-    bench.done(Command::SetCondition { active: false });
+    bench.done(Command::SetActive { active: false });
     assert_eq!(bench.after_seconds(5), []);
-    bench.done(Command::SetCondition { active: true });
+    bench.done(Command::SetActive { active: true });
     assert_eq!(bench.after_seconds(5), [Effect::RequestLinks { net: NET, needed: 1 }]);
     assert_eq!(bench.after_seconds(5), []);
 }
@@ -22,7 +22,7 @@ fn ticks_alternate_and_stand_still_while_the_manager_is_off() {
 /// Scenario 2.
 #[test]
 fn what_is_needed_is_what_the_last_request_phase_counted() {
-    let mut bench = Bench::new(Config::reference());
+    let mut bench = Bench::new(Config::ticked());
     bench.open(NET, 3);
     for (addr, stream) in [(A, 1), (B, 2), (C, 3)] {
         bench.done_stream(addr, stream, Direction::Downlink);
@@ -49,7 +49,7 @@ fn a_link_is_dialled_at_a_wake_up_after_it_was_resolved() {
     assert_eq!(bench.after_seconds(5), [Effect::Resolve { addr: A, resolve: ResolveId(1) }]);
     assert_eq!(bench.update(A), Ok(Outcome::Done));
     assert_eq!(dialled(&bench.turn()), [A]);
-    assert_eq!(bench.link(A).state(), LinkState::Connecting);
+    assert_eq!(bench.link(A).state(), DialState::Connecting);
     assert_eq!(bench.create(A, NET), Ok(Outcome::AlreadyAssociated));
     let now = bench.now();
     assert_eq!(bench.snapshot().ignored(NET, now).copied().collect::<Vec<_>>(), [A]);
@@ -57,7 +57,7 @@ fn a_link_is_dialled_at_a_wake_up_after_it_was_resolved() {
 
 #[test]
 fn a_retry_waits_for_a_wake_up_strictly_after_the_delay() {
-    let mut bench = Bench::new(Config::reference().max_attempts(9));
+    let mut bench = Bench::new(Config::ticked().max_attempts(9));
     bench.open(NET, 0);
     bench.create(A, NET).unwrap();
     bench.after_seconds(5);
@@ -110,7 +110,7 @@ fn step_at_which(bench: &mut Bench, limit: Duration, happened: impl Fn(&Link<Nod
 /// Whatever acts on time compares the same way: prompt at the instant, the reference strictly after it.
 #[test]
 fn a_time_limit_is_over_at_its_instant_or_strictly_after_it_as_the_timing_says() {
-    for (timing, over) in [(Timing::Prompt, 1), (Timing::Reference, 2)] {
+    for (timing, over) in [(Timing::Immediate, 1), (Timing::Ticked, 2)] {
         let limit = Duration::from_secs(15);
         // Nothing happens but on request: no tick comes.
         let config = Config::default().timing(timing).max_attempts(9).tick(Duration::from_secs(86_400));
@@ -125,12 +125,12 @@ fn a_time_limit_is_over_at_its_instant_or_strictly_after_it_as_the_timing_says()
         let snapshot = bench.snapshot();
         let held = [0, 1, 2].map(|step| {
             let now = at - Duration::from_nanos(1) + Duration::from_nanos(step);
-            snapshot.explain(&A, now).is_held()
+            snapshot.explain(&A, now).is_blocked()
         });
         assert_eq!(held, [true, over > 1, false], "{timing:?}");
         let delay = step_at_which(&mut bench, limit, Link::is_resolving);
         bench.update(A).unwrap();
-        assert_eq!(bench.link(A).state(), LinkState::Connecting);
+        assert_eq!(bench.link(A).state(), DialState::Connecting);
         let dial = step_at_which(&mut bench, limit, |link| link.attempts() == 2);
         assert_eq!([question, delay, dial], [over; 3], "{timing:?}");
     }

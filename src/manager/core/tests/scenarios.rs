@@ -29,7 +29,7 @@ fn redial(bench: &mut Bench, addr: NodeAddr) -> DialId {
 
 fn told(effects: &[Effect<NodeAddr>]) -> (usize, usize) {
     let errors = effects.iter().filter(|effect| matches!(effect, Effect::LinkError { .. })).count();
-    let ends = effects.iter().filter(|effect| matches!(effect, Effect::Disconnected { .. })).count();
+    let ends = effects.iter().filter(|effect| matches!(effect, Effect::Released { .. })).count();
     (errors, ends)
 }
 
@@ -37,12 +37,12 @@ fn told(effects: &[Effect<NodeAddr>]) -> (usize, usize) {
 #[test]
 fn a_dial_cycle_has_one_error_and_one_end_which_only_a_permanent_peer_survives() {
     for permanent in [false, true] {
-        let (mut bench, dial) = dialling(Config::reference());
+        let (mut bench, dial) = dialling(Config::ticked());
         if permanent {
             bench.keep(NET, A).unwrap();
         }
         bench.failed(A, dial, false).unwrap();
-        assert_eq!(bench.link(A).state(), LinkState::Connecting);
+        assert_eq!(bench.link(A).state(), DialState::Connecting);
         bench.failed(A, dial, true).unwrap();
         assert_eq!(told(&bench.turn()), (1, 1));
         assert_eq!(bench.has(A), permanent);
@@ -50,7 +50,7 @@ fn a_dial_cycle_has_one_error_and_one_end_which_only_a_permanent_peer_survives()
             let link = bench.link(A);
             assert_eq!(
                 (link.nets(), link.attempts(), link.state()),
-                (&[NET][..], 0, LinkState::Disconnected)
+                (&[NET][..], 0, DialState::Disconnected)
             );
             let failed = bench.now();
             redial(&mut bench, A);
@@ -62,7 +62,7 @@ fn a_dial_cycle_has_one_error_and_one_end_which_only_a_permanent_peer_survives()
 /// Scenario 6.
 #[test]
 fn the_host_is_told_after_the_last_attempt_only() {
-    let (mut bench, mut dial) = dialling(Config::reference().max_attempts(3));
+    let (mut bench, mut dial) = dialling(Config::ticked().max_attempts(3));
     for attempt in 1..3 {
         bench.failed(A, dial, true).unwrap();
         assert_eq!(told(&bench.turn()), (0, 0));
@@ -106,7 +106,7 @@ fn a_static_peer_is_dialled_without_a_net_and_survives_every_failure() {
 /// Scenario 11, for a net that keeps the peer.
 #[test]
 fn a_refused_permanent_peer_is_announced_again_after_the_delay() {
-    for timing in [Timing::Reference, Timing::Prompt] {
+    for timing in [Timing::Ticked, Timing::Immediate] {
         let mut bench = Bench::new(Config::default().timing(timing));
         bench.open(NET, 0);
         bench.associate(NET, CLUSTER);
@@ -122,8 +122,8 @@ fn a_refused_permanent_peer_is_announced_again_after_the_delay() {
         bench.account(NET, A, 1, false).unwrap();
         let link = bench.link(A);
         assert!(link.memberships().is_empty() && link.clusters().is_empty());
-        assert_eq!((link.nets(), link.state()), (&[NET][..], LinkState::Established));
-        assert!(bench.turn().contains(&Effect::Disconnected { addr: A, net: NET, members: 0 }));
+        assert_eq!((link.nets(), link.state()), (&[NET][..], DialState::Established));
+        assert!(bench.turn().contains(&Effect::Released { addr: A, net: NET, members: 0 }));
         let (refused, mut waited) = (bench.now(), 0);
         while announced(&bench.after_seconds(5)).is_empty() {
             waited += 1;
@@ -167,7 +167,8 @@ fn a_net_that_goes_off_empties_and_disables_its_clusters() {
 fn an_endpoint_is_refused_for_what_it_is_and_ignored_while_the_link_is_busy() {
     let mut bench = Bench::reference();
     bench.create(A, NET).unwrap();
-    let mut with = |text: &str| bench.apply(Command::UpdateLink { addr: A, endpoint: text.parse().unwrap() });
+    let mut with =
+        |text: &str| bench.apply(Command::SetEndpoint { addr: A, endpoint: text.parse().unwrap() });
     for (text, error) in [
         ("192.0.2.1:0", EndpointError::PortZero),
         ("[::]:1", EndpointError::Unspecified),
@@ -181,10 +182,10 @@ fn an_endpoint_is_refused_for_what_it_is_and_ignored_while_the_link_is_busy() {
     assert_eq!(bench.update(B), Err(CommandError::UnknownLink));
     let dial = redial(&mut bench, A);
     let other = SocketAddr::from(([192, 0, 2, 9], 9));
-    let update = Command::UpdateLink { addr: A, endpoint: other };
-    assert_eq!(bench.apply(update.clone()), Err(CommandError::LinkBusy(LinkState::Connecting)));
+    let update = Command::SetEndpoint { addr: A, endpoint: other };
+    assert_eq!(bench.apply(update.clone()), Err(CommandError::LinkBusy(DialState::Connecting)));
     bench.connected(A, dial).unwrap();
-    assert_eq!(bench.apply(update), Err(CommandError::LinkBusy(LinkState::Established)));
+    assert_eq!(bench.apply(update), Err(CommandError::LinkBusy(DialState::Established)));
     assert_eq!(bench.link(A).endpoint(), Some(endpoint()));
 }
 
@@ -194,10 +195,10 @@ fn every_command(addr: NodeAddr) -> Vec<Command<NodeAddr>> {
     let cluster = ClusterId::new(net, 1);
     vec![
         Command::AddNet { net, config: NetConfig::new().min_links(0) },
-        Command::SetNetCondition { net, active: true },
+        Command::SetNetActive { net, active: true },
         Command::AssociateCluster { net, cluster, kind: ClusterKind::Autonomic },
         Command::CreateLink { addr, net },
-        Command::UpdateLink { addr, endpoint: endpoint() },
+        Command::SetEndpoint { addr, endpoint: endpoint() },
         Command::AddStream { addr, stream, direction: Direction::Downlink },
         Command::AddUplink { addr, stream: StreamId(71), dial },
         Command::AccountLink { net, addr, stream, accepted: true },
@@ -215,17 +216,17 @@ fn every_command(addr: NodeAddr) -> Vec<Command<NodeAddr>> {
         Command::DissociateCluster { cluster },
         Command::DeleteStream { addr, stream: StreamId(72) },
         Command::DeleteLink { addr },
-        Command::RequestLinks,
+        Command::CheckNets,
         Command::WakeUp,
-        Command::SetCondition { active: true },
-        Command::SetNetCondition { net, active: false },
+        Command::SetActive { active: true },
+        Command::SetNetActive { net, active: false },
         Command::RemoveNet { net },
     ]
 }
 
 fn assert_consistent(snapshot: &LinksSnapshot<NodeAddr>) {
     for net in snapshot.nets() {
-        let listed: BTreeSet<_> = snapshot.addrs(net.id(), Filter::All).collect();
+        let listed: BTreeSet<_> = snapshot.addrs(net.id(), MemberFilter::All).collect();
         assert_eq!(listed.len(), snapshot.count(net.id()));
         assert!(listed.iter().all(|addr| snapshot.get(addr).unwrap().is_member(net.id())));
     }
@@ -259,11 +260,11 @@ fn every_call_is_legal_from_inside_every_callback() {
     };
     handle.add_net(NET, NetConfig::new().min_links(1)).unwrap();
     handle.associate_cluster(NET, CLUSTER, ClusterKind::Embedded).unwrap();
-    handle.set_net_condition(NET, true).unwrap();
+    handle.set_net_active(NET, true).unwrap();
     expect("request", |effect| matches!(effect, Effect::RequestLinks { .. }));
     handle.create_link(A, NET).unwrap();
     expect("resolve", |effect| matches!(effect, Effect::Resolve { addr: A, .. }));
-    handle.update_link(A, endpoint()).unwrap();
+    handle.set_endpoint(A, endpoint()).unwrap();
     expect("dial", |effect| matches!(effect, Effect::Dial { addr: A, .. }));
     let dial = manager.links().snapshot().get(&A).and_then(Link::dial_id).expect("a dial");
     handle.dial_failed(A, dial, false).unwrap();
@@ -272,15 +273,15 @@ fn every_call_is_legal_from_inside_every_callback() {
     handle.add_uplink(A, up, dial).unwrap();
     handle.dial_connected(A, dial).unwrap();
     expect("announcement", |effect| matches!(effect, Effect::Announce { addr: A, .. }));
-    handle.account_link(NET, A, up, true).unwrap();
+    handle.admit(NET, A, up).unwrap();
     expect("count", |effect| matches!(effect, Effect::LinkCountChanged { net: NET, .. }));
     handle.join_cluster(CLUSTER, A).unwrap();
     expect("cluster", |effect| *effect == Effect::ClusterCountChanged { cluster: CLUSTER, members: 1 });
     handle.add_stream(A, down, Direction::Downlink).unwrap();
     handle.delete_stream(A, up).unwrap();
     expect("cancellation", |effect| matches!(effect, Effect::CancelDial { addr: A, .. }));
-    handle.account_link(NET, A, down, false).unwrap();
-    expect("end", |effect| matches!(effect, Effect::Disconnected { addr: A, .. }));
+    handle.refuse(NET, A, down).unwrap();
+    expect("end", |effect| matches!(effect, Effect::Released { addr: A, .. }));
     expect("dialer", |effect| *effect == Effect::CloseDialer { addr: A });
     handle.delete_link(A).unwrap();
     expect("streams", |effect| matches!(effect, Effect::CloseStreams { addr: A, .. }));
@@ -298,13 +299,13 @@ fn a_deletion_and_an_accounting_in_either_order_leave_no_member() {
             let mut driver = builder.build().unwrap();
             let (handle, links) = (driver.handle(), driver.links());
             handle.add_net(NET, NetConfig::new().min_links(0)).unwrap();
-            handle.set_net_condition(NET, true).unwrap();
+            handle.set_net_active(NET, true).unwrap();
             let stream = StreamId(1);
             handle.add_stream(A, stream, Direction::Downlink).unwrap();
             let _ = driver.run_once(clock.now());
             assert_eq!(links.snapshot().len(), 1);
             let delete = || handle.delete_stream(A, stream).unwrap();
-            let account = || handle.account_link(NET, A, stream, true).unwrap();
+            let account = || handle.admit(NET, A, stream).unwrap();
             let first = if deletion_first { delete() } else { account() };
             if !one_batch {
                 let _ = driver.run_once(clock.now());

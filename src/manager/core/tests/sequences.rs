@@ -73,8 +73,8 @@ struct Met {
 impl Run {
     fn new(timing: Timing, setup: &Setup) -> Self {
         let config = match timing {
-            Timing::Prompt => Config::default(),
-            Timing::Reference => Config::reference(),
+            Timing::Immediate => Config::default(),
+            Timing::Ticked => Config::ticked(),
         };
         let settings = setup.settings();
         let mut bench = Bench::new(config.with_settings(settings.clone()));
@@ -99,7 +99,7 @@ impl Run {
     fn begin(&mut self) -> Check {
         for net in [NET, OTHER] {
             self.apply(Command::AddNet { net, config: NetConfig::new().min_links(1) })?;
-            self.apply(Command::SetNetCondition { net, active: true })?;
+            self.apply(Command::SetNetActive { net, active: true })?;
             let cluster = ClusterId::new(net, 7);
             self.apply(Command::AssociateCluster { net, cluster, kind: ClusterKind::Autonomic })?;
         }
@@ -334,10 +334,10 @@ fn attempt(timing: Timing, setup: &Setup, steps: &[Step]) -> Option<Reason> {
 
 #[test]
 fn the_core_is_what_the_model_is_after_every_version_in_prompt_mode() {
-    compare_sequences(Timing::Prompt);
+    compare_sequences(Timing::Immediate);
 }
 
 #[test]
 fn the_core_is_what_the_model_is_after_every_version_in_reference_mode() {
-    compare_sequences(Timing::Reference);
+    compare_sequences(Timing::Ticked);
 }

@@ -29,7 +29,7 @@ fn settings_that_cannot_work_are_refused_as_a_whole() {
 fn a_version_shows_the_settings_that_were_in_force() {
     let mut bench = Bench::prompt();
     let old = bench.snapshot();
-    let settings = Settings::default().max_attempts(7).cooling(SECOND);
+    let settings = Settings::default().max_attempts(7).ignore_period(SECOND);
     assert_eq!(change(&mut bench, settings.clone()), Ok(Outcome::Done));
     assert_eq!(old.settings(), &Settings::default());
     assert_eq!(bench.snapshot().settings(), &settings);
@@ -80,7 +80,7 @@ fn a_limit_below_what_is_there_refuses_new_entries_and_drops_nothing() {
             bench.stream(addr, addr.0 * 10 + stream, Direction::Downlink).unwrap();
         }
     }
-    let small = Settings::default().max_links(1).max_nets(1).max_streams(1).max_hot(1);
+    let small = Settings::default().max_links(1).max_nets(1).max_streams(1).max_ignored(1);
     change(&mut bench, small).unwrap();
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.len(), snapshot.nets().len()), (2, 2));
@@ -106,7 +106,7 @@ fn a_shorter_tick_counts_from_the_tick_that_is_planned() {
     let mut bench = Bench::reference();
     let start = bench.now();
     bench.after_seconds(1);
-    change(&mut bench, Config::reference().tick(SECOND).settings().clone()).unwrap();
+    change(&mut bench, Config::ticked().tick(SECOND).settings().clone()).unwrap();
     assert_eq!(bench.core.next_deadline(), start + 5 * SECOND, "as planned");
     bench.after_seconds(4);
     assert_eq!(bench.core.next_deadline(), start + 6 * SECOND);
@@ -126,9 +126,9 @@ fn a_dial_timeout_goes_for_what_is_under_way() {
         let limit = second.map(|seconds| SECOND * seconds);
         change(&mut bench, Settings::default().max_attempts(100).dial_timeout(limit).tick(SECOND)).unwrap();
         bench.after(SECOND * seconds - Duration::from_nanos(1));
-        assert_eq!(bench.link(A).state(), LinkState::Connecting, "{second:?}");
+        assert_eq!(bench.link(A).state(), DialState::Connecting, "{second:?}");
         bench.after(Duration::from_nanos(1));
-        assert_eq!(bench.link(A).state() == LinkState::Disconnected, second.is_some());
+        assert_eq!(bench.link(A).state() == DialState::Disconnected, second.is_some());
     }
 }
 
@@ -137,7 +137,7 @@ fn cooling_and_attempts_count_from_now_on() {
     let mut bench = Bench::new(Config::default().max_attempts(2));
     bench.open(NET, 0);
     let dial = bench.dial(A, NET);
-    change(&mut bench, Settings::default().max_attempts(1).cooling(SECOND)).unwrap();
+    change(&mut bench, Settings::default().max_attempts(1).ignore_period(SECOND)).unwrap();
     bench.create(B, NET).unwrap();
     let (now, soon) = (bench.now(), bench.now() + 2 * SECOND);
     let snapshot = bench.snapshot();
@@ -156,7 +156,7 @@ fn a_net_that_asks_for_more_is_heard_at_once() {
     assert_eq!(bench.apply(configure(NET, config)), Ok(Outcome::Done));
     assert_eq!(bench.apply(configure(NET, config)), Ok(Outcome::Unchanged));
     assert_eq!(requested(&bench.turn()), [(NET, 2)]);
-    assert_eq!((bench.snapshot().required(NET), bench.snapshot().needed(NET)), (2, 2));
+    assert_eq!((bench.snapshot().min_links(NET), bench.snapshot().needed(NET)), (2, 2));
     // Although it has just asked.
     bench.done(configure(NET, config.min_links(3)));
     assert_eq!(requested(&bench.turn()), [(NET, 3)]);
@@ -216,9 +216,9 @@ fn a_net_that_is_reserved_lets_go_of_all_but_its_permanent_peers() {
 
 #[test]
 fn a_rest_is_cut_to_the_policy_in_force() {
-    let policy = UnstablePolicy::new().limit(1).delay(100 * SECOND);
-    let config = Config::default().unstable(policy);
-    let unstable = |policy: Option<UnstablePolicy>| Settings::default().unstable(policy);
+    let policy = FlapPolicy::new().limit(1).delay(100 * SECOND);
+    let config = Config::default().flaps(policy);
+    let unstable = |policy: Option<FlapPolicy>| Settings::default().flaps(policy);
     for (changed, seconds) in
         [(Some(policy.delay(200 * SECOND)), 100), (Some(policy.limit(9).delay(30 * SECOND)), 30), (None, 20)]
     {

@@ -30,7 +30,7 @@ fn an_uplink_is_announced_once_per_active_net() {
     bench.done_stream(A, 5, Direction::Uplink);
     bench.connected(A, dial).unwrap();
     assert_eq!(announced(&bench.turn()), [(A, NET, 5), (A, OTHER, 5)]);
-    assert_eq!(bench.link(A).state(), LinkState::Established);
+    assert_eq!(bench.link(A).state(), DialState::Established);
     bench.account(NET, A, 5, true).unwrap();
     assert_eq!(bench.turn(), [Effect::LinkCountChanged { net: NET, uplinks: 1, downlinks: 0 }]);
 }
@@ -92,7 +92,7 @@ fn accounting_for_a_dead_stream_joins_nothing_in_either_order() {
 fn accounting_for_a_net_that_is_off_joins_nothing() {
     let mut bench = Bench::prompt();
     bench.done_stream(A, 1, Direction::Downlink);
-    bench.done(Command::SetNetCondition { net: NET, active: false });
+    bench.done(Command::SetNetActive { net: NET, active: false });
     assert_eq!(bench.account(NET, A, 1, true), Err(CommandError::NetInactive(NET)));
     assert_eq!(bench.snapshot().count(NET), 0);
 }
@@ -102,7 +102,7 @@ fn accounting_for_a_net_that_is_off_joins_nothing() {
 fn the_second_stream_is_spare_and_takes_over() {
     let mut bench = Bench::prompt();
     let dial = bench.uplink(A, NET, 1);
-    assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Secondary));
+    assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Spare));
     assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Unchanged));
     assert_eq!(bench.turn(), []);
     let replace = Command::ReplaceStream {
@@ -113,7 +113,7 @@ fn the_second_stream_is_spare_and_takes_over() {
     };
     assert_eq!(bench.apply(replace.clone()), Ok(Outcome::Done));
     let link = bench.link(A);
-    assert_eq!((link.direction(), link.state()), (Direction::Downlink, LinkState::Disconnected));
+    assert_eq!((link.direction(), link.state()), (Direction::Downlink, DialState::Disconnected));
     assert!(link.is_member(NET));
     let effects = bench.turn();
     assert!(effects.contains(&Effect::CancelDial { addr: A, dial }), "{effects:?}");
@@ -133,7 +133,7 @@ fn a_spare_stream_takes_over_when_the_primary_is_only_reported_dead() {
     bench.stream(A, 2, Direction::Downlink).unwrap();
     assert_eq!(bench.unstream(A, 1), Ok(Outcome::Done));
     let link = bench.link(A);
-    assert_eq!((link.direction(), link.state()), (Direction::Downlink, LinkState::Disconnected));
+    assert_eq!((link.direction(), link.state()), (Direction::Downlink, DialState::Disconnected));
     assert!(link.is_member(NET));
     assert!(bench.turn().contains(&Effect::CancelDial { addr: A, dial }));
 }
@@ -144,12 +144,12 @@ fn our_stream_takes_over_from_the_peers() {
     let dial = bench.dial(A, NET);
     bench.done_stream(A, 1, Direction::Downlink);
     bench.account(NET, A, 1, true).unwrap();
-    assert_eq!(bench.stream(A, 2, Direction::Uplink), Ok(Outcome::Secondary));
+    assert_eq!(bench.stream(A, 2, Direction::Uplink), Ok(Outcome::Spare));
     bench.connected(A, dial).unwrap();
     assert_eq!(bench.link(A).direction(), Direction::Downlink);
     bench.unstream(A, 1).unwrap();
     let link = bench.link(A);
-    assert_eq!((link.direction(), link.state()), (Direction::Uplink, LinkState::Established));
+    assert_eq!((link.direction(), link.state()), (Direction::Uplink, DialState::Established));
     assert!(link.is_member(NET));
 }
 
@@ -178,13 +178,13 @@ fn a_refusal_ends_the_association_and_closes_what_nothing_keeps() {
     bench.create(A, OTHER).unwrap();
     assert_eq!(announced(&bench.turn()), [(A, OTHER, 1)]);
     assert_eq!(bench.account(OTHER, A, 1, false), Ok(Outcome::Done));
-    assert_eq!(bench.turn(), [Effect::Disconnected { addr: A, net: OTHER, members: 0 }]);
+    assert_eq!(bench.turn(), [Effect::Released { addr: A, net: OTHER, members: 0 }]);
     assert_eq!(bench.link(A).nets(), [NET]);
     assert_eq!(bench.account(NET, A, 1, false), Ok(Outcome::Done));
     assert_eq!(
         bench.turn(),
         [
-            Effect::Disconnected { addr: A, net: NET, members: 0 },
+            Effect::Released { addr: A, net: NET, members: 0 },
             Effect::CloseDialer { addr: A },
             Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 0 },
         ]
@@ -213,8 +213,8 @@ fn a_stream_that_is_reported_again_stays_open_whatever_is_off() {
     let settings = Settings::default().max_links(1).max_streams(1);
     for off in [
         Command::Reconfigure { settings: Box::new(settings) },
-        Command::SetNetCondition { net: NET, active: false },
-        Command::SetCondition { active: false },
+        Command::SetNetActive { net: NET, active: false },
+        Command::SetActive { active: false },
     ] {
         bench.done(off.clone());
         bench.turn();

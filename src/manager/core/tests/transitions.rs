@@ -272,7 +272,7 @@ fn born(event: Event) -> Option<State> {
 impl State {
     fn may_dial(&self, timing: Timing) -> bool {
         // The peer's stream makes a dial superfluous; the reference sees that when it has joined.
-        let unconnected = timing == Timing::Reference || self.streams.is_empty();
+        let unconnected = timing == Timing::Ticked || self.streams.is_empty();
         unconnected && !self.main && !self.cluster && (self.wanted || self.fixed)
     }
 
@@ -415,8 +415,8 @@ impl Situation {
 
 fn table_bench(timing: Timing) -> Bench {
     let config = match timing {
-        Timing::Prompt => Config::default(),
-        Timing::Reference => Config::reference().dial_timeout(Duration::from_secs(60)),
+        Timing::Immediate => Config::default(),
+        Timing::Ticked => Config::ticked().dial_timeout(Duration::from_secs(60)),
     };
     let mut bench = Bench::new(config);
     bench.open(NET, 0);
@@ -434,10 +434,10 @@ fn observe(bench: &mut Bench) -> Option<State> {
     let snapshot = bench.snapshot();
     let link = snapshot.get(&A)?;
     let dialer = match link.state() {
-        LinkState::Disconnected if link.is_resolving() => Resolving,
-        LinkState::Disconnected => Idle,
-        LinkState::Connecting => Connecting,
-        LinkState::Established => Established,
+        DialState::Disconnected if link.is_resolving() => Resolving,
+        DialState::Disconnected => Idle,
+        DialState::Connecting => Connecting,
+        DialState::Established => Established,
     };
     Some(State {
         dialer,
@@ -460,7 +460,7 @@ fn happen(bench: &mut Bench, event: Event) {
     let add = |stream, direction| Command::AddStream { addr, stream, direction };
     let replace = |old, new, direction| Command::ReplaceStream { addr, old, new, direction };
     let account = |stream, accepted| Command::AccountLink { net, addr, stream, accepted };
-    let port = |port| Command::UpdateLink { addr, endpoint: SocketAddr::from(([192, 0, 2, 1], port)) };
+    let port = |port| Command::SetEndpoint { addr, endpoint: SocketAddr::from(([192, 0, 2, 1], port)) };
     let command = match event {
         Create => Command::CreateLink { addr, net },
         Endpoint => port(4000),
@@ -491,8 +491,8 @@ fn happen(bench: &mut Bench, event: Event) {
         Failed => Command::DialFailed { addr, dial, last: false },
         FailedLast => Command::DialFailed { addr, dial, last: true },
         FailedOld => Command::DialFailed { addr, dial: old_dial, last: true },
-        NetOff => Command::SetNetCondition { net, active: false },
-        NetOn => Command::SetNetCondition { net, active: true },
+        NetOff => Command::SetNetActive { net, active: false },
+        NetOn => Command::SetNetActive { net, active: true },
         NetRemoved => Command::RemoveNet { net },
         Join => Command::JoinCluster { cluster, addr },
         Leave => Command::LeaveCluster { cluster, addr },
@@ -509,13 +509,13 @@ fn happen(bench: &mut Bench, event: Event) {
             Command::Reconfigure { settings: Box::new(Settings::default().retry(retry).max_links(1)) }
         }
         SetData => Command::SetUserData { addr, data: Some(UserData::new(7)) },
-        ManagerOff => Command::SetCondition { active: false },
-        Request => Command::RequestLinks,
+        ManagerOff => Command::SetActive { active: false },
+        Request => Command::CheckNets,
         WakeUp => Command::WakeUp,
         TimeOut => {
             // Ticks take turns in reference mode: two of them are one wake-up.
             bench.after_seconds(60);
-            if bench.core.config.timing == Timing::Reference {
+            if bench.core.config.timing == Timing::Ticked {
                 bench.after_seconds(5);
             }
             return;
@@ -552,10 +552,10 @@ fn every_situation_meets_every_event(timing: Timing) {
 
 #[test]
 fn every_situation_meets_every_event_as_the_table_says_in_prompt_mode() {
-    every_situation_meets_every_event(Timing::Prompt);
+    every_situation_meets_every_event(Timing::Immediate);
 }
 
 #[test]
 fn every_situation_meets_every_event_as_the_table_says_in_reference_mode() {
-    every_situation_meets_every_event(Timing::Reference);
+    every_situation_meets_every_event(Timing::Ticked);
 }

@@ -37,7 +37,7 @@ fn filled(config: Config, links: u64, now: Instant) -> Core<Counted> {
     for net in (1..=NETS).map(NetId) {
         let config = NetConfig::new().min_links(u32::MAX);
         apply(&mut core, Command::AddNet { net, config });
-        apply(&mut core, Command::SetNetCondition { net, active: true });
+        apply(&mut core, Command::SetNetActive { net, active: true });
     }
     for node in 1..=links {
         let (addr, stream, net) = (Counted(node), StreamId(node), NetId(node % NETS + 1));
@@ -84,7 +84,7 @@ fn costs(config: &Config) -> Vec<[(u64, u64, usize); 2]> {
 
 #[test]
 fn a_turn_looks_at_the_links_that_are_due_and_at_no_other() {
-    for config in [Config::default(), Config::reference()] {
+    for config in [Config::default(), Config::ticked()] {
         let costs = costs(&config);
         for [quiet, busy] in &costs {
             assert_eq!((quiet.0, quiet.1), (0, 0), "{costs:?}");

@@ -55,8 +55,8 @@ macro_rules! commands {
 commands! {
     AddNet,              "add_net",               Normal,   Request;
     RemoveNet,           "remove_net",            Normal,   Request;
-    SetNetCondition,     "set_net_condition",     Normal,   Request;
-    SetCondition,        "set_condition",         Critical, Request;
+    SetNetActive,     "set_net_active",     Normal,   Request;
+    SetActive,        "set_active",         Critical, Request;
     AssociateCluster,    "associate_cluster",     Normal,   Request;
     DissociateCluster,   "dissociate_cluster",    Normal,   Request;
     JoinCluster,         "join_cluster",          Normal,   Request;
@@ -70,7 +70,7 @@ commands! {
     Reconfigure,         "reconfigure",           Normal,   Request;
     SetUserData,         "set_user_data",         Normal,   Request;
     CreateLink,          "create_link",           Normal,   Request;
-    UpdateLink,          "update_link",           Normal,   Report;
+    SetEndpoint,          "set_endpoint",           Normal,   Report;
     DeleteLink,          "delete_link",           Normal,   Request;
     ResolveFailed,       "resolve_failed",        High,     Report;
     AddStream,           "add_stream",            High,     Report;
@@ -80,7 +80,7 @@ commands! {
     AccountLink,         "account_link",          Normal,   Report;
     DialConnected,       "dial_connected",        High,     Report;
     DialFailed,          "dial_failed",           High,     Report;
-    RequestLinks,        "request_links",         Low,      Request;
+    CheckNets,        "check_nets",         Low,      Request;
     WakeUp,              "wake_up",               Low,      Request;
 }
 
@@ -88,7 +88,7 @@ impl CommandKind {
     /// Number of kinds.
     pub(crate) const COUNT: usize = Self::ALL.len();
 
-    /// The name of the method of [`Handle`](crate::Handle) that sends it.
+    /// The name of the method of [`Handle`](crate::Handle) that sends it; `account_link` for both `admit` and `refuse`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         Self::TABLE[self.index()].name
@@ -191,7 +191,7 @@ impl CommandError {
 #[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
-    use crate::link::{ClusterId, EndpointError, LinkState, NetId};
+    use crate::link::{ClusterId, DialState, EndpointError, NetId};
     use crate::manager::model::config::Settings;
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
             CommandError::OwnAddr,
             CommandError::UnknownLink,
             CommandError::NotDialable,
-            CommandError::LinkBusy(LinkState::Connecting),
+            CommandError::LinkBusy(DialState::Connecting),
             CommandError::Endpoint(EndpointError::PortZero),
             CommandError::Config(Settings::default().max_links(0).validate().unwrap_err()),
             CommandError::LimitReached { of: "links", limit: 1 },

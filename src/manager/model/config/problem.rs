@@ -26,22 +26,22 @@ pub enum ConfigProblem {
     MaxNetsZero,
     /// `max_streams` is zero.
     MaxStreamsZero,
-    /// `max_hot` is zero.
-    MaxHotZero,
+    /// `max_ignored` is zero.
+    MaxIgnoredZero,
     /// `max_clusters` is zero.
     MaxClustersZero,
     /// `max_roles` is zero.
     MaxRolesZero,
     /// `max_permanent` is zero.
     MaxPermanentZero,
-    /// The threshold of the [`UnstablePolicy`](crate::UnstablePolicy) is zero.
-    UnstableThresholdZero,
-    /// The limit of the [`UnstablePolicy`](crate::UnstablePolicy) is zero.
-    UnstableLimitZero,
-    /// The delay of the [`UnstablePolicy`](crate::UnstablePolicy) is zero.
-    UnstableDelayZero,
-    /// The [`UnstablePolicy`](crate::UnstablePolicy) remembers no node at all.
-    UnstableEntriesZero,
+    /// The threshold of the [`FlapPolicy`](crate::FlapPolicy) is zero.
+    FlapThresholdZero,
+    /// The limit of the [`FlapPolicy`](crate::FlapPolicy) is zero.
+    FlapLimitZero,
+    /// The delay of the [`FlapPolicy`](crate::FlapPolicy) is zero.
+    FlapDelayZero,
+    /// The [`FlapPolicy`](crate::FlapPolicy) remembers no node at all.
+    FlapEntriesZero,
     /// `name` contains a NUL byte.
     NameNul,
 }
@@ -59,14 +59,14 @@ impl fmt::Display for ConfigProblem {
             Self::MaxLinksZero => "max_links: must be at least 1",
             Self::MaxNetsZero => "max_nets: must be at least 1",
             Self::MaxStreamsZero => "max_streams: must be at least 1",
-            Self::MaxHotZero => "max_hot: must be at least 1",
+            Self::MaxIgnoredZero => "max_ignored: must be at least 1",
             Self::MaxClustersZero => "max_clusters: must be at least 1",
             Self::MaxRolesZero => "max_roles: must be at least 1",
             Self::MaxPermanentZero => "max_permanent: must be at least 1",
-            Self::UnstableThresholdZero => "unstable: the threshold must be longer than zero",
-            Self::UnstableLimitZero => "unstable: the limit must be at least 1",
-            Self::UnstableDelayZero => "unstable: the delay must be longer than zero",
-            Self::UnstableEntriesZero => "unstable: the entries must be at least 1",
+            Self::FlapThresholdZero => "flaps: the threshold must be longer than zero",
+            Self::FlapLimitZero => "flaps: the limit must be at least 1",
+            Self::FlapDelayZero => "flaps: the delay must be longer than zero",
+            Self::FlapEntriesZero => "flaps: the entries must be at least 1",
             Self::NameNul => "name: a thread name cannot contain a NUL byte",
         })
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::problem::{ConfigError, ConfigProblem};
-use crate::link::{RetryPolicy, UnstablePolicy};
+use crate::link::{FlapPolicy, RetryPolicy};
 
 /// The settings that may change while the manager runs: the part of a [`Config`](crate::Config) that
 /// [`Handle::reconfigure`](crate::Handle::reconfigure) replaces.
@@ -18,10 +18,10 @@ use crate::link::{RetryPolicy, UnstablePolicy};
 /// * *Attempts.* Count from the next failure on: failures that happened stay counted.
 /// * *Limits.* A limit below what is there refuses new entries and drops nothing. The list of ignored
 ///   addresses is cut when the next address enters it.
-/// * *Unstable links.* The policy goes for connections that are lost from now on; what is counted stays
+/// * *Flapping links.* The policy goes for connections that are lost from now on; what is counted stays
 ///   counted. A rest that has begun stays, cut to the new delay from now, or to the cap of the retry policy
 ///   where links are no longer given a rest.
-/// * *Cooling.* Goes for addresses that are tried from now on.
+/// * *Ignore period.* Goes for addresses that are tried from now on.
 /// * *Tick.* The tick that is planned stays; the new period counts from it.
 /// * *Dial time-out.* Goes for what is under way, too.
 ///
@@ -38,71 +38,79 @@ use crate::link::{RetryPolicy, UnstablePolicy};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
+#[non_exhaustive]
 pub struct Settings {
-    pub(crate) tick: Duration,
-    pub(crate) max_attempts: u32,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) cooling: Duration,
-    pub(crate) dial_timeout: Option<Duration>,
-    pub(crate) max_links: usize,
-    pub(crate) max_nets: usize,
-    pub(crate) max_streams: usize,
-    pub(crate) max_hot: usize,
-    pub(crate) max_clusters: usize,
-    pub(crate) max_roles: usize,
-    pub(crate) max_permanent: usize,
-    pub(crate) unstable: Option<UnstablePolicy>,
+    /// Set by [`tick`](Self::tick()).
+    pub tick: Duration,
+    /// Set by [`max_attempts`](Self::max_attempts()).
+    pub max_attempts: u32,
+    /// Set by [`retry`](Self::retry()).
+    pub retry: RetryPolicy,
+    /// Set by [`ignore_period`](Self::ignore_period()).
+    pub ignore_period: Duration,
+    /// Set by [`dial_timeout`](Self::dial_timeout()).
+    pub dial_timeout: Option<Duration>,
+    /// Set by [`max_links`](Self::max_links()).
+    pub max_links: usize,
+    /// Set by [`max_nets`](Self::max_nets()).
+    pub max_nets: usize,
+    /// Set by [`max_streams`](Self::max_streams()).
+    pub max_streams: usize,
+    /// Set by [`max_ignored`](Self::max_ignored()).
+    pub max_ignored: usize,
+    /// Set by [`max_clusters`](Self::max_clusters()).
+    pub max_clusters: usize,
+    /// Set by [`max_roles`](Self::max_roles()).
+    pub max_roles: usize,
+    /// Set by [`max_permanent`](Self::max_permanent()).
+    pub max_permanent: usize,
+    /// Set by [`flaps`](Self::flaps()).
+    pub flaps: Option<FlapPolicy>,
 }
 
-/// One function to set and one to read a setting.
+/// One function to set each setting.
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident / $read:ident : $kind:ty;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty;)*) => {
         $($(#[$doc])*
         pub fn $name(mut self, $name: $kind) -> Self {
             self.$name = $name;
             self
-        }
-
-        #[doc = concat!("What [`", stringify!($name), "`](Self::", stringify!($name), ") has set.")]
-        #[must_use]
-        pub fn $read(&self) -> $kind {
-            self.$name.clone()
         }
         )*
     };
 }
 
 impl Settings {
-    /// The settings of the reference system, as in [`Config::reference`](crate::Config::reference): a tick of
-    /// 5 s, 1 attempt, 20 s between attempts, 900 s on the hot list, no limit on how long a dial takes. What to
+    /// The settings of the reference system, as in [`Config::ticked`](crate::Config::ticked): a tick of
+    /// 5 s, 1 attempt, 20 s between attempts, 900 s on the ignore list, no limit on how long a dial takes. What to
     /// begin with to [reconfigure](crate::Handle::reconfigure) a manager with those timings.
-    pub fn reference() -> Self {
+    pub fn ticked() -> Self {
         Self::default().dial_timeout(None)
     }
 
     settings! {
         /// The period of the tick. Default 5 s.
-        tick / tick_period: Duration;
+        tick: Duration;
         /// Dial cycles that may fail in a row before the nets of a link are told and give it up. Default 1.
-        max_attempts / attempts_limit: u32;
+        max_attempts: u32;
         /// The delay before a failed link is dialled again. Default [`RetryPolicy::Fixed`] with 20 s.
-        retry / retry_policy: RetryPolicy;
+        retry: RetryPolicy;
         /// How long an address that was tried stays among the ignored ones. Default 900 s.
-        cooling / cooling_period: Duration;
+        ignore_period: Duration;
         /// Links at most. Default 1,000,000.
-        max_links / links_limit: usize;
+        max_links: usize;
         /// Nets at most. Default 1,024.
-        max_nets / nets_limit: usize;
+        max_nets: usize;
         /// Streams per link at most. Default 8.
-        max_streams / streams_limit: usize;
+        max_streams: usize;
         /// Ignored addresses per net at most: beyond it the ones that would expire first go. Default 1,024.
-        max_hot / hot_limit: usize;
+        max_ignored: usize;
         /// Clusters associated with nets at most, all nets together. Default 1,024.
-        max_clusters / clusters_limit: usize;
+        max_clusters: usize;
         /// Role members per cluster at most, this node included. Default 1,024.
-        max_roles / roles_limit: usize;
+        max_roles: usize;
         /// Permanent peers per net at most. Default 1,024.
-        max_permanent / permanent_limit: usize;
+        max_permanent: usize;
     }
 
     /// How long an answer to `Resolve` or `Dial` may take before the manager counts it as a failure: a
@@ -113,23 +121,11 @@ impl Settings {
         self
     }
 
-    /// What [`dial_timeout`](Self::dial_timeout) has set.
-    #[must_use]
-    pub fn dial_time_limit(&self) -> Option<Duration> {
-        self.dial_timeout
-    }
-
     /// What becomes of links that connect and drop, again and again. Default `None`: they are treated as all
     /// others.
-    pub fn unstable(mut self, policy: impl Into<Option<UnstablePolicy>>) -> Self {
-        self.unstable = policy.into();
+    pub fn flaps(mut self, policy: impl Into<Option<FlapPolicy>>) -> Self {
+        self.flaps = policy.into();
         self
-    }
-
-    /// What [`unstable`](Self::unstable) has set.
-    #[must_use]
-    pub fn unstable_policy(&self) -> Option<UnstablePolicy> {
-        self.unstable
     }
 
     /// Checks every setting.
@@ -148,22 +144,22 @@ impl Settings {
             (self.max_links == 0, ConfigProblem::MaxLinksZero),
             (self.max_nets == 0, ConfigProblem::MaxNetsZero),
             (self.max_streams == 0, ConfigProblem::MaxStreamsZero),
-            (self.max_hot == 0, ConfigProblem::MaxHotZero),
+            (self.max_ignored == 0, ConfigProblem::MaxIgnoredZero),
             (self.max_clusters == 0, ConfigProblem::MaxClustersZero),
             (self.max_roles == 0, ConfigProblem::MaxRolesZero),
             (self.max_permanent == 0, ConfigProblem::MaxPermanentZero),
         ];
         let wrong = checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem);
-        wrong.chain(self.unstable.into_iter().flat_map(unstable_problems)).chain(retry_problems(&self.retry))
+        wrong.chain(self.flaps.into_iter().flat_map(flap_problems)).chain(retry_problems(&self.retry))
     }
 }
 
-fn unstable_problems(policy: UnstablePolicy) -> impl Iterator<Item = ConfigProblem> {
+fn flap_problems(policy: FlapPolicy) -> impl Iterator<Item = ConfigProblem> {
     let checks = [
-        (policy.threshold.is_zero(), ConfigProblem::UnstableThresholdZero),
-        (policy.limit == 0, ConfigProblem::UnstableLimitZero),
-        (policy.delay.is_zero(), ConfigProblem::UnstableDelayZero),
-        (policy.entries == 0, ConfigProblem::UnstableEntriesZero),
+        (policy.threshold.is_zero(), ConfigProblem::FlapThresholdZero),
+        (policy.limit == 0, ConfigProblem::FlapLimitZero),
+        (policy.delay.is_zero(), ConfigProblem::FlapDelayZero),
+        (policy.entries == 0, ConfigProblem::FlapEntriesZero),
     ];
     checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem)
 }
@@ -186,16 +182,16 @@ impl Default for Settings {
             tick: Duration::from_secs(5),
             max_attempts: 1,
             retry: RetryPolicy::default(),
-            cooling: Duration::from_secs(900),
+            ignore_period: Duration::from_secs(900),
             dial_timeout: Some(Duration::from_secs(60)),
             max_links: 1_000_000,
             max_nets: 1_024,
             max_streams: 8,
-            max_hot: 1_024,
+            max_ignored: 1_024,
             max_clusters: 1_024,
             max_roles: 1_024,
             max_permanent: 1_024,
-            unstable: None,
+            flaps: None,
         }
     }
 }

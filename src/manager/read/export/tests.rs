@@ -7,7 +7,7 @@ use crate::link::ClusterId;
 use crate::link::ClusterKind;
 use crate::link::NetConfig;
 use crate::link::NetId;
-use crate::link::{Direction, EndpointError, Link, NodeAddr, RetryPolicy, StreamId, UnstablePolicy};
+use crate::link::{Direction, EndpointError, FlapPolicy, Link, NodeAddr, RetryPolicy, StreamId};
 use crate::manager::model::export::ImportError;
 use crate::manager::model::export::SavedId;
 use crate::manager::{Config, Driver, LinkManager};
@@ -47,9 +47,9 @@ fn lived(clock: &ManualClock) -> Driver {
     let handle = driver.handle();
     handle.add_net(NET, NetConfig::new().min_links(7)).unwrap();
     handle.add_net(OTHER, NetConfig::new().count_downlinks(false)).unwrap();
-    handle.set_net_condition(NET, true).unwrap();
+    handle.set_net_active(NET, true).unwrap();
     handle.create_link(A, NET).unwrap();
-    handle.update_link(A, endpoint()).unwrap();
+    handle.set_endpoint(A, endpoint()).unwrap();
     let _ = driver.run_once(clock.now());
     let dial = driver.links().snapshot().get(&A).unwrap().dial_id().unwrap();
     handle.dial_failed(A, dial, true).unwrap();
@@ -83,7 +83,7 @@ fn kept(clock: &ManualClock) -> Driver {
     handle.add_static_peer(FOREIGN, A).unwrap();
     handle.add_static_peer(FOREIGN, B).unwrap();
     handle.add_static_peer(CLUSTER, D).unwrap();
-    handle.update_link(C, endpoint()).unwrap();
+    handle.set_endpoint(C, endpoint()).unwrap();
     let _ = driver.run_once(clock.now());
     driver
 }
@@ -162,15 +162,15 @@ fn a_role_goes_with_the_node_and_not_with_its_address() {
 #[test]
 fn a_rest_survives_a_restart_and_no_jump_of_the_clock_makes_it_longer() {
     let clock = ManualClock::new();
-    let policy = UnstablePolicy::new().limit(1).delay(100 * SECOND);
-    let config = config().unstable(policy);
+    let policy = FlapPolicy::new().limit(1).delay(100 * SECOND);
+    let config = config().flaps(policy);
     let builder = LinkManager::builder(config.clone()).own_addr(OWN).clock(clock.clone());
     let mut driver = builder.build().unwrap();
     let handle = driver.handle();
     handle.add_net(NET, NetConfig::new()).unwrap();
-    handle.set_net_condition(NET, true).unwrap();
+    handle.set_net_active(NET, true).unwrap();
     handle.add_permanent_peer(NET, A).unwrap();
-    handle.update_link(A, endpoint()).unwrap();
+    handle.set_endpoint(A, endpoint()).unwrap();
     let _ = driver.run_once(clock.now());
     let dial = driver.links().snapshot().get(&A).and_then(Link::dial_id).unwrap();
     handle.dial_connected(A, dial).unwrap();
@@ -179,15 +179,16 @@ fn a_rest_survives_a_restart_and_no_jump_of_the_clock_makes_it_longer() {
     let export = driver.links().snapshot().export(clock.now(), wall());
     let hold = |config: Config, wall| {
         let driver = built(config, &clock, export.clone(), wall);
-        driver.links().snapshot().explain(&A, clock.now()).holds
+        driver.links().snapshot().explain(&A, clock.now()).blockers
     };
-    let rest =
-        |seconds| [crate::manager::model::blockers::Hold::Unstable { until: clock.now() + seconds * SECOND }];
+    let rest = |seconds| {
+        [crate::manager::model::blockers::DialBlocker::Flapping { until: clock.now() + seconds * SECOND }]
+    };
     assert_eq!(hold(config.clone(), wall()), rest(100));
     assert_eq!(hold(config.clone(), wall() - 1_000 * SECOND), rest(100));
-    assert_eq!(hold(config.clone().unstable(policy.delay(50 * SECOND)), wall()), rest(50));
-    let delay = crate::manager::model::blockers::Hold::Delay { until: clock.now() + 20 * SECOND };
-    assert_eq!(hold(config.unstable(None), wall()), [delay], "nobody rests");
+    assert_eq!(hold(config.clone().flaps(policy.delay(50 * SECOND)), wall()), rest(50));
+    let delay = crate::manager::model::blockers::DialBlocker::Delay { until: clock.now() + 20 * SECOND };
+    assert_eq!(hold(config.flaps(None), wall()), [delay], "nobody rests");
 }
 
 #[test]
@@ -281,7 +282,7 @@ fn what_is_exported_comes_back_in_the_first_version() {
     assert_eq!(snapshot.export(clock.now(), wall()), export);
 
     assert!(snapshot.is_active(NET) && !snapshot.is_active(OTHER) && snapshot.is_manager_active());
-    assert_eq!(snapshot.required(NET), 7);
+    assert_eq!(snapshot.min_links(NET), 7);
     assert!(!snapshot.net(OTHER).unwrap().config().count_downlinks);
     let link = snapshot.get(&A).unwrap();
     assert_eq!((link.attempts(), link.failures(), link.endpoint()), (1, 1, Some(endpoint())));
@@ -323,15 +324,15 @@ fn points_in_time_survive_a_restart() {
 fn a_wall_clock_that_jumps_makes_nothing_wait_longer_than_allowed() {
     let (export, clock) = exported();
     let year = 365 * 86_400 * SECOND;
-    let shorter = config().retry(RetryPolicy::fixed(5 * SECOND)).cooling(60 * SECOND);
-    for (config, retry, cooling) in [(config(), 20, 900), (shorter, 5, 60)] {
+    let shorter = config().retry(RetryPolicy::fixed(5 * SECOND)).ignore_period(60 * SECOND);
+    for (config, retry, ignore_period) in [(config(), 20, 900), (shorter, 5, 60)] {
         // Back, even to before 1970.
         for wall in [wall() - year, SystemTime::UNIX_EPOCH - SECOND] {
             let driver = built(config.clone(), &clock, export.clone(), wall);
             let explanation = driver.links().snapshot().explain(&A, clock.now());
             let link = driver.links().snapshot().get(&A).unwrap().next_attempt_at();
             assert_eq!(link, Some(clock.now() + retry * SECOND));
-            assert_eq!(explanation.ignored[0].until, clock.now() + cooling * SECOND);
+            assert_eq!(explanation.ignored[0].until, clock.now() + ignore_period * SECOND);
         }
         // Forth: everything has passed.
         let driver = built(config, &clock, export.clone(), wall() + year);
@@ -357,7 +358,7 @@ fn the_own_address_and_surplus_ignored_addresses_are_left_out() {
     export.links[0].addr = OWN;
     let left = export.links[1].addr;
     export.nets[1].ignored[0].addr = OWN;
-    let config = config().max_hot(1);
+    let config = config().max_ignored(1);
     let driver = built(config, &clock, export, wall());
     let snapshot = driver.links().snapshot();
     assert!(snapshot.get(&OWN).is_none());
@@ -371,7 +372,7 @@ fn the_own_address_and_surplus_ignored_addresses_are_left_out() {
 fn an_inactive_manager_stays_inactive() {
     let clock = ManualClock::new();
     let mut driver = lived(&clock);
-    driver.handle().set_condition(false).unwrap();
+    driver.handle().set_active(false).unwrap();
     let _ = driver.run_once(clock.now());
     let export = driver.links().snapshot().export(clock.now(), wall());
     let mut restored = built(config(), &clock, export, wall());

@@ -1,6 +1,6 @@
 //! Clusters, static and permanent peers.
 
-use super::{Asked, Handle};
+use super::{Handle, Submitted};
 use crate::link::{Addr, ClusterId, ClusterKind, NetId};
 use crate::manager::model::command::Command;
 
@@ -9,9 +9,9 @@ impl<A: Addr> Handle<A> {
     /// when the net is on; otherwise it is disabled until the net goes on. A cluster belongs to one net.
     ///
     /// # Errors
-    /// [`SendError`](crate::SendError) hands the command back. The ticket fails with `UnknownNet`,
+    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownNet`,
     /// `ClusterExists`, `MainCluster` or `LimitReached`.
-    pub fn associate_cluster(&self, net: NetId, cluster: ClusterId, kind: ClusterKind) -> Asked<A> {
+    pub fn associate_cluster(&self, net: NetId, cluster: ClusterId, kind: ClusterKind) -> Submitted<A> {
         self.submit(Command::AssociateCluster { net, cluster, kind })
     }
 
@@ -19,9 +19,9 @@ impl<A: Addr> Handle<A> {
     /// cluster kept are closed. O(its members and static peers).
     ///
     /// # Errors
-    /// [`SendError`](crate::SendError) hands the command back. The ticket fails with `UnknownCluster` or
+    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownCluster` or
     /// `MainCluster`.
-    pub fn dissociate_cluster(&self, cluster: ClusterId) -> Asked<A> {
+    pub fn dissociate_cluster(&self, cluster: ClusterId) -> Submitted<A> {
         self.submit(Command::DissociateCluster { cluster })
     }
 
@@ -30,9 +30,9 @@ impl<A: Addr> Handle<A> {
     /// [`leave_cluster`](Self::leave_cluster).
     ///
     /// # Errors
-    /// [`SendError`](crate::SendError) hands the command back. The ticket fails with `UnknownCluster`,
+    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownCluster`,
     /// `MainCluster`, `ClusterDisabled`, `UnknownLink` or `NotConnected`.
-    pub fn join_cluster(&self, cluster: ClusterId, addr: A) -> Asked<A> {
+    pub fn join_cluster(&self, cluster: ClusterId, addr: A) -> Submitted<A> {
         self.submit(Command::JoinCluster { cluster, addr })
     }
 
@@ -40,9 +40,9 @@ impl<A: Addr> Handle<A> {
     /// A static peer joins again with its next stream.
     ///
     /// # Errors
-    /// [`SendError`](crate::SendError) hands the command back. The ticket fails with `UnknownCluster`,
+    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownCluster`,
     /// `MainCluster` or `UnknownLink`.
-    pub fn leave_cluster(&self, cluster: ClusterId, addr: A) -> Asked<A> {
+    pub fn leave_cluster(&self, cluster: ClusterId, addr: A) -> Submitted<A> {
         self.submit(Command::LeaveCluster { cluster, addr })
     }
 
@@ -53,9 +53,9 @@ impl<A: Addr> Handle<A> {
     /// without an announcement. Where it has a stream already, it joins at once.
     ///
     /// # Errors
-    /// [`SendError`](crate::SendError) hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`,
+    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`,
     /// `UnknownCluster`, `MainCluster` or `LimitReached`.
-    pub fn add_static_peer(&self, cluster: ClusterId, addr: A) -> Asked<A> {
+    pub fn add_static_peer(&self, cluster: ClusterId, addr: A) -> Submitted<A> {
         self.submit(Command::AddStaticPeer { cluster, addr })
     }
 
@@ -64,9 +64,9 @@ impl<A: Addr> Handle<A> {
     /// ends; a link that nothing keeps is closed.
     ///
     /// # Errors
-    /// [`SendError`](crate::SendError) hands the command back. The ticket fails with `UnknownCluster` or
+    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownCluster` or
     /// `MainCluster`.
-    pub fn remove_static_peer(&self, cluster: ClusterId, addr: A) -> Asked<A> {
+    pub fn remove_static_peer(&self, cluster: ClusterId, addr: A) -> Submitted<A> {
         self.submit(Command::RemoveStaticPeer { cluster, addr })
     }
 
@@ -79,23 +79,23 @@ impl<A: Addr> Handle<A> {
     /// of the set of role members per version for the others.
     ///
     /// # Errors
-    /// [`SendError`](crate::SendError) hands the command back. The ticket fails with `BlankAddr`,
+    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `BlankAddr`,
     /// `UnknownCluster`, `MainCluster`, `NotAutonomic` or `LimitReached`.
-    pub fn set_role_member(&self, cluster: ClusterId, addr: A, member: bool) -> Asked<A> {
+    pub fn set_role_member(&self, cluster: ClusterId, addr: A, member: bool) -> Submitted<A> {
         self.submit(Command::SetRoleMember { cluster, addr, member })
     }
 
     /// Makes a node a permanent peer of a net: `Done`, or `Unchanged` when it is one.
     ///
-    /// The net wants the link whenever it is on, without `create_link` and without a place on its hot list.
+    /// The net wants the link whenever it is on, without `create_link` and without a place on its ignore list.
     /// After the last failure of a dial, and after a refusal, the host is told
-    /// ([`Effect::Disconnected`](crate::Effect::Disconnected)) and the net goes on wanting it: the
+    /// ([`Effect::Released`](crate::Effect::Released)) and the net goes on wanting it: the
     /// next dial or announcement follows after the retry delay.
     ///
     /// # Errors
-    /// [`SendError`](crate::SendError) hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`,
+    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`,
     /// `UnknownNet` or `LimitReached`.
-    pub fn add_permanent_peer(&self, net: NetId, addr: A) -> Asked<A> {
+    pub fn add_permanent_peer(&self, net: NetId, addr: A) -> Submitted<A> {
         self.submit(Command::AddPermanentPeer { net, addr })
     }
 
@@ -103,8 +103,8 @@ impl<A: Addr> Handle<A> {
     /// wanting the link until it fails; a net that is reserved to its permanent peers lets it go at once.
     ///
     /// # Errors
-    /// [`SendError`](crate::SendError) hands the command back. The ticket fails with `UnknownNet`.
-    pub fn remove_permanent_peer(&self, net: NetId, addr: A) -> Asked<A> {
+    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownNet`.
+    pub fn remove_permanent_peer(&self, net: NetId, addr: A) -> Submitted<A> {
         self.submit(Command::RemovePermanentPeer { net, addr })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::link::{Addr, ClusterId, DialId, NetId, StreamId};
-use crate::manager::model::effect::{Effect, FEW, KEPT, entry};
+use crate::manager::model::effect::{Effect, FEW, JOURNAL_CAPACITY, entry};
 
 /// Which waiting effects replace each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,7 +13,7 @@ enum Key<A> {
     CloseDialer(A),
     CloseStreams(A),
     Announce(A, NetId),
-    Disconnected(A, NetId),
+    Released(A, NetId),
     LinkError(A, NetId),
     RequestLinks(NetId),
     LinkCountChanged(NetId),
@@ -27,7 +27,7 @@ fn key<A: Clone>(effect: &Effect<A>) -> Key<A> {
         Effect::CloseDialer { addr } => Key::CloseDialer(addr.clone()),
         Effect::CloseStreams { addr, .. } => Key::CloseStreams(addr.clone()),
         Effect::Announce { addr, net, .. } => Key::Announce(addr.clone(), *net),
-        Effect::Disconnected { addr, net, .. } => Key::Disconnected(addr.clone(), *net),
+        Effect::Released { addr, net, .. } => Key::Released(addr.clone(), *net),
         Effect::LinkError { addr, net, .. } => Key::LinkError(addr.clone(), *net),
         Effect::RequestLinks { net, .. } => Key::RequestLinks(*net),
         Effect::LinkCountChanged { net, .. } => Key::LinkCountChanged(*net),
@@ -153,10 +153,11 @@ impl<A: Addr> Outbox<A> {
 
     /// Gives back the memory of a transport that was far behind. Costs less than what filled it.
     fn shrink_if_empty(&mut self) {
-        if self.places.is_empty() && self.places.capacity().max(self.queue.capacity()) > 2 * KEPT {
-            self.places.shrink_to(KEPT);
-            self.queue.shrink_to(KEPT);
-            self.listed.shrink_to(KEPT);
+        if self.places.is_empty() && self.places.capacity().max(self.queue.capacity()) > 2 * JOURNAL_CAPACITY
+        {
+            self.places.shrink_to(JOURNAL_CAPACITY);
+            self.queue.shrink_to(JOURNAL_CAPACITY);
+            self.listed.shrink_to(JOURNAL_CAPACITY);
         }
     }
 

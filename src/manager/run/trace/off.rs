@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::mailbox::Priority;
-use crate::manager::model::command::{Applying, Command, CommandKind, SendError};
+use crate::manager::model::command::{Applying, Command, CommandKind, SubmitError};
 use crate::manager::model::effect::Effect;
 use crate::manager::run::message::Message;
 use crate::table::Version;
@@ -33,7 +33,7 @@ impl Report {
 
 pub(in crate::manager) fn submitted<A>(_: &Command<A>) {}
 
-pub(in crate::manager) fn refused<A>(_: &SendError<A>) {}
+pub(in crate::manager) fn refused<A>(_: &SubmitError<A>) {}
 
 pub(in crate::manager) fn shed<A>(_: &Message<A>) {}
 

@@ -9,7 +9,7 @@ use tracing::{Level, enabled, event};
 use crate::clock::Clock;
 use crate::mailbox::Priority;
 use crate::manager::model::command::{
-    Applying, Command, CommandError, CommandKind, SendError, SendErrorKind,
+    Applying, Command, CommandError, CommandKind, SubmitError, SubmitErrorKind,
 };
 use crate::manager::model::effect::Effect;
 use crate::manager::run::message::Message;
@@ -114,10 +114,10 @@ pub(in crate::manager) fn submitted<A: Debug>(command: &Command<A>) {
 }
 
 /// On the thread that submits.
-pub(in crate::manager) fn refused<A>(error: &SendError<A>) {
+pub(in crate::manager) fn refused<A>(error: &SubmitError<A>) {
     let code = match error.kind {
-        SendErrorKind::Full => "full",
-        SendErrorKind::Closed => "closed",
+        SubmitErrorKind::Full => "full",
+        SubmitErrorKind::Closed => "closed",
     };
     event!(
         name: "refused", target: COMMAND, Level::WARN,

@@ -15,8 +15,8 @@ impl Model {
                 self.nets.remove(&net);
                 Ok(Outcome::Done)
             }
-            Command::SetNetCondition { net, active } => self.switch(net, active),
-            Command::SetCondition { active } => {
+            Command::SetNetActive { net, active } => self.switch(net, active),
+            Command::SetActive { active } => {
                 let changed = std::mem::replace(&mut self.on, active) != active;
                 Ok(if changed { Outcome::Done } else { Outcome::Unchanged })
             }
@@ -65,7 +65,7 @@ impl Model {
             }
             Command::CreateLink { addr, net } => self.create(addr, net),
             Command::DeleteLink { addr } => self.delete(addr),
-            Command::RequestLinks => {
+            Command::CheckNets => {
                 self.request(|_| true);
                 Ok(Outcome::Done)
             }
@@ -79,7 +79,7 @@ impl Model {
 
     fn report(&mut self, command: Command<Node>) -> Applying {
         match command {
-            Command::UpdateLink { addr, endpoint } => self.endpoint(addr, endpoint),
+            Command::SetEndpoint { addr, endpoint } => self.endpoint(addr, endpoint),
             Command::ResolveFailed { addr, resolve } => Ok(self.resolve_failed(addr, resolve)),
             Command::AddStream { addr, stream, direction } => self.open(addr, stream, direction, None),
             Command::AddUplink { addr, stream, dial } => self.open(addr, stream, Uplink, Some(dial)),
@@ -105,8 +105,8 @@ impl Model {
         if self.nets.len() >= limit {
             return Err(CommandError::LimitReached { of: "nets", limit });
         }
-        let (permanent, hot) = (BTreeSet::new(), Vec::new());
-        self.nets.insert(net, Net { config, on: false, permanent, hot, counted: 0, asks_after: None });
+        let (permanent, ignored) = (BTreeSet::new(), Vec::new());
+        self.nets.insert(net, Net { config, on: false, permanent, ignored, counted: 0, asks_after: None });
         Ok(Outcome::Done)
     }
 
@@ -184,7 +184,7 @@ impl Model {
             return Ok(Outcome::Unchanged);
         }
         let latest = self.now + longest(&settings.retry);
-        let rested = settings.unstable.map_or(latest, |policy| self.now + policy.delay);
+        let rested = settings.flaps.map_or(latest, |policy| self.now + policy.delay);
         for peer in self.peers.values_mut() {
             let end = if peer.resting { rested } else { latest };
             peer.delay = peer.delay.map(|at| at.min(end));
@@ -202,7 +202,7 @@ impl Model {
         }
         let new = !self.peers.contains_key(&addr);
         let wanted = self.want(addr, net)?;
-        self.heat(addr, net);
+        self.ignore(addr, net);
         Ok(if new { Outcome::Created } else { wanted })
     }
 
@@ -217,16 +217,17 @@ impl Model {
         Ok(Outcome::Associated)
     }
 
-    pub(super) fn heat(&mut self, addr: Node, net: NetId) {
-        let (now, until, limit) = (self.now, self.now + self.settings.cooling, self.settings.max_hot);
+    pub(super) fn ignore(&mut self, addr: Node, net: NetId) {
+        let (now, until, limit) =
+            (self.now, self.now + self.settings.ignore_period, self.settings.max_ignored);
         let Some(net) = self.nets.get_mut(&net) else { return };
-        net.hot.retain(|(other, until)| *until >= now && *other != addr);
-        while net.hot.len() >= limit {
-            let first = net.hot.iter().map(|(_, until)| *until).min();
-            let place = net.hot.iter().position(|(_, until)| Some(*until) == first).unwrap();
-            net.hot.remove(place);
+        net.ignored.retain(|(other, until)| *until >= now && *other != addr);
+        while net.ignored.len() >= limit {
+            let first = net.ignored.iter().map(|(_, until)| *until).min();
+            let place = net.ignored.iter().position(|(_, until)| Some(*until) == first).unwrap();
+            net.ignored.remove(place);
         }
-        net.hot.push((addr, until));
+        net.ignored.push((addr, until));
     }
 
     /// What keeps a peer is not deleted with its record.

@@ -16,22 +16,22 @@ impl Model {
 
     /// At its time or after; with the timings of the reference after.
     pub(super) fn is_over(&self, at: Option<Instant>) -> bool {
-        at.is_none_or(|at| at < self.now || (at == self.now && self.timing == Timing::Prompt))
+        at.is_none_or(|at| at < self.now || (at == self.now && self.timing == Timing::Immediate))
     }
 
     /// Whether there is a reason to dial, and nothing against it but time.
     pub(super) fn may_dial(&self, peer: &Peer) -> bool {
         let fixed = peer.fixed.keys().any(|group| self.is_enabled(*group));
         let (free, wanted) = match self.timing {
-            Timing::Prompt => (peer.streams.is_empty(), peer.wanted.iter().any(|net| self.is_on(*net))),
-            Timing::Reference => (!peer.is_member(), !peer.wanted.is_empty()),
+            Timing::Immediate => (peer.streams.is_empty(), peer.wanted.iter().any(|net| self.is_on(*net))),
+            Timing::Ticked => (!peer.is_member(), !peer.wanted.is_empty()),
         };
         self.on && peer.dialable && peer.dialer == Idle && free && (wanted || fixed)
     }
 
     /// The host is asked first, unless it has just told. The reference always asks.
     pub(super) fn begin(&mut self, addr: Node) {
-        let (since, prompt) = (self.now, self.timing == Timing::Prompt);
+        let (since, prompt) = (self.now, self.timing == Timing::Immediate);
         let peer = self.peers.get_mut(&addr).unwrap();
         match peer.endpoint {
             Some(endpoint) if peer.fresh && prompt => self.start(addr, endpoint),
@@ -132,7 +132,7 @@ impl Model {
     pub(super) fn failed(&mut self, addr: Node, dial: DialId, last: bool) -> Outcome {
         let Some(peer) = self.dialed(addr, dial) else { return Outcome::Stale };
         if !last {
-            let cause = if peer.is_established() { LinkCause::Broken } else { LinkCause::DialFailed };
+            let cause = if peer.is_established() { LinkFailure::Broken } else { LinkFailure::DialFailed };
             for net in peer.wanted.clone() {
                 self.emit(Effect::LinkError { addr, net, cause });
             }
@@ -149,7 +149,7 @@ impl Model {
             peer.leave_all();
         }
         let carried = peer.is_member();
-        let unstable = self.note_drop(addr);
+        let unstable = self.note_flap(addr);
         let (now, peer) = (self.now, self.peers.get_mut(&addr).unwrap());
         if last {
             peer.dialer = Idle;
@@ -191,11 +191,11 @@ impl Model {
     }
 
     /// A net that is on is told; one that is off lets the link go without a word.
-    fn disconnect_all(&mut self, addr: Node, heat: bool) {
+    fn disconnect_all(&mut self, addr: Node, ignore: bool) {
         for net in self.peers[&addr].wanted.clone() {
             if self.is_on(net) {
-                if heat {
-                    self.heat(addr, net);
+                if ignore {
+                    self.ignore(addr, net);
                 }
                 self.disconnect(addr, net);
             } else {
@@ -205,8 +205,8 @@ impl Model {
     }
 
     /// The only connection is about to go: whether it was the last of too many short ones.
-    pub(super) fn note_drop(&mut self, addr: Node) -> bool {
-        let Some(policy) = self.settings.unstable else { return false };
+    pub(super) fn note_flap(&mut self, addr: Node) -> bool {
+        let Some(policy) = self.settings.flaps else { return false };
         let now = self.now;
         let peer = self.peers.get_mut(&addr).unwrap();
         let (Established { since, .. }, true) = (peer.dialer, peer.streams.is_empty()) else { return false };
@@ -226,7 +226,7 @@ impl Model {
 
     /// The nets let an unstable link go, and who keeps it waits.
     pub(super) fn rest(&mut self, addr: Node) {
-        let delay = self.settings.unstable.map(|policy| self.now + policy.delay);
+        let delay = self.settings.flaps.map(|policy| self.now + policy.delay);
         self.reset(addr);
         let peer = self.peers.get_mut(&addr).unwrap();
         peer.leave_all();

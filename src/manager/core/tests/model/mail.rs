@@ -60,10 +60,10 @@ fn is_about_dialer(effect: &Effect<Node>, addr: Node) -> bool {
 }
 
 fn is_same_news(one: &Effect<Node>, other: &Effect<Node>) -> bool {
-    use Effect::{Announce, ClusterCountChanged, Disconnected, LinkCountChanged, LinkError, RequestLinks};
+    use Effect::{Announce, ClusterCountChanged, LinkCountChanged, LinkError, Released, RequestLinks};
     match (one, other) {
         (Announce { addr: a, net: n, .. }, Announce { addr: b, net: m, .. })
-        | (Disconnected { addr: a, net: n, .. }, Disconnected { addr: b, net: m, .. })
+        | (Released { addr: a, net: n, .. }, Released { addr: b, net: m, .. })
         | (LinkError { addr: a, net: n, .. }, LinkError { addr: b, net: m, .. }) => (a, n) == (b, m),
         (RequestLinks { net: n, .. }, RequestLinks { net: m, .. })
         | (LinkCountChanged { net: n, .. }, LinkCountChanged { net: m, .. }) => n == m,

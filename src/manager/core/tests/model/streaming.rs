@@ -42,7 +42,7 @@ impl Model {
         }
         peer.streams.push((stream, direction));
         if peer.streams.len() > 1 {
-            return Ok(Outcome::Secondary);
+            return Ok(Outcome::Spare);
         }
         peer.announced = None;
         self.join_fixed(addr, None);
@@ -132,7 +132,7 @@ impl Model {
         }
         let broken = peer.streams.is_empty() || (connected && !peer.has_uplink());
         let (Established { dial, .. }, true) = (peer.dialer, broken) else { return };
-        if self.note_drop(addr) {
+        if self.note_flap(addr) {
             self.rest(addr);
         } else {
             let since = self.now;
@@ -177,7 +177,7 @@ impl Model {
     /// The host is told, and the net lets the link go unless it keeps the node.
     pub(super) fn disconnect(&mut self, addr: Node, net: NetId) {
         let members = self.size(net);
-        self.emit(Effect::Disconnected { addr, net, members });
+        self.emit(Effect::Released { addr, net, members });
         if !self.keeps(net, addr) {
             self.peers.get_mut(&addr).unwrap().wanted.retain(|wanted| *wanted != net);
         }

@@ -4,7 +4,7 @@ use super::*;
 
 impl Model {
     pub(super) fn pass_time(&mut self) {
-        if self.timing == Timing::Reference {
+        if self.timing == Timing::Ticked {
             if self.now >= self.next_tick {
                 self.tick();
             }
@@ -39,9 +39,9 @@ impl Model {
         }
         let again = self.now + self.settings.tick;
         for id in self.nets.keys().copied().collect::<Vec<_>>() {
-            let (counted, needed) = self.shortage(id);
+            let (counted, needed) = self.needed(id);
             let net = self.nets.get_mut(&id).unwrap();
-            let looks = self.timing == Timing::Reference || needed > 0;
+            let looks = self.timing == Timing::Ticked || needed > 0;
             if !net.on || !looks || !is_due(net) {
                 continue;
             }
@@ -54,7 +54,7 @@ impl Model {
     }
 
     /// The links that count, and how many are missing. A reserved net misses none.
-    pub(in crate::manager::core::tests) fn shortage(&self, id: NetId) -> (usize, u32) {
+    pub(in crate::manager::core::tests) fn needed(&self, id: NetId) -> (usize, u32) {
         let ((uplinks, downlinks), config) = (self.split(id), self.nets[&id].config);
         let counted = if config.count_downlinks { uplinks + downlinks } else { uplinks };
         let needed = if config.reserved_only { 0 } else { config.min_links.saturating_sub(counted as u32) };
@@ -94,8 +94,8 @@ impl Model {
     /// The reference announces again only what it dialled, and after the delay for dials.
     fn may_announce(&self, peer: &Peer) -> bool {
         match self.timing {
-            Timing::Prompt => self.is_over(peer.announced_until()),
-            Timing::Reference => peer.is_established() && self.is_over(peer.delay),
+            Timing::Immediate => self.is_over(peer.announced_until()),
+            Timing::Ticked => peer.is_established() && self.is_over(peer.delay),
         }
     }
 

@@ -45,7 +45,7 @@ impl Run {
         let expected = (peer.attempts, peer.failures, peer.delay, peer.resting);
         same(&("attempts, failures, delay", addr), &failures, &expected)?;
         let quick = peer.quick.filter(|(_, until)| now <= *until).map_or(0, |(count, _)| count);
-        same(&("quick drops", addr), &link.quick_drops(now), &quick)?;
+        same(&("flaps", addr), &link.flaps(now), &quick)?;
         same(&("endpoint", addr), &link.endpoint(), &peer.endpoint)?;
         same(&("since", addr), &link.since(), &peer.since)?;
         same(&("data", addr), &link.user_data, &peer.data)
@@ -57,7 +57,7 @@ impl Run {
         let members = self.model.peers.iter().filter(|(_, peer)| peer.main.contains(&id));
         same(&("count", id), &snapshot.count(id), &(uplinks + downlinks))?;
         for direction in [Direction::Uplink, Direction::Downlink] {
-            for state in [LinkState::Disconnected, LinkState::Connecting, LinkState::Established] {
+            for state in [DialState::Disconnected, DialState::Connecting, DialState::Established] {
                 let like = members
                     .clone()
                     .filter(|(_, peer)| (peer.direction(), peer.state()) == (direction, state));
@@ -66,16 +66,16 @@ impl Run {
             }
         }
         let needed = model.map_or(0, |net| match self.model.timing {
-            Timing::Prompt => self.model.shortage(id).1 as usize,
-            Timing::Reference if net.config.reserved_only => 0,
-            Timing::Reference => (net.config.min_links as usize).saturating_sub(net.counted),
+            Timing::Immediate => self.model.needed(id).1 as usize,
+            Timing::Ticked if net.config.reserved_only => 0,
+            Timing::Ticked => (net.config.min_links as usize).saturating_sub(net.counted),
         });
         same(&("needed", id), &snapshot.needed(id), &needed)?;
         let required = model.map_or(0, |net| net.config.min_links as usize);
-        same(&("required", id), &snapshot.required(id), &required)?;
+        same(&("required", id), &snapshot.min_links(id), &required)?;
         same(&("active", id), &snapshot.is_active(id), &self.model.is_on(id))?;
         let hot = model.map_or_else(BTreeSet::new, |net| {
-            net.hot.iter().filter(|(_, until)| *until >= now).map(|(addr, _)| *addr).collect()
+            net.ignored.iter().filter(|(_, until)| *until >= now).map(|(addr, _)| *addr).collect()
         });
         same(&("ignored", id), &snapshot.ignored(id, now).copied().collect(), &hot)?;
         let permanent = model.map_or_else(BTreeSet::new, |net| net.permanent.clone());
@@ -83,14 +83,14 @@ impl Run {
             snapshot.net(id).map_or_else(BTreeSet::new, |net| net.permanent_peers().copied().collect());
         same(&("permanent", id), &kept, &permanent)?;
         same(&("config", id), &snapshot.net(id).map(NetStatus::config), &model.map(|net| net.config))?;
-        let listed: Vec<_> = snapshot.addrs(id, Filter::All).copied().collect();
+        let listed: Vec<_> = snapshot.addrs(id, MemberFilter::All).copied().collect();
         same(&("addresses", id), &set(&listed), &members.clone().map(|(addr, _)| *addr).collect())?;
         let directions = listed.iter().filter_map(|addr| snapshot.get(addr)).map(Link::direction);
         same(&("uplinks first", id), &directions.is_sorted(), &true)?;
         let shown = members.filter(|(_, peer)| {
-            peer.direction() == Direction::Downlink || peer.state() == LinkState::Established
+            peer.direction() == Direction::Downlink || peer.state() == DialState::Established
         });
-        let established = snapshot.addrs(id, Filter::Established).copied().collect();
+        let established = snapshot.addrs(id, MemberFilter::Established).copied().collect();
         same(&("established", id), &established, &shown.map(|(addr, _)| *addr).collect::<BTreeSet<_>>())
     }
 
@@ -175,7 +175,7 @@ fn orders(effects: &[Effect<Node>], addr: Node) -> Vec<&Effect<Node>> {
 /// In which order links time out together is not specified, nor how many members each of them leaves behind.
 fn sorted(effects: &[Effect<Node>], any_members: bool) -> Vec<String> {
     let show = |effect: &Effect<Node>| match effect.clone() {
-        Effect::Disconnected { addr, net, .. } if any_members => format!("Disconnected {addr} {net}"),
+        Effect::Released { addr, net, .. } if any_members => format!("Disconnected {addr} {net}"),
         Effect::CloseStreams { addr, mut streams } => {
             streams.sort_unstable();
             format!("CloseStreams {addr} {streams:?}")

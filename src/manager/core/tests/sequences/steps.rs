@@ -7,7 +7,7 @@ use super::*;
 pub(super) struct Setup {
     attempts: u32,
     exponential: bool,
-    unstable: Option<u32>,
+    flaps: Option<u32>,
     time_limit: bool,
     /// Few of everything.
     narrow: bool,
@@ -19,14 +19,14 @@ impl Setup {
         let (one, cap) = (Duration::from_secs(5), Duration::from_secs(20));
         let retry =
             if self.exponential { RetryPolicy::exponential(one, cap) } else { RetryPolicy::fixed(cap) };
-        let policy = UnstablePolicy::new().threshold(cap).delay(Duration::from_secs(60));
+        let policy = FlapPolicy::new().threshold(cap).delay(Duration::from_secs(60));
         let settings = Settings::default()
             .tick(Duration::from_secs(self.tick))
             .max_attempts(self.attempts)
             .retry(retry)
-            .cooling(Duration::from_secs(30))
+            .ignore_period(Duration::from_secs(30))
             .dial_timeout(self.time_limit.then_some(Duration::from_secs(15)))
-            .unstable(self.unstable.map(|limit| policy.limit(limit)));
+            .flaps(self.flaps.map(|limit| policy.limit(limit)));
         if !self.narrow {
             return settings;
         }
@@ -34,7 +34,7 @@ impl Setup {
             .max_links(3)
             .max_nets(2)
             .max_streams(2)
-            .max_hot(2)
+            .max_ignored(2)
             .max_clusters(3)
             .max_roles(2)
             .max_permanent(1)
@@ -42,13 +42,13 @@ impl Setup {
 }
 
 pub(super) fn setup() -> impl Strategy<Value = Setup> {
-    let unstable = prop_oneof![2 => Just(None), 1 => Just(Some(2)), 1 => Just(Some(1))];
+    let flaps = prop_oneof![2 => Just(None), 1 => Just(Some(2)), 1 => Just(Some(1))];
     let narrow = prop::bool::weighted(0.25);
-    (1..=2_u32, any::<bool>(), unstable, any::<bool>(), narrow, prop_oneof![3 => Just(5_u64), 1 => Just(7)])
-        .prop_map(|(attempts, exponential, unstable, time_limit, narrow, tick)| Setup {
+    (1..=2_u32, any::<bool>(), flaps, any::<bool>(), narrow, prop_oneof![3 => Just(5_u64), 1 => Just(7)])
+        .prop_map(|(attempts, exponential, flaps, time_limit, narrow, tick)| Setup {
             attempts,
             exponential,
-            unstable,
+            flaps,
             time_limit,
             narrow,
             tick,
@@ -235,7 +235,7 @@ impl Run {
     fn command(&mut self, op: Op) -> Command<Node> {
         match op {
             Op::Create(addr, net) => Command::CreateLink { addr, net },
-            Op::Endpoint(addr, port) => Command::UpdateLink { addr, endpoint: at(port) },
+            Op::Endpoint(addr, port) => Command::SetEndpoint { addr, endpoint: at(port) },
             Op::Delete(addr) => Command::DeleteLink { addr },
             Op::ResolveFailed(addr, resolve) => {
                 Command::ResolveFailed { addr, resolve: self.resolve(addr, resolve) }
@@ -258,9 +258,9 @@ impl Run {
             Op::Failed(addr, dial, last) => Command::DialFailed { addr, dial: self.dial(addr, dial), last },
             Op::AddNet(net, config) => Command::AddNet { net, config },
             Op::RemoveNet(net) => Command::RemoveNet { net },
-            Op::Switch(net, active) => Command::SetNetCondition { net, active },
+            Op::Switch(net, active) => Command::SetNetActive { net, active },
             Op::Configure(net, config) => Command::ConfigureNet { net, config },
-            Op::Manager(active) => Command::SetCondition { active },
+            Op::Manager(active) => Command::SetActive { active },
             Op::Reconfigure(setup) => Command::Reconfigure { settings: Box::new(setup.settings()) },
             Op::SetData(addr, data) => {
                 Command::SetUserData { addr, data: data.map(|index| self.data[index].clone()) }
@@ -274,7 +274,7 @@ impl Run {
             Op::Role(cluster, addr, member) => Command::SetRoleMember { cluster, addr, member },
             Op::Keep(net, addr) => Command::AddPermanentPeer { net, addr },
             Op::Unkeep(net, addr) => Command::RemovePermanentPeer { net, addr },
-            Op::Request => Command::RequestLinks,
+            Op::Request => Command::CheckNets,
             Op::WakeUp | Op::Wait(_) | Op::Answer { .. } => Command::WakeUp,
         }
     }
@@ -288,7 +288,7 @@ impl Run {
         let effect = if again { self.waiting[index].clone() } else { self.waiting.remove(index) };
         let good = matches!(how, How::Well | How::ByHalf);
         match effect {
-            Effect::Resolve { addr, .. } if good => vec![Command::UpdateLink { addr, endpoint: at(4_000) }],
+            Effect::Resolve { addr, .. } if good => vec![Command::SetEndpoint { addr, endpoint: at(4_000) }],
             Effect::Resolve { addr, resolve } => vec![Command::ResolveFailed { addr, resolve }],
             Effect::Dial { addr, dial, .. } => {
                 let connected = Command::DialConnected { addr, dial };

@@ -56,32 +56,32 @@ pub enum Backpressure {
     /// Wait until there is room, without a bound.
     Block,
     /// Take over the room of the oldest command of the lowest non-empty lane below that may be
-    /// [shed](Capacities::shed_from), and hand that command to the sender. When there is none, hand the new
+    /// [shed](Config::shed_from), and hand that command to the sender. When there is none, hand the new
     /// command back.
     ShedLowest,
 }
 
 /// How many commands each lane holds, and the two policies of a mailbox.
 ///
-/// Capacities are between 1 and [`Capacities::MAX`], checked when they are set, so that making the mailbox
+/// Capacities are between 1 and [`Config::MAX`], checked when they are set, so that making the mailbox
 /// cannot fail. Rings are allocated when the mailbox is made: one slot per command of capacity, and under
 /// [`Backpressure::ShedLowest`] each lane has the slots of the lanes below it as well (at most 4 times the
 /// slots).
 ///
 /// # Examples
 /// ```
-/// use switchboard::mailbox::{Backpressure, Capacities, CapacityError, Priority};
+/// use switchboard::mailbox::{Backpressure, Config, CapacityError, Priority};
 ///
 /// # fn main() -> Result<(), CapacityError> {
-/// let capacities = Capacities::new().high(1024)?.low(64)?.backpressure(Backpressure::Block);
-/// assert_eq!(capacities.capacity(Priority::High), 1024);
-/// assert_eq!(capacities.capacity(Priority::Critical), 64);
-/// assert!(Capacities::new().normal(0).is_err());
+/// let config = Config::new().high(1024)?.low(64)?.backpressure(Backpressure::Block);
+/// assert_eq!(config.capacity(Priority::High), 1024);
+/// assert_eq!(config.capacity(Priority::Critical), 64);
+/// assert!(Config::new().normal(0).is_err());
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capacities {
+pub struct Config {
     lanes: [usize; 4],
     backpressure: Backpressure,
     starvation_limit: NonZeroU32,
@@ -89,7 +89,7 @@ pub struct Capacities {
     shed_from: Priority,
 }
 
-impl Capacities {
+impl Config {
     /// The largest capacity of one lane: 1 048 576 commands.
     pub const MAX: usize = 1 << 20;
 
@@ -114,7 +114,7 @@ impl Capacities {
     /// Sets the capacity of the critical lane.
     ///
     /// # Errors
-    /// [`CapacityError`] when it is zero or above [`Capacities::MAX`].
+    /// [`CapacityError`] when it is zero or above [`Config::MAX`].
     pub const fn critical(self, capacity: usize) -> Result<Self, CapacityError> {
         self.lane(Priority::Critical, capacity)
     }
@@ -122,7 +122,7 @@ impl Capacities {
     /// Sets the capacity of the high lane.
     ///
     /// # Errors
-    /// [`CapacityError`] when it is zero or above [`Capacities::MAX`].
+    /// [`CapacityError`] when it is zero or above [`Config::MAX`].
     pub const fn high(self, capacity: usize) -> Result<Self, CapacityError> {
         self.lane(Priority::High, capacity)
     }
@@ -130,7 +130,7 @@ impl Capacities {
     /// Sets the capacity of the normal lane.
     ///
     /// # Errors
-    /// [`CapacityError`] when it is zero or above [`Capacities::MAX`].
+    /// [`CapacityError`] when it is zero or above [`Config::MAX`].
     pub const fn normal(self, capacity: usize) -> Result<Self, CapacityError> {
         self.lane(Priority::Normal, capacity)
     }
@@ -138,7 +138,7 @@ impl Capacities {
     /// Sets the capacity of the low lane.
     ///
     /// # Errors
-    /// [`CapacityError`] when it is zero or above [`Capacities::MAX`].
+    /// [`CapacityError`] when it is zero or above [`Config::MAX`].
     pub const fn low(self, capacity: usize) -> Result<Self, CapacityError> {
         self.lane(Priority::Low, capacity)
     }
@@ -146,7 +146,7 @@ impl Capacities {
     /// Sets the capacity of the lane of `priority`.
     ///
     /// # Errors
-    /// [`CapacityError`] when it is zero or above [`Capacities::MAX`].
+    /// [`CapacityError`] when it is zero or above [`Config::MAX`].
     pub const fn lane(mut self, priority: Priority, capacity: usize) -> Result<Self, CapacityError> {
         if capacity == 0 {
             return Err(CapacityError::Zero { priority });
@@ -171,10 +171,10 @@ impl Capacities {
     ///
     /// # Examples
     /// ```
-    /// use switchboard::mailbox::{Backpressure, Capacities, Priority, mailbox};
+    /// use switchboard::mailbox::{Backpressure, Config, Priority, mailbox};
     ///
-    /// let capacities = Capacities::try_from([1, 1, 1, 1]).unwrap().backpressure(Backpressure::ShedLowest);
-    /// let (sender, _receiver) = mailbox(capacities.shed_from(Priority::Low));
+    /// let config = Config::try_from([1, 1, 1, 1]).unwrap().backpressure(Backpressure::ShedLowest);
+    /// let (sender, _receiver) = mailbox(config.shed_from(Priority::Low));
     /// for priority in [Priority::Critical, Priority::High, Priority::Normal] {
     ///     assert!(sender.send(priority, "kept").is_ok());
     /// }
@@ -225,22 +225,22 @@ impl Capacities {
     }
 }
 
-impl Default for Capacities {
+impl Default for Config {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// The capacities in the order of [`Priority::ALL`], the policies as in [`Capacities::new`].
-impl TryFrom<[usize; 4]> for Capacities {
+/// The capacities in the order of [`Priority::ALL`], the policies as in [`Config::new`].
+impl TryFrom<[usize; 4]> for Config {
     type Error = CapacityError;
 
     fn try_from(lanes: [usize; 4]) -> Result<Self, CapacityError> {
-        let mut capacities = Self::new();
+        let mut config = Self::new();
         for (priority, capacity) in Priority::ALL.into_iter().zip(lanes) {
-            capacities = capacities.lane(priority, capacity)?;
+            config = config.lane(priority, capacity)?;
         }
-        Ok(capacities)
+        Ok(config)
     }
 }
 
@@ -254,7 +254,7 @@ pub enum CapacityError {
         /// The lane.
         priority: Priority,
     },
-    /// More than [`Capacities::MAX`].
+    /// More than [`Config::MAX`].
     #[non_exhaustive]
     TooLarge {
         /// The lane.
@@ -269,7 +269,7 @@ impl fmt::Display for CapacityError {
         match self {
             Self::Zero { priority } => write!(f, "the capacity of the {priority} lane is zero"),
             Self::TooLarge { priority, capacity } => {
-                let max = Capacities::MAX;
+                let max = Config::MAX;
                 write!(f, "the capacity of the {priority} lane is {capacity}, above the largest of {max}")
             }
         }

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn bench(policy: UnstablePolicy) -> Bench {
-    let mut bench = Bench::new(Config::default().unstable(policy));
+fn bench(policy: FlapPolicy) -> Bench {
+    let mut bench = Bench::new(Config::default().flaps(policy));
     bench.open(NET, 0);
     bench
 }
@@ -30,12 +30,12 @@ fn flap(bench: &mut Bench, stream: u64, lifetime: u64, last: bool) -> Vec<Effect
 
 fn drops(bench: &mut Bench) -> u32 {
     let now = bench.now();
-    bench.link(A).quick_drops(now)
+    bench.link(A).flaps(now)
 }
 
 #[test]
 fn a_drop_counts_once_however_often_it_is_told_and_however_many_nets_there_are() {
-    let mut bench = bench(UnstablePolicy::new());
+    let mut bench = bench(FlapPolicy::new());
     bench.open(OTHER, 0);
     bench.create(A, NET).unwrap();
     bench.create(A, OTHER).unwrap();
@@ -46,13 +46,13 @@ fn a_drop_counts_once_however_often_it_is_told_and_however_many_nets_there_are()
 
 #[test]
 fn at_the_limit_an_ordinary_link_is_dropped_and_ignored() {
-    let mut bench = bench(UnstablePolicy::new());
+    let mut bench = bench(FlapPolicy::new());
     bench.create(A, NET).unwrap();
     flap(&mut bench, 1, 5, false);
     bench.clock.advance(Duration::from_secs(890));
     assert_eq!(drops(&mut bench), 1);
     let effects = flap(&mut bench, 2, 5, false);
-    assert!(effects.contains(&Effect::Disconnected { addr: A, net: NET, members: 0 }), "{effects:?}");
+    assert!(effects.contains(&Effect::Released { addr: A, net: NET, members: 0 }), "{effects:?}");
     assert!(effects.contains(&Effect::CloseDialer { addr: A }));
     assert!(!bench.has(A));
     // The time of its creation is past; that of the drop counts.
@@ -63,7 +63,7 @@ fn at_the_limit_an_ordinary_link_is_dropped_and_ignored() {
 #[test]
 fn at_the_limit_a_permanent_or_static_peer_gets_a_longer_delay() {
     for permanent in [true, false] {
-        let mut bench = bench(UnstablePolicy::new());
+        let mut bench = bench(FlapPolicy::new());
         bench.associate(NET, CLUSTER);
         if permanent {
             bench.keep(NET, A).unwrap()
@@ -74,7 +74,7 @@ fn at_the_limit_a_permanent_or_static_peer_gets_a_longer_delay() {
         let effects = flap(&mut bench, 2, 119, false);
         assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::CancelDial { .. })).count(), 1);
         let link = bench.link(A);
-        assert_eq!(link.state(), LinkState::Disconnected);
+        assert_eq!(link.state(), DialState::Disconnected);
         assert_eq!(link.not_before(), Some(bench.now() + Duration::from_secs(900)));
         assert_eq!(drops(&mut bench), 2);
         assert_eq!(resolved(&bench.after_seconds(899)), []);
@@ -87,7 +87,7 @@ fn at_the_limit_a_permanent_or_static_peer_gets_a_longer_delay() {
 
 #[test]
 fn a_connection_that_lasts_clears_the_count() {
-    let mut bench = bench(UnstablePolicy::new());
+    let mut bench = bench(FlapPolicy::new());
     bench.create(A, NET).unwrap();
     flap(&mut bench, 1, 119, false);
     flap(&mut bench, 2, 120, false);
@@ -99,7 +99,7 @@ fn a_connection_that_lasts_clears_the_count() {
 
 #[test]
 fn the_count_outlives_the_record() {
-    let mut bench = bench(UnstablePolicy::new());
+    let mut bench = bench(FlapPolicy::new());
     bench.create(A, NET).unwrap();
     flap(&mut bench, 1, 5, true);
     assert!(!bench.has(A), "the dialer gave up");
@@ -112,7 +112,7 @@ fn the_count_outlives_the_record() {
 
 #[test]
 fn a_connection_that_another_stream_replaces_has_not_dropped() {
-    let mut bench = bench(UnstablePolicy::new().limit(1));
+    let mut bench = bench(FlapPolicy::new().limit(1));
     bench.create(A, NET).unwrap();
     let dial = bench.dial(A, NET);
     bench.done_stream(A, 1, Direction::Uplink);
@@ -125,7 +125,7 @@ fn a_connection_that_another_stream_replaces_has_not_dropped() {
 
 #[test]
 fn entries_are_bounded_and_off_by_default() {
-    let mut bench = bench(UnstablePolicy::new().entries(2));
+    let mut bench = bench(FlapPolicy::new().entries(2));
     let mut steady = Bench::prompt();
     for (node, counts) in (1..5).flat_map(|node| [(node, true), (node, false)]) {
         let bench = if counts { &mut bench } else { &mut steady };
@@ -138,5 +138,5 @@ fn entries_are_bounded_and_off_by_default() {
     }
     assert_eq!((bench.core.drops.len(), steady.core.drops.len()), (2, 0));
     let now = bench.now();
-    assert_eq!(bench.link(NodeAddr(4)).quick_drops(now), 1);
+    assert_eq!(bench.link(NodeAddr(4)).flaps(now), 1);
 }

@@ -21,9 +21,9 @@ sync::thread_local! {
 }
 
 /// Holds a value of the user: when it is dropped where the writer is at work, the value is dropped later.
-pub(crate) struct Foreign<T: Send + 'static>(Option<T>);
+pub(crate) struct DeferDrop<T: Send + 'static>(Option<T>);
 
-impl<T: Send + 'static> Foreign<T> {
+impl<T: Send + 'static> DeferDrop<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(Some(value))
     }
@@ -36,7 +36,7 @@ impl<T: Send + 'static> Foreign<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Foreign<T> {
+impl<T: Send + 'static> Drop for DeferDrop<T> {
     fn drop(&mut self) {
         let Some(value) = self.0.take() else { return };
         let mut waste: Option<Waste> = Some(Box::new(value));
@@ -131,8 +131,8 @@ mod tests {
             self.0.load(Ordering::Relaxed)
         }
 
-        fn value(&self) -> Foreign<Counted> {
-            Foreign::new(Counted(self.clone()))
+        fn value(&self) -> DeferDrop<Counted> {
+            DeferDrop::new(Counted(self.clone()))
         }
     }
 
@@ -193,9 +193,9 @@ mod tests {
         }
 
         let count = Count::default();
-        drop(Foreign::new(Bomb));
+        drop(DeferDrop::new(Bomb));
         let ((), collected) = collect(|| {
-            drop((Foreign::new(Bomb), count.value(), Foreign::new(Bomb)));
+            drop((DeferDrop::new(Bomb), count.value(), DeferDrop::new(Bomb)));
         });
         assert_eq!(collected.release(), 2);
         assert_eq!(count.get(), 1);

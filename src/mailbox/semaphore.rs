@@ -48,26 +48,26 @@ impl Word {
 
 /// The rooms of one lane.
 #[derive(Debug)]
-pub(super) struct Rooms {
+pub(super) struct Semaphore {
     word: AtomicUsize,
     peak: AtomicUsize,
     capacity: usize,
 }
 
-impl Rooms {
+impl Semaphore {
     pub(super) fn new(capacity: usize) -> Self {
         Self { word: AtomicUsize::new(Word::OPEN.0), peak: AtomicUsize::new(0), capacity }
     }
 
     /// Takes one room. The loop is lock-free: an exchange fails only when somebody else's succeeded.
-    pub(super) fn take(&self) -> Result<(), Refused> {
+    pub(super) fn acquire(&self) -> Result<(), Refused> {
         // Relaxed: a guess that the exchange confirms. That a refusal is not stale when it matters is due to
         // the fence in `Lane::take_waiting`.
         let mut word = Word(self.word.load(Ordering::Relaxed));
         loop {
             let next = word.take(self.capacity)?;
-            // Acquire: pairs with the release of `give_back`, so that the push that follows sees the slot
-            // empty. The word is only changed by read-modify-writes, so every earlier `give_back` is in the
+            // Acquire: pairs with the release of `release`, so that the push that follows sees the slot
+            // empty. The word is only changed by read-modify-writes, so every earlier `release` is in the
             // release sequence that this reads from. Relaxed on failure: a guess again.
             match self.word.compare_exchange_weak(word.0, next.0, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => {
@@ -80,9 +80,9 @@ impl Rooms {
     }
 
     /// Gives `rooms` taken ones back. True when that drained a closed lane.
-    pub(super) fn give_back(&self, rooms: usize) -> bool {
+    pub(super) fn release(&self, rooms: usize) -> bool {
         // Release: the pop that emptied the slot happens before the push of the next taker; pairs with
-        // `take`.
+        // `acquire`.
         let before = Word(self.word.fetch_sub(rooms * Word::ROOM, Ordering::Release));
         debug_assert!(before.taken() >= rooms, "more rooms given back than were taken");
         Word(before.0 - rooms * Word::ROOM).is_drained()
@@ -101,7 +101,7 @@ impl Rooms {
 
     /// Closed, and no room is taken. Stays true.
     pub(super) fn is_drained(&self) -> bool {
-        // Acquire: pairs with `close` and `give_back`.
+        // Acquire: pairs with `close` and `release`.
         Word(self.word.load(Ordering::Acquire)).is_drained()
     }
 
@@ -130,35 +130,35 @@ mod tests {
     #[test]
     fn no_more_rooms_are_taken_than_there_are() {
         for capacity in [1, 2, 64] {
-            let rooms = Rooms::new(capacity);
+            let rooms = Semaphore::new(capacity);
             for _ in 0..capacity {
-                assert_eq!(rooms.take(), Ok(()));
+                assert_eq!(rooms.acquire(), Ok(()));
             }
-            assert_eq!(rooms.take(), Err(Refused::Full));
-            assert!(!rooms.give_back(1));
-            assert_eq!(rooms.take(), Ok(()));
+            assert_eq!(rooms.acquire(), Err(Refused::Full));
+            assert!(!rooms.release(1));
+            assert_eq!(rooms.acquire(), Ok(()));
             assert_eq!(rooms.peak(), capacity);
         }
     }
 
     #[test]
     fn a_closed_lane_is_drained_when_the_last_room_comes_back() {
-        let rooms = Rooms::new(2);
-        assert_eq!((rooms.take(), rooms.take()), (Ok(()), Ok(())));
+        let rooms = Semaphore::new(2);
+        assert_eq!((rooms.acquire(), rooms.acquire()), (Ok(()), Ok(())));
         rooms.close();
         assert!(rooms.is_closed() && !rooms.is_drained());
-        assert_eq!(rooms.take(), Err(Refused::Closed));
-        assert!(!rooms.give_back(1));
-        assert!(rooms.give_back(1));
+        assert_eq!(rooms.acquire(), Err(Refused::Closed));
+        assert!(!rooms.release(1));
+        assert!(rooms.release(1));
         assert!(rooms.is_drained());
     }
 
     #[test]
     fn closed_wins_over_full() {
-        let rooms = Rooms::new(1);
-        assert_eq!(rooms.take(), Ok(()));
+        let rooms = Semaphore::new(1);
+        assert_eq!(rooms.acquire(), Ok(()));
         rooms.close();
-        assert_eq!(rooms.take(), Err(Refused::Closed));
+        assert_eq!(rooms.acquire(), Err(Refused::Closed));
     }
 }
 
@@ -173,18 +173,18 @@ mod models {
     #[test]
     fn a_room_carries_what_came_before_it() {
         model(|| {
-            let shared = Arc::new((Rooms::new(1), AtomicUsize::new(0)));
-            assert_eq!(shared.0.take(), Ok(()));
+            let shared = Arc::new((Semaphore::new(1), AtomicUsize::new(0)));
+            assert_eq!(shared.0.acquire(), Ok(()));
             let other = shared.clone();
             let thread = spawn(move || {
-                if other.0.take().is_ok() {
+                if other.0.acquire().is_ok() {
                     // Relaxed: ordered by the room.
                     assert_eq!(other.1.load(Ordering::Relaxed), 1);
                 }
             });
             // Relaxed: ordered by the room.
             shared.1.store(1, Ordering::Relaxed);
-            assert!(!shared.0.give_back(1));
+            assert!(!shared.0.release(1));
             thread.join().unwrap();
         });
     }
@@ -193,18 +193,18 @@ mod models {
     #[test]
     fn a_room_comes_with_an_empty_slot() {
         model(|| {
-            let lane = Arc::new((Rooms::new(1), Ring::new(1)));
-            assert_eq!((lane.0.take(), lane.1.push(0)), (Ok(()), Ok(())));
+            let lane = Arc::new((Semaphore::new(1), Ring::new(1)));
+            assert_eq!((lane.0.acquire(), lane.1.push(0)), (Ok(()), Ok(())));
             let sender = lane.clone();
             let thread = spawn(move || {
-                let taken = sender.0.take().is_ok();
+                let taken = sender.0.acquire().is_ok();
                 if taken {
                     assert_eq!(sender.1.push(1), Ok(()), "a room without a slot");
                 }
                 taken
             });
             assert_eq!(lane.1.pop(), Some(0));
-            assert!(!lane.0.give_back(1));
+            assert!(!lane.0.release(1));
             let sent = thread.join().unwrap();
             assert_eq!(lane.1.pop(), sent.then_some(1));
         });
