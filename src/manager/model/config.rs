@@ -63,7 +63,29 @@ pub struct Config {
     tickets: Option<NonZeroUsize>,
 }
 
+/// The setters of [`Settings`], on the configuration that holds them.
+macro_rules! setters {
+    (
+        { $($(#[$doc:meta])* $name:ident: $kind:ty;)* }
+        { $($(#[$note:meta])* $option:ident: $value:ty;)* }
+    ) => {
+        $($(#[$doc])*
+        pub fn $name(mut self, $name: $kind) -> Self {
+            self.settings.$name = $name;
+            self
+        })*
+
+        $($(#[$note])*
+        pub fn $option(mut self, $option: impl Into<$value>) -> Self {
+            self.settings.$option = $option.into();
+            self
+        })*
+    };
+}
+
 impl Config {
+    settings::each_setting!(setters);
+
     /// The settings of the reference system: a tick of 5 s that alternates between its two phases, 1 attempt,
     /// 20 s between attempts, 900 s on the ignore list, no limit on how long a dial takes.
     pub fn ticked() -> Self {
@@ -90,38 +112,6 @@ impl Config {
     /// When the manager acts on time. Default [`Timing::Immediate`].
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
-        self
-    }
-
-    /// The period of the tick. Default 5 s.
-    pub fn tick(mut self, period: Duration) -> Self {
-        self.settings.tick = period;
-        self
-    }
-
-    /// Dial cycles that may fail in a row before the nets of a link are told and give it up. Default 1.
-    pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.settings.max_attempts = attempts;
-        self
-    }
-
-    /// The delay before a failed link is dialled again, longer than zero. Default 20 s.
-    pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.settings.retry = policy;
-        self
-    }
-
-    /// How long an address that was tried stays among the ignored ones. Default 900 s.
-    pub fn ignore_period(mut self, period: Duration) -> Self {
-        self.settings.ignore_period = period;
-        self
-    }
-
-    /// How long an answer to `Resolve` or `Dial` may take before the manager counts it as a failure: a
-    /// connection without a stream has answered by half. Default 60 s; `None` waits for ever, as the
-    /// reference does.
-    pub fn dial_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.settings.dial_timeout = timeout.into();
         self
     }
 
@@ -169,55 +159,6 @@ impl Config {
     /// to close what the manager asks it to, closes that stream when its ticket says so.
     pub fn refused_streams(mut self, streams: NonZeroUsize) -> Self {
         self.refused = streams.get();
-        self
-    }
-
-    /// Links at most. Default 1,000,000.
-    pub fn max_links(mut self, links: usize) -> Self {
-        self.settings.max_links = links;
-        self
-    }
-
-    /// Nets at most. Default 1,024.
-    pub fn max_nets(mut self, nets: usize) -> Self {
-        self.settings.max_nets = nets;
-        self
-    }
-
-    /// Streams per link at most. Default 8.
-    pub fn max_streams(mut self, streams: usize) -> Self {
-        self.settings.max_streams = streams;
-        self
-    }
-
-    /// Ignored addresses per net at most: beyond it the ones that would expire first go. Default 1,024.
-    pub fn max_ignored(mut self, addresses: usize) -> Self {
-        self.settings.max_ignored = addresses;
-        self
-    }
-
-    /// Clusters associated with nets at most, all nets together. Default 1,024.
-    pub fn max_clusters(mut self, clusters: usize) -> Self {
-        self.settings.max_clusters = clusters;
-        self
-    }
-
-    /// Role members per cluster at most, this node included. Default 1,024.
-    pub fn max_roles(mut self, nodes: usize) -> Self {
-        self.settings.max_roles = nodes;
-        self
-    }
-
-    /// Permanent peers per net at most. Default 1,024.
-    pub fn max_permanent(mut self, peers: usize) -> Self {
-        self.settings.max_permanent = peers;
-        self
-    }
-
-    /// What becomes of links that connect and drop, again and again. Default `None`: they are treated as all
-    /// others.
-    pub fn flaps(mut self, policy: impl Into<Option<FlapPolicy>>) -> Self {
-        self.settings.flaps = policy.into();
         self
     }
 

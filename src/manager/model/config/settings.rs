@@ -5,80 +5,114 @@ use std::time::Duration;
 use super::problem::{ConfigError, ConfigProblem};
 use crate::link::{FlapPolicy, RetryPolicy};
 
-/// The settings that may change while the manager runs: the part of a [`Config`](crate::Config) that
-/// [`Handle::reconfigure`](crate::Handle::reconfigure) replaces.
-///
-/// # What a change does
-/// The new settings are in force from the version that the ticket names; a snapshot shows
-/// [its own](crate::LinksSnapshot::settings).
-///
-/// * *Retry policy.* A delay that is planned already stays, cut to the new policy's
-///   [cap](RetryPolicy::cap) from now: what readers were told holds, and no link waits longer than the policy
-///   in force allows.
-/// * *Attempts.* Count from the next failure on: failures that happened stay counted.
-/// * *Limits.* A limit below what is there refuses new entries and drops nothing. The list of ignored
-///   addresses is cut when the next address enters it.
-/// * *Flapping links.* The policy goes for connections that are lost from now on; what is counted stays
-///   counted. A rest that has begun stays, cut to the new delay from now, or to the cap of the retry policy
-///   where links are no longer given a rest.
-/// * *Ignore period.* Goes for addresses that are tried from now on.
-/// * *Tick.* The tick that is planned stays; the new period counts from it.
-/// * *Dial time-out.* Goes for what is under way, too.
-///
-/// # Examples
-/// ```
-/// use std::time::Duration;
-/// use switchboard::{Config, RetryPolicy, Settings};
-///
-/// let settings = Settings::default()
-///     .retry(RetryPolicy::exponential(Duration::from_secs(1), Duration::from_secs(300)))
-///     .max_links(10_000);
-/// assert!(settings.validate().is_ok());
-/// assert_eq!(*Config::default().with_settings(settings.clone()).settings(), settings);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-#[non_exhaustive]
-pub struct Settings {
-    /// Set by [`tick`](Self::tick()).
-    pub tick: Duration,
-    /// Set by [`max_attempts`](Self::max_attempts()).
-    pub max_attempts: u32,
-    /// Set by [`retry`](Self::retry()).
-    pub retry: RetryPolicy,
-    /// Set by [`ignore_period`](Self::ignore_period()).
-    pub ignore_period: Duration,
-    /// Set by [`dial_timeout`](Self::dial_timeout()).
-    pub dial_timeout: Option<Duration>,
-    /// Set by [`max_links`](Self::max_links()).
-    pub max_links: usize,
-    /// Set by [`max_nets`](Self::max_nets()).
-    pub max_nets: usize,
-    /// Set by [`max_streams`](Self::max_streams()).
-    pub max_streams: usize,
-    /// Set by [`max_ignored`](Self::max_ignored()).
-    pub max_ignored: usize,
-    /// Set by [`max_clusters`](Self::max_clusters()).
-    pub max_clusters: usize,
-    /// Set by [`max_roles`](Self::max_roles()).
-    pub max_roles: usize,
-    /// Set by [`max_permanent`](Self::max_permanent()).
-    pub max_permanent: usize,
-    /// Set by [`flaps`](Self::flaps()).
-    pub flaps: Option<FlapPolicy>,
-}
-
-/// One function to set each setting.
-macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident: $kind:ty;)*) => {
-        $($(#[$doc])*
-        pub fn $name(mut self, $name: $kind) -> Self {
-            self.$name = $name;
-            self
+/// Declares each setting once: its documentation, its name and its type. The second list has those that may be
+/// absent.
+macro_rules! each_setting {
+    ($apply:ident) => {
+        $apply! {
+            {
+                /// The period of the tick. Default 5 s.
+                tick: Duration;
+                /// Dial cycles that may fail in a row before the nets of a link are told and give it up. Default 1.
+                max_attempts: u32;
+                /// The delay before a failed link is dialled again. Default [`RetryPolicy::Fixed`] with 20 s.
+                retry: RetryPolicy;
+                /// How long an address that was tried stays among the ignored ones. Default 900 s.
+                ignore_period: Duration;
+                /// Links at most. Default 1,000,000.
+                max_links: usize;
+                /// Nets at most. Default 1,024.
+                max_nets: usize;
+                /// Streams per link at most. Default 8.
+                max_streams: usize;
+                /// Ignored addresses per net at most: beyond it the ones that would expire first go. Default 1,024.
+                max_ignored: usize;
+                /// Clusters associated with nets at most, all nets together. Default 1,024.
+                max_clusters: usize;
+                /// Role members per cluster at most, this node included. Default 1,024.
+                max_roles: usize;
+                /// Permanent peers per net at most. Default 1,024.
+                max_permanent: usize;
+            }
+            {
+                /// How long an answer to `Resolve` or `Dial` may take before the manager counts it as a failure: a
+                /// connection without a stream has answered by half. Default 60 s; `None` waits for ever, as the
+                /// reference does.
+                dial_timeout: Option<Duration>;
+                /// What becomes of links that connect and drop, again and again. Default `None`: they are treated as all
+                /// others.
+                flaps: Option<FlapPolicy>;
+            }
         }
-        )*
     };
 }
+
+pub(super) use each_setting;
+
+/// A field and a method for each setting.
+macro_rules! declare {
+    (
+        { $($(#[$doc:meta])* $name:ident: $kind:ty;)* }
+        { $($(#[$note:meta])* $option:ident: $value:ty;)* }
+    ) => {
+        /// The settings that may change while the manager runs: the part of a [`Config`](crate::Config) that
+        /// [`Handle::reconfigure`](crate::Handle::reconfigure) replaces.
+        ///
+        /// # What a change does
+        /// The new settings are in force from the version that the ticket names; a snapshot shows
+        /// [its own](crate::LinksSnapshot::settings).
+        ///
+        /// * *Retry policy.* A delay that is planned already stays, cut to the new policy's
+        ///   [cap](RetryPolicy::cap) from now: what readers were told holds, and no link waits longer than the policy
+        ///   in force allows.
+        /// * *Attempts.* Count from the next failure on: failures that happened stay counted.
+        /// * *Limits.* A limit below what is there refuses new entries and drops nothing. The list of ignored
+        ///   addresses is cut when the next address enters it.
+        /// * *Flapping links.* The policy goes for connections that are lost from now on; what is counted stays
+        ///   counted. A rest that has begun stays, cut to the new delay from now, or to the cap of the retry policy
+        ///   where links are no longer given a rest.
+        /// * *Ignore period.* Goes for addresses that are tried from now on.
+        /// * *Tick.* The tick that is planned stays; the new period counts from it.
+        /// * *Dial time-out.* Goes for what is under way, too.
+        ///
+        /// # Examples
+        /// ```
+        /// use std::time::Duration;
+        /// use switchboard::{Config, RetryPolicy, Settings};
+        ///
+        /// let settings = Settings::default()
+        ///     .retry(RetryPolicy::exponential(Duration::from_secs(1), Duration::from_secs(300)))
+        ///     .max_links(10_000);
+        /// assert!(settings.validate().is_ok());
+        /// assert_eq!(*Config::default().with_settings(settings.clone()).settings(), settings);
+        /// ```
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[must_use]
+        #[non_exhaustive]
+        pub struct Settings {
+            $($(#[$doc])*
+            pub $name: $kind,)*
+            $($(#[$note])*
+            pub $option: $value,)*
+        }
+
+        impl Settings {
+            $($(#[$doc])*
+            pub fn $name(mut self, $name: $kind) -> Self {
+                self.$name = $name;
+                self
+            })*
+
+            $($(#[$note])*
+            pub fn $option(mut self, $option: impl Into<$value>) -> Self {
+                self.$option = $option.into();
+                self
+            })*
+        }
+    };
+}
+
+each_setting!(declare);
 
 impl Settings {
     /// The settings of the reference system, as in [`Config::ticked`](crate::Config::ticked): a tick of
@@ -86,46 +120,6 @@ impl Settings {
     /// begin with to [reconfigure](crate::Handle::reconfigure) a manager with those timings.
     pub fn ticked() -> Self {
         Self::default().dial_timeout(None)
-    }
-
-    settings! {
-        /// The period of the tick. Default 5 s.
-        tick: Duration;
-        /// Dial cycles that may fail in a row before the nets of a link are told and give it up. Default 1.
-        max_attempts: u32;
-        /// The delay before a failed link is dialled again. Default [`RetryPolicy::Fixed`] with 20 s.
-        retry: RetryPolicy;
-        /// How long an address that was tried stays among the ignored ones. Default 900 s.
-        ignore_period: Duration;
-        /// Links at most. Default 1,000,000.
-        max_links: usize;
-        /// Nets at most. Default 1,024.
-        max_nets: usize;
-        /// Streams per link at most. Default 8.
-        max_streams: usize;
-        /// Ignored addresses per net at most: beyond it the ones that would expire first go. Default 1,024.
-        max_ignored: usize;
-        /// Clusters associated with nets at most, all nets together. Default 1,024.
-        max_clusters: usize;
-        /// Role members per cluster at most, this node included. Default 1,024.
-        max_roles: usize;
-        /// Permanent peers per net at most. Default 1,024.
-        max_permanent: usize;
-    }
-
-    /// How long an answer to `Resolve` or `Dial` may take before the manager counts it as a failure: a
-    /// connection without a stream has answered by half. Default 60 s; `None` waits for ever, as the
-    /// reference does.
-    pub fn dial_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.dial_timeout = timeout.into();
-        self
-    }
-
-    /// What becomes of links that connect and drop, again and again. Default `None`: they are treated as all
-    /// others.
-    pub fn flaps(mut self, policy: impl Into<Option<FlapPolicy>>) -> Self {
-        self.flaps = policy.into();
-        self
     }
 
     /// Checks every setting.
