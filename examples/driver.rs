@@ -19,9 +19,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use switchboard::{
-    AddressPolicy, Config, DialId, Driver, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr, StreamId,
-};
+use switchboard::link::{AddressPolicy, DialId};
+use switchboard::{Config, Driver, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr, StreamId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;

@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use switchboard::{Change, FeedEvent, Table};
+use switchboard::Table;
+use switchboard::table::{Change, FeedEvent};
 
 fn main() {
     let (mut writer, table) = Table::<u32, &str>::new();

@@ -8,12 +8,12 @@
 
 use std::time::Duration;
 
+use switchboard::clock::ManualClock;
 use switchboard::shadow::{
-    Answer, LinkStore, LockedLinks, ManagerStore, Operation, Shadow, ShadowStats, Value, from_fn,
+    Answer, LinkStore, LockedLinks, ManagerStore, Operation, Shadow, Stats, Value, from_fn,
 };
 use switchboard::{
-    Config, Direction, Effect, Handle, LinkManager, ManualClock, NetConfig, NetId, NodeAddr, Outcome,
-    StreamId,
+    Config, Direction, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr, Outcome, StreamId,
 };
 
 const NET: NetId = NetId(1);
@@ -44,7 +44,7 @@ fn run(
     what: &str,
     old: impl LinkStore<Addr = NodeAddr>,
     clock: &ManualClock,
-) -> Result<ShadowStats, Box<dyn std::error::Error>> {
+) -> Result<Stats, Box<dyn std::error::Error>> {
     let nothing = |_: Effect<NodeAddr>, _: &Handle| {};
     let manager = LinkManager::builder(Config::default()).clock(clock.clone()).transport(nothing).spawn()?;
     let new = ManagerStore::new(manager.handle(), manager.links(), Duration::from_secs(1));

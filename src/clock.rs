@@ -20,7 +20,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 ///
 /// # Examples
 /// ```
-/// use switchboard::{Clock, MonotonicClock};
+/// use switchboard::clock::{Clock, MonotonicClock};
 ///
 /// let clock = MonotonicClock;
 /// let first = clock.now();
@@ -43,7 +43,7 @@ impl Clock for MonotonicClock {
 /// # Examples
 /// ```
 /// use std::time::Duration;
-/// use switchboard::{Clock, ManualClock};
+/// use switchboard::clock::{Clock, ManualClock};
 ///
 /// let clock = ManualClock::new();
 /// let shared = clock.clone();

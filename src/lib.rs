@@ -3,7 +3,7 @@
 //!
 //! * [`Table`] is a map that one [`Writer`] publishes in versions and all threads read. A [`Snapshot`] is a
 //!   whole version and can be held for any time. A [`Reader`] looks up keys in the newest version, at the price of one
-//!   atomic load more than a map. [Indexes](Index) are published in the same version. The table is available
+//!   atomic load more than a map. [Indexes](table::Index) are published in the same version. The table is available
 //!   without default features.
 //! * [`LinkManager`] (feature `manager`, on by default) is built on it: nets, links, streams, dialling and
 //!   retrying. One writer takes commands through a [`Handle`], and all other threads read [`Links`].
@@ -11,9 +11,9 @@
 //! * [`mailbox`] and [`ticket`] are the parts in between: bounded priority lanes, and one result per command.
 //!
 //! The manager also keeps clusters with static and permanent peers. [`LinksSnapshot::explain`] says why a link
-//! is kept and what happens to it next. [`LinksSnapshot::export`] and [`LinkManagerBuilder::import`] persist across
+//! is kept and what happens to it next. [`LinksSnapshot::export`] and [`LinkManagerBuilder::import`](manager::LinkManagerBuilder::import) persist across
 //! restarts the state that cannot be rediscovered. [`Metrics`] reports the state and the work of a manager, and a
-//! [`MetricsPage`] shows both to Prometheus. [`shadow`] runs an old manager and the new one side by side.
+//! [`Page`](metrics::Page) shows both to Prometheus. [`shadow`] runs an old manager and the new one side by side.
 //!
 //! # Examples
 //! ```
@@ -101,48 +101,49 @@
 // The manual is the same whichever features are on: some of its links need all of them.
 #![cfg_attr(not(all(feature = "manager", feature = "shadow")), allow(rustdoc::broken_intra_doc_links))]
 
-mod clock;
+pub mod clock;
 pub mod docs;
 #[cfg(feature = "manager")]
-mod link;
+pub mod link;
 pub mod mailbox;
 #[cfg(feature = "manager")]
-mod manager;
+pub mod manager;
 #[cfg(feature = "manager")]
-mod metrics;
+pub mod metrics;
 #[cfg(feature = "shadow")]
 pub mod shadow;
 mod sync;
-mod table;
+pub mod table;
 pub mod ticket;
 mod unwind;
 #[cfg(feature = "manager")]
 mod util;
 
-pub use clock::{Clock, ManualClock, MonotonicClock};
 #[cfg(feature = "manager")]
 pub use link::{
-    Addr, AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, CustomRetry, DialId, DialState,
-    Direction, EndpointError, FlapPolicy, Link, LinkCounters, NetConfig, NetId, NetStatus, NodeAddr,
-    ParseAddrError, ResolveId, Retry, RetryPolicy, Stream, StreamId, UserData,
+    addr::{Addr, NodeAddr},
+    cluster::ClusterId,
+    net::{NetConfig, NetId},
+    record::Link,
+    retry::RetryPolicy,
+    stream::{Direction, StreamId},
 };
 #[cfg(feature = "manager")]
 pub use manager::{
-    Action, Applied, Command, CommandError, CommandKind, Config, ConfigError, ConfigProblem, DialBlocker,
-    DrainReport, Driver, Effect, Export, Handle, IgnoreReason, ImportError, KeepReason, LinkExplanation,
-    LinkFailure, LinkManager, LinkManagerBuilder, Links, LinksReader, LinksSnapshot, ManagerStats,
-    MemberFilter, MemoryReport, NetExplanation, Outcome, PlannedAction, RequestBlocker, Settings,
-    ShutdownReport, SpawnError, SubmitError, SubmitErrorKind, Submitted, Timing, Transport,
+    link_manager::LinkManager,
+    model::{
+        command::{Applied, Command, CommandError, Outcome, kind::CommandKind},
+        config::{Config, problem::ConfigError},
+        effect::Effect,
+    },
+    read::snapshot::{Links, LinksSnapshot},
+    run::{driver::Driver, handle::Handle, transport_worker::Transport},
 };
 #[cfg(feature = "manager")]
-pub use metrics::{
-    Bucket, Histogram, LaneReport, Latency, Metrics, MetricsCollector, MetricsPage, MetricsReader,
-    MetricsReport,
-};
+pub use metrics::{collector::MetricsCollector, handle::Metrics, report::MetricsReport};
 pub use table::{
-    Change, ChangeSet, Changes, DefaultHashBuilder, DefaultHasher, Feed, FeedEvent, GroupIndex, Index, Iter,
-    Reader, Snapshot, Table, TableBuilder, TableMemory, TableStats, TooManyVersions, Version, WaitError,
-    Writer,
+    builder::TableBuilder, handle::Table, reader::Reader, snapshot::Snapshot, version::Version,
+    writer::Writer,
 };
 
 #[cfg(all(doctest, feature = "manager"))]

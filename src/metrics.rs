@@ -11,22 +11,17 @@
 //!
 //! There is nothing here that recovers anything: no component is restarted, so no rule is needed for who may.
 
-use std::fmt;
-
-use crate::link::{Addr, NodeAddr};
-use crate::manager::{Driver, Handle, LinkManager, Links, LinksSnapshot};
-use crate::sync::StdArc;
-
 mod board;
-mod collector;
+pub(crate) mod collector;
 #[cfg(feature = "metrics")]
 mod facade;
 mod figures;
+pub(crate) mod handle;
 mod page;
 #[cfg(feature = "prometheus-client")]
 mod prometheus;
 mod reader;
-mod report;
+pub(crate) mod report;
 mod ticker;
 
 #[cfg(test)]
@@ -35,182 +30,6 @@ mod models;
 mod tests;
 
 pub use crate::util::histogram::{Bucket, Histogram};
-pub use collector::MetricsCollector;
-pub use page::MetricsPage;
-pub use reader::MetricsReader;
-pub use report::{LaneReport, Latency, MetricsReport};
-
-use board::Board;
-use figures::Answer;
-
-/// The metrics of one link manager: collects reports, and hands out the newest one.
-///
-/// Clones are cheap and share the newest report. There is no background work: somebody calls
-/// [`collect`](Self::collect), or starts a [`MetricsCollector`]. It stays usable after the manager has ended, whose
-/// mailbox it keeps in memory.
-///
-/// # Progress
-/// [`report`](Self::report) never waits: neither for the writer nor for a thread that collects, even if that
-/// thread stands still in the middle. It looks again when three reports were published while it copied one.
-/// [`collect`](Self::collect) takes no lock when nothing has changed since the newest report; otherwise it blocks while
-/// another thread collects, for as long as it takes to read some
-/// counters and to store the report (well under a microsecond); nothing is allocated, dropped or called back
-/// meanwhile. Neither allocates, and neither does the manager for being counted.
-///
-/// # Examples
-/// ```
-/// use switchboard::mailbox::Priority;
-/// use switchboard::{CommandKind, Config, LinkManager, Metrics, NetConfig, NetId, NodeAddr};
-/// use switchboard::{Clock, ManualClock};
-///
-/// let clock = ManualClock::new();
-/// let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;
-/// let metrics = Metrics::for_driver(&driver);
-/// driver.handle().add_net(NetId(1), NetConfig::new())?;
-/// assert_eq!(metrics.collect().lane(Priority::Normal).queued, 1);
-///
-/// driver.run_once(clock.now());
-/// let report = metrics.collect();
-/// assert_eq!((report.nets(), report.operations(CommandKind::AddNet)), (1, 1));
-/// assert_eq!(report.version(), driver.links().version());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct Metrics<A: Addr = NodeAddr> {
-    shared: StdArc<Shared<A>>,
-}
-
-struct Shared<A: Addr> {
-    links: Links<A>,
-    handle: Handle<A>,
-    board: Board<{ report::WORDS }>,
-}
-
-impl<A: Addr> Metrics<A> {
-    /// The metrics of a manager, with a first report.
-    #[must_use]
-    pub fn new(manager: &LinkManager<A>) -> Self {
-        Self::of(manager.links(), manager.handle())
-    }
-
-    /// The metrics of a manager that the embedder drives, with a first report.
-    #[must_use]
-    pub fn for_driver(driver: &Driver<A>) -> Self {
-        Self::of(driver.links(), driver.handle())
-    }
-
-    fn of(links: Links<A>, handle: Handle<A>) -> Self {
-        let metrics = Self { shared: StdArc::new(Shared { links, handle, board: Board::new() }) };
-        // Also when nothing has happened yet: the lanes and the pool have their capacities.
-        metrics.collect_from(&metrics.shared.links.snapshot());
-        metrics
-    }
-
-    /// Makes a report of the newest version and publishes it, if anything has changed since the newest one.
-    /// Returns the report that is the newest then: this one, or that of a thread that was faster.
-    ///
-    /// O(nets) when there is a new version, O(1) when not.
-    #[allow(clippy::must_use_candidate)] // To have it published may be the point.
-    pub fn collect(&self) -> MetricsReport {
-        self.refresh();
-        self.report()
-    }
-
-    /// [`collect`](Self::collect) without the report: sees to it that the newest one says what is so now. Returns
-    /// whether there was something new.
-    ///
-    /// When nothing has changed, in the manager, in its mailbox or in its pool of tickets, this is some 20 atomic
-    /// loads: no lock is taken and nothing is written. A command that is just being put into the mailbox may
-    /// be counted as waiting only with the next change.
-    #[allow(clippy::must_use_candidate)] // As above.
-    pub fn refresh(&self) -> bool {
-        let Shared { links, handle, board } = &*self.shared;
-        let is_new = !board.is_of(|| report::mark(links.version(), handle));
-        if is_new {
-            let version = links.version();
-            let mut report = MetricsReport::of_head(board.read_first().1);
-            // Of a version that was reported before, only the counters are new.
-            if report.version() != version {
-                report = MetricsReport::of(&links.snapshot());
-            }
-            self.publish(&mut report);
-        }
-        is_new
-    }
-
-    /// As [`collect`](Self::collect), of a version that the caller has: for reports that go together with
-    /// other answers from it. When the newest report is of a later version, that one is returned.
-    ///
-    /// The snapshot must be of the same manager.
-    #[allow(clippy::must_use_candidate)] // As above.
-    pub fn collect_from(&self, snapshot: &LinksSnapshot<A>) -> MetricsReport {
-        let mut report = MetricsReport::of(snapshot);
-        if self.publish(&mut report) { report } else { self.report() }
-    }
-
-    /// Completes and publishes what was computed from a version; false when a later one was published.
-    fn publish(&self, report: &mut MetricsReport) -> bool {
-        let Shared { handle, board, .. } = &*self.shared;
-        let version = report.version();
-        board.publish(version.as_u64(), report.words_mut(), |words| {
-            // Before anything is counted: what changes meanwhile is news for the next report.
-            let mark = report::mark(version, handle);
-            report::count(words, handle);
-            mark
-        })
-    }
-
-    /// The newest report.
-    #[must_use]
-    pub fn report(&self) -> MetricsReport {
-        MetricsReport::from_words(self.shared.board.read())
-    }
-
-    /// A reader for one thread, which keeps the newest report and asks with one atomic load whether there is a newer
-    /// one.
-    #[must_use]
-    pub fn reader(&self) -> MetricsReader<A> {
-        MetricsReader::new(self.clone())
-    }
-
-    /// How long commands waited in the mailbox: from their submission to the beginning of the turn of the
-    /// writer that took them. Read now, whatever the newest report says.
-    #[must_use]
-    pub fn queue_wait(&self) -> Histogram {
-        self.shared.handle.meters().queue_wait.read()
-    }
-
-    /// How long commands took from the beginning of the turn that took them until the version with their
-    /// change was published. Read now, whatever the newest report says.
-    ///
-    /// Commands that are taken together are published together, and took as long as all of them.
-    #[must_use]
-    pub fn processing(&self) -> Histogram {
-        self.shared.handle.meters().processing.read()
-    }
-
-    /// What an exporter shows: all of it from one snapshot, which need not be the one of the newest report.
-    fn answer(&self) -> Answer {
-        let snapshot = self.shared.links.snapshot();
-        let mut report = MetricsReport::of(&snapshot);
-        report::count(report.words_mut(), &self.shared.handle);
-        Answer::new(&snapshot, report, self.queue_wait(), self.processing())
-    }
-
-    /// The read side of the manager.
-    #[must_use]
-    pub fn links(&self) -> Links<A> {
-        self.shared.links.clone()
-    }
-}
-
-impl<A: Addr> Clone for Metrics<A> {
-    fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
-    }
-}
-
-impl<A: Addr> fmt::Debug for Metrics<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("report", &self.report()).finish_non_exhaustive()
-    }
-}
+pub use page::Page;
+pub use reader::Reader;
+pub use report::{LaneReport, Latency};

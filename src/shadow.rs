@@ -11,7 +11,8 @@
 //! # Examples
 //! ```
 //! use switchboard::shadow::{DriverStore, LinkStore, LockedLinks, Shadow, Side};
-//! use switchboard::{Config, Direction, LinkManager, ManualClock, NetConfig, NetId, NodeAddr, StreamId};
+//! use switchboard::{Config, Direction, LinkManager, NetConfig, NetId, NodeAddr, StreamId};
+//! use switchboard::clock::ManualClock;
 //! use std::time::Duration;
 //!
 //! let clock = ManualClock::new();
@@ -39,8 +40,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::link::{DialId, Direction, NetConfig, NetId, ResolveId, StreamId};
-use crate::manager::{MemberFilter, Outcome};
+use crate::link::net::{NetConfig, NetId};
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{DialId, ResolveId};
+use crate::manager::MemberFilter;
+use crate::manager::model::command::Outcome;
 use crate::sync::thread::JoinHandle;
 use crate::sync::{self, Mutex, StdArc};
 use crate::ticket::Ticket;
@@ -59,12 +63,12 @@ mod record;
 mod store;
 mod stores;
 
-pub use builder::ShadowBuilder;
+pub use builder::Builder;
 pub use by_operation::{FnStore, from_fn};
 pub use engine::ResyncError;
 pub use locked::LockedLinks;
 pub use operation::{LinkView, Listing, Operation, Value};
-pub use record::{CallLatency, Mismatch, ShadowStats, SideStats};
+pub use record::{CallLatency, Mismatch, SideStats, Stats};
 pub use store::{Answer, LinkStore, Reply, StoreError};
 pub use stores::{DriverStore, ManagerStore};
 
@@ -112,7 +116,7 @@ impl Side {
 ///
 /// # Whose effects
 /// A shadow moves data, not effects. Only *one* of the two stores may have its effects carried out by the
-/// transport: [`ShadowBuilder::driven_by`] says which one (by default the old one), and the transport of the
+/// transport: [`Builder::driven_by`] says which one (by default the old one), and the transport of the
 /// other one does nothing with them. The two flags are apart because they change apart: first the answers,
 /// and when those have proved right the transport, with a new shadow. A report about a dial carries the
 /// identity that the driving side gave it, and is passed on to the other side without: there it is about the
@@ -123,7 +127,7 @@ impl Side {
 /// the other side.
 /// * *Panics* are contained and counted; the answer is [`StoreError::Panicked`], which differs from any
 ///   other.
-/// * *Hangs.* A caller waits up to the [deadline](ShadowBuilder::deadline), then gets the answer of the other
+/// * *Hangs.* A caller waits up to the [deadline](Builder::deadline), then gets the answer of the other
 ///   side (or `TimedOut` where there is none either). The stuck side is marked as *lagging*: from then on
 ///   nobody waits for it. It stops lagging when it has emptied its queue. What is in its queue is still
 ///   performed and compared, late.
@@ -165,8 +169,8 @@ where
     B: LinkStore<Addr = A::Addr>,
 {
     /// Begins to put two stores side by side.
-    pub fn builder(a: A, b: B) -> ShadowBuilder<A, B> {
-        ShadowBuilder { a, b, name: String::from("shadow"), settings: Settings::default() }
+    pub fn builder(a: A, b: B) -> Builder<A, B> {
+        Builder { a, b, name: String::from("shadow"), settings: Settings::default() }
     }
 
     /// Performs one operation on both sides and returns what the serving side says.
@@ -206,12 +210,12 @@ where
 
     /// What has happened so far.
     #[must_use]
-    pub fn stats(&self) -> ShadowStats {
+    pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
 
     /// Takes the mismatches found last, the oldest first. Those that had to make room are
-    /// [counted](ShadowStats::mismatches_dropped).
+    /// [counted](Stats::mismatches_dropped).
     #[must_use]
     pub fn take_mismatches(&self) -> Vec<Mismatch<A::Addr>> {
         self.engine.recorder().take_mismatches()
@@ -318,7 +322,7 @@ where
 #[non_exhaustive]
 pub struct ShadowReport {
     /// The counters at the end.
-    pub stats: ShadowStats,
+    pub stats: Stats,
     /// Workers that were stuck in their store and were left behind.
     pub left_behind: usize,
 }

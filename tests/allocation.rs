@@ -66,10 +66,12 @@ fn commands_with_pooled_tickets_allocate_nothing() {
 mod manager {
     use std::net::SocketAddr;
 
+    use switchboard::clock::{Clock, ManualClock};
+    use switchboard::link::{ClusterKind, DialId, EndpointError, ResolveId};
+    use switchboard::manager::config::Settings;
     use switchboard::{
-        Clock, ClusterId, ClusterKind, Command, CommandError, CommandKind, Config, DialId, Direction, Driver,
-        Effect, EndpointError, Handle, LinkManager, ManualClock, Metrics, NetConfig, NetId, NodeAddr,
-        Outcome, ResolveId, Settings, StreamId,
+        ClusterId, Command, CommandError, CommandKind, Config, Direction, Driver, Effect, Handle,
+        LinkManager, Metrics, NetConfig, NetId, NodeAddr, Outcome, StreamId,
     };
 
     const NET: NetId = NetId(1);

@@ -5,10 +5,12 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use switchboard::clock::{Clock, ManualClock};
+use switchboard::link::ClusterKind;
 use switchboard::mailbox;
 use switchboard::{
-    Applied, Clock, ClusterId, ClusterKind, Command, CommandError, Config, Direction, Driver, Effect, Handle,
-    LinkManager, ManualClock, NetConfig, NetId, NodeAddr, Outcome, StreamId,
+    Applied, ClusterId, Command, CommandError, Config, Direction, Driver, Effect, Handle, LinkManager,
+    NetConfig, NetId, NodeAddr, Outcome, StreamId,
 };
 
 const NET: NetId = NetId(1);

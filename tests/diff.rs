@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-use switchboard::{Change, Snapshot, Table, Writer};
+use switchboard::table::Change;
+use switchboard::{Snapshot, Table, Writer};
 
 thread_local! {
     static HASHED: Cell<usize> = const { Cell::new(0) };

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 
 use prometheus_client::registry::Registry;
 use prometheus_parse::{Scrape, Value};
+use switchboard::clock::{Clock, ManualClock};
+use switchboard::manager::MemberFilter;
+use switchboard::metrics::Page;
 use switchboard::{
-    Clock, Command, CommandKind, Config, Direction, Driver, LinkManager, LinksSnapshot, ManualClock,
-    MemberFilter, Metrics, MetricsPage, NetConfig, NetId, NodeAddr, StreamId,
+    Command, CommandKind, Config, Direction, Driver, LinkManager, LinksSnapshot, Metrics, NetConfig, NetId,
+    NodeAddr, StreamId,
 };
 
 fn node() -> (Driver<NodeAddr>, ManualClock) {
@@ -102,7 +105,7 @@ fn a_page_is_what_prometheus_reads_and_what_the_snapshot_says() {
     let (driver, _) = node();
     let (other, _) = node();
     let (metrics, others) = (Metrics::for_driver(&driver), Metrics::for_driver(&other));
-    let page = MetricsPage::new().add("north", &metrics).add("a \"quoted\\ name", &others).to_string();
+    let page = Page::new().add("north", &metrics).add("a \"quoted\\ name", &others).to_string();
     let samples = parse(&page);
     assert_recounted(&samples, &driver.links().snapshot(), "node=north");
     // Each name is declared once, whatever the number of nodes.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use switchboard::{Change, ChangeSet, Feed, FeedEvent, Snapshot, Table, Version, WaitError, Writer};
+use switchboard::table::{Change, ChangeSet, Feed, FeedEvent, WaitError};
+use switchboard::{Snapshot, Table, Version, Writer};
 
 type Key = u16;
 type Model = HashMap<Key, u32>;

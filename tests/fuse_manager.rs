@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use fuse::{Burned, Fuse, Fused, for_every_drop};
+use switchboard::clock::{Clock, ManualClock};
+use switchboard::link::{ClusterKind, DialId, NetStatus, UserData};
+use switchboard::manager::config::Settings;
 use switchboard::ticket::Ticket;
 use switchboard::{
-    Applied, Clock, ClusterId, ClusterKind, Command, CommandError, Config, DialId, Direction, Driver, Effect,
-    Handle, Link, LinkManager, LinksSnapshot, ManualClock, NetConfig, NetId, NetStatus, NodeAddr,
-    RetryPolicy, Settings, StreamId, UserData,
+    Applied, ClusterId, Command, CommandError, Config, Direction, Driver, Effect, Handle, Link, LinkManager,
+    LinksSnapshot, NetConfig, NetId, NodeAddr, RetryPolicy, StreamId,
 };
 
 const NET: NetId = NetId(1);

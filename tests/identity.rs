@@ -6,9 +6,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use switchboard::clock::{Clock, ManualClock};
+use switchboard::link::DialState;
+use switchboard::manager::MemberFilter;
+use switchboard::manager::explain::{DialBlocker, KeepReason};
 use switchboard::{
-    Addr, Clock, CommandError, Config, DialBlocker, DialState, Direction, Effect, KeepReason, Link,
-    LinkManager, ManualClock, MemberFilter, NetConfig, NetId, NodeAddr, Outcome, StreamId,
+    Addr, CommandError, Config, Direction, Effect, Link, LinkManager, NetConfig, NetId, NodeAddr, Outcome,
+    StreamId,
 };
 
 const NET: NetId = NetId(1);

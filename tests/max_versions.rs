@@ -7,9 +7,8 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::panicking;
 
-use switchboard::{
-    Change, FeedEvent, GroupIndex, Reader, Snapshot, Table, TableBuilder, TooManyVersions, Version, Writer,
-};
+use switchboard::table::{Change, FeedEvent, GroupIndex, TooManyVersions};
+use switchboard::{Reader, Snapshot, Table, TableBuilder, Version, Writer};
 
 type Model = BTreeMap<u64, u64>;
 

@@ -342,9 +342,10 @@ mod judge {
     use super::plan::Plan;
     use super::truth::{Breach, Socket, View, check};
     use super::wire::Traffic;
+    use switchboard::clock::{Clock, ManualClock};
+    use switchboard::link::UserData;
     use switchboard::{
-        Clock, Command, Config, Direction, Driver, Effect, LinkManager, ManualClock, NetConfig, NetId,
-        NodeAddr, StreamId, UserData,
+        Command, Config, Direction, Driver, Effect, LinkManager, NetConfig, NetId, NodeAddr, StreamId,
     };
 
     const A: NodeAddr = NodeAddr(1);

@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use switchboard::{GroupIndex, Index, Snapshot, Table, Writer};
+use switchboard::table::{GroupIndex, Index};
+use switchboard::{Snapshot, Table, Writer};
 
 thread_local! {
     /// Calls of foreign code until one panics; `None` for never.

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use switchboard::{
-    Clock, ClusterId, ClusterKind, Config, Export, ImportError, Link, LinkManager, ManualClock, NetConfig,
-    NetId, NodeAddr,
-};
+use switchboard::clock::{Clock, ManualClock};
+use switchboard::link::ClusterKind;
+use switchboard::manager::export::{Export, ImportError};
+use switchboard::{ClusterId, Config, Link, LinkManager, NetConfig, NetId, NodeAddr};
 
 const NET: NetId = NetId(1);
 const OWN: NodeAddr = NodeAddr(9);

@@ -4,9 +4,11 @@
 
 use std::hint::black_box;
 
+use switchboard::clock::{Clock, ManualClock};
+use switchboard::link::DialState;
+use switchboard::manager::MemberFilter;
 use switchboard::{
-    Clock, Config, DialState, Direction, Driver, LinkManager, LinksSnapshot, ManualClock, MemberFilter,
-    NetConfig, NetId, NodeAddr, StreamId,
+    Config, Direction, Driver, LinkManager, LinksSnapshot, NetConfig, NetId, NodeAddr, StreamId,
 };
 
 const NET: NetId = NetId(1);

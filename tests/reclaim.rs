@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use switchboard::{GroupIndex, Table, TableBuilder};
+use switchboard::table::GroupIndex;
+use switchboard::{Table, TableBuilder};
 
 type Value = Arc<()>;
 

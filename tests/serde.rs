@@ -6,7 +6,8 @@ use std::fmt::Debug;
 
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde::{Deserialize, Serialize};
-use switchboard::{GroupIndex, NetId, NodeAddr, Snapshot, StreamId, Table, Version, Writer};
+use switchboard::table::GroupIndex;
+use switchboard::{NetId, NodeAddr, Snapshot, StreamId, Table, Version, Writer};
 
 fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, json: &str) {
     assert_eq!(serde_json::to_string(value).unwrap(), json);

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use switchboard::clock::{Clock, ManualClock};
 use switchboard::shadow::{DriverStore, LinkStore, ManagerStore, Operation, Reply, Shadow, Value};
-use switchboard::{Clock, Effect, Handle, LinkManager, ManualClock, NodeAddr};
+use switchboard::{Effect, Handle, LinkManager, NodeAddr};
 
 #[path = "shadow/faults.rs"]
 mod faults;

@@ -4,7 +4,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use switchboard::{GroupIndex, Index, Table, Writer};
+use switchboard::table::{GroupIndex, Index};
+use switchboard::{Table, Writer};
 
 thread_local! {
     static DROPPED: Cell<usize> = const { Cell::new(0) };

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use switchboard::{GroupIndex, Index, Snapshot, Table, Version, Writer};
+use switchboard::table::{GroupIndex, Index};
+use switchboard::{Snapshot, Table, Version, Writer};
 
 const ACCOUNTS: u64 = 2_000;
 const MONEY: u64 = ACCOUNTS * 100;

@@ -8,7 +8,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use switchboard::{Change, Index, Reader, Snapshot, Table, TableBuilder, Version, WaitError, Writer};
+use switchboard::table::{Change, Index, WaitError};
+use switchboard::{Reader, Snapshot, Table, TableBuilder, Version, Writer};
 
 const LONG: Duration = Duration::from_secs(60);
 

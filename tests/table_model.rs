@@ -6,7 +6,8 @@ use std::hash::{BuildHasher, Hasher};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use switchboard::{Change, GroupIndex, Index, Reader, Snapshot, Table, TableBuilder, Version, Writer};
+use switchboard::table::{Change, GroupIndex, Index};
+use switchboard::{Reader, Snapshot, Table, TableBuilder, Version, Writer};
 
 /// Few keys, so that operations meet.
 type Key = u16;

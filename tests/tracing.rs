@@ -7,11 +7,9 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use switchboard::clock::{Clock, ManualClock};
 use switchboard::mailbox::{self, Backpressure};
-use switchboard::{
-    Clock, Config, Driver, Effect, Handle, LinkManager, Links, ManualClock, NetConfig, NetId, NodeAddr,
-    Outcome,
-};
+use switchboard::{Config, Driver, Effect, Handle, LinkManager, Links, NetConfig, NetId, NodeAddr, Outcome};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};

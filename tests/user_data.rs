@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use switchboard::clock::{Clock, ManualClock};
+use switchboard::link::UserData;
+use switchboard::manager::MemberFilter;
 use switchboard::{
-    Clock, Command, Config, Direction, Driver, Effect, Handle, LinkManager, Links, ManualClock, MemberFilter,
-    NetConfig, NetId, NodeAddr, RetryPolicy, StreamId, UserData,
+    Command, Config, Direction, Driver, Effect, Handle, LinkManager, Links, NetConfig, NetId, NodeAddr,
+    RetryPolicy, StreamId,
 };
 
 const NET: NetId = NetId(1);

@@ -24,9 +24,10 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use switchboard::clock::{Clock, ManualClock};
+use switchboard::manager::config::Timing;
 use switchboard::{
-    Clock, Config, Direction, Driver, Effect, Handle, LinkManager, ManualClock, NetConfig, NetId, NodeAddr,
-    RetryPolicy, StreamId, Timing,
+    Config, Direction, Driver, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr, RetryPolicy, StreamId,
 };
 
 const SIZES: [u64; 3] = [1_000, 10_000, 100_000];

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use switchboard::{
-    DialBlocker, DialState, KeepReason, Link, LinkExplanation, LinksSnapshot, NetId, NodeAddr,
-};
+use switchboard::link::DialState;
+use switchboard::manager::explain::{DialBlocker, KeepReason, LinkExplanation};
+use switchboard::{Link, LinksSnapshot, NetId, NodeAddr};
 
 /// What was explained so far.
 #[derive(Default)]

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use switchboard::{DialBlocker, LinksSnapshot, NetId, NodeAddr, PlannedAction, RequestBlocker};
+use switchboard::manager::explain::{DialBlocker, PlannedAction, RequestBlocker};
+use switchboard::{LinksSnapshot, NetId, NodeAddr};
 
 /// Why a link is as it is, seen from `now`.
 pub(crate) fn link(links: &LinksSnapshot, addr: NodeAddr, now: Instant) -> String {

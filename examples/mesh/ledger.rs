@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use switchboard::{LinkCounters, LinksSnapshot};
+use switchboard::LinksSnapshot;
+use switchboard::link::Counters;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
@@ -23,7 +24,7 @@ pub(crate) struct Ledger {
 /// What the streams of one record have counted themselves. Relaxed throughout: plain counters, compared by
 /// whoever has seen that no stream has the account any more.
 struct Account {
-    counters: LinkCounters,
+    counters: Counters,
     sent: AtomicU64,
     received: AtomicU64,
 }
@@ -47,7 +48,7 @@ pub(crate) struct Balance {
 
 impl Ledger {
     /// A stream begins whose wire has carried `begun` already.
-    pub(crate) async fn open(&self, counters: &LinkCounters, begun: Traffic) -> Meter {
+    pub(crate) async fn open(&self, counters: &Counters, begun: Traffic) -> Meter {
         let mut accounts = self.accounts.lock().await;
         // A new stream belongs to a young record.
         let known = accounts.iter().rev().find(|account| account.counters == *counters);
@@ -95,7 +96,7 @@ impl Ledger {
 
 impl Meter {
     /// The counters of the link.
-    pub(crate) fn counters(&self) -> &LinkCounters {
+    pub(crate) fn counters(&self) -> &Counters {
         &self.account.counters
     }
 

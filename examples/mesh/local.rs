@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use switchboard::manager::command::SubmitError;
 use switchboard::ticket::Ticket;
-use switchboard::{
-    Applied, CommandError, Handle, LinkManager, Links, NodeAddr, Snapshot, SubmitError, Table,
-};
+use switchboard::{Applied, CommandError, Handle, LinkManager, Links, NodeAddr, Snapshot, Table};
 
 use crate::faults::Faults;
 use crate::ledger::Ledger;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use fastrand::Rng;
-use switchboard::{AddressPolicy, Config, Export, LinkManager, Links, Metrics, NodeAddr, ShutdownReport};
+use switchboard::link::AddressPolicy;
+use switchboard::manager::ShutdownReport;
+use switchboard::manager::export::Export;
+use switchboard::{Config, LinkManager, Links, Metrics, NodeAddr};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;

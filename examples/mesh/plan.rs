@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use switchboard::{
-    ClusterId, ClusterKind, FlapPolicy, Link, NetConfig, NetId, NodeAddr, RetryPolicy, Settings,
-};
+use switchboard::link::{ClusterKind, FlapPolicy};
+use switchboard::manager::config::Settings;
+use switchboard::{ClusterId, Link, NetConfig, NetId, NodeAddr, RetryPolicy};
 
 use crate::names::{addr_of, index_of};
 

@@ -5,7 +5,8 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use switchboard::{ManagerStats, NodeAddr};
+use switchboard::NodeAddr;
+use switchboard::manager::Stats;
 
 use crate::options::Options;
 
@@ -19,7 +20,7 @@ const LINE_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) struct Row {
     pub(crate) addr: NodeAddr,
     /// Members per net, and what its manager did; `None` for a dead node.
-    pub(crate) links: Option<(Vec<usize>, ManagerStats)>,
+    pub(crate) links: Option<(Vec<usize>, Stats)>,
 }
 
 /// A bar and a live table on a terminal, a line now and then elsewhere.

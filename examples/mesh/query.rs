@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use hdrhistogram::Histogram;
-use switchboard::{
-    Links, LinksReader, LinksSnapshot, MemberFilter, Metrics, NetId, NodeAddr, Table, Version,
-};
+use switchboard::manager::{LinksReader, MemberFilter};
+use switchboard::{Links, LinksSnapshot, Metrics, NetId, NodeAddr, Table, Version};
 
 use crate::audit::Audit;
 use crate::names::addr_of;

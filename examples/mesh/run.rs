@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use hdrhistogram::Histogram;
-use switchboard::{Export, NodeAddr, Table, Writer};
+use switchboard::manager::export::Export;
+use switchboard::{NodeAddr, Table, Writer};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 

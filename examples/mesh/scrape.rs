@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use switchboard::MetricsPage;
+use switchboard::metrics::Page;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -62,7 +62,7 @@ async fn answer(socket: &mut TcpStream, roster: &Roster) -> std::io::Result<()> 
     } else {
         ("404 Not Found", String::from("there is /metrics\n"))
     };
-    let (kind, len) = (MetricsPage::CONTENT_TYPE, body.len());
+    let (kind, len) = (Page::CONTENT_TYPE, body.len());
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n"
     );
@@ -73,7 +73,7 @@ async fn answer(socket: &mut TcpStream, roster: &Roster) -> std::io::Result<()> 
 
 /// Every node that is alive, by its address.
 fn page(roster: &Roster) -> String {
-    let mut page = MetricsPage::new();
+    let mut page = Page::new();
     let alive = roster.snapshot();
     let mut nodes: Vec<_> = alive.iter().collect();
     nodes.sort_by_key(|(index, _)| **index);

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fastrand::Rng;
-use switchboard::{Applied, CommandError, NetId, NodeAddr, Outcome, StreamId, UserData};
+use switchboard::link::UserData;
+use switchboard::{Applied, CommandError, NetId, NodeAddr, Outcome, StreamId};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};

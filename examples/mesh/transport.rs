@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use switchboard::{DialId, Direction, Effect, Handle, NetId, NodeAddr, ResolveId, StreamId, Transport};
+use switchboard::link::{DialId, ResolveId};
+use switchboard::{Direction, Effect, Handle, NetId, NodeAddr, StreamId, Transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};

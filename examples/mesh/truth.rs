@@ -5,7 +5,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use switchboard::{DialState, Direction, Link, LinksSnapshot, NetId, NodeAddr, StreamId};
+use switchboard::link::DialState;
+use switchboard::{Direction, Link, LinksSnapshot, NetId, NodeAddr, StreamId};
 
 use crate::describe;
 
@@ -77,7 +78,8 @@ fn check_links(view: &View, breaches: &mut Vec<Breach>) {
     let me = view.addr;
     for link in view.links.links() {
         let peer = *link.addr();
-        let is_live = |stream: &&switchboard::Stream| live.contains(&(peer, stream.id, stream.direction));
+        let is_live =
+            |stream: &&switchboard::link::Stream| live.contains(&(peer, stream.id, stream.direction));
         for stream in link.streams().iter().filter(|stream| !is_live(stream)) {
             breaches.push(Breach::Disagreement(format!(
                 "{me} lists {} with {peer}, which is no more",

@@ -46,8 +46,8 @@
 //! | staging | single-threaded | copies a page if a held version shares it |
 //! | [`Writer::publish`](crate::Writer::publish) | lock-free | visits each thread's record once; never waits for a reader |
 //! | [`Table::wait_for`](crate::Table::wait_for) | blocking | takes a lock; a publish takes the same lock only if a thread waits for its version |
-//! | [`Feed::try_next`](crate::Feed::try_next) | as `Table::snapshot` | one atomic load if there is nothing new; O(operations) for all versions found at once |
-//! | [`Feed::next_timeout`](crate::Feed::next_timeout) | blocking | as `wait_for` |
+//! | [`Feed::try_next`](crate::table::Feed::try_next) | as `Table::snapshot` | one atomic load if there is nothing new; O(operations) for all versions found at once |
+//! | [`Feed::next_timeout`](crate::table::Feed::next_timeout) | blocking | as `wait_for` |
 //! | [`Metrics::report`](crate::Metrics::report) | lock-free | retries if three reports are published while it copies one |
 //!
 //! The keys' `Hash` and `Eq` count as one step. *Follows from* the code of each operation, whose atomic operations
@@ -109,7 +109,7 @@
 //! | [`Writer::retain`](crate::Writer::retain), [`Writer::memory`](crate::Writer::memory) | O(entries) |
 //! | [`Writer::reclaim`](crate::Writer::reclaim) | O(what it frees), in one call |
 //! | dropping the writer, or the last handle of a table | O(entries), in one call |
-//! | a user-defined index without [`Index::dismantle`](crate::Index::dismantle), or with a slow `clone` | its own cost, in one step |
+//! | a user-defined index without [`Index::dismantle`](crate::table::Index::dismantle), or with a slow `clone` | its own cost, in one step |
 //! | a destructor, `Clone`, `Hash` or `Eq` of a key or value | its own cost |
 //!
 //! **A warm table publishes without copying or allocating.** This holds while no reader stays behind, no feed
@@ -121,7 +121,7 @@
 //!
 //! **Old versions are dropped in steps.** The pages that only an old version has are dropped over as many publishes
 //! as it takes, a few pages for each operation. The parts of an index that implements
-//! [`Index::dismantle`](crate::Index::dismantle), as [`GroupIndex`](crate::GroupIndex) does, are dropped the same
+//! [`Index::dismantle`](crate::table::Index::dismantle), as [`GroupIndex`](crate::table::GroupIndex) does, are dropped the same
 //! way, and so are the operations that were recorded for recycling and for feeds. The share of one publish is in
 //! proportion to its own batch, not to the table: 16 pages, 1,024 operations, and as much more as the batch can have
 //! made; but 64 pages at most, unless more than four versions wait to be dropped. *Tested by* `tests/steps.rs`, which
@@ -174,7 +174,7 @@
 //!
 //! **Headers stay.** Each version has a header of 100 to 250 bytes. A table keeps as many headers as versions existed
 //! at the same time until it is dropped; [Type-stable headers](#type-stable-headers) explains the reason.
-//! [`TableStats::headers`](crate::TableStats::headers) counts them. *Tested by*
+//! [`Stats::headers`](crate::table::Stats::headers) counts them. *Tested by*
 //! `tests/stats.rs::headers_are_as_many_as_versions_at_the_same_time_and_small`.
 //!
 //! # Locks
@@ -225,7 +225,7 @@
 //!    next batch copies pages.
 //!
 //! **Changes of [`Writer::index_mut`](crate::Writer::index_mut) can be lost** if the index panics later in the same
-//! batch and [`Index::refresh`](crate::Index::refresh) does not copy them. An index that panics again while it is
+//! batch and [`Index::refresh`](crate::table::Index::refresh) does not copy them. An index that panics again while it is
 //! rebuilt remains to be rebuilt: entries can be read, and each call that needs the index tries again, and panics
 //! if it fails. [`Writer::discard`](crate::Writer::discard) ends that state. *Tested by*
 //! `tests/panics.rs::an_index_that_goes_on_panicking_costs_no_entry`.
@@ -280,14 +280,14 @@
 //! | links, streams per link | [`Config::max_links`](crate::Config::max_links), [`max_streams`](crate::Config::max_streams) | `manager::core::tests::commands::limits_on_links_and_streams_hold` |
 //! | nets, ignored addresses per net | [`Config::max_nets`](crate::Config::max_nets), [`max_ignored`](crate::Config::max_ignored) | `manager::core::tests::settings::a_limit_below_what_is_there_refuses_new_entries_and_drops_nothing` |
 //! | clusters, role members, permanent peers | [`Config::max_clusters`](crate::Config::max_clusters), [`max_roles`](crate::Config::max_roles), [`max_permanent`](crate::Config::max_permanent) | `manager::core::tests::settings::limits_on_clusters_and_peers_refuse_new_entries_and_drop_nothing`, `manager::core::tests::permanent::permanent_peers_are_bounded_and_need_room` |
-//! | flapping links | [`FlapPolicy::entries`](crate::FlapPolicy::entries) | `manager::core::tests::unstable::entries_are_bounded_and_off_by_default` |
+//! | flapping links | [`FlapPolicy::entries`](crate::link::FlapPolicy::entries) | `manager::core::tests::unstable::entries_are_bounded_and_off_by_default` |
 //! | timers | one per link | `manager::core::tests::liveness::time_alone_costs_bounded_memory` |
 //! | effects and streams to close | see [the next section](#what-waits-for-the-transport) | `tests/backlog.rs` |
 //! | tickets kept for reuse | [`Config::pooled_tickets`](crate::Config::pooled_tickets) | `tests/promises.rs::a_pool_keeps_no_more_slots_than_its_capacity` |
 //! | metrics | four copies of one report | `tests/allocation.rs::collecting_and_reading_metrics_allocates_nothing` |
 //! | operations recorded for the second copy | the largest of 1,024, an eighth of the entries and the history of a feed; as many again for the staged batch | `tests/promises.rs::the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries`, `tests/feed.rs::a_subscriber_that_never_reads_costs_bounded_memory` |
 //! | history for feeds | twice [`TableBuilder::history`](crate::TableBuilder::history), shared by all feeds | `table::history::tests::what_fits_into_the_bounds_is_there_and_at_most_twice_as_much` |
-//! | queued operations of a shadow | [`ShadowBuilder::queue`](crate::shadow::ShadowBuilder::queue) for each side | `shadow::models::a_full_queue_skips_and_counts` |
+//! | queued operations of a shadow | [`Builder::queue`](crate::shadow::Builder::queue) for each side | `shadow::models::a_full_queue_skips_and_counts` |
 //!
 //! The application sets three bounds itself: the number of entries in a table of its own, the number of versions that
 //! its snapshots, readers and feeds hold at the same time (or `max_versions`), and the number of threads that have
@@ -321,11 +321,11 @@
 //!
 //! # Following
 //!
-//! **A [`Feed`](crate::Feed) delivers each version once, in order, or says that it has lagged.** The batches that
+//! **A [`Feed`](crate::table::Feed) delivers each version once, in order, or says that it has lagged.** The batches that
 //! led to a version are part of that version, so there is no separate queue that could be ahead of the table or
 //! behind it. A feed holds the version up to which it has delivered. It loads the newest one and takes the batches in
 //! between from it. Either the list reaches back to the version that the feed holds, without a gap, and
-//! is complete; or it does not, and [`Lagged`](crate::FeedEvent::Lagged) carries both ends. *Tested by*
+//! is complete; or it does not, and [`Lagged`](crate::table::FeedEvent::Lagged) carries both ends. *Tested by*
 //! `tests/feed.rs`, `table::feed::models::versions_are_contiguous_or_the_feed_has_lagged`,
 //! `table::feed::models::a_closed_feed_has_delivered_everything`.
 //!

@@ -3,7 +3,7 @@
 //! # How a report is made
 //!
 //! 1. The collector takes one snapshot. Links, nets and members, and the figures of
-//!    [`ManagerStats`](crate::ManagerStats), are computed from it and belong to its version. A version that
+//!    [`Stats`](crate::manager::Stats), are computed from it and belong to its version. A version that
 //!    has been reported is not computed again.
 //! 2. The collector takes the lock of the report: rank *metrics*, the last in `sync/lock_order.rs`. It
 //!    discards its report here if a newer version has been reported.
@@ -40,7 +40,7 @@
 //!
 //! | | this | two `RwLock`s around the same figures |
 //! |---|---|---|
-//! | look at the newest report, by a [`MetricsReader`](crate::MetricsReader) | 1.69 ns | 15.1 ns |
+//! | look at the newest report, by a [`Reader`](crate::metrics::Reader) | 1.69 ns | 15.1 ns |
 //! | the same, copied out | 26.0 ns | 15.0 ns |
 //! | collect, nothing new ([`Metrics::refresh`](crate::Metrics::refresh)) | 5.7 ns | 35 ns |
 //! | collect and look, one thread | 5.0 ns | 55 ns |
@@ -54,7 +54,7 @@
 //!
 //! # Names
 //!
-//! [`MetricsPage`](crate::MetricsPage) and the features `prometheus-client` and `metrics` use these names. All
+//! [`Page`](crate::metrics::Page) and the features `prometheus-client` and `metrics` use these names. All
 //! gauges of one scrape belong to the version in `switchboard_version`. The page and the facade add the label
 //! `node`.
 //!

@@ -32,7 +32,8 @@
 //! [`Reader`](crate::Reader).
 //!
 //! ```
-//! use switchboard::{GroupIndex, Table};
+//! use switchboard::Table;
+//! use switchboard::table::GroupIndex;
 //!
 //! #[derive(Clone)]
 //! struct Peer { net: u64, score: i32 }
@@ -107,7 +108,8 @@
 //! entries and publishes them together.
 //!
 //! ```
-//! use switchboard::{GroupIndex, Table};
+//! use switchboard::Table;
+//! use switchboard::table::GroupIndex;
 //!
 //! let users = GroupIndex::new(|_: &u64, user: &u32, group: &mut dyn FnMut(u32)| group(*user));
 //! let (mut writer, table) = Table::<u64, u32>::builder().index(users).build();
@@ -252,7 +254,8 @@
 //! ```
 //! use std::net::SocketAddr;
 //! use std::time::Duration;
-//! use switchboard::{Config, Effect, Handle, LinkManager, DialState, NetConfig, NetId, NodeAddr};
+//! use switchboard::{Config, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr};
+//! use switchboard::link::DialState;
 //!
 //! let transport = |effect: Effect<NodeAddr>, handle: &Handle| match effect {
 //!     Effect::Resolve { addr, .. } => {
@@ -298,7 +301,7 @@
 //!   [`Config::ticked`](crate::Config::ticked) dials on ticks instead, as managers with callbacks do.
 //! * *Codes* of the old functions stay in the adapter: it returns
 //!   [`StoreError::Code`](crate::shadow::StoreError::Code), and
-//!   [`compare_with`](crate::shadow::ShadowBuilder::compare_with) says which outcome the code stands for.
+//!   [`compare_with`](crate::shadow::Builder::compare_with) says which outcome the code stands for.
 //!
 //! # Running both side by side
 //!
@@ -319,9 +322,8 @@
 //! ```
 //! use std::time::Duration;
 //! use switchboard::shadow::{LinkStore, LockedLinks, ManagerStore, Shadow, Side};
-//! use switchboard::{
-//!     Config, Direction, Effect, Handle, LinkManager, ManualClock, NetConfig, NetId, NodeAddr, StreamId,
-//! };
+//! use switchboard::{Config, Direction, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr, StreamId};
+//! use switchboard::clock::ManualClock;
 //!
 //! // One clock for both if possible; otherwise expect mismatches around retries and timeouts.
 //! let clock = ManualClock::new();

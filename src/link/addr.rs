@@ -25,7 +25,7 @@ pub trait Addr: Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static {
 /// assert_eq!(addr, NodeAddr(0xAAAA_BBBB_CCCC_DDDD));
 /// assert_eq!(addr.to_string(), "AAAA::BBBB::CCCC::DDDD");
 /// assert_eq!("0xAAAABBBBCCCCDDDD".parse(), Ok(addr));
-/// # Ok::<(), switchboard::ParseAddrError>(())
+/// # Ok::<(), switchboard::link::ParseAddrError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct NodeAddr(pub u64);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use super::NetId;
+use crate::link::net::NetId;
 use crate::sync::StdArc;
 
 /// The identity of a cluster: a net and a service of it, 64 bits each.

@@ -18,7 +18,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 ///
 /// # Examples
 /// ```
-/// # use switchboard::{Clock, Config, Direction, LinkManager, ManualClock, NodeAddr, StreamId};
+/// # use switchboard::{Config, Direction, LinkManager, NodeAddr, StreamId};
+/// # use switchboard::clock::{Clock, ManualClock};
 /// # let clock = ManualClock::new();
 /// # let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;
 /// # let addr = NodeAddr(7);
@@ -34,7 +35,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct LinkCounters(StdArc<Cells>);
+pub struct Counters(StdArc<Cells>);
 
 struct Cells {
     since: Instant,
@@ -46,7 +47,7 @@ struct Cells {
     seen_ns: AtomicU64,
 }
 
-impl LinkCounters {
+impl Counters {
     /// Heap memory of the counters of one record.
     pub(crate) const BYTES: usize = size_of::<Cells>() + 2 * size_of::<usize>();
 
@@ -117,17 +118,17 @@ fn saturated_ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-impl PartialEq for LinkCounters {
+impl PartialEq for Counters {
     fn eq(&self, other: &Self) -> bool {
         StdArc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for LinkCounters {}
+impl Eq for Counters {}
 
-impl fmt::Debug for LinkCounters {
+impl fmt::Debug for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LinkCounters")
+        f.debug_struct("Counters")
             .field("sent", &self.sent())
             .field("received", &self.received())
             .field("round_trip", &self.round_trip())
@@ -144,7 +145,7 @@ mod tests {
     #[test]
     fn counters_start_at_nothing_and_add_up() {
         let now = ManualClock::new().now();
-        let counters = LinkCounters::new(now);
+        let counters = Counters::new(now);
         assert_eq!((counters.sent(), counters.received()), (0, 0));
         assert_eq!((counters.round_trip(), counters.last_seen()), (None, None));
         let clone = counters.clone();
@@ -157,7 +158,7 @@ mod tests {
         clone.set_round_trip(Duration::ZERO);
         assert_eq!(counters.round_trip(), Some(Duration::from_nanos(1)), "measured, if next to nothing");
         assert_eq!(clone, counters);
-        assert_ne!(LinkCounters::new(now), counters);
+        assert_ne!(Counters::new(now), counters);
     }
 
     #[test]
@@ -166,7 +167,7 @@ mod tests {
         let early = clock.now();
         clock.advance(Duration::from_secs(1));
         let since = clock.now();
-        let counters = LinkCounters::new(since);
+        let counters = Counters::new(since);
         counters.seen(early);
         assert_eq!(counters.last_seen(), Some(since), "not before the record");
         let late = since + Duration::from_nanos(5);

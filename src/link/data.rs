@@ -10,7 +10,7 @@ use crate::util::defer_drop::DeferDrop;
 /// [`Handle::set_user_data`](crate::Handle::set_user_data). Clones share the value; equal are those that do.
 ///
 /// The value is part of the version: a snapshot shows what was attached when it was published. For what
-/// changes all the time, attach something with atomics inside, or use [`LinkCounters`](super::LinkCounters).
+/// changes all the time, attach something with atomics inside, or use [`Counters`](crate::link::Counters).
 ///
 /// # Who drops the value
 /// The version that holds a value last is emptied by the writer, some publishes later. Its destructor runs on
@@ -19,11 +19,11 @@ use crate::util::defer_drop::DeferDrop;
 /// manager, as any callback on that thread: neither for a ticket, nor for room in a full mailbox, which is
 /// what a report of a stream or a dial may do. A snapshot that outlives the manager and its read side drops
 /// the values where it is dropped. A destructor that panics is contained everywhere, and
-/// [counted](crate::ManagerStats::panics) where the writer runs it.
+/// [counted](crate::manager::Stats::panics) where the writer runs it.
 ///
 /// # Examples
 /// ```
-/// use switchboard::UserData;
+/// use switchboard::link::UserData;
 ///
 /// let data = UserData::new(String::from("Lisbon"));
 /// assert_eq!(data.downcast_ref::<String>().map(String::as_str), Some("Lisbon"));

@@ -111,7 +111,7 @@ impl RetryPolicy {
     }
 
     /// A policy of the user. What it does wrong is contained and
-    /// [counted](crate::ManagerStats::retry_faults): a delay above `cap` is cut to it, a delay of zero
+    /// [counted](crate::manager::Stats::retry_faults): a delay above `cap` is cut to it, a delay of zero
     /// becomes one millisecond (or `cap`, if that is less), and a panic counts as `cap`.
     #[must_use]
     pub fn custom(policy: impl Retry, cap: Duration) -> Self {

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{ClusterId, NetId, NodeAddr, StreamId};
+use crate::link::addr::NodeAddr;
+use crate::link::cluster::ClusterId;
+use crate::link::net::NetId;
+use crate::link::stream::StreamId;
 
 impl Serialize for NodeAddr {
     /// As its text, in every format.

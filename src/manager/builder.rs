@@ -3,18 +3,20 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use super::LinkManager;
 use super::core::Core;
-use super::model::config::{Config, ConfigError};
-use super::model::export::{Export, ImportError};
+use super::model::config::Config;
+use super::model::export::Export;
 use super::read::snapshot::Links;
 use super::run::driver::{Driver, write};
 use super::run::handle::Handle;
 use super::run::meters::Meters;
 use super::run::transport_worker::{Transport, TransportWorker};
 use crate::clock::{Clock, MonotonicClock};
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::mailbox::{Priority, mailbox};
+use crate::manager::link_manager::LinkManager;
+use crate::manager::model::config::problem::ConfigError;
+use crate::manager::model::export::check::ImportError;
 use crate::sync::{self, StdArc};
 use crate::ticket::{Pool, ticket};
 use crate::util::random::Random;

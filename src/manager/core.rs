@@ -6,8 +6,10 @@ use std::time::Instant;
 use super::model::command::{Applying, Command, CommandError, Outcome};
 use super::model::directory::{Counts, Group};
 use super::model::effect::Effect;
-use crate::link::{Addr, Cluster, Direction, NetStatus, Stream};
-use crate::table::Version;
+use crate::link::addr::Addr;
+use crate::link::stream::Direction;
+use crate::link::{Cluster, NetStatus, Stream};
+use crate::table::version::Version;
 use crate::unwind::contain;
 
 mod attempts;

@@ -7,10 +7,17 @@
 
 use std::time::Duration;
 
-use super::{CommandError, Config, Effect, Handle, LinkManager, LinksSnapshot, MemberFilter, Outcome};
 use crate::clock::{Clock, ManualClock};
-use crate::link::{Direction, NetConfig, NetId, NodeAddr, StreamId};
+use crate::link::addr::NodeAddr;
+use crate::link::net::{NetConfig, NetId};
+use crate::link::stream::{Direction, StreamId};
 use crate::mailbox::{self, Backpressure};
+use crate::manager::link_manager::LinkManager;
+use crate::manager::model::command::{CommandError, Outcome};
+use crate::manager::model::config::Config;
+use crate::manager::model::effect::Effect;
+use crate::manager::read::snapshot::{LinksSnapshot, MemberFilter};
+use crate::manager::run::handle::Handle;
 use crate::sync::StdArc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::model::{model, spawn};

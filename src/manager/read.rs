@@ -3,4 +3,4 @@
 pub(super) mod clusters;
 pub(super) mod explain;
 pub(super) mod export;
-pub(super) mod snapshot;
+pub(crate) mod snapshot;

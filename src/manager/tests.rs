@@ -7,10 +7,27 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::link::{DialState, Direction, Link, NetConfig, NetId, ResolveId, RetryPolicy, StreamId};
+use crate::link::addr::NodeAddr;
+use crate::link::net::{NetConfig, NetId};
+use crate::link::record::Link;
+use crate::link::retry::RetryPolicy;
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{DialState, ResolveId};
 use crate::mailbox::{self, Backpressure, Priority};
+use crate::manager::link_manager::LinkManager;
+use crate::manager::model::command::{Applied, Command, CommandError, Outcome, SubmitError};
+use crate::manager::model::config::Config;
+use crate::manager::model::effect::Effect;
+use crate::manager::read::snapshot::{Links, LinksSnapshot};
+use crate::manager::run::driver::Driver;
+use crate::manager::run::handle::Handle;
 use crate::manager::run::message::Envelope;
+use crate::manager::run::message::Message;
+use crate::manager::run::outbox::shared::SharedOutbox;
+use crate::manager::run::transport_worker::Transport;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{self, StdArc};
+use crate::ticket::Ticket;
 
 mod callbacks;
 mod pressure;

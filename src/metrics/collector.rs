@@ -4,8 +4,9 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use super::ticker::Ticker;
-use super::{Metrics, MetricsReport};
-use crate::link::Addr;
+use crate::link::addr::Addr;
+use crate::metrics::handle::Metrics;
+use crate::metrics::report::MetricsReport;
 use crate::unwind::contain;
 
 /// A named thread that [collects](Metrics::collect) every so often and passes each report on.

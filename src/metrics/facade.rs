@@ -2,9 +2,9 @@
 
 use ::metrics::{Label, counter, describe_counter, describe_gauge, gauge};
 
-use super::Metrics;
 use super::figures::{DURATIONS, FAMILIES, Shape};
-use crate::link::Addr;
+use crate::link::addr::Addr;
+use crate::metrics::handle::Metrics;
 
 /// Quantiles of the durations that are recorded.
 const QUANTILES: [(&str, f64); 4] = [("0.5", 0.5), ("0.9", 0.9), ("0.99", 0.99), ("1", 1.0)];

@@ -1,11 +1,12 @@
 //! The figures by name, as exporters show them: one table for all of them.
 
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::mailbox::Priority;
-use crate::manager::{CommandKind, LinksSnapshot};
+use crate::manager::model::command::kind::CommandKind;
+use crate::manager::read::snapshot::LinksSnapshot;
 use crate::util::histogram::Histogram;
 
-use super::{LaneReport, MetricsReport};
+use crate::metrics::report::{LaneReport, MetricsReport};
 
 /// Everything that one scrape says of one manager, from one snapshot.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use super::ticker::Ticker;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::model::{model, model_each, spawn};
-use crate::table::Table;
+use crate::table::handle::Table;
 
 /// No tick but those that are asked for: a deadline of a model passes at once, and would hide a lost wake-up.
 const NEVER: Duration = Duration::MAX;

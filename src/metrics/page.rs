@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Metrics;
 use super::figures::{Answer, BOUNDS_NS, DURATIONS, FAMILIES, Shape};
-use crate::link::Addr;
+use crate::link::addr::Addr;
+use crate::metrics::handle::Metrics;
 
 /// The figures of one or several managers in the text format of Prometheus (version 0.0.4), without any
 /// dependency.
@@ -16,20 +16,21 @@ use crate::link::Addr;
 ///
 /// # Examples
 /// ```
-/// use switchboard::{Config, LinkManager, Metrics, MetricsPage, NodeAddr};
+/// use switchboard::{Config, LinkManager, Metrics, NodeAddr};
+/// use switchboard::metrics::Page;
 ///
 /// let driver = LinkManager::<NodeAddr>::builder(Config::default()).build()?;
-/// let page = MetricsPage::new().add("north", &Metrics::for_driver(&driver)).to_string();
+/// let page = Page::new().add("north", &Metrics::for_driver(&driver)).to_string();
 /// assert!(page.contains("# TYPE switchboard_links gauge\nswitchboard_links{node=\"north\"} 0\n"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "it is written by its `Display`"]
-pub struct MetricsPage {
+pub struct Page {
     nodes: Vec<(String, Answer)>,
 }
 
-impl MetricsPage {
+impl Page {
     /// The content type to serve it with.
     pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -45,7 +46,7 @@ impl MetricsPage {
     }
 }
 
-impl fmt::Display for MetricsPage {
+impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for family in FAMILIES {
             let (suffix, shape) = match family.shape {

@@ -7,9 +7,9 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use super::Metrics;
 use super::figures::{BOUNDS_NS, DURATIONS, FAMILIES, Shape};
-use crate::link::Addr;
+use crate::link::addr::Addr;
+use crate::metrics::handle::Metrics;
 
 /// Takes one snapshot for each scrape: every gauge of links and nets belongs to the version that
 /// `switchboard_version` shows. Register it with `Registry::register_collector`; several managers in

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::{Metrics, MetricsReport};
-use crate::link::{Addr, NodeAddr};
+use crate::link::addr::{Addr, NodeAddr};
+use crate::metrics::handle::Metrics;
+use crate::metrics::report::MetricsReport;
 
 /// Keeps the newest report of a [`Metrics`] for one thread.
 ///
@@ -24,13 +25,13 @@ use crate::link::{Addr, NodeAddr};
 /// assert_eq!(reader.report(), &metrics.report());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct MetricsReader<A: Addr = NodeAddr> {
+pub struct Reader<A: Addr = NodeAddr> {
     metrics: Metrics<A>,
     number: u64,
     report: MetricsReport,
 }
 
-impl<A: Addr> MetricsReader<A> {
+impl<A: Addr> Reader<A> {
     pub(super) fn new(metrics: Metrics<A>) -> Self {
         let (number, words) = metrics.shared.board.read_first();
         Self { metrics, number, report: MetricsReport::from_words(words) }
@@ -46,15 +47,15 @@ impl<A: Addr> MetricsReader<A> {
     }
 }
 
-impl<A: Addr> Clone for MetricsReader<A> {
+impl<A: Addr> Clone for Reader<A> {
     /// Another reader of the same metrics, for another thread.
     fn clone(&self) -> Self {
         Self { metrics: self.metrics.clone(), number: self.number, report: self.report }
     }
 }
 
-impl<A: Addr> fmt::Debug for MetricsReader<A> {
+impl<A: Addr> fmt::Debug for Reader<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MetricsReader").field("report", &self.report).finish_non_exhaustive()
+        f.debug_struct("Reader").field("report", &self.report).finish_non_exhaustive()
     }
 }

@@ -6,10 +6,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::mailbox::Priority;
-use crate::manager::{CommandError, CommandKind, Handle, LinksSnapshot, ManagerStats};
-use crate::table::Version;
+use crate::manager::Stats;
+use crate::manager::model::command::CommandError;
+use crate::manager::model::command::kind::CommandKind;
+use crate::manager::read::snapshot::LinksSnapshot;
+use crate::manager::run::handle::Handle;
+use crate::table::version::Version;
 use crate::ticket::PoolStats;
 
 const VERSION: usize = 0;
@@ -21,7 +25,7 @@ const UPLINKS: usize = 5;
 const DOWNLINKS: usize = 6;
 const STATS: usize = 7;
 /// The words of the snapshot. The others follow.
-const HEAD: usize = STATS + ManagerStats::WORDS;
+const HEAD: usize = STATS + Stats::WORDS;
 const LANES: usize = HEAD;
 const LANE_WORDS: usize = 7;
 const QUEUE_WAIT: usize = LANES + LANE_WORDS * Priority::ALL.len();
@@ -34,7 +38,7 @@ pub(super) const WORDS: usize = ERRORS + CommandError::CODES.len();
 
 type Words = [u64; WORDS];
 
-/// What a link manager had and had done at one moment; made by [`Metrics`](super::Metrics).
+/// What a link manager had and had done at one moment; made by [`Metrics`](crate::Metrics).
 ///
 /// A plain value (about 0.8 KB), which does not change.
 ///
@@ -168,8 +172,8 @@ impl MetricsReport {
 
     /// What the manager had done up to the version.
     #[must_use]
-    pub fn stats(&self) -> ManagerStats {
-        ManagerStats::from_words(std::array::from_fn(|index| self.words[STATS + index]))
+    pub fn stats(&self) -> Stats {
+        Stats::from_words(std::array::from_fn(|index| self.words[STATS + index]))
     }
 
     /// One lane of the mailbox.

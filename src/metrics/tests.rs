@@ -7,11 +7,21 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 use super::board::Board;
-use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::link::{Direction, NetConfig, NetId, StreamId};
+use crate::link::addr::NodeAddr;
+use crate::link::net::{NetConfig, NetId};
+use crate::link::stream::{Direction, StreamId};
 use crate::mailbox::{self, Backpressure, Priority};
-use crate::manager::{CommandKind, Config, Effect, MemberFilter};
+use crate::manager::MemberFilter;
+use crate::manager::link_manager::LinkManager;
+use crate::manager::model::command::kind::CommandKind;
+use crate::manager::model::config::Config;
+use crate::manager::model::effect::Effect;
+use crate::manager::run::driver::Driver;
+use crate::manager::run::handle::Handle;
+use crate::metrics::collector::MetricsCollector;
+use crate::metrics::handle::Metrics;
+use crate::metrics::report::MetricsReport;
 
 const NET: NetId = NetId(1);
 const NEVER: Duration = Duration::MAX;
@@ -113,7 +123,7 @@ fn what_is_shed_is_counted_as_an_error() {
     let victim = handle.wake_up().unwrap();
     handle.remove_net(NET).unwrap();
     handle.remove_net(NET).unwrap();
-    assert_eq!(victim.wait(), Err(crate::manager::CommandError::Shed));
+    assert_eq!(victim.wait(), Err(crate::CommandError::Shed));
     let _ = driver.run_once(clock.now());
     let report = metrics.collect();
     assert_eq!((report.lane(Priority::Low).shed, report.error_count("shed")), (1, 1));

@@ -10,13 +10,13 @@ use super::record::Mismatch;
 use super::store::{LinkStore, Reply};
 use super::{Shadow, Side, Worker};
 use crate::clock::{Clock, MonotonicClock};
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::sync::{self, Mutex, StdArc, lock_order};
 use crate::ticket::ticket;
 
 /// Builds a [`Shadow`].
 #[must_use]
-pub struct ShadowBuilder<A, B>
+pub struct Builder<A, B>
 where
     A: LinkStore,
     B: LinkStore<Addr = A::Addr>,
@@ -27,7 +27,7 @@ where
     pub(super) settings: Settings<A::Addr>,
 }
 
-impl<A, B> ShadowBuilder<A, B>
+impl<A, B> Builder<A, B>
 where
     A: LinkStore,
     B: LinkStore<Addr = A::Addr>,
@@ -135,13 +135,13 @@ where
     }
 }
 
-impl<A, B> fmt::Debug for ShadowBuilder<A, B>
+impl<A, B> fmt::Debug for Builder<A, B>
 where
     A: LinkStore,
     B: LinkStore<Addr = A::Addr>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShadowBuilder")
+        f.debug_struct("Builder")
             .field("name", &self.name)
             .field("settings", &self.settings)
             .finish_non_exhaustive()

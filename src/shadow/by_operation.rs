@@ -7,8 +7,12 @@ use std::time::Instant;
 
 use super::operation::{Kind, LinkView, Listing, Operation, Value};
 use super::store::{LinkStore, Reply};
-use crate::link::{Addr, DialId, Direction, NetConfig, NetId, ResolveId, StreamId};
-use crate::manager::{MemberFilter, Outcome};
+use crate::link::addr::Addr;
+use crate::link::net::{NetConfig, NetId};
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{DialId, ResolveId};
+use crate::manager::MemberFilter;
+use crate::manager::model::command::Outcome;
 use crate::sync::StdArc;
 
 /// A reply of the kind that the operation asks for.
@@ -144,7 +148,8 @@ pub struct FnStore<A, F> {
 /// # Examples
 /// ```
 /// use switchboard::shadow::{LinkStore, LockedLinks, Operation, from_fn};
-/// use switchboard::{Config, MonotonicClock, NetConfig, NetId, NodeAddr};
+/// use switchboard::{Config, NetConfig, NetId, NodeAddr};
+/// use switchboard::clock::MonotonicClock;
 ///
 /// let links = LockedLinks::<NodeAddr>::new(Config::default(), None, MonotonicClock)?;
 /// let logged = from_fn(move |operation: Operation<NodeAddr>| {

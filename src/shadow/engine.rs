@@ -10,9 +10,9 @@ use super::builder::Settings;
 use super::lane::{Job, Lane, Placed, State};
 use super::operation::{Operation, Value};
 use super::pair::{Found, Pair};
-use super::record::{CallLatency, Recorder, ShadowStats, SideStats};
+use super::record::{CallLatency, Recorder, SideStats, Stats};
 use super::store::{LinkStore, Reply, StoreError};
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::sync::{Condvar, Mutex, StdArc, deadline_after, lock_order};
 use crate::ticket::ticket;
 use crate::unwind::contain;
@@ -305,10 +305,10 @@ impl<A: Addr> Engine<A> {
         }
     }
 
-    pub(super) fn stats(&self) -> ShadowStats {
+    pub(super) fn stats(&self) -> Stats {
         let state = self.state.lock();
         let [a, b] = &state.lanes;
-        let mut stats = ShadowStats {
+        let mut stats = Stats {
             accepted: state.accepted,
             refused: state.refused,
             compared: 0,

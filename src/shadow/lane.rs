@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::Side;
 use super::pair::Pair;
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::sync::StdArc;
 
 /// What waits in the queue of a side.

@@ -10,8 +10,15 @@ use std::time::Instant;
 use super::operation::{LinkView, Listing, Operation};
 use super::store::{Answer, LinkStore, Reply};
 use crate::clock::Clock;
-use crate::link::{Addr, DialId, DialState, Direction, NetConfig, NetId, NodeAddr, ResolveId, StreamId};
-use crate::manager::{CommandError, Config, ConfigError, Effect, MemberFilter, Outcome, Timing};
+use crate::link::addr::{Addr, NodeAddr};
+use crate::link::net::{NetConfig, NetId};
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{DialId, DialState, ResolveId};
+use crate::manager::MemberFilter;
+use crate::manager::model::command::{CommandError, Outcome};
+use crate::manager::model::config::problem::ConfigError;
+use crate::manager::model::config::{Config, Timing};
+use crate::manager::model::effect::Effect;
 use crate::sync::rw_lock::RwLock;
 use crate::sync::{StdArc, lock_order};
 
@@ -49,7 +56,8 @@ use work::{Rules, Work};
 /// # Examples
 /// ```
 /// use switchboard::shadow::{LinkStore, LockedLinks};
-/// use switchboard::{Config, Direction, MonotonicClock, NetConfig, NetId, NodeAddr, StreamId};
+/// use switchboard::{Config, Direction, NetConfig, NetId, NodeAddr, StreamId};
+/// use switchboard::clock::MonotonicClock;
 ///
 /// let links = LockedLinks::new(Config::default(), Some(NodeAddr(1)), MonotonicClock)?;
 /// links.add_net(NetId(1), NetConfig::new().min_links(1))?;

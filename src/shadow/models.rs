@@ -7,9 +7,11 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::{Answer, LinkStore, Operation, Reply, Shadow, ShadowBuilder, Side, StoreError, Value, from_fn};
-use crate::link::{NetConfig, NetId, NodeAddr};
-use crate::manager::Outcome;
+use super::{Answer, LinkStore, Operation, Reply, Shadow, Side, StoreError, Value, from_fn};
+use crate::link::addr::NodeAddr;
+use crate::link::net::{NetConfig, NetId};
+use crate::manager::model::command::Outcome;
+use crate::shadow::builder::Builder;
 use crate::sync::model::{model, spawn};
 use crate::sync::{Mutex, StdArc, lock_order};
 
@@ -38,7 +40,7 @@ fn probe(log: &Log, says: Outcome) -> impl LinkStore<Addr = NodeAddr> + use<> {
 fn shadow(
     logs: &[Log; 2],
     queue: usize,
-) -> ShadowBuilder<impl LinkStore<Addr = NodeAddr> + use<>, impl LinkStore<Addr = NodeAddr> + use<>> {
+) -> Builder<impl LinkStore<Addr = NodeAddr> + use<>, impl LinkStore<Addr = NodeAddr> + use<>> {
     let [a, b] = logs;
     let builder = Shadow::builder(probe(a, Outcome::Done), probe(b, Outcome::Unchanged));
     builder.deadline(None).queue(NonZeroUsize::new(queue).unwrap())

@@ -6,8 +6,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::store::{LinkStore, Reply};
-use crate::link::{Addr, DialId, DialState, Direction, Link, NetConfig, NetId, ResolveId, Stream, StreamId};
-use crate::manager::{MemberFilter, Outcome};
+use crate::link::addr::Addr;
+use crate::link::net::{NetConfig, NetId};
+use crate::link::record::Link;
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{DialId, DialState, ResolveId, Stream};
+use crate::manager::MemberFilter;
+use crate::manager::model::command::Outcome;
 
 /// One call of a [`LinkStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -414,7 +419,7 @@ fn same_addrs<A: Addr>(left: &[A], right: &[A]) -> bool {
 #[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
-    use crate::link::NodeAddr;
+    use crate::link::addr::NodeAddr;
 
     fn listing(uplinks: &[u64], downlinks: &[u64]) -> Listing<NodeAddr> {
         let addrs = |all: &[u64]| all.iter().copied().map(NodeAddr).collect();

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Side;
 use super::operation::{Operation, Value};
 use super::store::Reply;
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::sync::{Condvar, Mutex, StdArc, lock_order};
 
 pub(super) type Shared<A> = StdArc<Reply<Value<A>>>;

@@ -12,10 +12,10 @@ use super::builder::Settings;
 use super::operation::{Operation, Value};
 use super::pair::Shared;
 use super::store::{Answer, Reply};
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock_order};
-use crate::table::Version;
+use crate::table::version::Version;
 use crate::unwind::contain;
 
 /// Two stores said different things about the same operation at the same point of the order.
@@ -59,7 +59,7 @@ fn write_reply<A: Addr>(f: &mut fmt::Formatter<'_>, name: &str, reply: &Reply<Va
 /// are idle, each side has performed or skipped every accepted operation.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct ShadowStats {
+pub struct Stats {
     /// Operations that got a place in the order.
     pub accepted: u64,
     /// Operations that no side had room for: they changed nothing.
@@ -225,7 +225,7 @@ impl<A: Addr> Recorder<A> {
     }
 
     /// Adds its own counters to those of the queues.
-    pub(super) fn complete(&self, stats: &mut ShadowStats) {
+    pub(super) fn complete(&self, stats: &mut Stats) {
         let ring = self.ring.lock();
         stats.mismatches = ring.found;
         stats.mismatches_dropped = ring.dropped;

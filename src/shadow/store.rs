@@ -5,9 +5,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::operation::{LinkView, Listing};
-use crate::link::{Addr, DialId, Direction, NetConfig, NetId, ResolveId, StreamId};
-use crate::manager::{CommandError, MemberFilter, Outcome};
-use crate::table::Version;
+use crate::link::addr::Addr;
+use crate::link::net::{NetConfig, NetId};
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{DialId, ResolveId};
+use crate::manager::MemberFilter;
+use crate::manager::model::command::{CommandError, Outcome};
+use crate::table::version::Version;
 
 /// A link manager as its embedder sees it: synchronous, with plain data for answers.
 ///

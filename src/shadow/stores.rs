@@ -8,14 +8,20 @@ use super::baton::Baton;
 use super::operation::{LinkView, Listing};
 use super::store::{Answer, LinkStore, Reply, StoreError};
 use crate::clock::Clock;
-use crate::link::{Addr, DialId, Direction, NetConfig, NetId, NodeAddr, ResolveId, StreamId};
-use crate::manager::{
-    Applied, Command, CommandError, Driver, Effect, Handle, Links, LinksSnapshot, MemberFilter,
-};
-use crate::manager::{Outcome, SubmitError};
+use crate::link::addr::{Addr, NodeAddr};
+use crate::link::net::{NetConfig, NetId};
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{DialId, ResolveId};
+use crate::manager::MemberFilter;
+use crate::manager::model::command::{Applied, Command, CommandError};
+use crate::manager::model::command::{Outcome, SubmitError};
+use crate::manager::model::effect::Effect;
+use crate::manager::read::snapshot::{Links, LinksSnapshot};
+use crate::manager::run::driver::Driver;
+use crate::manager::run::handle::Handle;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{StdArc, deadline_after, lock_order};
-use crate::table::Version;
+use crate::table::version::Version;
 use crate::ticket::Ticket;
 
 /// A dial and a question that never were: the manager counts from 1.

@@ -6,7 +6,9 @@ use std::num::NonZeroUsize;
 use super::history::Limits;
 use super::index::Index;
 use super::state::State;
-use super::{DefaultHashBuilder, Table, Writer};
+use crate::table::handle::Table;
+use crate::table::hash::DefaultHashBuilder;
+use crate::table::writer::Writer;
 
 /// How a table is to be made; see [`Table::builder`].
 ///
@@ -82,12 +84,12 @@ impl<K, V, I, S> TableBuilder<K, V, I, S> {
         self
     }
 
-    /// How many versions a [`Feed`](crate::Feed) may be behind and still get each of them, and how many
+    /// How many versions a [`Feed`](crate::table::Feed) may be behind and still get each of them, and how many
     /// operations these may have together. Default: 128 versions, 4096 operations.
     ///
     /// The history is kept only while there is a feed, and takes at most twice as much: that many keys and
     /// values. A batch of more operations is not kept, and with `0` versions nothing is: then feeds get
-    /// [`FeedEvent::Lagged`](crate::FeedEvent::Lagged). Of the batch that is staged, a table that
+    /// [`FeedEvent::Lagged`](crate::table::FeedEvent::Lagged). Of the batch that is staged, a table that
     /// [recycles](Self::recycle) records that many operations also while there is no feed: the first one may
     /// come at any time.
     pub fn history(mut self, versions: usize, operations: usize) -> Self {
@@ -99,7 +101,7 @@ impl<K, V, I, S> TableBuilder<K, V, I, S> {
     /// it: each version that a snapshot, [`Reader`](crate::Reader), feed or change set holds stays.
     ///
     /// While `versions` older versions are held, nothing is published: [`Writer::try_publish`] fails with
-    /// [`TooManyVersions`](crate::TooManyVersions), [`Writer::publish`] returns the current version, and the batch
+    /// [`TooManyVersions`](crate::table::TooManyVersions), [`Writer::publish`] returns the current version, and the batch
     /// stays staged, to be published with what is added to it. Nothing is lost. **Reading always succeeds**: a
     /// snapshot is of the version that was published last, and a reader that is refused a newer one holds no
     /// version more.
@@ -129,7 +131,7 @@ impl<K, V, I, S> TableBuilder<K, V, I, S> {
     /// drop(held);
     /// writer.try_publish()?;
     /// assert_eq!(table.snapshot()[&2], "two");
-    /// # Ok::<(), switchboard::TooManyVersions>(())
+    /// # Ok::<(), switchboard::table::TooManyVersions>(())
     /// ```
     pub fn max_versions(mut self, versions: NonZeroUsize) -> Self {
         self.max_versions = Some(versions);

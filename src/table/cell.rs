@@ -60,7 +60,7 @@
 //!
 //! # The version counter
 //!
-//! A [`Reader`](super::Reader) must not pay for `load_full` when nothing has changed, so the cell has a
+//! A [`Reader`](crate::Reader) must not pay for `load_full` when nothing has changed, so the cell has a
 //! counter beside the pointer. The writer stores it *after* the swap: whoever sees the count finds that
 //! version, or a newer one, in `current`. The price is a moment in which the pointer is ahead of the counter.
 //! A thread that loads in that moment and tells another thread about it must not be contradicted by the other
@@ -73,10 +73,10 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use super::Version;
 use super::waiters::{WaitError, Waiters};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, lock_order};
+use crate::table::version::Version;
 
 #[cfg(not(switchboard_model))]
 type Current<T> = arc_swap::ArcSwap<Header<T>>;

@@ -11,7 +11,7 @@
 
 #[cfg(test)]
 mod models;
-mod window;
+pub(crate) mod window;
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -20,14 +20,18 @@ use std::time::Duration;
 
 use super::cell::SnapshotCell;
 use super::state::State;
-use super::{Change, DefaultHashBuilder, Snapshot, Version, WaitError};
 use crate::sync::{Arc, StdArc};
-pub use window::Changes;
+use crate::table::diff::Change;
+use crate::table::hash::DefaultHashBuilder;
+use crate::table::snapshot::Snapshot;
+use crate::table::version::Version;
+use crate::table::waiters::WaitError;
+use window::Changes;
 use window::Window;
 
 /// A subscription to a table: every version's changes, in order, from an exact snapshot on.
 ///
-/// Made by [`Table::subscribe`](super::Table::subscribe). Each version that is published later comes out as
+/// Made by [`Table::subscribe`](crate::Table::subscribe). Each version that is published later comes out as
 /// one [`FeedEvent::Changes`], exactly once and without a gap: who applies them one after the other to a copy
 /// of [`snapshot`](Self::snapshot) has each version in turn.
 ///
@@ -35,19 +39,19 @@ use window::Window;
 ///
 /// The writer never waits for a subscriber and keeps no queue for it. While there is a feed, versions are
 /// published together with the changes that led to the last few of them
-/// ([bounded](super::TableBuilder::history)). A feed that has fallen further behind gets
+/// ([bounded](crate::TableBuilder::history)). A feed that has fallen further behind gets
 /// [`FeedEvent::Lagged`] in the place of all that it has missed, with both ends, and goes on from the newer
 /// one: `resync.diff(&from)` is what happened in between, taken together.
 ///
 /// There is one more reason for `Lagged`, which a subscriber that is fast enough can see, too: a version that
 /// was not recorded. These are versions with more operations than the bound, those whose batch
-/// [cleared](super::Writer::clear) the table, and the one that was in the making when the first feed of a
-/// table came: if the writer was inside [`publish`](super::Writer::publish), or, in a table that does not
-/// [recycle](super::TableBuilder::recycle), had begun to stage.
+/// [cleared](crate::Writer::clear) the table, and the one that was in the making when the first feed of a
+/// table came: if the writer was inside [`publish`](crate::Writer::publish), or, in a table that does not
+/// [recycle](crate::TableBuilder::recycle), had begun to stage.
 ///
 /// # Memory
 ///
-/// A feed holds the version that it is at, as a [`Reader`](super::Reader) does, and at most one newer one
+/// A feed holds the version that it is at, as a [`Reader`](crate::Reader) does, and at most one newer one
 /// whose changes it is delivering. All feeds of a table share one history. A feed that is never read, or
 /// leaked, therefore costs two versions and the bounded history, however much is published. The keys and
 /// values of the history are dropped by the writer, never by a subscriber.
@@ -64,7 +68,8 @@ use window::Window;
 ///
 /// # Examples
 /// ```
-/// use switchboard::{Change, FeedEvent, Table};
+/// use switchboard::Table;
+/// use switchboard::table::{Change, FeedEvent};
 ///
 /// let (mut writer, table) = Table::<&str, u32>::new();
 /// let mut feed = table.subscribe();
@@ -197,7 +202,7 @@ impl<K: Eq, V, I, S> Feed<K, V, I, S> {
     ///
     /// # Progress
     ///
-    /// Blocks as [`Table::wait_for`](super::Table::wait_for): woken by the next publish and by the drop of
+    /// Blocks as [`Table::wait_for`](crate::Table::wait_for): woken by the next publish and by the drop of
     /// the writer.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<FeedEvent<K, V, I, S>, WaitError> {
         loop {

@@ -11,9 +11,9 @@
 
 use std::mem;
 
-use super::Version;
 use super::log::Op;
 use crate::sync::StdArc;
+use crate::table::version::Version;
 
 /// How much history there is at least, if there are as many versions; at most twice as much.
 #[derive(Clone, Copy, Debug)]

@@ -32,7 +32,7 @@ pub(crate) use group_set::GroupSet;
 /// The sum of all values:
 ///
 /// ```
-/// use switchboard::Index;
+/// use switchboard::table::Index;
 ///
 /// #[derive(Clone, Default)]
 /// struct Sum(u64);
@@ -153,7 +153,7 @@ tuple_index!(A.0, B.1, C.2, D.3);
 /// # Examples
 ///
 /// ```
-/// use switchboard::{GroupIndex, Index};
+/// use switchboard::table::{GroupIndex, Index};
 ///
 /// struct Peer {
 ///     nets: Vec<u16>,
@@ -173,7 +173,7 @@ tuple_index!(A.0, B.1, C.2, D.3);
 /// Where the type must be named, use a function pointer, which is the default of the last parameter:
 ///
 /// ```
-/// use switchboard::{GroupIndex, Index};
+/// use switchboard::table::{GroupIndex, Index};
 ///
 /// fn parity(_: &u64, value: &u32, group: &mut dyn FnMut(bool)) {
 ///     group(value % 2 == 0);

@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
 use std::mem;
 
-use super::Version;
 use super::history::{History, Limits, Link};
 use super::index::Index;
 use super::state::State;
 use crate::sync::StdArc;
+use crate::table::version::Version;
 
 /// Operations that are kept at least, and entries of the table per operation that is kept beyond that.
 ///

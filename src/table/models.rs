@@ -1,8 +1,12 @@
 //! Readers, snapshots and the writer's recycling under loom and shuttle.
 
-use super::*;
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::model::{model_each, spawn};
+use crate::table::handle::Table;
+use crate::table::snapshot::Snapshot;
+use crate::table::version::Version;
+use crate::table::writer::Writer;
 
 /// The entry that every batch changes. Each batch adds one of its own too.
 const NEWEST: u64 = 0;

@@ -4,8 +4,10 @@ use std::hash::{BuildHasher, Hash};
 
 use super::cell::SnapshotCell;
 use super::state::State;
-use super::{DefaultHashBuilder, Snapshot, Version};
 use crate::sync::Arc;
+use crate::table::hash::DefaultHashBuilder;
+use crate::table::snapshot::Snapshot;
+use crate::table::version::Version;
 
 /// A reader for hot loops: keeps a snapshot, and asks with one atomic load whether it is still the newest.
 ///
@@ -20,7 +22,7 @@ use crate::sync::Arc;
 /// # Progress
 ///
 /// Wait-free while nothing is published: one atomic load, and no write to shared memory. After a publish, as
-/// [`Table::snapshot`](super::Table::snapshot), once.
+/// [`Table::snapshot`](crate::Table::snapshot), once.
 ///
 /// # Examples
 /// ```

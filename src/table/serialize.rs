@@ -7,7 +7,11 @@ use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::index::Index;
-use super::{Snapshot, Table, TableBuilder, Version, Writer};
+use crate::table::builder::TableBuilder;
+use crate::table::handle::Table;
+use crate::table::snapshot::Snapshot;
+use crate::table::version::Version;
+use crate::table::writer::Writer;
 
 impl Serialize for Version {
     /// As a number.

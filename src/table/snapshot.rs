@@ -9,8 +9,9 @@ use super::cell::Header;
 use super::diff::{self, Change, EitherDiff};
 use super::page_map;
 use super::state::State;
-use super::{DefaultHashBuilder, Version};
 use crate::sync::Arc;
+use crate::table::hash::DefaultHashBuilder;
+use crate::table::version::Version;
 
 /// One version of a table: immutable, owned, valid for ever.
 ///
@@ -130,7 +131,8 @@ impl<K: Hash + Eq, V: PartialEq, I, S: BuildHasher> Snapshot<K, V, I, S> {
     ///
     /// # Examples
     /// ```
-    /// use switchboard::{Change, Table};
+    /// use switchboard::Table;
+    /// use switchboard::table::Change;
     ///
     /// let (mut writer, table) = Table::<&str, u32>::new();
     /// writer.insert("kept", 1);
@@ -174,7 +176,7 @@ impl<K, V> Clone for Iter<'_, K, V> {
     }
 }
 
-/// The entries of a [`Snapshot`], or the staged ones of a [`Writer`](super::Writer).
+/// The entries of a [`Snapshot`], or the staged ones of a [`Writer`](crate::Writer).
 #[must_use = "iterators are lazy"]
 pub struct Iter<'a, K, V> {
     pub(super) inner: page_map::Iter<'a, K, V>,

@@ -5,23 +5,24 @@ use std::fmt;
 use std::num::NonZeroUsize;
 
 use super::state::State;
-use super::{Version, Writer};
+use crate::table::version::Version;
+use crate::table::writer::Writer;
 
 /// The versions of a table that are alive; see [`Writer::stats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct TableStats {
+pub struct Stats {
     /// The version that was published last.
     pub newest: Version,
     /// The oldest version that somebody holds; the newest one, if nobody holds another.
     pub oldest: Version,
     /// How many versions are alive: the newest, and the older ones that somebody holds.
     pub alive: usize,
-    /// How many older ones may be; see [`TableBuilder::max_versions`](super::TableBuilder::max_versions).
+    /// How many older ones may be; see [`TableBuilder::max_versions`](crate::TableBuilder::max_versions).
     pub max_versions: Option<NonZeroUsize>,
     /// How many copies nobody reads: to be recycled, or not yet found to be free.
     pub spare: usize,
-    /// How many [feeds](super::Feed) there are, leaked ones included.
+    /// How many [feeds](crate::table::Feed) there are, leaked ones included.
     pub feeds: usize,
     /// How many version headers there are: as many as there have been versions alive or spare at the same
     /// time, and one or two. They stay until the table is dropped, also when the versions are gone.
@@ -30,7 +31,7 @@ pub struct TableStats {
     pub header_bytes: usize,
 }
 
-impl TableStats {
+impl Stats {
     /// How many versions have been published since the oldest one that is alive. What grows without end here
     /// is a snapshot, a reader or a feed that somebody forgot.
     #[must_use]
@@ -39,7 +40,7 @@ impl TableStats {
     }
 }
 
-impl fmt::Display for TableStats {
+impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { newest, alive, spare, feeds, .. } = self;
         let age = self.oldest_age();
@@ -50,18 +51,18 @@ impl fmt::Display for TableStats {
 /// Heap memory of the entries of a table, in bytes; see [`Writer::memory`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct TableMemory {
+pub struct Memory {
     /// Of the newest version alone.
     pub newest_bytes: usize,
     /// What the older versions that somebody holds have beyond that.
     pub held_bytes: usize,
     /// What the writer has beyond both: what is staged, copies to be recycled, old pages to be dropped.
     pub spare_bytes: usize,
-    /// The history of the newest version, for [feeds](super::Feed).
+    /// The history of the newest version, for [feeds](crate::table::Feed).
     pub history_bytes: usize,
 }
 
-impl TableMemory {
+impl Memory {
     /// All of it.
     #[must_use]
     pub fn total_bytes(&self) -> usize {
@@ -91,9 +92,9 @@ impl<K, V, I, S> Writer<K, V, I, S> {
     /// assert_eq!((stats.alive, stats.oldest, stats.oldest_age()), (2, leaked.version(), 10));
     /// ```
     #[must_use]
-    pub fn stats(&self) -> TableStats {
+    pub fn stats(&self) -> Stats {
         let newest = self.version();
-        let mut stats = TableStats {
+        let mut stats = Stats {
             newest,
             oldest: newest,
             alive: 1,
@@ -134,7 +135,7 @@ impl<K, V, I, S> Writer<K, V, I, S> {
     /// assert_eq!(memory.held_bytes, 0);
     /// ```
     #[must_use]
-    pub fn memory(&self) -> TableMemory {
+    pub fn memory(&self) -> Memory {
         // Counted up, so that no address that has been seen is used again meanwhile.
         let (mut held, mut spare) = (Vec::new(), Vec::new());
         self.publisher().each_retired(|header, is_held| {
@@ -143,7 +144,7 @@ impl<K, V, I, S> Writer<K, V, I, S> {
         let mut seen = HashSet::new();
         let mut count = |state: &State<K, V, I, S>| state.map.bytes_unseen(&mut seen);
         let published = self.published();
-        TableMemory {
+        Memory {
             newest_bytes: count(published.state()),
             held_bytes: held.iter().map(|header| count(header.state())).sum(),
             spare_bytes: spare.iter().map(|header| header.state()).chain(self.unpublished()).map(count).sum(),

@@ -25,14 +25,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Version;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::{Condvar, Mutex, Spin, deadline_after, lock_order};
+use crate::table::version::Version;
 
 /// Nobody waits.
 const NOBODY: u64 = u64::MAX;
 
-/// Why [`Table::wait_for`](super::Table::wait_for) gave up.
+/// Why [`Table::wait_for`](crate::Table::wait_for) gave up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitError {

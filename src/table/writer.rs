@@ -1,8 +1,6 @@
 mod bulk;
-mod publish;
+pub(crate) mod publish;
 mod reclaim;
-
-pub use publish::TooManyVersions;
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -17,8 +15,10 @@ use super::history::{History, Limits};
 use super::index::Index;
 use super::log::{Log, Op};
 use super::state::State;
-use super::{DefaultHashBuilder, Iter, Snapshot, Version};
 use crate::sync::Arc;
+use crate::table::hash::DefaultHashBuilder;
+use crate::table::snapshot::{Iter, Snapshot};
+use crate::table::version::Version;
 
 /// Pages of old versions, and parts of their indexes, that a publish or a discard drops, beyond those for its
 /// operations.
@@ -49,7 +49,7 @@ const OPS_DROPPED_PER_OP: usize = 2;
 ///
 /// Dropping the writer, also when its thread panics, gives up what is staged and closes the table: it stays
 /// readable for ever at the version that was published last, and
-/// [`Table::wait_for`](super::Table::wait_for) fails for versions that can no longer come.
+/// [`Table::wait_for`](crate::Table::wait_for) fails for versions that can no longer come.
 /// [`into_table`](Self::into_table) says so.
 ///
 /// # Panics in user code
@@ -77,8 +77,8 @@ const OPS_DROPPED_PER_OP: usize = 2;
 ///
 /// # Memory
 ///
-/// With [recycling](super::TableBuilder::recycle), the operations of a batch are recorded, each with a clone
-/// of key and value, up to what a [feed](super::TableBuilder::history) would get (4096) or an eighth of the
+/// With [recycling](crate::TableBuilder::recycle), the operations of a batch are recorded, each with a clone
+/// of key and value, up to what a [feed](crate::TableBuilder::history) would get (4096) or an eighth of the
 /// entries, whichever is more. A batch beyond that is recorded no longer, and what was recorded is dropped
 /// when it is published, as is one beyond 1024 or an eighth of the entries while there is no feed: after it,
 /// older versions cannot be recycled, and the next batches copy the pages that they touch until there is a

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use switchboard::{ChangeSet, Feed, FeedEvent, Snapshot, Table, Version};
+use switchboard::table::{ChangeSet, Feed, FeedEvent};
+use switchboard::{Snapshot, Table, Version};
 
 use super::world::{ASnapshot, Fused, Key, Model, Parts, Seed, Value, World, indexed, key, value};
 

@@ -6,7 +6,8 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use switchboard::{Change, ChangeSet, Feed, FeedEvent, GroupIndex, Index, Reader, Snapshot, Table, Writer};
+use switchboard::table::{Change, ChangeSet, Feed, FeedEvent, GroupIndex, Index};
+use switchboard::{Reader, Snapshot, Table, Writer};
 
 thread_local! {
     /// Destructors that run before one panics; `None` for never.

@@ -5,13 +5,17 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use switchboard::clock::{Clock, ManualClock};
+use switchboard::link::{
+    AddressPolicy, ClusterKind, ClusterStatus, DialId, DialState, FlapPolicy, ResolveId, UserData,
+};
 use switchboard::mailbox::{self, Backpressure};
+use switchboard::manager::MemberFilter;
+use switchboard::manager::config::{Settings, Timing};
 use switchboard::ticket::Ticket;
 use switchboard::{
-    AddressPolicy, Applied, Clock, ClusterId, ClusterKind, ClusterStatus, Command, CommandError, Config,
-    DialId, DialState, Direction, Driver, Effect, FlapPolicy, Handle, LinkManager, LinksSnapshot,
-    ManualClock, MemberFilter, NetConfig, NetId, NodeAddr, ResolveId, RetryPolicy, Settings, StreamId,
-    Timing, UserData,
+    Applied, ClusterId, Command, CommandError, Config, Direction, Driver, Effect, Handle, LinkManager,
+    LinksSnapshot, NetConfig, NetId, NodeAddr, RetryPolicy, StreamId,
 };
 
 use super::bytes::Bytes;

@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use switchboard::{Clock, Config, Export, LinkManager, ManualClock, NodeAddr};
+use switchboard::clock::{Clock, ManualClock};
+use switchboard::manager::export::Export;
+use switchboard::{Config, LinkManager, NodeAddr};
 
 use super::bytes::Bytes;
 use super::driver::check;

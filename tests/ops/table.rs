@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard::{Change, GroupIndex, Index, Reader, Snapshot, Table, Writer};
+use switchboard::table::{Change, GroupIndex, Index};
+use switchboard::{Reader, Snapshot, Table, Writer};
 
 use super::bytes::Bytes;
 

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
+use switchboard::clock::{Clock, ManualClock};
+use switchboard::link::{DialId, ResolveId};
+use switchboard::manager::MemberFilter;
 use switchboard::shadow::{
     Answer, DriverStore, LinkStore, LockedLinks, Operation, Reply, ResyncError, Shadow, Side, StoreError,
     Value, from_fn,
 };
-use switchboard::{
-    Clock, DialId, Direction, Effect, ManualClock, MemberFilter, NetConfig, NetId, NodeAddr, Outcome,
-    ResolveId, StreamId,
-};
+use switchboard::{Direction, Effect, NetConfig, NetId, NodeAddr, Outcome, StreamId};
 
 use super::LONG;
 use super::world::{World, driver, locked};

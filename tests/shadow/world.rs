@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use switchboard::clock::ManualClock;
+use switchboard::link::{DialId, ResolveId};
+use switchboard::manager::MemberFilter;
 use switchboard::shadow::{LinkStore, LinkView, LockedLinks, Operation};
 use switchboard::{
-    Config, DialId, Direction, Driver, LinkManager, ManualClock, MemberFilter, NetConfig, NetId, NodeAddr,
-    ResolveId, RetryPolicy, StreamId,
+    Config, Direction, Driver, LinkManager, NetConfig, NetId, NodeAddr, RetryPolicy, StreamId,
 };
 
 pub(crate) const OWN: NodeAddr = NodeAddr(0xFFFF);

@@ -3,7 +3,8 @@
 use std::hint::black_box;
 use std::sync::RwLock;
 
-use switchboard::{GroupIndex, Table};
+use switchboard::Table;
+use switchboard::table::GroupIndex;
 
 use super::Settings;
 use crate::data::{Key, Value};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use switchboard::{DialBlocker, ShutdownReport};
+use switchboard::manager::ShutdownReport;
+use switchboard::manager::explain::DialBlocker;
 use tokio::time::Instant;
 
 use super::{Failure, Seat, Supervisor};

@@ -4,9 +4,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::staged::Core;
-use crate::link::{
-    Addr, Dial, DialId, DialState, Direction, Drawn, FlapPolicy, Flaps, Link, Resolve, ResolveId,
-};
+use crate::link::addr::Addr;
+use crate::link::dial::Dial;
+use crate::link::flaps::Flaps;
+use crate::link::record::{Link, Resolve};
+use crate::link::retry::Drawn;
+use crate::link::stream::Direction;
+use crate::link::{DialId, DialState, FlapPolicy, ResolveId};
 use crate::manager::model::effect::Effect;
 use crate::util::time::later;
 

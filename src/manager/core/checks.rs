@@ -3,7 +3,11 @@
 use std::time::Instant;
 
 use super::staged::Core;
-use crate::link::{Addr, Cluster, ClusterId, Link, NetId, NetStatus};
+use crate::link::addr::Addr;
+use crate::link::cluster::ClusterId;
+use crate::link::net::NetId;
+use crate::link::record::Link;
+use crate::link::{Cluster, NetStatus};
 use crate::manager::model::command::CommandError;
 
 impl<A: Addr> Core<A> {

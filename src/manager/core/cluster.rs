@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use super::staged::Core;
-use crate::link::{Addr, By, Cluster, ClusterId, ClusterKind, ClusterStatus, NetId};
+use crate::link::addr::Addr;
+use crate::link::cluster::{By, ClusterId};
+use crate::link::net::NetId;
+use crate::link::{Cluster, ClusterKind, ClusterStatus};
 use crate::manager::model::command::{Applying, CommandError, Outcome};
 use crate::manager::model::directory::Group;
 use crate::sync::StdArc;

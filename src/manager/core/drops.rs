@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::timers::Timers;
-use crate::link::{Addr, Flaps};
+use crate::link::addr::Addr;
+use crate::link::flaps::Flaps;
 
 /// The flaps of nodes, also of those that have no record at the moment. Bounded; O(log n) each.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! What a command changed, to be undone if it panics.
 
-use crate::link::{Flaps, Link};
+use crate::link::flaps::Flaps;
+use crate::link::record::Link;
 use crate::manager::model::directory::Directory;
 use crate::manager::model::tally::Tally;
 use crate::sync::StdArc;

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::staged::Core;
-use crate::link::{Addr, DialId, DialState, NetId, ResolveId, UserData};
+use crate::link::addr::Addr;
+use crate::link::net::NetId;
+use crate::link::{DialId, DialState, ResolveId, UserData};
 use crate::manager::model::command::{Applying, CommandError, Outcome};
 use crate::manager::model::effect::{Effect, LinkFailure};
 

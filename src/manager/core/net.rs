@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use super::staged::Core;
-use crate::link::{Addr, NetConfig, NetId, NetStatus};
+use crate::link::NetStatus;
+use crate::link::addr::Addr;
+use crate::link::net::{NetConfig, NetId};
 use crate::manager::model::command::{Applying, CommandError, Outcome};
 use crate::manager::model::directory::{Group, member_groups};
 use crate::sync::StdArc;

@@ -3,7 +3,12 @@
 use std::time::Instant;
 
 use super::staged::Core;
-use crate::link::{Addr, By, ClusterId, DialState, Direction, Link, NetId, Stream};
+use crate::link::addr::Addr;
+use crate::link::cluster::{By, ClusterId};
+use crate::link::net::NetId;
+use crate::link::record::Link;
+use crate::link::stream::Direction;
+use crate::link::{DialState, Stream};
 use crate::manager::model::command::{Applying, CommandError, Outcome};
 use crate::manager::model::effect::Effect;
 use crate::sync::StdArc;

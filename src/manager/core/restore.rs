@@ -4,7 +4,11 @@ use std::collections::{HashSet, VecDeque};
 use std::time::{Instant, SystemTime};
 
 use super::staged::Core;
-use crate::link::{Addr, By, Cluster, ClusterStatus, IgnoredEntry, Link, NetStatus};
+use crate::link::addr::Addr;
+use crate::link::cluster::By;
+use crate::link::net::IgnoredEntry;
+use crate::link::record::Link;
+use crate::link::{Cluster, ClusterStatus, NetStatus};
 use crate::manager::model::export::{Anchor, Export, SavedCluster, SavedLink, SavedNet};
 use crate::sync::StdArc;
 

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::staged::Core;
-use crate::link::{Addr, Link};
+use crate::link::addr::Addr;
+use crate::link::record::Link;
 use crate::manager::model::command::{Applying, CommandError, Outcome};
-use crate::manager::model::config::Settings;
+use crate::manager::model::config::settings::Settings;
 use crate::sync::StdArc;
 use crate::util::time::later;
 

@@ -7,8 +7,13 @@ use super::backlog::Backlog;
 use super::drops::FlapLog;
 use super::journal::{JOURNAL_CAPACITY, Journal};
 use super::timers::{Schedule, Timers};
-use crate::link::{Addr, AddressPolicy, ClusterId, Link, NetId};
-use crate::manager::model::config::{Config, Settings, Timing};
+use crate::link::AddressPolicy;
+use crate::link::addr::Addr;
+use crate::link::cluster::ClusterId;
+use crate::link::net::NetId;
+use crate::link::record::Link;
+use crate::manager::model::config::settings::Settings;
+use crate::manager::model::config::{Config, Timing};
 use crate::manager::model::directory::{
     Counts, Directory, Group, Indexes, LinkTable, LinkWriter, Membership, counts, groups_of,
 };
@@ -16,7 +21,9 @@ use crate::manager::model::effect::Effect;
 use crate::manager::model::rules::Rules;
 use crate::manager::model::tally::Tally;
 use crate::sync::StdArc;
-use crate::table::{Table, TableMemory, Version};
+use crate::table::Memory;
+use crate::table::handle::Table;
+use crate::table::version::Version;
 use crate::unwind::contain;
 use crate::util::random::Random;
 
@@ -219,7 +226,7 @@ impl<A: Addr> Core<A> {
     }
 
     /// The memory of the table, and that of the records in it. O(links + pages).
-    pub(crate) fn memory(&self) -> (TableMemory, usize) {
+    pub(crate) fn memory(&self) -> (Memory, usize) {
         (self.writer.memory(), self.writer.iter().map(|(_, link)| link.bytes()).sum())
     }
 

@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use super::staged::Core;
-use crate::link::{Addr, DialId, DialState, Direction, NetId, Stream, StreamId};
+use crate::link::addr::Addr;
+use crate::link::net::NetId;
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{DialId, DialState, Stream};
 use crate::manager::model::command::{Applying, CommandError, Outcome};
 use crate::manager::model::effect::Effect;
 

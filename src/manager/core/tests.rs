@@ -33,9 +33,15 @@ use std::time::{Duration, Instant};
 
 use super::staged::Core;
 use crate::clock::{Clock, ManualClock};
+use crate::link::addr::NodeAddr;
+use crate::link::cluster::ClusterId;
+use crate::link::net::{NetConfig, NetId};
+use crate::link::record::Link;
+use crate::link::retry::RetryPolicy;
+use crate::link::stream::{Direction, StreamId};
 use crate::link::{
-    AddressPolicy, Cluster, ClusterId, ClusterKind, ClusterStatus, DialId, DialState, Direction,
-    EndpointError, FlapPolicy, Link, NetConfig, NetId, NetStatus, NodeAddr, ResolveId, RetryPolicy, StreamId,
+    AddressPolicy, Cluster, ClusterKind, ClusterStatus, DialId, DialState, EndpointError, FlapPolicy,
+    NetStatus, ResolveId,
 };
 use crate::manager::model::command::Applying;
 use crate::manager::model::command::{Command, CommandError, Outcome};

@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use super::staged::Core;
 use super::timers::Phase;
-use crate::link::{Addr, Link, NetStatus};
+use crate::link::NetStatus;
+use crate::link::addr::Addr;
+use crate::link::record::Link;
 use crate::manager::model::command::Outcome;
 use crate::manager::model::config::Timing;
 use crate::manager::model::effect::Effect;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::util::time::later;
 
 /// One timer per link at most: setting it again replaces it. O(log n) each.

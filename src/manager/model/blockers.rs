@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use crate::link::{ClusterId, DialState, NetId};
+use crate::link::DialState;
+use crate::link::cluster::ClusterId;
+use crate::link::net::NetId;
 
 /// What keeps a link from being dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +32,7 @@ pub enum DialBlocker {
     ClusterDisabled(ClusterId),
     /// No net wants the link, and this one cannot: it is reserved to its permanent peers.
     NetReserved(NetId),
-    /// The link is unstable, and rests: see [`FlapPolicy`](crate::FlapPolicy).
+    /// The link is unstable, and rests: see [`FlapPolicy`](crate::link::FlapPolicy).
     Flapping {
         /// Until then.
         until: Instant,

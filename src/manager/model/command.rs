@@ -3,17 +3,16 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::config::{ConfigError, Settings};
-use crate::link::{
-    ClusterId, ClusterKind, DialId, DialState, Direction, EndpointError, NetConfig, NetId, ResolveId,
-    StreamId, UserData,
-};
-use crate::table::Version;
+use crate::link::cluster::ClusterId;
+use crate::link::net::{NetConfig, NetId};
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{ClusterKind, DialId, DialState, EndpointError, ResolveId, UserData};
+use crate::manager::model::config::problem::ConfigError;
+use crate::manager::model::config::settings::Settings;
+use crate::table::version::Version;
 use crate::ticket;
 
-mod kind;
-
-pub use kind::CommandKind;
+pub(crate) mod kind;
 
 /// One change asked of the manager.
 #[derive(Clone, Debug, PartialEq, Eq)]

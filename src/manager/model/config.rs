@@ -3,15 +3,16 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use crate::link::{AddressPolicy, FlapPolicy, RetryPolicy};
+use crate::link::retry::RetryPolicy;
+use crate::link::{AddressPolicy, FlapPolicy};
 use crate::mailbox::{self, Priority};
 
-mod problem;
-mod settings;
+pub(crate) mod problem;
+pub(crate) mod settings;
 
-pub use problem::ConfigError;
-pub use problem::ConfigProblem;
-pub use settings::Settings;
+use problem::ConfigError;
+use problem::Problem;
+use settings::Settings;
 
 /// When the manager acts on time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -180,7 +181,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] lists every setting that cannot work, not only the first.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let name = self.name.contains('\0').then_some(ConfigProblem::NameNul);
+        let name = self.name.contains('\0').then_some(Problem::NameNul);
         ConfigError::unless_empty(self.settings.problems().chain(name).collect())
     }
 }
@@ -231,22 +232,22 @@ mod tests {
         assert_eq!(
             error.problems(),
             [
-                ConfigProblem::TickZero,
-                ConfigProblem::MaxAttemptsZero,
-                ConfigProblem::DialTimeoutZero,
-                ConfigProblem::MaxLinksZero,
-                ConfigProblem::MaxNetsZero,
-                ConfigProblem::MaxStreamsZero,
-                ConfigProblem::MaxIgnoredZero,
-                ConfigProblem::MaxClustersZero,
-                ConfigProblem::MaxRolesZero,
-                ConfigProblem::MaxPermanentZero,
-                ConfigProblem::FlapThresholdZero,
-                ConfigProblem::FlapLimitZero,
-                ConfigProblem::FlapDelayZero,
-                ConfigProblem::FlapEntriesZero,
-                ConfigProblem::RetryDelayZero,
-                ConfigProblem::NameNul,
+                Problem::TickZero,
+                Problem::MaxAttemptsZero,
+                Problem::DialTimeoutZero,
+                Problem::MaxLinksZero,
+                Problem::MaxNetsZero,
+                Problem::MaxStreamsZero,
+                Problem::MaxIgnoredZero,
+                Problem::MaxClustersZero,
+                Problem::MaxRolesZero,
+                Problem::MaxPermanentZero,
+                Problem::FlapThresholdZero,
+                Problem::FlapLimitZero,
+                Problem::FlapDelayZero,
+                Problem::FlapEntriesZero,
+                Problem::RetryDelayZero,
+                Problem::NameNul,
             ]
         );
         for problem in error.problems() {
@@ -261,12 +262,12 @@ mod tests {
             Err(error) => error.problems().to_vec(),
         };
         let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
-        assert_eq!(problems(RetryPolicy::fixed(zero)), [ConfigProblem::RetryDelayZero]);
-        assert_eq!(problems(RetryPolicy::exponential(zero, second)), [ConfigProblem::RetryBaseZero]);
-        assert_eq!(problems(RetryPolicy::exponential(second, zero)), [ConfigProblem::RetryCapBelowBase]);
+        assert_eq!(problems(RetryPolicy::fixed(zero)), [Problem::RetryDelayZero]);
+        assert_eq!(problems(RetryPolicy::exponential(zero, second)), [Problem::RetryBaseZero]);
+        assert_eq!(problems(RetryPolicy::exponential(second, zero)), [Problem::RetryCapBelowBase]);
         assert_eq!(problems(RetryPolicy::exponential(second, second)), []);
         let custom = |cap| RetryPolicy::custom(|_: u32, _: &mut dyn FnMut() -> u64| Duration::ZERO, cap);
-        assert_eq!(problems(custom(zero)), [ConfigProblem::RetryCapZero]);
+        assert_eq!(problems(custom(zero)), [Problem::RetryCapZero]);
         assert_eq!(problems(custom(second)), []);
     }
 

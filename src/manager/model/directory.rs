@@ -2,11 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::Settings;
 use super::tally::Tally;
-use crate::link::{Addr, Cluster, ClusterId, ClusterStatus, DialState, Direction, Link, NetId, NetStatus};
+use crate::link::addr::Addr;
+use crate::link::cluster::ClusterId;
+use crate::link::net::NetId;
+use crate::link::record::Link;
+use crate::link::stream::Direction;
+use crate::link::{Cluster, ClusterStatus, DialState, NetStatus};
+use crate::manager::model::config::settings::Settings;
 use crate::sync::StdArc;
-use crate::table::{GroupIndex, Index, Table, Writer};
+use crate::table::handle::Table;
+use crate::table::writer::Writer;
+use crate::table::{GroupIndex, Index};
 
 /// The groups that a link belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

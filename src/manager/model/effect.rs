@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::link::{ClusterId, DialId, NetId, ResolveId, StreamId};
+use crate::link::cluster::ClusterId;
+use crate::link::net::NetId;
+use crate::link::stream::StreamId;
+use crate::link::{DialId, ResolveId};
 
 /// Why a link failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
-use crate::link::{Addr, Cluster, ClusterId, ClusterKind, Link, NetConfig, NetId, NetStatus};
+use crate::link::addr::Addr;
+use crate::link::cluster::ClusterId;
+use crate::link::net::{NetConfig, NetId};
+use crate::link::record::Link;
+use crate::link::{Cluster, ClusterKind, NetStatus};
 use crate::util::time::later;
 
-mod check;
-
-pub use check::ImportError;
+pub(crate) mod check;
 
 /// What a manager remembers across a restart: nets with what they ask for, whether they are on, their permanent
 /// peers and ignored addresses; clusters with their roles; the links that a net wants or that are static peers of
@@ -30,7 +32,9 @@ pub use check::ImportError;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # #[cfg(feature = "serde")] {
 /// use std::time::SystemTime;
-/// use switchboard::{Clock, Config, Export, LinkManager, ManualClock, NetConfig, NetId, NodeAddr};
+/// use switchboard::{Config, LinkManager, NetConfig, NetId, NodeAddr};
+/// use switchboard::clock::{Clock, ManualClock};
+/// use switchboard::manager::export::Export;
 ///
 /// let clock = ManualClock::new();
 /// let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;

@@ -1,6 +1,7 @@
 //! Reports of a manager: its memory, and how it ended.
 
-use crate::table::{TableMemory, Version};
+use crate::table::Memory;
+use crate::table::version::Version;
 
 /// Heap memory of a link manager, in bytes; see [`Handle::measure_memory`](crate::Handle::measure_memory) and
 /// [`Driver::memory`](crate::Driver::memory).
@@ -10,7 +11,7 @@ use crate::table::{TableMemory, Version};
 #[non_exhaustive]
 pub struct MemoryReport {
     /// The table: addresses, and pointers to the records.
-    pub table: TableMemory,
+    pub table: Memory,
     /// The records of the newest links. Those that only older versions have are not counted.
     pub records_bytes: usize,
     /// The lanes of the mailbox. Does not change.

@@ -6,7 +6,10 @@ use std::time::Instant;
 use super::blockers::{DialBlocker, RequestBlocker};
 use super::config::Timing;
 use super::directory::{Counts, Directory, Indexes, Membership, counts};
-use crate::link::{Addr, DialState, Link, NetId, NetStatus};
+use crate::link::addr::Addr;
+use crate::link::net::NetId;
+use crate::link::record::Link;
+use crate::link::{DialState, NetStatus};
 
 /// One state of the nets, published or staged.
 pub(crate) struct Rules<'a, A> {

@@ -1,7 +1,7 @@
 //! The counters that are part of a version.
 
 /// Declares each counter once: as a field of [`Tally`], to which the core adds; as a method of
-/// [`ManagerStats`], for readers; and as a word, for copies that are read while they are written.
+/// [`Stats`], for readers; and as a word, for copies that are read while they are written.
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// The counters of a core since it was made.
@@ -24,7 +24,7 @@ macro_rules! counters {
             }
         }
 
-        impl ManagerStats {
+        impl Stats {
             $($(#[$doc])*
             #[must_use]
             pub fn $name(&self) -> u64 {
@@ -75,9 +75,9 @@ counters! {
 
 /// Counters of a manager up to one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct ManagerStats(pub(in crate::manager) Tally);
+pub struct Stats(pub(in crate::manager) Tally);
 
-impl ManagerStats {
+impl Stats {
     /// Number of counters.
     pub(crate) const WORDS: usize = Tally::WORDS;
 

@@ -1,7 +1,9 @@
 //! Questions about clusters.
 
 use super::snapshot::{LinksSnapshot, MemberFilter};
-use crate::link::{Addr, Cluster, ClusterId};
+use crate::link::Cluster;
+use crate::link::addr::Addr;
+use crate::link::cluster::ClusterId;
 use crate::manager::model::directory::Group;
 
 impl<A: Addr> LinksSnapshot<A> {

@@ -3,7 +3,11 @@
 use std::time::Instant;
 
 use super::snapshot::LinksSnapshot;
-use crate::link::{Addr, ClusterId, Direction, Link, NetId, StreamId};
+use crate::link::addr::Addr;
+use crate::link::cluster::ClusterId;
+use crate::link::net::NetId;
+use crate::link::record::Link;
+use crate::link::stream::{Direction, StreamId};
 use crate::manager::model::blockers::{DialBlocker, RequestBlocker};
 
 /// What keeps a link.
@@ -113,7 +117,9 @@ impl<A: Addr> LinksSnapshot<A> {
     ///
     /// # Examples
     /// ```
-    /// use switchboard::{Clock, Config, DialBlocker, LinkManager, ManualClock, NetConfig, NetId, NodeAddr, KeepReason};
+    /// use switchboard::{Config, LinkManager, NetConfig, NetId, NodeAddr};
+    /// use switchboard::clock::{Clock, ManualClock};
+    /// use switchboard::manager::explain::{DialBlocker, KeepReason};
     ///
     /// let clock = ManualClock::new();
     /// let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;

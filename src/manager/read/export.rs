@@ -3,14 +3,14 @@
 use std::time::{Instant, SystemTime};
 
 use super::snapshot::LinksSnapshot;
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::manager::model::export::{Anchor, Export, SavedCluster, SavedLink, SavedNet};
 
 #[cfg(all(test, not(switchboard_model)))]
 mod tests;
 
 impl<A: Addr> LinksSnapshot<A> {
-    /// What is worth remembering across a restart, to be given to [`LinkManagerBuilder::import`](crate::LinkManagerBuilder::import). `now` is the time on the
+    /// What is worth remembering across a restart, to be given to [`LinkManagerBuilder::import`](crate::manager::LinkManagerBuilder::import). `now` is the time on the
     /// manager's clock, `wall` the same moment on the wall clock. O(links + ignored addresses + roles + permanent
     /// peers).
     #[must_use]

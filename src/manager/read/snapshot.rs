@@ -3,15 +3,22 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::link::{Addr, DialState, Direction, Link, NetId, NetStatus, NodeAddr};
-use crate::manager::model::config::{Settings, Timing};
+use crate::link::addr::{Addr, NodeAddr};
+use crate::link::net::NetId;
+use crate::link::record::Link;
+use crate::link::stream::Direction;
+use crate::link::{DialState, NetStatus};
+use crate::manager::model::config::Timing;
+use crate::manager::model::config::settings::Settings;
 use crate::manager::model::directory::{
     Counts, Directory, Group, Indexes, LinkTable, Membership, counts, member_groups,
 };
 use crate::manager::model::rules::Rules;
-use crate::manager::model::tally::ManagerStats;
+use crate::manager::model::tally::Stats;
 use crate::sync::StdArc;
-use crate::table::{Snapshot, Version, WaitError};
+use crate::table::WaitError;
+use crate::table::snapshot::Snapshot;
+use crate::table::version::Version;
 
 /// Which members of a net to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,8 +250,8 @@ impl<A: Addr> LinksSnapshot<A> {
 
     /// What the manager has done up to this version.
     #[must_use]
-    pub fn stats(&self) -> ManagerStats {
-        ManagerStats(self.directory().tally)
+    pub fn stats(&self) -> Stats {
+        Stats(self.directory().tally)
     }
 
     /// The address of this node, where the manager knows it.

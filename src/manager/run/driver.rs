@@ -10,7 +10,7 @@ use super::meters::Meters;
 use super::outbox::shared::SharedOutbox;
 use super::trace;
 use crate::clock::Clock;
-use crate::link::{Addr, NodeAddr};
+use crate::link::addr::{Addr, NodeAddr};
 use crate::mailbox::{Priority, Receiver, RecvTimeoutError};
 use crate::manager::core::Core;
 use crate::manager::model::command::{Applied, Applying, Command, CommandError};
@@ -19,7 +19,7 @@ use crate::manager::model::effect::Effect;
 use crate::manager::model::report::{DrainReport, MemoryReport};
 use crate::manager::read::snapshot::Links;
 use crate::sync::{self, StdArc};
-use crate::table::Version;
+use crate::table::version::Version;
 use crate::ticket::Completion;
 use crate::unwind::contain;
 use crate::util::defer_drop::collect;
@@ -36,7 +36,8 @@ const CONGESTED_BATCH_PERIOD: Duration = Duration::from_millis(100);
 ///
 /// # Examples
 /// ```
-/// use switchboard::{Clock, Config, Effect, LinkManager, ManualClock, NetConfig, NetId, NodeAddr};
+/// use switchboard::{Config, Effect, LinkManager, NetConfig, NetId, NodeAddr};
+/// use switchboard::clock::{Clock, ManualClock};
 ///
 /// let clock = ManualClock::new();
 /// let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;

@@ -9,7 +9,8 @@
 use std::time::Duration;
 
 use crate::mailbox::Priority;
-use crate::manager::model::command::{CommandError, CommandKind};
+use crate::manager::model::command::CommandError;
+use crate::manager::model::command::kind::CommandKind;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::util::count::Count;
 use crate::util::histogram::Recorder;

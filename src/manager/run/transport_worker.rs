@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use super::handle::Handle;
 use super::outbox::shared::{Next, SharedOutbox};
 use super::trace;
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::manager::model::command::Command;
 use crate::manager::model::effect::Effect;
 use crate::sync::{self, StdArc};

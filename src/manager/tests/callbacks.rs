@@ -9,7 +9,8 @@ use super::*;
 use crate::clock::MonotonicClock;
 use crate::link::{DialId, ResolveId};
 use crate::manager::MemberFilter;
-use crate::metrics::{Metrics, MetricsCollector};
+use crate::metrics::collector::MetricsCollector;
+use crate::metrics::handle::Metrics;
 
 const HOST: NetId = NetId(7);
 

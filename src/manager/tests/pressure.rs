@@ -5,13 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 
 use super::*;
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::mailbox::Priority;
 use crate::mailbox::RecvTimeoutError;
 use crate::mailbox::mailbox;
 use crate::manager::run::meters::Meters;
 use crate::manager::run::transport_worker::TransportWorker;
-use crate::metrics::Metrics;
+use crate::metrics::handle::Metrics;
 use crate::sync::lock_order::TEST_AUXILIARY;
 use crate::ticket::Pool;
 

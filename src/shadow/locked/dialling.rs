@@ -2,8 +2,11 @@
 
 use super::tables::Net;
 use super::work::Work;
-use crate::link::{Addr, DialId, DialState, NetId, ResolveId};
-use crate::manager::{Effect, LinkFailure, Outcome};
+use crate::link::addr::Addr;
+use crate::link::net::NetId;
+use crate::link::{DialId, DialState, ResolveId};
+use crate::manager::model::command::Outcome;
+use crate::manager::model::effect::{Effect, LinkFailure};
 use crate::util::time::later;
 
 impl<A: Addr> Work<'_, A> {

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use super::work::{Applying, Work};
-use crate::link::{Addr, DialState, NetId};
-use crate::manager::{CommandError, Outcome};
+use crate::link::DialState;
+use crate::link::addr::Addr;
+use crate::link::net::NetId;
+use crate::manager::model::command::{CommandError, Outcome};
 
 impl<A: Addr> Work<'_, A> {
     /// Whether `addr` can name a remote node.

@@ -1,8 +1,9 @@
 //! Nets.
 
 use super::work::{Applying, Work};
-use crate::link::{Addr, NetConfig, NetId};
-use crate::manager::{CommandError, Outcome};
+use crate::link::addr::Addr;
+use crate::link::net::{NetConfig, NetId};
+use crate::manager::model::command::{CommandError, Outcome};
 
 impl<A: Addr> Work<'_, A> {
     pub(super) fn add_net(&mut self, net: NetId, config: NetConfig) -> Applying {

@@ -1,8 +1,12 @@
 //! Streams and accounting.
 
 use super::work::{Applying, Work};
-use crate::link::{Addr, DialState, Direction, NetId, Stream, StreamId};
-use crate::manager::{CommandError, Effect, Outcome};
+use crate::link::addr::Addr;
+use crate::link::net::NetId;
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{DialState, Stream};
+use crate::manager::model::command::{CommandError, Outcome};
+use crate::manager::model::effect::Effect;
 use crate::util::time::later;
 
 impl<A: Addr> Work<'_, A> {

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::link::{Addr, DialId, DialState, Direction, NetConfig, NetId, ResolveId, Stream, StreamId};
+use crate::link::addr::Addr;
+use crate::link::net::{NetConfig, NetId};
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{DialId, DialState, ResolveId, Stream};
 use crate::shadow::operation::LinkView;
 use crate::table::DefaultHashBuilder;
 

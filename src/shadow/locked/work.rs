@@ -3,8 +3,13 @@
 use std::time::Instant;
 
 use super::tables::{Nets, Record, Records};
-use crate::link::{Addr, DialState, Direction, NetId};
-use crate::manager::{CommandError, Config, Effect, Outcome};
+use crate::link::DialState;
+use crate::link::addr::Addr;
+use crate::link::net::NetId;
+use crate::link::stream::Direction;
+use crate::manager::model::command::{CommandError, Outcome};
+use crate::manager::model::config::Config;
+use crate::manager::model::effect::Effect;
 use crate::shadow::operation::Operation;
 use crate::util::time::later;
 

@@ -1,7 +1,11 @@
 //! Feeds against publishes and the end of the writer, under loom and shuttle.
 
 use crate::sync::model::{model_each, spawn};
-use crate::table::{Change, Feed, FeedEvent, Snapshot, Table, Version, Writer};
+use crate::table::handle::Table;
+use crate::table::snapshot::Snapshot;
+use crate::table::version::Version;
+use crate::table::writer::Writer;
+use crate::table::{Change, Feed, FeedEvent};
 
 /// The entry that every batch changes. Each batch adds one of its own too.
 const NEWEST: u64 = 0;

@@ -8,9 +8,11 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::sync::StdArc;
+use crate::table::Change;
 use crate::table::history::Link;
 use crate::table::log::Op;
-use crate::table::{Change, Snapshot, Version};
+use crate::table::snapshot::Snapshot;
+use crate::table::version::Version;
 
 /// The versions after `base` up to `end`.
 pub(super) struct Window<K, V, I, S> {

@@ -7,7 +7,7 @@ use std::iter::FusedIterator;
 use std::ops;
 
 use super::{Iter, Snapshot};
-use crate::table::TableBuilder;
+use crate::table::builder::TableBuilder;
 use crate::table::index::Index;
 
 impl<K, V, I, S> Snapshot<K, V, I, S> {

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hash};
 
 use super::Writer;
-use crate::table::Table;
+use crate::table::handle::Table;
 use crate::table::index::Index;
 
 impl<K, V, I, S> Writer<K, V, I, S>

@@ -7,9 +7,9 @@ use std::mem;
 use std::num::NonZeroUsize;
 
 use super::{PAGES_DROPPED, Writer};
-use crate::table::Version;
 use crate::table::history::History;
 use crate::table::index::Index;
+use crate::table::version::Version;
 
 impl<K, V, I, S> Writer<K, V, I, S>
 where
@@ -34,7 +34,7 @@ where
     ///
     /// Lock-free: does not wait for readers, however long they hold their snapshots. Once the table has had
     /// as many versions held at the same time as it will have, a publish allocates nothing; while there is a
-    /// [feed](crate::Feed), it allocates what it keeps of the batch. Of the two locks in a
+    /// [feed](crate::table::Feed), it allocates what it keeps of the batch. Of the two locks in a
     /// publish, one is never taken by another thread; the other is taken only if a thread waits for this version,
     /// in [`Table::wait_for`](crate::Table::wait_for) or in a feed. The cost grows with the number of threads that
     /// have ever loaded at the same time: [`docs::guarantees`](crate::docs::guarantees#wait-free).

@@ -34,7 +34,7 @@ where
     /// A value that was removed lives on in versions that somebody holds (an idle [`Reader`](crate::Reader),
     /// too), and for some publishes in the copy that the next batch works on and in the record that brings
     /// this copy up to date. This brings the copies up to date, empties the record, and frees the versions
-    /// that no one holds any more. While there is a [feed](crate::Feed), or was one at the last publish, the
+    /// that no one holds any more. While there is a [feed](crate::table::Feed), or was one at the last publish, the
     /// [bounded history](crate::TableBuilder::history) keeps its values.
     ///
     /// Call it when the table will rest for long. To end what a value stands for (to close a socket, say), do

@@ -1,8 +1,9 @@
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use switchboard::clock::MonotonicClock;
 use switchboard::shadow::{LinkStore, LockedLinks};
-use switchboard::{Config, Direction, MonotonicClock, NetConfig, NetId, NodeAddr, StreamId};
+use switchboard::{Config, Direction, NetConfig, NetId, NodeAddr, StreamId};
 
 use super::{LINKS, Manager, NETS};
 use crate::data::Key;

@@ -1,7 +1,8 @@
 //! What the user attaches to links.
 
 use super::*;
-use crate::link::{By, Designation, UserData};
+use crate::link::UserData;
+use crate::link::cluster::{By, Designation};
 
 fn attach(bench: &mut Bench, addr: NodeAddr, data: Option<UserData>) -> Applying {
     bench.apply(Command::SetUserData { addr, data })

@@ -1,7 +1,7 @@
 //! What the comparison of sequences with the model has found, each as a test of its own.
 
 use super::*;
-use crate::manager::model::config::Settings;
+use crate::manager::model::config::settings::Settings;
 use Direction::{Downlink, Uplink};
 
 /// The peer's stream, and beside it a spare one of ours.

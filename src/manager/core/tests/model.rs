@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::link::UserData;
-use crate::manager::model::config::{Settings, Timing};
+use crate::manager::model::config::Timing;
+use crate::manager::model::config::settings::Settings;
 
 mod commands;
 mod dialing;

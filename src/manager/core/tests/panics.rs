@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 
 use super::*;
-use crate::link::{Addr, UserData};
-use crate::manager::model::config::Settings;
+use crate::link::UserData;
+use crate::link::addr::Addr;
+use crate::manager::model::config::settings::Settings;
 use crate::manager::model::directory::LinkTable;
 
 thread_local! {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::mpsc;
 
 use super::*;
-use crate::manager::{Handle, LinkManager, Timing};
+use crate::manager::link_manager::LinkManager;
+use crate::manager::model::config::Timing;
+use crate::manager::run::handle::Handle;
 
 /// A reference bench with a link that is being dialled.
 fn dialling(config: Config) -> (Bench, DialId) {

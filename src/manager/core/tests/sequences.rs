@@ -16,8 +16,9 @@ use proptest::test_runner::{Reason, TestCaseError, TestError, TestRunner};
 use super::model::{Mail, Model, Node, nth_dial, nth_resolve};
 use super::*;
 use crate::link::UserData;
-use crate::manager::model::command::CommandKind;
-use crate::manager::model::config::{Settings, Timing};
+use crate::manager::model::command::kind::CommandKind;
+use crate::manager::model::config::Timing;
+use crate::manager::model::config::settings::Settings;
 use crate::manager::run::outbox::queue::Outbox;
 use crate::util::random::Random;
 

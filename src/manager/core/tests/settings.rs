@@ -1,7 +1,8 @@
 //! Settings that change while the manager runs.
 
 use super::*;
-use crate::manager::model::config::{ConfigProblem, Settings};
+use crate::manager::model::config::problem::Problem;
+use crate::manager::model::config::settings::Settings;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -19,7 +20,7 @@ fn settings_that_cannot_work_are_refused_as_a_whole() {
     let before = now_in_force(&mut bench);
     let wrong = Settings::default().max_links(0).tick(SECOND).retry(RetryPolicy::fixed(Duration::ZERO));
     let Err(CommandError::Config(error)) = change(&mut bench, wrong) else { panic!("accepted") };
-    assert_eq!(error.problems(), [ConfigProblem::MaxLinksZero, ConfigProblem::RetryDelayZero]);
+    assert_eq!(error.problems(), [Problem::MaxLinksZero, Problem::RetryDelayZero]);
     assert!(CommandError::Config(error).to_string().contains("max_links: must be at least 1"));
     assert_eq!(now_in_force(&mut bench), before);
     assert_eq!(change(&mut bench, before), Ok(Outcome::Unchanged));

@@ -1,7 +1,7 @@
 //! Streams and accounting.
 
 use super::*;
-use crate::manager::model::config::Settings;
+use crate::manager::model::config::settings::Settings;
 
 #[test]
 fn a_pure_downlink_comes_and_goes_with_its_stream() {

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::link::UserData;
-use crate::manager::model::config::{Settings, Timing};
+use crate::manager::model::config::Timing;
+use crate::manager::model::config::settings::Settings;
 
 /// What the dialer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

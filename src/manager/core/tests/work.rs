@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 
 use super::*;
-use crate::link::Addr;
+use crate::link::addr::Addr;
 
 const DUE: u64 = 25;
 const NETS: u64 = 8;

@@ -191,8 +191,10 @@ impl CommandError {
 #[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
-    use crate::link::{ClusterId, DialState, EndpointError, NetId};
-    use crate::manager::model::config::Settings;
+    use crate::link::cluster::ClusterId;
+    use crate::link::net::NetId;
+    use crate::link::{DialState, EndpointError};
+    use crate::manager::model::config::settings::Settings;
 
     #[test]
     fn kinds_are_numbered_and_named_without_gap() {

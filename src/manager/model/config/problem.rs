@@ -5,7 +5,7 @@ use std::fmt;
 /// One setting that cannot work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ConfigProblem {
+pub enum Problem {
     /// `tick` is zero.
     TickZero,
     /// `max_attempts` is zero.
@@ -34,19 +34,19 @@ pub enum ConfigProblem {
     MaxRolesZero,
     /// `max_permanent` is zero.
     MaxPermanentZero,
-    /// The threshold of the [`FlapPolicy`](crate::FlapPolicy) is zero.
+    /// The threshold of the [`FlapPolicy`](crate::link::FlapPolicy) is zero.
     FlapThresholdZero,
-    /// The limit of the [`FlapPolicy`](crate::FlapPolicy) is zero.
+    /// The limit of the [`FlapPolicy`](crate::link::FlapPolicy) is zero.
     FlapLimitZero,
-    /// The delay of the [`FlapPolicy`](crate::FlapPolicy) is zero.
+    /// The delay of the [`FlapPolicy`](crate::link::FlapPolicy) is zero.
     FlapDelayZero,
-    /// The [`FlapPolicy`](crate::FlapPolicy) remembers no node at all.
+    /// The [`FlapPolicy`](crate::link::FlapPolicy) remembers no node at all.
     FlapEntriesZero,
     /// `name` contains a NUL byte.
     NameNul,
 }
 
-impl fmt::Display for ConfigProblem {
+impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TickZero => "tick: must be longer than zero",
@@ -76,17 +76,17 @@ impl fmt::Display for ConfigProblem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigError {
-    problems: Vec<ConfigProblem>,
+    problems: Vec<Problem>,
 }
 
 impl ConfigError {
-    pub(super) fn unless_empty(problems: Vec<ConfigProblem>) -> Result<(), Self> {
+    pub(super) fn unless_empty(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 
     /// Every setting that cannot work, at least one.
     #[must_use]
-    pub fn problems(&self) -> &[ConfigProblem] {
+    pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::problem::{ConfigError, ConfigProblem};
-use crate::link::{FlapPolicy, RetryPolicy};
+use super::problem::{ConfigError, Problem};
+use crate::link::FlapPolicy;
+use crate::link::retry::RetryPolicy;
 
 /// Declares each setting once: its documentation, its name and its type. The second list has those that may be
 /// absent.
@@ -78,7 +79,8 @@ macro_rules! declare {
         /// # Examples
         /// ```
         /// use std::time::Duration;
-        /// use switchboard::{Config, RetryPolicy, Settings};
+        /// use switchboard::{Config, RetryPolicy};
+        /// use switchboard::manager::config::Settings;
         ///
         /// let settings = Settings::default()
         ///     .retry(RetryPolicy::exponential(Duration::from_secs(1), Duration::from_secs(300)))
@@ -130,44 +132,44 @@ impl Settings {
         ConfigError::unless_empty(self.problems().collect())
     }
 
-    pub(super) fn problems(&self) -> impl Iterator<Item = ConfigProblem> {
+    pub(super) fn problems(&self) -> impl Iterator<Item = Problem> {
         let checks = [
-            (self.tick.is_zero(), ConfigProblem::TickZero),
-            (self.max_attempts == 0, ConfigProblem::MaxAttemptsZero),
-            (self.dial_timeout.is_some_and(|timeout| timeout.is_zero()), ConfigProblem::DialTimeoutZero),
-            (self.max_links == 0, ConfigProblem::MaxLinksZero),
-            (self.max_nets == 0, ConfigProblem::MaxNetsZero),
-            (self.max_streams == 0, ConfigProblem::MaxStreamsZero),
-            (self.max_ignored == 0, ConfigProblem::MaxIgnoredZero),
-            (self.max_clusters == 0, ConfigProblem::MaxClustersZero),
-            (self.max_roles == 0, ConfigProblem::MaxRolesZero),
-            (self.max_permanent == 0, ConfigProblem::MaxPermanentZero),
+            (self.tick.is_zero(), Problem::TickZero),
+            (self.max_attempts == 0, Problem::MaxAttemptsZero),
+            (self.dial_timeout.is_some_and(|timeout| timeout.is_zero()), Problem::DialTimeoutZero),
+            (self.max_links == 0, Problem::MaxLinksZero),
+            (self.max_nets == 0, Problem::MaxNetsZero),
+            (self.max_streams == 0, Problem::MaxStreamsZero),
+            (self.max_ignored == 0, Problem::MaxIgnoredZero),
+            (self.max_clusters == 0, Problem::MaxClustersZero),
+            (self.max_roles == 0, Problem::MaxRolesZero),
+            (self.max_permanent == 0, Problem::MaxPermanentZero),
         ];
         let wrong = checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem);
         wrong.chain(self.flaps.into_iter().flat_map(flap_problems)).chain(retry_problems(&self.retry))
     }
 }
 
-fn flap_problems(policy: FlapPolicy) -> impl Iterator<Item = ConfigProblem> {
+fn flap_problems(policy: FlapPolicy) -> impl Iterator<Item = Problem> {
     let checks = [
-        (policy.threshold.is_zero(), ConfigProblem::FlapThresholdZero),
-        (policy.limit == 0, ConfigProblem::FlapLimitZero),
-        (policy.delay.is_zero(), ConfigProblem::FlapDelayZero),
-        (policy.entries == 0, ConfigProblem::FlapEntriesZero),
+        (policy.threshold.is_zero(), Problem::FlapThresholdZero),
+        (policy.limit == 0, Problem::FlapLimitZero),
+        (policy.delay.is_zero(), Problem::FlapDelayZero),
+        (policy.entries == 0, Problem::FlapEntriesZero),
     ];
     checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem)
 }
 
 /// Without a delay, what fails at once is tried again at once, for ever.
-fn retry_problems(retry: &RetryPolicy) -> impl Iterator<Item = ConfigProblem> {
+fn retry_problems(retry: &RetryPolicy) -> impl Iterator<Item = Problem> {
     let (zero, inverted) = match retry {
         RetryPolicy::Exponential { base, cap } => {
-            (base.is_zero().then_some(ConfigProblem::RetryBaseZero), cap < base)
+            (base.is_zero().then_some(Problem::RetryBaseZero), cap < base)
         }
-        RetryPolicy::Fixed(delay) => (delay.is_zero().then_some(ConfigProblem::RetryDelayZero), false),
-        RetryPolicy::Custom(_) => (retry.cap().is_zero().then_some(ConfigProblem::RetryCapZero), false),
+        RetryPolicy::Fixed(delay) => (delay.is_zero().then_some(Problem::RetryDelayZero), false),
+        RetryPolicy::Custom(_) => (retry.cap().is_zero().then_some(Problem::RetryCapZero), false),
     };
-    zero.into_iter().chain(inverted.then_some(ConfigProblem::RetryCapBelowBase))
+    zero.into_iter().chain(inverted.then_some(Problem::RetryCapBelowBase))
 }
 
 impl Default for Settings {

@@ -5,8 +5,12 @@ use std::fmt;
 use std::hash::Hash;
 
 use super::{Export, SavedCluster, SavedLink, SavedNet};
-use crate::link::{Addr, ClusterId, ClusterKind, EndpointError, NetId};
-use crate::manager::model::config::{Config, Settings};
+use crate::link::addr::Addr;
+use crate::link::cluster::ClusterId;
+use crate::link::net::NetId;
+use crate::link::{ClusterKind, EndpointError};
+use crate::manager::model::config::Config;
+use crate::manager::model::config::settings::Settings;
 
 /// Why an export cannot be imported. Links are named by their place in its list, from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,14 +3,20 @@
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::link::ClusterId;
 use crate::link::ClusterKind;
-use crate::link::NetConfig;
-use crate::link::NetId;
-use crate::link::{Direction, EndpointError, FlapPolicy, Link, NodeAddr, RetryPolicy, StreamId};
-use crate::manager::model::export::ImportError;
+use crate::link::addr::NodeAddr;
+use crate::link::cluster::ClusterId;
+use crate::link::net::NetConfig;
+use crate::link::net::NetId;
+use crate::link::record::Link;
+use crate::link::retry::RetryPolicy;
+use crate::link::stream::{Direction, StreamId};
+use crate::link::{EndpointError, FlapPolicy};
+use crate::manager::link_manager::LinkManager;
+use crate::manager::model::config::Config;
 use crate::manager::model::export::SavedId;
-use crate::manager::{Config, Driver, LinkManager};
+use crate::manager::model::export::check::ImportError;
+use crate::manager::run::driver::Driver;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;

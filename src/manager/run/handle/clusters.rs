@@ -1,7 +1,10 @@
 //! Clusters, static and permanent peers.
 
 use super::{Handle, Submitted};
-use crate::link::{Addr, ClusterId, ClusterKind, NetId};
+use crate::link::ClusterKind;
+use crate::link::addr::Addr;
+use crate::link::cluster::ClusterId;
+use crate::link::net::NetId;
 use crate::manager::model::command::Command;
 
 impl<A: Addr> Handle<A> {
@@ -9,7 +12,7 @@ impl<A: Addr> Handle<A> {
     /// when the net is on; otherwise it is disabled until the net goes on. A cluster belongs to one net.
     ///
     /// # Errors
-    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownNet`,
+    /// [`SubmitError`](crate::manager::command::SubmitError) hands the command back. The ticket fails with `UnknownNet`,
     /// `ClusterExists`, `MainCluster` or `LimitReached`.
     pub fn associate_cluster(&self, net: NetId, cluster: ClusterId, kind: ClusterKind) -> Submitted<A> {
         self.submit(Command::AssociateCluster { net, cluster, kind })
@@ -19,7 +22,7 @@ impl<A: Addr> Handle<A> {
     /// cluster kept are closed. O(its members and static peers).
     ///
     /// # Errors
-    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownCluster` or
+    /// [`SubmitError`](crate::manager::command::SubmitError) hands the command back. The ticket fails with `UnknownCluster` or
     /// `MainCluster`.
     pub fn dissociate_cluster(&self, cluster: ClusterId) -> Submitted<A> {
         self.submit(Command::DissociateCluster { cluster })
@@ -30,7 +33,7 @@ impl<A: Addr> Handle<A> {
     /// [`leave_cluster`](Self::leave_cluster).
     ///
     /// # Errors
-    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownCluster`,
+    /// [`SubmitError`](crate::manager::command::SubmitError) hands the command back. The ticket fails with `UnknownCluster`,
     /// `MainCluster`, `ClusterDisabled`, `UnknownLink` or `NotConnected`.
     pub fn join_cluster(&self, cluster: ClusterId, addr: A) -> Submitted<A> {
         self.submit(Command::JoinCluster { cluster, addr })
@@ -40,7 +43,7 @@ impl<A: Addr> Handle<A> {
     /// A static peer joins again with its next stream.
     ///
     /// # Errors
-    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownCluster`,
+    /// [`SubmitError`](crate::manager::command::SubmitError) hands the command back. The ticket fails with `UnknownCluster`,
     /// `MainCluster` or `UnknownLink`.
     pub fn leave_cluster(&self, cluster: ClusterId, addr: A) -> Submitted<A> {
         self.submit(Command::LeaveCluster { cluster, addr })
@@ -53,7 +56,7 @@ impl<A: Addr> Handle<A> {
     /// without an announcement. Where it has a stream already, it joins at once.
     ///
     /// # Errors
-    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`,
+    /// [`SubmitError`](crate::manager::command::SubmitError) hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`,
     /// `UnknownCluster`, `MainCluster` or `LimitReached`.
     pub fn add_static_peer(&self, cluster: ClusterId, addr: A) -> Submitted<A> {
         self.submit(Command::AddStaticPeer { cluster, addr })
@@ -64,7 +67,7 @@ impl<A: Addr> Handle<A> {
     /// ends; a link that nothing keeps is closed.
     ///
     /// # Errors
-    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownCluster` or
+    /// [`SubmitError`](crate::manager::command::SubmitError) hands the command back. The ticket fails with `UnknownCluster` or
     /// `MainCluster`.
     pub fn remove_static_peer(&self, cluster: ClusterId, addr: A) -> Submitted<A> {
         self.submit(Command::RemoveStaticPeer { cluster, addr })
@@ -79,7 +82,7 @@ impl<A: Addr> Handle<A> {
     /// of the set of role members per version for the others.
     ///
     /// # Errors
-    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `BlankAddr`,
+    /// [`SubmitError`](crate::manager::command::SubmitError) hands the command back. The ticket fails with `BlankAddr`,
     /// `UnknownCluster`, `MainCluster`, `NotAutonomic` or `LimitReached`.
     pub fn set_role_member(&self, cluster: ClusterId, addr: A, member: bool) -> Submitted<A> {
         self.submit(Command::SetRoleMember { cluster, addr, member })
@@ -93,7 +96,7 @@ impl<A: Addr> Handle<A> {
     /// next dial or announcement follows after the retry delay.
     ///
     /// # Errors
-    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`,
+    /// [`SubmitError`](crate::manager::command::SubmitError) hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`,
     /// `UnknownNet` or `LimitReached`.
     pub fn add_permanent_peer(&self, net: NetId, addr: A) -> Submitted<A> {
         self.submit(Command::AddPermanentPeer { net, addr })
@@ -103,7 +106,7 @@ impl<A: Addr> Handle<A> {
     /// wanting the link until it fails; a net that is reserved to its permanent peers lets it go at once.
     ///
     /// # Errors
-    /// [`SubmitError`](crate::SubmitError) hands the command back. The ticket fails with `UnknownNet`.
+    /// [`SubmitError`](crate::manager::command::SubmitError) hands the command back. The ticket fails with `UnknownNet`.
     pub fn remove_permanent_peer(&self, net: NetId, addr: A) -> Submitted<A> {
         self.submit(Command::RemovePermanentPeer { net, addr })
     }

@@ -2,7 +2,11 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::link::{Addr, ClusterId, DialId, NetId, StreamId};
+use crate::link::DialId;
+use crate::link::addr::Addr;
+use crate::link::cluster::ClusterId;
+use crate::link::net::NetId;
+use crate::link::stream::StreamId;
 use crate::manager::model::effect::{Effect, FEW, JOURNAL_CAPACITY, entry};
 
 /// Which waiting effects replace each other.
@@ -274,7 +278,7 @@ mod tests {
 
     use crate::link::ResolveId;
 
-    use crate::link::NodeAddr;
+    use crate::link::addr::NodeAddr;
     use std::net::SocketAddr;
 
     const A: NodeAddr = NodeAddr(1);

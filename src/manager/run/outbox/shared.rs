@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::queue::Outbox;
-use crate::link::Addr;
+use crate::link::addr::Addr;
 use crate::manager::model::effect::Effect;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, lock_order};

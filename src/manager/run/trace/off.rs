@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::mailbox::Priority;
-use crate::manager::model::command::{Applying, Command, CommandKind, SubmitError};
+use crate::manager::model::command::kind::CommandKind;
+use crate::manager::model::command::{Applying, Command, SubmitError};
 use crate::manager::model::effect::Effect;
 use crate::manager::run::message::Message;
-use crate::table::Version;
+use crate::table::version::Version;
 
 pub(in crate::manager) struct Entry;
 

@@ -8,12 +8,11 @@ use tracing::{Level, enabled, event};
 
 use crate::clock::Clock;
 use crate::mailbox::Priority;
-use crate::manager::model::command::{
-    Applying, Command, CommandError, CommandKind, SubmitError, SubmitErrorKind,
-};
+use crate::manager::model::command::kind::CommandKind;
+use crate::manager::model::command::{Applying, Command, CommandError, SubmitError, SubmitErrorKind};
 use crate::manager::model::effect::Effect;
 use crate::manager::run::message::Message;
-use crate::table::Version;
+use crate::table::version::Version;
 use crate::unwind::contain;
 
 const COMMAND: &str = "switchboard::command";

@@ -1,0 +1,135 @@
+//! A manager with threads of its own.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::link::addr::{Addr, NodeAddr};
+use crate::manager::model::report::ShutdownReport;
+use crate::manager::read::snapshot::Links;
+use crate::manager::run::handle::Handle;
+use crate::manager::run::message::{Message, Shutdown};
+use crate::manager::run::outbox::shared::SharedOutbox;
+use crate::sync::thread::JoinHandle;
+use crate::sync::{self, StdArc};
+use crate::ticket::{Ticket, ticket};
+
+/// A link manager with a writer's thread of its own.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use switchboard::{Config, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr, Outcome};
+///
+/// let transport = |effect: Effect<NodeAddr>, handle: &Handle| {
+///     if let Effect::Dial { addr, dial, .. } = effect {
+///         // Connect; here the node cannot be reached.
+///         let _ = handle.dial_failed(addr, dial, true);
+///     }
+/// };
+/// let manager = LinkManager::builder(Config::default())
+///     .own_addr("0001::0001::0001::0001".parse::<NodeAddr>()?)
+///     .transport(transport)
+///     .spawn()?;
+/// let handle = manager.handle();
+/// handle.add_net(NetId(1), NetConfig::new().min_links(1))?.wait()?;
+/// let addr: NodeAddr = "0002::0002::0002::0002".parse()?;
+/// let applied = handle.create_link(addr, NetId(1))?.wait()?;
+/// assert_eq!(applied.outcome, Outcome::Created);
+/// assert!(manager.links().snapshot().contains(&addr, NetId(1)));
+///
+/// let report = manager.shutdown(Duration::from_secs(5));
+/// assert!(report.is_clean());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Ending
+/// [`shutdown`](Self::shutdown) drains and joins. Dropping the manager in its place asks the writer to end,
+/// without waiting for it (but up to a second for room in the critical lane, should that be full); handles
+/// then return `Closed`, and the links stay readable in their last version.
+pub struct LinkManager<A: Addr = NodeAddr> {
+    pub(super) handle: Handle<A>,
+    pub(super) links: Links<A>,
+    pub(super) outbox: StdArc<SharedOutbox<A>>,
+    pub(super) writer: Option<JoinHandle<()>>,
+    pub(super) effects: Option<(JoinHandle<()>, Ticket<()>)>,
+}
+
+impl<A: Addr> LinkManager<A> {
+    /// The read side.
+    #[must_use]
+    pub fn links(&self) -> Links<A> {
+        self.links.clone()
+    }
+
+    /// The write side.
+    #[must_use]
+    pub fn handle(&self) -> Handle<A> {
+        self.handle.clone()
+    }
+
+    /// Ends the manager.
+    ///
+    /// 1. New commands are refused with `Closed`.
+    /// 2. Accepted commands are applied; those left when `timeout` has passed end with `Closed`.
+    /// 3. All links are closed, and the empty table is published.
+    /// 4. The writer's thread is joined.
+    /// 5. The effects that still wait go to the transport; its thread is joined.
+    ///
+    /// Waits up to `timeout` for all of it, and up to a second more only where the critical lane has had no
+    /// room for the order until then. A thread that is stuck in a callback of the host by then is left
+    /// behind, and the report says so.
+    ///
+    /// A callback of the transport or of a ticket that calls this does not wait for the thread that it runs on:
+    /// that thread ends when the callback returns, and the report says that it was not joined. On the writer's
+    /// thread it waits for nothing at all.
+    #[allow(clippy::must_use_candidate)] // The report may be of no interest; the end is the point.
+    pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
+        let deadline = sync::deadline_after(timeout);
+        let left = || deadline.map_or(timeout, sync::time_left);
+        let (completion, drained) = ticket();
+        let order = Message::Shutdown(Shutdown { deadline, completion });
+        let mut report = ShutdownReport::default();
+        let on_writer = self.writer.as_ref().is_some_and(is_current);
+        if self.handle.send_shutdown(order, timeout) {
+            // The order is on its way: dropping this manager must not send another one, without a deadline.
+            let writer = self.writer.take();
+            if !on_writer && let Ok(Ok(drain)) = drained.wait_timeout(left()) {
+                report.drain = Some(drain);
+                report.writer_joined = writer.is_some_and(|writer| writer.join().is_ok());
+            }
+        }
+        // The transport's thread ends after the writer.
+        if !on_writer
+            && let Some((thread, ended)) = self.effects.take()
+            && !is_current(&thread)
+            && matches!(ended.wait_timeout(left()), Ok(Ok(())))
+        {
+            report.transport_joined = thread.join().is_ok();
+        }
+        report.undelivered = self.outbox.len();
+        report.transport_panics = self.outbox.panics();
+        report
+    }
+}
+
+/// Whether this is the thread that runs: it cannot wait for itself.
+fn is_current(thread: &JoinHandle<()>) -> bool {
+    thread.thread().id() == sync::thread::current().id()
+}
+
+impl<A: Addr> Drop for LinkManager<A> {
+    fn drop(&mut self) {
+        if self.writer.is_some() {
+            let (completion, _) = ticket();
+            let order = Message::Shutdown(Shutdown { deadline: None, completion });
+            // The lane is emptied by a writer that never waits: a second is for ever.
+            let _ = self.handle.send_shutdown(order, Duration::from_secs(1));
+        }
+    }
+}
+
+impl<A: Addr> fmt::Debug for LinkManager<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkManager").field("links", &self.links).finish_non_exhaustive()
+    }
+}
