@@ -1,6 +1,6 @@
 //! What the link manager keeps: links, nets, addresses and the policies about them.
 //!
-//! Values of this module are plain data. A [`Link`] read from a snapshot never changes; the next version
+//! Values of this module are plain data. A [`Link`](crate::Link) read from a snapshot never changes; the next version
 //! holds a new one.
 
 pub(crate) mod addr;

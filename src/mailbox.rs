@@ -66,6 +66,7 @@ mod permit;
 mod receiver;
 mod semaphore;
 mod sender;
+mod sent;
 mod shared;
 mod stats;
 mod turns;
@@ -84,7 +85,8 @@ pub use error::{
 };
 pub use permit::{OwnedPermit, Permit};
 pub use receiver::Receiver;
-pub use sender::{Sender, Sent, Victim};
+pub use sender::Sender;
+pub use sent::{Sent, Victim};
 pub use stats::{LaneStats, Stats};
 
 /// Makes a mailbox: its one receiver, and a first sender.

@@ -49,54 +49,38 @@ use crate::sync::thread::JoinHandle;
 use crate::sync::{self, Mutex, StdArc};
 use crate::ticket::Ticket;
 
+mod answer;
 mod baton;
 mod builder;
 mod by_operation;
 mod engine;
 mod lane;
 mod locked;
+mod mismatch;
 #[cfg(test)]
 mod models;
 mod operation;
 mod pair;
 mod record;
+mod settings;
+mod side;
 mod store;
 mod stores;
 
+pub use answer::{Answer, Reply, StoreError};
+pub use answer::{LinkView, Listing};
 pub use builder::Builder;
 pub use by_operation::{FnStore, from_fn};
-pub use engine::ResyncError;
-pub use locked::LockedLinks;
-pub use operation::{LinkView, Listing, Operation, Value};
-pub use record::{CallLatency, Mismatch, SideStats, Stats};
-pub use store::{Answer, LinkStore, Reply, StoreError};
-pub use stores::{DriverStore, ManagerStore};
-
-use builder::Settings;
 use by_operation::{link_store_by_operation, of_kind};
 use engine::Engine;
-
-/// One of the two stores of a [`Shadow`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// The first store; by custom the old one.
-    A,
-    /// The second store; by custom the new one.
-    B,
-}
-
-impl Side {
-    const BOTH: [Self; 2] = [Self::A, Self::B];
-
-    /// The other one.
-    #[must_use]
-    pub fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-}
+pub use engine::ResyncError;
+pub use locked::LockedLinks;
+pub use mismatch::Mismatch;
+pub use operation::{Operation, Value};
+pub use record::{CallLatency, SideStats, Stats};
+pub use side::Side;
+pub use store::LinkStore;
+pub use stores::{DriverStore, ManagerStore};
 
 /// Two stores in the place of one: each operation goes to both, and the answers are compared.
 ///
@@ -168,11 +152,6 @@ where
     A: LinkStore,
     B: LinkStore<Addr = A::Addr>,
 {
-    /// Begins to put two stores side by side.
-    pub fn builder(a: A, b: B) -> Builder<A, B> {
-        Builder { a, b, name: String::from("shadow"), settings: Settings::default() }
-    }
-
     /// Performs one operation on both sides and returns what the serving side says.
     ///
     /// # Errors

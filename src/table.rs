@@ -11,6 +11,7 @@ mod index;
 mod log;
 #[cfg(test)]
 mod models;
+mod op;
 mod page_map;
 pub(crate) mod reader;
 #[cfg(feature = "serde")]

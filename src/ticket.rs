@@ -37,6 +37,7 @@
 //! Both ends share one lock, held for a few moves and never during foreign code. Completing wakes a thread
 //! only when one waits. Waiting tries, spins for a moment, and parks.
 
+mod closed;
 mod completion;
 mod pool;
 mod slot;
@@ -46,38 +47,14 @@ mod wait;
 mod models;
 #[cfg(all(test, not(switchboard_model)))]
 mod tests;
-
-use std::fmt;
-
 use slot::Slot;
 
+pub use closed::Closed;
 pub use completion::{Completion, Delivery};
 pub use pool::{Pool, PoolStats};
 pub use wait::{Ticket, WaitTimeout};
 
 use crate::sync::Arc;
-
-/// The completion was dropped without a result.
-///
-/// # Examples
-/// ```
-/// use switchboard::ticket::{Closed, ticket};
-///
-/// let (completion, ticket) = ticket::<()>();
-/// drop(completion);
-/// assert_eq!(ticket.wait(), Err(Closed));
-/// assert_eq!(Closed.to_string(), "the completion was dropped without a result");
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Closed;
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the completion was dropped without a result")
-    }
-}
-
-impl std::error::Error for Closed {}
 
 /// Makes a ticket whose only error is [`Closed`]. Allocates once.
 ///

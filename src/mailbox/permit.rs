@@ -2,7 +2,15 @@
 
 use std::fmt;
 
-use super::{Priority, SendError, Sender};
+use super::error::ReserveError;
+use super::error::ReserveTimeoutError;
+use super::error::TryReserveError;
+use super::lane::Deadline;
+use super::lane::Stopped;
+use super::semaphore::Refused;
+use super::sender::Sender;
+use super::{Priority, SendError};
+use std::time::Duration;
 
 /// Room for one command, reserved: [`send`](Self::send) does not wait and does not fail for want of room.
 ///
@@ -132,5 +140,51 @@ impl<T> fmt::Debug for Permit<'_, T> {
 impl<T> fmt::Debug for OwnedPermit<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedPermit").field("priority", &self.priority).finish_non_exhaustive()
+    }
+}
+
+impl<T> Sender<T> {
+    /// Reserves room for one command, without waiting.
+    ///
+    /// # Errors
+    /// [`TryReserveError::Full`] and [`TryReserveError::Closed`].
+    pub fn try_reserve(&self, priority: Priority) -> Result<Permit<'_, T>, TryReserveError> {
+        match self.shared.lane(priority).rooms.acquire() {
+            Ok(()) => Ok(Permit::new(self, priority)),
+            Err(Refused::Full) => {
+                self.count_refused(priority);
+                Err(TryReserveError::Full)
+            }
+            Err(Refused::Closed) => Err(TryReserveError::Closed),
+        }
+    }
+
+    /// Reserves room for one command, waiting for it without a bound, whatever the policy. Sheds nothing.
+    ///
+    /// Must not be called by the thread that receives.
+    ///
+    /// # Errors
+    /// [`ReserveError::Closed`].
+    pub fn reserve(&self, priority: Priority) -> Result<Permit<'_, T>, ReserveError> {
+        match self.take_room(priority, Deadline::Never) {
+            Ok(()) => Ok(Permit::new(self, priority)),
+            Err(_) => Err(ReserveError::Closed),
+        }
+    }
+
+    /// Reserves room for one command, waiting for it up to `timeout`.
+    ///
+    /// # Errors
+    /// [`ReserveTimeoutError::Timeout`] and [`ReserveTimeoutError::Closed`].
+    pub fn reserve_timeout(
+        &self,
+        priority: Priority,
+        timeout: Duration,
+    ) -> Result<Permit<'_, T>, ReserveTimeoutError> {
+        match self.take_room_within(priority, timeout) {
+            Ok(()) => Ok(Permit::new(self, priority)),
+            Err(Stopped::Timeout) => Err(ReserveTimeoutError::Timeout),
+            Err(Stopped::Closed) => Err(ReserveTimeoutError::Closed),
+        }
     }
 }

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::error::{
-    ReserveError, ReserveTimeoutError, SendError, SendTimeoutError, TryReserveError, TrySendError,
-};
+use super::error::{SendError, SendTimeoutError, TrySendError};
 use super::lane::{Deadline, Stopped};
 use super::semaphore::Refused;
+use super::sent::Sent;
 use super::shared::Shared;
-use super::{Backpressure, Permit, Priority, Stats};
+use super::{Backpressure, Priority, Stats};
 use crate::sync::Arc;
 
 /// The sending end of a mailbox: `Clone`, `Send` and `Sync`.
@@ -33,54 +32,7 @@ use crate::sync::Arc;
 /// # Ok::<(), switchboard::mailbox::TrySendError<&str>>(())
 /// ```
 pub struct Sender<T> {
-    shared: Arc<Shared<T>>,
-}
-
-/// What became of a command that was accepted.
-///
-/// # Examples
-/// ```
-/// use switchboard::mailbox::{Backpressure, Config, Priority, Sent, mailbox};
-///
-/// let config = Config::try_from([1, 1, 1, 1]).unwrap().backpressure(Backpressure::ShedLowest);
-/// let (sender, mut receiver) = mailbox(config);
-/// assert_eq!(sender.send(Priority::Low, "count"), Ok(Sent::Queued));
-/// assert_eq!(sender.send(Priority::High, "close 1"), Ok(Sent::Queued));
-///
-/// let Ok(Sent::Shed(victim)) = sender.send(Priority::High, "close 2") else { unreachable!() };
-/// assert_eq!((victim.priority, victim.value), (Priority::Low, "count"));
-/// assert_eq!(receiver.try_recv(), Ok((Priority::High, "close 1")));
-/// assert_eq!(receiver.try_recv(), Ok((Priority::High, "close 2")));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-#[must_use = "a shed command comes back to the sender, who has to answer for it"]
-pub enum Sent<T> {
-    /// It is in its lane.
-    Queued,
-    /// It is in its lane and has the room of another command, which will not be received.
-    Shed(Victim<T>),
-}
-
-impl<T> Sent<T> {
-    /// The command that was shed, if any.
-    #[must_use]
-    pub fn into_victim(self) -> Option<Victim<T>> {
-        match self {
-            Self::Queued => None,
-            Self::Shed(victim) => Some(victim),
-        }
-    }
-}
-
-/// A command that gave its room to a more important one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Victim<T> {
-    /// The lane that it was queued in.
-    pub priority: Priority,
-    /// The command.
-    pub value: T,
+    pub(super) shared: Arc<Shared<T>>,
 }
 
 impl<T> Sender<T> {
@@ -149,50 +101,6 @@ impl<T> Sender<T> {
             }
             Err(Stopped::Timeout) => Err(SendTimeoutError::Timeout(value)),
             Err(Stopped::Closed) => Err(SendTimeoutError::Closed(value)),
-        }
-    }
-
-    /// Reserves room for one command, without waiting.
-    ///
-    /// # Errors
-    /// [`TryReserveError::Full`] and [`TryReserveError::Closed`].
-    pub fn try_reserve(&self, priority: Priority) -> Result<Permit<'_, T>, TryReserveError> {
-        match self.shared.lane(priority).rooms.acquire() {
-            Ok(()) => Ok(Permit::new(self, priority)),
-            Err(Refused::Full) => {
-                self.count_refused(priority);
-                Err(TryReserveError::Full)
-            }
-            Err(Refused::Closed) => Err(TryReserveError::Closed),
-        }
-    }
-
-    /// Reserves room for one command, waiting for it without a bound, whatever the policy. Sheds nothing.
-    ///
-    /// Must not be called by the thread that receives.
-    ///
-    /// # Errors
-    /// [`ReserveError::Closed`].
-    pub fn reserve(&self, priority: Priority) -> Result<Permit<'_, T>, ReserveError> {
-        match self.take_room(priority, Deadline::Never) {
-            Ok(()) => Ok(Permit::new(self, priority)),
-            Err(_) => Err(ReserveError::Closed),
-        }
-    }
-
-    /// Reserves room for one command, waiting for it up to `timeout`.
-    ///
-    /// # Errors
-    /// [`ReserveTimeoutError::Timeout`] and [`ReserveTimeoutError::Closed`].
-    pub fn reserve_timeout(
-        &self,
-        priority: Priority,
-        timeout: Duration,
-    ) -> Result<Permit<'_, T>, ReserveTimeoutError> {
-        match self.take_room_within(priority, timeout) {
-            Ok(()) => Ok(Permit::new(self, priority)),
-            Err(Stopped::Timeout) => Err(ReserveTimeoutError::Timeout),
-            Err(Stopped::Closed) => Err(ReserveTimeoutError::Closed),
         }
     }
 
@@ -276,7 +184,7 @@ impl<T> Sender<T> {
         Ok(Sent::Shed(victim))
     }
 
-    fn take_room_within(&self, priority: Priority, timeout: Duration) -> Result<(), Stopped> {
+    pub(super) fn take_room_within(&self, priority: Priority, timeout: Duration) -> Result<(), Stopped> {
         // The clock is not read when there is room.
         match self.shared.lane(priority).rooms.acquire() {
             Ok(()) => Ok(()),
@@ -285,7 +193,7 @@ impl<T> Sender<T> {
         }
     }
 
-    fn take_room(&self, priority: Priority, deadline: Deadline) -> Result<(), Stopped> {
+    pub(super) fn take_room(&self, priority: Priority, deadline: Deadline) -> Result<(), Stopped> {
         let lane = self.shared.lane(priority);
         let outcome = lane.take_room(deadline);
         if outcome == Err(Stopped::Timeout) {
@@ -295,7 +203,7 @@ impl<T> Sender<T> {
         outcome
     }
 
-    fn count_refused(&self, priority: Priority) {
+    pub(super) fn count_refused(&self, priority: Priority) {
         self.shared.lane(priority).counters.refused.add_one();
         self.shared.note_handed_back();
     }

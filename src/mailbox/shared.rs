@@ -6,9 +6,10 @@ use crossbeam_utils::CachePadded;
 
 use super::lane::{Entry, Lane};
 use super::parking::{Notified, Parking};
+use super::sent::Victim;
 use super::stats::{LaneStats, Stats};
 use super::turns::LaneSet;
-use super::{Backpressure, Config, Priority, Victim};
+use super::{Backpressure, Config, Priority};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::unwind::{discard, resume};
 

@@ -9,7 +9,6 @@ use crate::manager::run::driver::Driver;
 use crate::manager::run::handle::Handle;
 use crate::metrics::board::Board;
 use crate::metrics::figures::Answer;
-use crate::metrics::reader::Reader;
 use crate::metrics::report::{self, MetricsReport};
 use crate::sync::StdArc;
 use crate::util::histogram::Histogram;
@@ -134,13 +133,6 @@ impl<A: Addr> Metrics<A> {
     #[must_use]
     pub fn report(&self) -> MetricsReport {
         MetricsReport::from_words(self.shared.board.read())
-    }
-
-    /// A reader for one thread, which keeps the newest report and asks with one atomic load whether there is a newer
-    /// one.
-    #[must_use]
-    pub fn reader(&self) -> Reader<A> {
-        Reader::new(self.clone())
     }
 
     /// How long commands waited in the mailbox: from their submission to the beginning of the turn of the

@@ -59,3 +59,12 @@ impl<A: Addr> fmt::Debug for Reader<A> {
         f.debug_struct("Reader").field("report", &self.report).finish_non_exhaustive()
     }
 }
+
+impl<A: Addr> Metrics<A> {
+    /// A reader for one thread, which keeps the newest report and asks with one atomic load whether there is a newer
+    /// one.
+    #[must_use]
+    pub fn reader(&self) -> Reader<A> {
+        Reader::new(self.clone())
+    }
+}

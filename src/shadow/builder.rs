@@ -1,16 +1,18 @@
-//! What a shadow is told at construction.
+//! Building a shadow.
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::answer::Reply;
 use super::engine::Engine;
+use super::mismatch::Mismatch;
 use super::operation::{Operation, Value};
-use super::record::Mismatch;
-use super::store::{LinkStore, Reply};
-use super::{Shadow, Side, Worker};
-use crate::clock::{Clock, MonotonicClock};
-use crate::link::addr::Addr;
+use super::settings::Settings;
+use super::side::Side;
+use super::store::LinkStore;
+use super::{Shadow, Worker};
+use crate::clock::Clock;
 use crate::sync::{self, Mutex, StdArc, lock_order};
 use crate::ticket::ticket;
 
@@ -70,7 +72,7 @@ where
     }
 
     /// Where [`Mismatch::at`] and the latencies come from. Default
-    /// [`MonotonicClock`]. Deadlines pass in real time.
+    /// [`MonotonicClock`](crate::clock::MonotonicClock). Deadlines pass in real time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.settings.clock = StdArc::new(clock);
         self
@@ -148,44 +150,13 @@ where
     }
 }
 
-type Agree<A> = Box<dyn Fn(&Operation<A>, &Reply<Value<A>>, &Reply<Value<A>>) -> bool + Send + Sync>;
-type Sink<A> = Box<dyn Fn(&Mismatch<A>) + Send + Sync>;
-
-/// What a shadow is told at construction.
-pub(super) struct Settings<A: Addr> {
-    pub(super) serve: Side,
-    pub(super) driven_by: Side,
-    pub(super) queue: usize,
-    pub(super) deadline: Option<Duration>,
-    pub(super) keep: usize,
-    pub(super) clock: StdArc<dyn Clock>,
-    pub(super) sink: Option<Sink<A>>,
-    pub(super) agree: Option<Agree<A>>,
-}
-
-impl<A: Addr> Default for Settings<A> {
-    fn default() -> Self {
-        Self {
-            serve: Side::A,
-            driven_by: Side::A,
-            queue: 1_024,
-            deadline: Some(Duration::from_secs(1)),
-            keep: 256,
-            clock: StdArc::new(MonotonicClock),
-            sink: None,
-            agree: None,
-        }
-    }
-}
-
-impl<A: Addr> fmt::Debug for Settings<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("serve", &self.serve)
-            .field("driven_by", &self.driven_by)
-            .field("queue", &self.queue)
-            .field("deadline", &self.deadline)
-            .field("keep", &self.keep)
-            .finish_non_exhaustive()
+impl<A, B> Shadow<A, B>
+where
+    A: LinkStore,
+    B: LinkStore<Addr = A::Addr>,
+{
+    /// Begins to put two stores side by side.
+    pub fn builder(a: A, b: B) -> Builder<A, B> {
+        Builder { a, b, name: String::from("shadow"), settings: Settings::default() }
     }
 }

@@ -5,8 +5,10 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::operation::{Kind, LinkView, Listing, Operation, Value};
-use super::store::{LinkStore, Reply};
+use super::answer::Reply;
+use super::answer::{LinkView, Listing};
+use super::operation::{Kind, Operation, Value};
+use super::store::LinkStore;
 use crate::link::addr::Addr;
 use crate::link::net::{NetConfig, NetId};
 use crate::link::stream::{Direction, StreamId};

@@ -4,14 +4,15 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use super::Side;
+use super::answer::{Reply, StoreError};
 use super::baton::Baton;
-use super::builder::Settings;
 use super::lane::{Job, Lane, Placed, State};
 use super::operation::{Operation, Value};
 use super::pair::{Found, Pair};
 use super::record::{CallLatency, Recorder, SideStats, Stats};
-use super::store::{LinkStore, Reply, StoreError};
+use super::settings::Settings;
+use super::side::Side;
+use super::store::LinkStore;
 use crate::link::addr::Addr;
 use crate::sync::{Condvar, Mutex, StdArc, deadline_after, lock_order};
 use crate::ticket::ticket;

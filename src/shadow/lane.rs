@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::Side;
 use super::pair::Pair;
+use super::side::Side;
 use crate::link::addr::Addr;
 use crate::sync::StdArc;
 

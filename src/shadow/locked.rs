@@ -7,8 +7,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::operation::{LinkView, Listing, Operation};
-use super::store::{Answer, LinkStore, Reply};
+use super::answer::{Answer, Reply};
+use super::answer::{LinkView, Listing};
+use super::operation::Operation;
+use super::store::LinkStore;
 use crate::clock::Clock;
 use crate::link::addr::{Addr, NodeAddr};
 use crate::link::net::{NetConfig, NetId};

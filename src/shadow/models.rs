@@ -7,7 +7,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::{Answer, LinkStore, Operation, Reply, Shadow, Side, StoreError, Value, from_fn};
+use super::answer::{Answer, Reply, StoreError};
+use super::side::Side;
+use super::{LinkStore, Operation, Shadow, Value, from_fn};
 use crate::link::addr::NodeAddr;
 use crate::link::net::{NetConfig, NetId};
 use crate::manager::model::command::Outcome;

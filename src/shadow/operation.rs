@@ -1,16 +1,15 @@
 //! Operations and their answers as values: what travels to the sides of a shadow, and what a mismatch
 //! shows.
-
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::store::{LinkStore, Reply};
+use super::answer::Reply;
+use super::answer::{LinkView, Listing};
+use super::store::LinkStore;
 use crate::link::addr::Addr;
 use crate::link::net::{NetConfig, NetId};
-use crate::link::record::Link;
 use crate::link::stream::{Direction, StreamId};
-use crate::link::{DialId, DialState, ResolveId, Stream};
+use crate::link::{DialId, ResolveId};
 use crate::manager::MemberFilter;
 use crate::manager::model::command::Outcome;
 
@@ -276,149 +275,10 @@ kind!(bool, Value::Flag(flag) => flag);
 kind!(Option<LinkView<A>>, Value::Link(link) => link.map(|link| *link));
 kind!(Listing<A>, Value::Listing(listing) => listing);
 
-/// One link as plain data.
-///
-/// What it leaves out is each store's own: the identity of a dial, and when something is due next.
-///
-/// # Examples
-/// ```
-/// use switchboard::NodeAddr;
-/// use switchboard::shadow::LinkView;
-///
-/// let mut view = LinkView::new(NodeAddr(7));
-/// view.dialable = true;
-/// assert!(view.nets.is_empty());
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LinkView<A> {
-    /// The remote node.
-    pub addr: A,
-    /// Which side opened the primary stream; `Downlink` while there is none.
-    pub direction: Direction,
-    /// How far the dialer has come.
-    pub state: DialState,
-    /// Whether a net asked to dial the node.
-    pub dialable: bool,
-    /// Where it was last known to listen.
-    pub endpoint: Option<SocketAddr>,
-    /// Whether the host is being asked where the node listens.
-    pub resolving: bool,
-    /// The nets that want the link, in rising order.
-    pub nets: Vec<NetId>,
-    /// The nets of which the node is a member, in rising order.
-    pub memberships: Vec<NetId>,
-    /// The live streams: the primary one, then the others in rising order.
-    pub streams: Vec<Stream>,
-    /// Dial cycles that failed in a row.
-    pub attempts: u32,
-}
-
-impl<A> LinkView<A> {
-    /// A link of which nothing is known but its address.
-    pub fn new(addr: A) -> Self {
-        Self {
-            addr,
-            direction: Direction::Downlink,
-            state: DialState::Disconnected,
-            dialable: false,
-            endpoint: None,
-            resolving: false,
-            nets: Vec::new(),
-            memberships: Vec::new(),
-            streams: Vec::new(),
-            attempts: 0,
-        }
-    }
-
-    /// Puts the lists into the order in which they are compared.
-    #[must_use]
-    pub fn in_order(mut self) -> Self {
-        self.nets.sort_unstable();
-        self.memberships.sort_unstable();
-        if let Some((_, others)) = self.streams.split_first_mut() {
-            others.sort_unstable_by_key(|stream| stream.id);
-        }
-        self
-    }
-}
-
-impl<A: Addr> From<&Link<A>> for LinkView<A> {
-    fn from(link: &Link<A>) -> Self {
-        let view = Self {
-            addr: link.addr().clone(),
-            direction: link.direction(),
-            state: link.state(),
-            dialable: link.is_dialable(),
-            endpoint: link.endpoint(),
-            resolving: link.is_resolving(),
-            nets: link.nets().to_vec(),
-            memberships: link.memberships().to_vec(),
-            streams: link.streams().to_vec(),
-            attempts: link.attempts(),
-        };
-        view.in_order()
-    }
-}
-
-/// The members of a net. Equal when both parts have the same addresses, in whatever order, each as often.
-#[derive(Clone, Debug)]
-pub struct Listing<A> {
-    /// Members whose primary stream this node opened.
-    pub uplinks: Vec<A>,
-    /// Members whose primary stream the peer opened.
-    pub downlinks: Vec<A>,
-}
-
-impl<A> Listing<A> {
-    /// Members listed.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.uplinks.len() + self.downlinks.len()
-    }
-
-    /// Whether nobody is listed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl<A> Default for Listing<A> {
-    fn default() -> Self {
-        Self { uplinks: Vec::new(), downlinks: Vec::new() }
-    }
-}
-
-impl<A: Addr> PartialEq for Listing<A> {
-    /// O(members).
-    fn eq(&self, other: &Self) -> bool {
-        same_addrs(&self.uplinks, &other.uplinks) && same_addrs(&self.downlinks, &other.downlinks)
-    }
-}
-
-impl<A: Addr> Eq for Listing<A> {}
-
-fn same_addrs<A: Addr>(left: &[A], right: &[A]) -> bool {
-    if left.len() != right.len() {
-        return false;
-    }
-    let mut times: HashMap<&A, usize> = HashMap::new();
-    for addr in left {
-        *times.entry(addr).or_default() += 1;
-    }
-    right.iter().all(|addr| match times.get_mut(addr) {
-        Some(left) if *left > 0 => {
-            *left -= 1;
-            true
-        }
-        _ => false,
-    })
-}
-
 #[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
+    use crate::link::Stream;
     use crate::link::addr::NodeAddr;
 
     fn listing(uplinks: &[u64], downlinks: &[u64]) -> Listing<NodeAddr> {

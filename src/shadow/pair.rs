@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::Side;
+use super::answer::Reply;
 use super::operation::{Operation, Value};
-use super::store::Reply;
+use super::side::Side;
 use crate::link::addr::Addr;
 use crate::sync::{Condvar, Mutex, StdArc, lock_order};
 

@@ -1,57 +1,21 @@
 //! What a shadow finds out: mismatches, counters, latencies.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::Side;
-use super::builder::Settings;
+use super::answer::Reply;
+use super::mismatch::Mismatch;
 use super::operation::{Operation, Value};
 use super::pair::Shared;
-use super::store::{Answer, Reply};
+use super::settings::Settings;
+use super::side::Side;
 use crate::link::addr::Addr;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock_order};
-use crate::table::version::Version;
 use crate::unwind::contain;
-
-/// Two stores said different things about the same operation at the same point of the order.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Mismatch<A: Addr> {
-    /// The operation.
-    pub operation: Operation<A>,
-    /// What side A said.
-    pub answer_a: Reply<Value<A>>,
-    /// What side B said.
-    pub answer_b: Reply<Value<A>>,
-    /// The versions that belong to the answers of A and B, for stores that have versions.
-    pub versions: (Option<Version>, Option<Version>),
-    /// When the mismatch was found, on the clock of the shadow.
-    pub at: Instant,
-}
-
-impl<A: Addr> fmt::Display for Mismatch<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: ", self.operation)?;
-        write_reply(f, "A", &self.answer_a)?;
-        f.write_str(", ")?;
-        write_reply(f, "B", &self.answer_b)
-    }
-}
-
-fn write_reply<A: Addr>(f: &mut fmt::Formatter<'_>, name: &str, reply: &Reply<Value<A>>) -> fmt::Result {
-    match reply {
-        Ok(Answer { value, version: Some(version) }) => {
-            write!(f, "{name} says {value:?} (version {version})")
-        }
-        Ok(Answer { value, version: None }) => write!(f, "{name} says {value:?}"),
-        Err(error) => write!(f, "{name} fails: {error}"),
-    }
-}
 
 /// What a [`Shadow`](super::Shadow) has done so far.
 ///

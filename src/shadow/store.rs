@@ -1,18 +1,15 @@
 //! What an embedder does with a link manager, as a trait that two different managers can implement.
-
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::operation::{LinkView, Listing};
+use super::answer::{Answer, Reply};
+use super::answer::{LinkView, Listing};
 use crate::link::addr::Addr;
 use crate::link::net::{NetConfig, NetId};
 use crate::link::stream::{Direction, StreamId};
 use crate::link::{DialId, ResolveId};
 use crate::manager::MemberFilter;
-use crate::manager::model::command::{CommandError, Outcome};
-use crate::table::version::Version;
-
+use crate::manager::model::command::Outcome;
 /// A link manager as its embedder sees it: synchronous, with plain data for answers.
 ///
 /// Implement it for the manager that is to be replaced, and [`Shadow`](super::Shadow) compares it with the
@@ -22,7 +19,7 @@ use crate::table::version::Version;
 /// # What two stores must have in common to be compared
 /// * *When a call returns, its change is made*, and every later call on any thread finds it.
 /// * *Refusals are answers.* An operation that is refused changes nothing and says
-///   [`StoreError::Refused`]; one that names a stream, a dial or a link that is gone is no error: its
+///   [`StoreError::Refused`](crate::shadow::StoreError::Refused); one that names a stream, a dial or a link that is gone is no error: its
 ///   outcome is [`Outcome::Stale`].
 /// * *Order counts only where it means something.* A [`Listing`] keeps uplinks and downlinks apart and has no
 ///   order inside of either; a [`LinkView`] has the nets in rising order and the primary stream first.
@@ -34,7 +31,7 @@ use crate::table::version::Version;
 ///   around retries and time-outs.
 ///
 /// # Errors
-/// Every method: [`StoreError`].
+/// Every method: [`StoreError`](crate::shadow::StoreError).
 #[allow(clippy::missing_errors_doc)] // One section for all, above.
 pub trait LinkStore: Send + Sync + 'static {
     /// What identifies a remote node.
@@ -117,95 +114,4 @@ pub trait LinkStore: Send + Sync + 'static {
 
     /// The members of the net; none for an unknown one.
     fn addrs(&self, net: NetId, filter: MemberFilter) -> Reply<Listing<Self::Addr>>;
-}
-
-/// What a store says to an operation.
-pub type Reply<T> = Result<Answer<T>, StoreError>;
-
-/// The answer of a store.
-///
-/// Two answers are equal when their values are: a version says something about one store only.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer<T> {
-    /// What was asked for, or how the change ended.
-    pub value: T,
-    /// A version of the store that contains the change, or that the value was read from. `None`: the store
-    /// has no versions.
-    pub version: Option<Version>,
-}
-
-impl<T> Answer<T> {
-    /// An answer of a store without versions.
-    pub fn new(value: T) -> Self {
-        Self { value, version: None }
-    }
-
-    /// An answer that belongs to a version.
-    pub fn at(value: T, version: Version) -> Self {
-        Self { value, version: Some(version) }
-    }
-
-    pub(super) fn map<U>(self, with: impl FnOnce(T) -> U) -> Answer<U> {
-        Answer { value: with(self.value), version: self.version }
-    }
-}
-
-impl<T: PartialEq> PartialEq for Answer<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
-    }
-}
-
-impl<T: Eq> Eq for Answer<T> {}
-
-/// Why a store has no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The store refused the operation. Nothing changed.
-    Refused(CommandError),
-    /// The store refused the operation with a code of its own: translate it where the codes are known.
-    Code(i64),
-    /// There is no room for the operation: it was not applied. Try again later, or ask for less.
-    Full,
-    /// The store has ended: the operation was not applied.
-    Closed,
-    /// No answer came in time. Whether the operation was, or will be, applied is unknown: ask.
-    TimedOut,
-    /// The store panicked. Whether the operation was applied is unknown: ask.
-    Panicked,
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(error) => write!(f, "refused: {error}"),
-            Self::Code(code) => write!(f, "refused with code {code}: translate it where the codes are known"),
-            Self::Full => f.write_str("no room for the operation: try again later"),
-            Self::Closed => f.write_str("the store has ended: start it, or use the other one"),
-            Self::TimedOut => f.write_str("no answer in time: ask whether the operation was applied"),
-            Self::Panicked => f.write_str("the store panicked: ask whether the operation was applied"),
-        }
-    }
-}
-
-impl std::error::Error for StoreError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Refused(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<CommandError> for StoreError {
-    /// `Closed` stays what it is; everything else is a refusal.
-    fn from(error: CommandError) -> Self {
-        match error {
-            CommandError::Closed => Self::Closed,
-            CommandError::Panicked => Self::Panicked,
-            CommandError::Shed => Self::Full,
-            error => Self::Refused(error),
-        }
-    }
 }

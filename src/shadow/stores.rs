@@ -4,9 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::answer::{Answer, Reply, StoreError};
+use super::answer::{LinkView, Listing};
 use super::baton::Baton;
-use super::operation::{LinkView, Listing};
-use super::store::{Answer, LinkStore, Reply, StoreError};
+use super::store::LinkStore;
 use crate::clock::Clock;
 use crate::link::addr::{Addr, NodeAddr};
 use crate::link::net::{NetConfig, NetId};

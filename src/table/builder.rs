@@ -8,6 +8,7 @@ use super::index::Index;
 use super::state::State;
 use crate::table::handle::Table;
 use crate::table::hash::DefaultHashBuilder;
+use crate::table::snapshot::Snapshot;
 use crate::table::writer::Writer;
 
 /// How a table is to be made; see [`Table::builder`].
@@ -185,5 +186,38 @@ impl<K, V, I: fmt::Debug, S> fmt::Debug for TableBuilder<K, V, I, S> {
             .field("index", &self.index)
             .field("expected_len", &self.expected_len)
             .finish_non_exhaustive()
+    }
+}
+
+impl<K, V> Table<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// An empty table at version zero, with its one writer.
+    #[allow(clippy::new_ret_no_self)] // The two ends belong together.
+    #[must_use]
+    pub fn new() -> (Writer<K, V>, Self) {
+        Self::builder().build()
+    }
+
+    /// A table with an index, another hasher, or an expected size.
+    pub fn builder() -> TableBuilder<K, V> {
+        TableBuilder::new()
+    }
+}
+
+impl<K, V, I, S> FromIterator<(K, V)> for Snapshot<K, V, I, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    I: Index<K, V> + Default,
+    S: BuildHasher + Clone + Default + Send + Sync + 'static,
+{
+    /// Version zero of a table of its own, which has no writer. For a table that has one, see
+    /// [`TableBuilder::build_with`].
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
+        let builder = TableBuilder::new().index(I::default()).hasher(S::default()).recycle(false);
+        builder.build_with(entries).0.published()
     }
 }

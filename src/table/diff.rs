@@ -6,9 +6,10 @@ use std::{slice, vec};
 use hashbrown::HashTable;
 use hashbrown::hash_table::{self, Entry};
 
-use super::log::Op;
+use super::op::Op;
 use super::page_map::PageMap;
-use super::page_map::pages::{LEVELS, Pages, Slot};
+use super::page_map::node::{LEVELS, Slot};
+use super::page_map::pages::Pages;
 
 /// One difference between an old and a new state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub enum Change<'a, K, V> {
 /// What changed from `old` to `new`, in an arbitrary order, each key at most once.
 ///
 /// Skips what both versions share, by comparing pointers, and of what they do not share the pages that have
-/// one [stamp](super::page_map::pages::Stamp): O(pages that they do not share + entries of those that
+/// one [stamp](super::page_map::node::Stamp): O(pages that they do not share + entries of those that
 /// differ), each entry looked up once in the other version. `hasher` is the one that both maps were filled
 /// with, and they must be versions of one table. Does not allocate.
 pub(crate) fn diff<'a, K, V, H>(

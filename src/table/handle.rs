@@ -1,11 +1,9 @@
 //! The read side of a table.
 
 use std::fmt;
-use std::hash::Hash;
 use std::time::Duration;
 
 use crate::sync::Arc;
-use crate::table::builder::TableBuilder;
 use crate::table::cell::SnapshotCell;
 use crate::table::feed::Feed;
 use crate::table::hash::DefaultHashBuilder;
@@ -14,11 +12,9 @@ use crate::table::snapshot::Snapshot;
 use crate::table::state::State;
 use crate::table::version::Version;
 use crate::table::waiters::WaitError;
-use crate::table::writer::Writer;
-
 /// The read side of a table: a cheap handle, for as many threads as there are.
 ///
-/// A table maps keys to values in *versions*. One [`Writer`] stages changes and publishes them; a published
+/// A table maps keys to values in *versions*. One [`Writer`](crate::Writer) stages changes and publishes them; a published
 /// version never changes. Readers take the newest version, whole, and read it for as long as they like: what
 /// they see is consistent in itself, over all keys and over the [index](crate::table::Index), and no reader ever waits for
 /// the writer or makes it wait.
@@ -28,7 +24,7 @@ use crate::table::writer::Writer;
 /// | look up in a hot loop | [`reader`](Self::reader), then [`Reader::get`] | one atomic load more than a map |
 /// | ask several questions about one version | [`snapshot`](Self::snapshot) | one reference count up and down |
 /// | follow what another thread wrote | [`wait_for`](Self::wait_for) its version | blocks |
-/// | start from entries, or from a file | [`TableBuilder::build_with`] (or feature `serde`) | one insertion each |
+/// | start from entries, or from a file | [`TableBuilder::build_with`](crate::TableBuilder::build_with) (or feature `serde`) | one insertion each |
 /// | hear of every change | [`subscribe`](Self::subscribe) | O(changes) for the subscriber |
 ///
 /// # Consistency
@@ -38,7 +34,7 @@ use crate::table::writer::Writer;
 ///   version, nobody who learns of that reads an older one. A [`Reader`] never goes backwards.
 /// * A [`Feed`] delivers each version once and in order, or says that it has missed some.
 /// * A value that was removed is dropped when no one holds a version that has it, in one of the publishes that
-///   follow or in [`Writer::reclaim`]. A resource in it, such as a socket, is better closed explicitly.
+///   follow or in [`Writer::reclaim`](crate::Writer::reclaim). A resource in it, such as a socket, is better closed explicitly.
 /// * Values are not tracked. A counter inside a value (an `Arc<AtomicU64>`) is newer than the version it is
 ///   found in.
 ///
@@ -54,10 +50,10 @@ use crate::table::writer::Writer;
 /// | [`Snapshot::iter`] | O(n); nothing allocated | wait-free |
 /// | [`Snapshot::diff`] | O(pages that differ), each entry of which is looked up once | wait-free |
 /// | dropping a [`Snapshot`] | O(1): a counter | wait-free |
-/// | [`Writer::insert`], [`update`](Writer::update), [`remove`](Writer::remove) | O(1) amortized, done twice when versions are recycled; at most eight pages at once when pages split | never waits for readers |
+/// | [`Writer::insert`](crate::Writer::insert), [`update`](crate::Writer::update), [`remove`](crate::Writer::remove) | O(1) amortized, done twice when versions are recycled; at most eight pages at once when pages split | never waits for readers |
 /// | the first of these on a page that a held version shares | a copy of the page, and of 64 pointers per directory | never waits for readers |
-/// | [`Writer::publish`] | O(1), and a share of dropping old versions in proportion to the batch | lock-free, see there |
-/// | [`Writer::clear`] | O(1); dropped in the publishes that follow | never waits for readers |
+/// | [`Writer::publish`](crate::Writer::publish) | O(1), and a share of dropping old versions in proportion to the batch | lock-free, see there |
+/// | [`Writer::clear`](crate::Writer::clear) | O(1); dropped in the publishes that follow | never waits for readers |
 /// | [`GroupIndex`](crate::table::GroupIndex) count, listing | O(1), O(keys listed) | wait-free |
 /// | [`Feed::next_timeout`] | O(changes) | blocks until there is something |
 ///
@@ -68,9 +64,9 @@ use crate::table::writer::Writer;
 ///
 /// | take | when |
 /// |---|---|
-/// | this table | many read, one writes (or can be made to: an actor, a mutex around the [`Writer`]), and readers want more than one key of the same moment: counts, lists, indexes, differences, "wait until you see what I wrote" |
+/// | this table | many read, one writes (or can be made to: an actor, a mutex around the [`Writer`](crate::Writer)), and readers want more than one key of the same moment: counts, lists, indexes, differences, "wait until you see what I wrote" |
 /// | papaya, scc, dashmap | many threads write all the time, each entry is for itself, and nobody asks about the whole |
-/// | `RwLock<HashMap>` | there is little contention, writes are as frequent as reads, or memory is scarce: a table that recycles versions has two copies of what changes ([`TableBuilder::recycle`]) |
+/// | `RwLock<HashMap>` | there is little contention, writes are as frequent as reads, or memory is scarce: a table that recycles versions has two copies of what changes ([`TableBuilder::recycle`](crate::TableBuilder::recycle)) |
 /// | `ArcSwap<HashMap>` | it changes so seldom that a copy of everything per change does not matter: then it has the fastest lookups |
 ///
 /// Figures beside each of these are in [`docs::performance`](crate::docs::performance).
@@ -97,24 +93,6 @@ use crate::table::writer::Writer;
 /// ```
 pub struct Table<K, V, I = (), S = DefaultHashBuilder> {
     pub(super) cell: Arc<SnapshotCell<State<K, V, I, S>>>,
-}
-
-impl<K, V> Table<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    /// An empty table at version zero, with its one writer.
-    #[allow(clippy::new_ret_no_self)] // The two ends belong together.
-    #[must_use]
-    pub fn new() -> (Writer<K, V>, Self) {
-        Self::builder().build()
-    }
-
-    /// A table with an index, another hasher, or an expected size.
-    pub fn builder() -> TableBuilder<K, V> {
-        TableBuilder::new()
-    }
 }
 
 impl<K, V, I, S> Table<K, V, I, S> {

@@ -11,7 +11,7 @@
 
 use std::mem;
 
-use super::log::Op;
+use super::op::Op;
 use crate::sync::StdArc;
 use crate::table::version::Version;
 

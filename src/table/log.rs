@@ -11,6 +11,7 @@ use std::mem;
 
 use super::history::{History, Limits, Link};
 use super::index::Index;
+use super::op::Op;
 use super::state::State;
 use crate::sync::StdArc;
 use crate::table::version::Version;
@@ -31,13 +32,6 @@ const LARGE: usize = 16 * 1024;
 
 /// How many operations it looks ahead.
 const AHEAD: usize = 32;
-
-/// One operation: the key, its hash, and what it maps to afterwards.
-pub(super) struct Op<K, V> {
-    pub(super) hash: u64,
-    pub(super) key: K,
-    pub(super) value: Option<V>,
-}
 
 /// The operations of a sealed batch.
 enum Ops<K, V> {

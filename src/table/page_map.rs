@@ -4,6 +4,7 @@
 //! and only if they are shared. The structure is explained in [`pages`].
 
 mod iter;
+pub(crate) mod node;
 pub(crate) mod pages;
 mod reshape;
 #[cfg(all(test, not(switchboard_model)))]
@@ -24,7 +25,7 @@ use pages::{Dismantle, Entry, Pages};
 ///
 /// # Bounds
 ///
-/// A page has up to `P` entries ([`Pages::FULL`]: 448, fewer for entries of more than 64 bytes), a directory
+/// A page has up to `P` entries ([`Page::FULL`](node::Page::FULL): 448, fewer for entries of more than 64 bytes), a directory
 /// up to 64 slots, and a path one directory up to about 28 thousand entries, two up to 1.8 million, and so
 /// on; eleven with a hasher that makes all bits alike but the last ones.
 ///
@@ -90,8 +91,8 @@ impl<K, V> PageMap<K, V> {
         self.pages = Pages::new();
     }
 
-    /// What is changed from here on makes the version of this number; see [`pages::Stamp`].
-    pub(crate) fn set_stamp(&mut self, stamp: pages::Stamp) {
+    /// What is changed from here on makes the version of this number; see [`node::Stamp`].
+    pub(crate) fn set_stamp(&mut self, stamp: node::Stamp) {
         self.pages.set_stamp(stamp);
     }
 

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Closed;
+use super::closed::Closed;
 use super::slot::{Finished, Slot, State};
 use crate::sync::Arc;
 use crate::unwind::discard;

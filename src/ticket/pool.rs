@@ -3,8 +3,9 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
+use super::closed::Closed;
 use super::slot::Slot;
-use super::{Closed, Completion, Ticket, ends};
+use super::{Completion, Ticket, ends};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::ring::Ring;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::Closed;
+use super::closed::Closed;
 use super::slot::{Slot, State, Waiter};
 use crate::sync::{Arc, deadline_after};
 

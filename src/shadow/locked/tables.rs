@@ -8,7 +8,7 @@ use crate::link::addr::Addr;
 use crate::link::net::{NetConfig, NetId};
 use crate::link::stream::{Direction, StreamId};
 use crate::link::{DialId, DialState, ResolveId, Stream};
-use crate::shadow::operation::LinkView;
+use crate::shadow::answer::LinkView;
 use crate::table::DefaultHashBuilder;
 
 /// The nets, and who is a member of which.

@@ -10,7 +10,7 @@ use hashbrown::hash_table::Entry;
 use crate::sync::StdArc;
 use crate::table::Change;
 use crate::table::history::Link;
-use crate::table::log::Op;
+use crate::table::op::Op;
 use crate::table::snapshot::Snapshot;
 use crate::table::version::Version;
 

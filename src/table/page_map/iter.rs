@@ -5,8 +5,7 @@ use std::slice;
 
 use hashbrown::hash_table;
 
-use super::pages::{LEVELS, Pages, Slot};
-
+use super::node::{LEVELS, Slot};
 /// The entries of a tree of pages, in an arbitrary order. Does not allocate.
 pub(crate) struct Iter<'a, T> {
     /// The slots still to visit, from the root (as a slice of one) down to the current directory.
@@ -17,10 +16,10 @@ pub(crate) struct Iter<'a, T> {
 }
 
 impl<'a, T> Iter<'a, T> {
-    pub(super) fn new(pages: &'a Pages<T>) -> Self {
+    pub(super) fn new(root: &'a Slot<T>, len: usize) -> Self {
         let mut stack = [const { [].as_slice() }; LEVELS + 1].map(<[_]>::iter);
-        stack[0] = slice::from_ref(pages.root()).iter();
-        Self { stack, level: 0, page: hash_table::Iter::default(), left: pages.len() }
+        stack[0] = slice::from_ref(root).iter();
+        Self { stack, level: 0, page: hash_table::Iter::default(), left: len }
     }
 }
 

@@ -9,13 +9,10 @@ use hashbrown::HashTable;
 
 use crate::sync::SlimArc;
 
-use super::pages::{
-    LEVEL_BITS, NARROW, Page, Pages, Slot, Stamp, WIDE, Width, insert_reserved, route, unshare_dir,
-};
-
+use super::node::{LEVEL_BITS, NARROW, Page, Slot, Stamp, WIDE, Width, insert_reserved, route, unshare_dir};
 /// The page for the entry, unshared together with its path; if there is no such entry, it has room for it.
 ///
-/// Unless all its entries have one hash, no page gets more than [`Pages::FULL`] entries.
+/// Unless all its entries have one hash, no page gets more than [`Page::FULL`] entries.
 #[inline]
 pub(super) fn page_with_room<'a, T: Clone>(
     mut slot: &'a mut Slot<T>,
@@ -60,7 +57,7 @@ pub(super) fn page_with_room<'a, T: Clone>(
 
 #[inline]
 fn is_full<T>(page: &HashTable<T>) -> bool {
-    page.len() >= page.capacity().min(Pages::<T>::FULL)
+    page.len() >= page.capacity().min(Page::<T>::FULL)
 }
 
 /// Whether a full page has to be split for a new entry of this hash, and can be.
@@ -71,11 +68,11 @@ fn must_split<T>(
     eq: &impl Fn(&T) -> bool,
     hasher: &impl Fn(&T) -> u64,
 ) -> bool {
-    if page.len() < Pages::<T>::SPLIT_MIN || page.find(hash, eq).is_some() {
+    if page.len() < Page::<T>::SPLIT_MIN || page.find(hash, eq).is_some() {
         return false;
     }
     // A page beyond the bound has entries of one hash only: it is enough to look at one of them.
-    let looked_at = if page.len() > Pages::<T>::FULL { 1 } else { page.len() };
+    let looked_at = if page.len() > Page::<T>::FULL { 1 } else { page.len() };
     page.iter().take(looked_at).any(|entry| hasher(entry) != hash)
 }
 
@@ -142,7 +139,7 @@ pub(super) fn tidy<T: Clone>(slot: &mut Slot<T>, route: u64, hasher: &impl Fn(&T
 }
 
 /// Makes sixty-four pages eight, or eight pages one, if none of the new ones gets more than
-/// [`Pages::MERGED_MAX`] entries.
+/// [`Page::MERGED_MAX`] entries.
 fn merge<T: Clone>(slot: &mut Slot<T>, hasher: &impl Fn(&T) -> u64, stamp: Stamp) -> bool {
     let Slot::Dir(width, slots) = slot else { return false };
     let parts = if *width == Width::Wide { NARROW } else { 1 };
@@ -170,7 +167,7 @@ fn is_sparse<T>(slots: &[Slot<T>], parts: usize) -> bool {
                 Slot::Page(page) => page.len(),
                 Slot::Dir(..) => return false,
             };
-            sum <= Pages::<T>::MERGED_MAX
+            sum <= Page::<T>::MERGED_MAX
         })
     })
 }

@@ -7,7 +7,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::PageMap;
-use super::pages::{LEVEL_BITS, NARROW, Pages, Slot, WIDE, route};
+use super::node::Page;
+use super::node::{LEVEL_BITS, NARROW, Slot, WIDE, route};
+use super::pages::Pages;
 use crate::table::diff::{Change, diff};
 
 /// A kilobyte, so that a page is full with 28 entries and a test reaches deep trees with few of them.
@@ -167,7 +169,7 @@ fn check_slot<T>(slot: &Slot<T>, path: &mut Vec<(usize, usize)>, hasher: &impl F
                 assert_eq!(bits, index, "an entry out of place");
             }
         }
-        if page.len() > Pages::<T>::FULL {
+        if page.len() > Page::<T>::FULL {
             assert!(hashes.iter().all(|&hash| hash == hashes[0]), "a page that should have been split");
         }
         return page.len();
@@ -186,8 +188,8 @@ fn check_slot<T>(slot: &Slot<T>, path: &mut Vec<(usize, usize)>, hasher: &impl F
     if slots.iter().all(|slot| slot.slots().is_none()) {
         let merged = |part| -> usize { sizes[part..].iter().step_by(width / NARROW).sum() };
         let largest = (0..width / NARROW).map(merged).max().unwrap_or(0);
-        let slack = NARROW * (Pages::<T>::TIDY_STEP - 1);
-        assert!(largest + slack >= Pages::<T>::MERGED_MAX, "pages that should have been merged");
+        let slack = NARROW * (Page::<T>::TIDY_STEP - 1);
+        assert!(largest + slack >= Page::<T>::MERGED_MAX, "pages that should have been merged");
     }
     sizes.iter().sum()
 }
@@ -292,7 +294,7 @@ fn check_diff(old: &Pair, new: &Pair) {
 /// One stamp says nothing about two pages that are not for the same hashes.
 #[test]
 fn a_diff_of_copies_of_two_shapes_is_the_difference() {
-    let shapes = [1, 8, 100].map(|pages| pages * Pages::<(u64, Big)>::FULL - 1);
+    let shapes = [1, 8, 100].map(|pages| pages * Page::<(u64, Big)>::FULL - 1);
     let copies = shapes.map(|capacity| {
         let mut copy = Pair::new(Hashing::Good);
         copy.map = PageMap::with_capacity(capacity);
@@ -322,7 +324,7 @@ fn growth_and_shrinking_keep_the_shape() {
         }
     }
     let full = map.clone();
-    assert!(map.stats().pages >= 100_000 / Pages::<(u32, u32)>::FULL);
+    assert!(map.stats().pages >= 100_000 / Page::<(u32, u32)>::FULL);
     for key in 0..100_000 {
         assert_eq!(map.remove(hasher(&key), &key, &hasher), Some((key, key)));
         if key % 9_973 == 0 {
@@ -553,7 +555,7 @@ fn until_it_survives<R>(
 #[test]
 fn every_step_of_a_split_and_of_a_merge_may_panic() {
     let alive = Rc::new(Cell::new(0));
-    let full = Pages::<(Touchy, Touchy)>::FULL as u64;
+    let full = Page::<(Touchy, Touchy)>::FULL as u64;
     assert_eq!(full, 28);
     let keys = full * NARROW as u64 + 20;
     let hasher = |key: &Touchy| {

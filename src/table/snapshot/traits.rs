@@ -7,9 +7,6 @@ use std::iter::FusedIterator;
 use std::ops;
 
 use super::{Iter, Snapshot};
-use crate::table::builder::TableBuilder;
-use crate::table::index::Index;
-
 impl<K, V, I, S> Snapshot<K, V, I, S> {
     /// All keys, in the order of [`iter`](Self::iter).
     ///
@@ -90,20 +87,5 @@ impl<K: fmt::Debug, V: fmt::Debug, I, S> fmt::Debug for Snapshot<K, V, I, S> {
     /// The entries, as a map.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self).finish()
-    }
-}
-
-impl<K, V, I, S> FromIterator<(K, V)> for Snapshot<K, V, I, S>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-    I: Index<K, V> + Default,
-    S: BuildHasher + Clone + Default + Send + Sync + 'static,
-{
-    /// Version zero of a table of its own, which has no writer. For a table that has one, see
-    /// [`TableBuilder::build_with`].
-    fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
-        let builder = TableBuilder::new().index(I::default()).hasher(S::default()).recycle(false);
-        builder.build_with(entries).0.published()
     }
 }
