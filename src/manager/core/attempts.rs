@@ -1,4 +1,7 @@
 //! Attempts to connect: dials, announcements, failures and rests.
+//!
+//! One dial or one question for the endpoint is under way per link, named by its identity. All ways in which
+//! an attempt can fail meet in [`Core::give_up`], so that every failure counts and delays the next attempt.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -15,7 +18,10 @@ use crate::manager::model::effect::Effect;
 use crate::util::time::later;
 
 impl<A: Addr> Core<A> {
-    /// Dials, or asks where to dial. Only for a link that may be dialled.
+    /// Dials, or asks where to dial. The caller has checked that the link may be dialled.
+    ///
+    /// Looking up an endpoint may block, so it is an effect that the host answers with a command; the
+    /// reference resolves names while it holds its locks, and everything else waits meanwhile.
     pub(super) fn begin(&mut self, mut link: Link<A>, now: Instant) {
         match link.endpoint {
             Some(endpoint) if !self.rules().must_resolve(&link) => self.start_dial(link, endpoint, now),
@@ -29,6 +35,8 @@ impl<A: Addr> Core<A> {
         }
     }
 
+    /// Starts a dial under a new identity. Answers that name an earlier dial of the link are stale from here
+    /// on.
     pub(super) fn start_dial(&mut self, mut link: Link<A>, endpoint: SocketAddr, now: Instant) {
         let id = DialId(self.next_dial);
         self.next_dial += 1;
@@ -40,14 +48,16 @@ impl<A: Addr> Core<A> {
         self.commit(link);
     }
 
-    /// Counts a failure, and returns the earliest instant for the next attempt.
+    /// Counts a failure and returns the earliest instant of the next attempt.
     pub(super) fn fail(&mut self, link: &mut Link<A>, now: Instant) -> Instant {
         link.failures = link.failures.saturating_add(1);
         self.next_attempt(link.failures, now)
     }
 
-    /// The earliest instant for the next attempt after so many failures.
+    /// The earliest instant of the next attempt after that many failures. A policy that panics or asks for a
+    /// delay that it may not have is counted, and replaced by the longest delay.
     pub(super) fn next_attempt(&mut self, failures: u32, now: Instant) -> Instant {
+        // A handle on the settings, because the policy is user code and borrows the source of randomness.
         let settings = self.directory().settings.clone();
         let Drawn { delay, fault } = settings.retry.draw(failures, self.random.source());
         self.tally.retry_faults += u64::from(fault);
@@ -84,7 +94,8 @@ impl<A: Addr> Core<A> {
         self.settle(link);
     }
 
-    /// After the last attempt that is granted, the nets are told and let the link go.
+    /// Counts an attempt. After the last one that is granted, each net that wants the link is told and lets
+    /// it go. A net that is off is not told: it reports nothing while it is off.
     fn count_attempt(&mut self, link: &mut Link<A>) {
         link.attempts = link.attempts.saturating_add(1);
         if link.attempts >= self.settings().max_attempts {
@@ -99,11 +110,16 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// The dial failed or the connection that it made is gone; `last` when the dialer has given up.
+    /// The dial failed, or the connection that it made is gone. With `last` the dialer has given up; without,
+    /// it repairs the connection by itself and reports again under the same identity.
+    ///
+    /// The link does not stay `Established` during the repair: the reference keeps announcing on the dead
+    /// stream, and the refusals then remove a link that is about to recover.
     pub(super) fn lose_connection(&mut self, mut link: Link<A>, last: bool, now: Instant) {
         let before = link.primary();
         link.streams.retain(|stream| stream.direction == Direction::Downlink);
         link.turn_to_primary(before);
+        // Memberships exist only with a stream to carry them.
         if link.streams.is_empty() {
             link.leave_all();
         }
@@ -122,8 +138,11 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// The connection that the dialer has is about to be lost, with no stream left: counts it if it was
-    /// short. Returns the policy when the link is unstable by that.
+    /// Called when a connection of the dialer is about to be lost with no stream left: counts a flap, or
+    /// clears the count after a connection that lasted. Returns the policy if the link is flapping now.
+    ///
+    /// An outage reaches the core several times, as the end of a stream and as a failure of the dial, in any
+    /// order. It counts once, because the first report changes the state of the link.
     pub(super) fn note_flap(&mut self, link: &mut Link<A>, now: Instant) -> Option<FlapPolicy> {
         let policy = self.settings().flaps?;
         // Reported once more, the same outage finds the link in another state.
@@ -140,12 +159,14 @@ impl<A: Addr> Core<A> {
         };
         self.journal_drops(&link.addr);
         self.drops.set(&link.addr, drops);
+        // Bounded: nodes that have gone are forgotten after a while, the oldest first.
         self.drops.trim(now, policy.entries);
         link.drops = drops;
         drops.filter(|drops| drops.count >= policy.limit).map(|_| policy)
     }
 
-    /// Gives a flapping link a rest: its nets let it go, and who keeps it waits.
+    /// Gives a flapping link a rest: its nets let it go and put it on their ignore lists, so that they do not
+    /// ask for it again at once. Permanent and static peers keep their record and wait.
     pub(super) fn rest(&mut self, mut link: Link<A>, policy: FlapPolicy, now: Instant) {
         link.leave_all();
         self.reset_dialer(&mut link);
@@ -153,6 +174,7 @@ impl<A: Addr> Core<A> {
         link.endpoint_fresh = false;
         link.attempts = 0;
         link.rest_until(later(now, policy.delay));
+        // The ignore lists change, and releasing the link may still panic.
         self.journal_directory();
         for net in link.nets.clone() {
             if self.directory().is_net_active(net) {
@@ -165,7 +187,9 @@ impl<A: Addr> Core<A> {
         self.settle(link);
     }
 
-    /// Announces every active net that wants the link and does not have it yet on the primary stream.
+    /// Announces the link to every active net that wants it and of which it is not a member yet, on the
+    /// primary stream. The answer names the stream: one that comes after the stream died makes no member
+    /// without a connection, in whichever order the two reports were queued.
     pub(super) fn announce(&mut self, link: &mut Link<A>, now: Instant) {
         let Some(primary) = link.primary() else { return };
         let open: Vec<_> = self.rules().unannounced(link).collect();

@@ -1,4 +1,7 @@
 //! Checks: questions about the staged state that change nothing.
+//!
+//! A command calls its checks before its first change where it can, so that a refused command costs no
+//! rollback.
 
 use std::time::Instant;
 
@@ -11,7 +14,8 @@ use crate::link::{Cluster, NetStatus};
 use crate::manager::model::command::CommandError;
 
 impl<A: Addr> Core<A> {
-    /// Whether an address can name a remote node.
+    /// Whether an address can name a remote node: it is neither blank nor the own one. A link to this node
+    /// itself would make it its own peer in every count.
     pub(super) fn check_addr(&self, addr: &A) -> Result<(), CommandError> {
         if addr.is_blank() {
             return Err(CommandError::BlankAddr);
@@ -22,6 +26,7 @@ impl<A: Addr> Core<A> {
         Ok(())
     }
 
+    /// Whether there is room for one more record. Every list of a manager has a limit.
     pub(super) fn check_room(&self) -> Result<(), CommandError> {
         let limit = self.settings().max_links;
         if self.writer.len() >= limit {
@@ -30,7 +35,8 @@ impl<A: Addr> Core<A> {
         self.check_backlog()
     }
 
-    /// That there is room for records of those addresses that have none.
+    /// Whether there is room for records of those addresses that have none. Asked for all of them in advance:
+    /// a command that creates several records creates all or none.
     pub(super) fn check_room_for<'a>(&self, addrs: impl Iterator<Item = &'a A>) -> Result<(), CommandError> {
         let new = addrs.filter(|addr| self.writer.get(*addr).is_none()).count();
         let limit = self.settings().max_links;
@@ -41,6 +47,8 @@ impl<A: Addr> Core<A> {
         if new > 0 { self.check_backlog() } else { Ok(()) }
     }
 
+    /// An associated cluster by its identity. Main clusters are refused: they come and go with their net, and
+    /// accounting alone makes their members.
     pub(super) fn check_cluster(&self, cluster: ClusterId) -> Result<&Cluster<A>, CommandError> {
         if cluster.is_main() {
             return Err(CommandError::MainCluster(cluster));
@@ -48,7 +56,7 @@ impl<A: Addr> Core<A> {
         self.directory().cluster(cluster).ok_or(CommandError::UnknownCluster(cluster))
     }
 
-    /// That a link to this address may serve the net.
+    /// Whether a link to this address may serve the net: a reserved net admits permanent peers only.
     pub(super) fn check_admission(&self, addr: &A, net: NetId) -> Result<&NetStatus<A>, CommandError> {
         match self.directory().net(net) {
             None => Err(CommandError::UnknownNet(net)),
@@ -57,21 +65,23 @@ impl<A: Addr> Core<A> {
         }
     }
 
+    /// Whether the address is a permanent peer of the net.
     pub(super) fn is_permanent(&self, addr: &A, net: NetId) -> bool {
         self.directory().net(net).is_some_and(|net| net.is_permanent(addr))
     }
 
-    /// The permanent peers of a net that is going on.
+    /// The permanent peers of a net that is being switched on.
     pub(super) fn permanent_of(&self, net: NetId) -> Vec<A> {
         self.directory().net(net).map_or_else(Vec::new, |net| net.permanent_peers().cloned().collect())
     }
 
-    /// Whether there is a reason to dial the link and nothing against it but, perhaps, the retry delay.
+    /// Whether there is a reason to dial the link and no obstacle other than, possibly, the retry delay.
     pub(super) fn may_dial(&self, link: &Link<A>) -> bool {
         self.rules().may_dial(link)
     }
 
-    /// Whether the retry delay is over. It may have begun anew while the endpoint was asked for.
+    /// Whether the retry delay is over. Checked again when the answer to a `Resolve` arrives: a failure may
+    /// have begun a new delay while the endpoint was being looked up.
     pub(super) fn is_ripe(&self, link: &Link<A>, now: Instant) -> bool {
         self.rules().is_ripe(link, now)
     }

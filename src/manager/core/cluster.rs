@@ -12,6 +12,8 @@ use crate::manager::model::directory::Group;
 use crate::sync::StdArc;
 
 impl<A: Addr> Core<A> {
+    /// Associates a cluster with a net. It takes the status of the net at once: in the reference, a cluster
+    /// that is associated with a net that is on stays disabled, and the first accounting finds it so.
     pub(super) fn associate_cluster(
         &mut self,
         net: NetId,
@@ -37,8 +39,10 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
+    /// Forgets a cluster: memberships and designations end, and so does a link that only this cluster kept.
     pub(super) fn dissociate_cluster(&mut self, cluster: ClusterId) -> Applying {
         self.check_cluster(cluster)?;
+        // Noted before the first record changes: the cluster goes last, and its peers are gone by then.
         self.journal_directory();
         for addr in self.addresses(&[Group::Cluster(cluster), Group::Static(cluster)]) {
             let Some(mut link) = self.checkout(&addr) else { continue };
@@ -50,6 +54,8 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
+    /// Makes a connected node a member of an enabled cluster. Without a stream there is nothing to be a
+    /// member with: every member of a cluster can be reached.
     pub(super) fn join_cluster(&mut self, cluster: ClusterId, addr: &A) -> Applying {
         if !self.check_cluster(cluster)?.is_enabled() {
             return Err(CommandError::ClusterDisabled(cluster));
@@ -67,6 +73,7 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
+    /// Ends a membership. A static peer remains designated and joins again with its next first stream.
     pub(super) fn leave_cluster(&mut self, cluster: ClusterId, addr: &A) -> Applying {
         self.check_cluster(cluster)?;
         let link = self.writer.get(addr).ok_or(CommandError::UnknownLink)?;
@@ -79,18 +86,24 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
+    /// Makes a node a static peer of a cluster on behalf of the host.
     pub(super) fn add_static_peer(&mut self, cluster: ClusterId, addr: A, now: Instant) -> Applying {
         self.check_addr(&addr)?;
         self.check_cluster(cluster)?;
         self.designate(addr, cluster, By::Host, now)
     }
 
+    /// Takes back a designation of the host. A designation by role is independent of it.
     pub(super) fn remove_static_peer(&mut self, cluster: ClusterId, addr: &A) -> Applying {
         self.check_cluster(cluster)?;
         Ok(self.undesignate(addr, cluster, By::Host))
     }
 
-    /// Notes a role, and replays what follows from it: static peers come and go while this node has a role.
+    /// Notes that a node has a role in an autonomic cluster, or has lost it.
+    ///
+    /// While this node has a role, all other nodes with one are static peers of the cluster. So the role of
+    /// this node designates all of them at once or releases them, and the role of another node concerns that
+    /// node alone.
     pub(super) fn set_role_member(
         &mut self,
         cluster: ClusterId,
@@ -114,6 +127,7 @@ impl<A: Addr> Core<A> {
             return Err(CommandError::LimitReached { of: "role members", limit });
         }
         let is_own = self.own.as_ref() == Some(&addr);
+        // Checked for all of them in advance: a role is taken with all its peers or not at all.
         if is_own && member {
             self.check_room_for(roles.iter())?;
         }
@@ -133,6 +147,7 @@ impl<A: Addr> Core<A> {
                 self.undesignate(&addr, cluster, By::Role);
             }
         }
+        // The set is about to change; a handle that is still held would make that a copy.
         drop(roles);
         if let Some(found) = self.directory_mut().cluster_mut(cluster) {
             let roles = StdArc::make_mut(&mut found.roles);
@@ -145,8 +160,8 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    /// Enables or disables the clusters of a net that goes on or off. The members of the net itself have been
-    /// or will be looked after by the caller.
+    /// Enables or disables the clusters of a net that is being switched. The caller takes care of the main
+    /// cluster.
     pub(super) fn switch_clusters(&mut self, net: NetId, active: bool) {
         self.directory_mut().set_cluster_status(net, ClusterStatus::of_net(active));
         let clusters: Vec<_> = self.directory().clusters_of(net).map(Cluster::id).collect();
@@ -161,10 +176,12 @@ impl<A: Addr> Core<A> {
                 link.clusters.retain(|cluster| directory.is_cluster_enabled(*cluster));
             }
             self.settle(link);
+            // The status of a cluster is no part of the record, so `settle` alone does not move the timer.
             self.plan(&addr);
         }
     }
 
+    /// Dissociates all clusters of a net that is being removed.
     pub(super) fn dissociate_clusters_of(&mut self, net: NetId) -> Applying {
         let clusters: Vec<_> = self.directory().clusters_of(net).map(Cluster::id).collect();
         for cluster in clusters {

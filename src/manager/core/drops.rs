@@ -19,10 +19,12 @@ impl<A: Addr> FlapLog<A> {
         Self { entries: HashMap::new(), expiry: Timers::new() }
     }
 
+    /// The flaps of a node, if any are remembered.
     pub(super) fn get(&self, addr: &A) -> Option<Flaps> {
         self.entries.get(addr).copied()
     }
 
+    /// Remembers or forgets the flaps of a node.
     pub(super) fn set(&mut self, addr: &A, drops: Option<Flaps>) {
         match drops {
             Some(drops) => self.entries.insert(addr.clone(), drops),

@@ -1,4 +1,7 @@
-//! What a command changed, to be undone if it panics.
+//! The journal: the state before the present command, of what the command has touched.
+//!
+//! A command that panics halfway must leave no trace. Copying the state in advance would cost O(links) per
+//! command; the journal costs O(what the command touches), and nothing but a few lengths otherwise.
 
 use crate::link::flaps::Flaps;
 use crate::link::record::Link;

@@ -11,6 +11,7 @@ use crate::manager::model::directory::{Group, member_groups};
 use crate::sync::StdArc;
 
 impl<A: Addr> Core<A> {
+    /// Manages a net. It starts switched off, so that its peers can be configured before anything is dialled.
     pub(super) fn add_net(&mut self, net: NetId, config: NetConfig) -> Applying {
         if !net.is_valid() {
             return Err(CommandError::InvalidNet(net));
@@ -27,10 +28,13 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
+    /// Stops managing a net: switches it off, lets go of every link that wants it, and dissociates its
+    /// clusters.
     pub(super) fn remove_net(&mut self, net: NetId, now: Instant) -> Applying {
         if self.directory().net(net).is_none() {
             return Err(CommandError::UnknownNet(net));
         }
+        // The rest of the command calls user code while the directory is half changed.
         self.journal_directory();
         self.set_net_active(net, false, now)?;
         // Links may have been created for the net while it was off.
@@ -40,6 +44,8 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
+    /// Changes what a net asks for. A net that becomes reserved lets go of the links that it no longer
+    /// admits.
     pub(super) fn configure_net(&mut self, net: NetId, config: NetConfig) -> Applying {
         match self.directory().net(net) {
             None => return Err(CommandError::UnknownNet(net)),
@@ -58,7 +64,7 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    /// A net that is reserved lets go of every link that is none of its permanent peers.
+    /// Lets go of every link of a reserved net that is none of its permanent peers.
     fn release_unadmitted(&mut self, net: NetId) {
         let mut groups = member_groups(net).to_vec();
         groups.push(Group::Wanted(net));
@@ -70,6 +76,11 @@ impl<A: Addr> Core<A> {
         }
     }
 
+    /// Switches a net on or off.
+    ///
+    /// Switching it on makes the links that it wants due and associates its permanent peers; switching it off
+    /// ends the memberships in the net, and the links that only this net kept. A link that another net or a
+    /// cluster keeps stays: the reference closes it, and cuts it from nets that were not switched off.
     pub(super) fn set_net_active(&mut self, net: NetId, active: bool, now: Instant) -> Applying {
         match self.directory().net(net).map(NetStatus::is_active) {
             None => return Err(CommandError::UnknownNet(net)),
@@ -77,6 +88,7 @@ impl<A: Addr> Core<A> {
             Some(_) => {}
         }
         let permanent = if active { self.permanent_of(net) } else { Vec::new() };
+        // All or nothing: a net that is on has all its permanent peers.
         self.check_room_for(permanent.iter())?;
         self.journal_directory();
         if let Some(status) = self.directory_mut().net_mut(net) {
@@ -114,6 +126,7 @@ impl<A: Addr> Core<A> {
         }
     }
 
+    /// Makes a node a permanent peer. A net that is off wants it from the moment it is switched on.
     pub(super) fn add_permanent_peer(&mut self, net: NetId, addr: A, now: Instant) -> Applying {
         self.check_addr(&addr)?;
         let Some(status) = self.directory().net(net) else { return Err(CommandError::UnknownNet(net)) };
@@ -138,6 +151,8 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
+    /// Makes a permanent peer an ordinary one. The net goes on wanting the link until an attempt fails,
+    /// unless it is reserved: then the peer is no longer admitted.
     pub(super) fn remove_permanent_peer(&mut self, net: NetId, addr: &A) -> Applying {
         let Some(status) = self.directory().net(net) else { return Err(CommandError::UnknownNet(net)) };
         if !status.is_permanent(addr) {

@@ -67,12 +67,16 @@ impl<A: Addr> Core<A> {
         }
     }
 
+    /// The role members of a saved cluster. The own role is saved without the address of this node, which may
+    /// have changed since.
     fn restored_roles(&self, saved: &SavedCluster<A>) -> StdArc<HashSet<A>> {
         let own = self.own.as_ref();
         let others = saved.roles.iter().filter(|addr| Some(*addr) != own);
         StdArc::new(others.chain(own.filter(|_| saved.own_role)).cloned().collect())
     }
 
+    /// A saved net. Ignored addresses beyond the limit are left out, those that expire first; a wall clock
+    /// that was set back makes none of them wait longer than the ignore period.
     fn restored_net(&self, saved: SavedNet<A>, anchor: Anchor) -> NetStatus<A> {
         let (ignore_period, limit) = (self.settings().ignore_period, self.settings().max_ignored);
         let mut net = NetStatus::new(saved.id, saved.config());
@@ -90,6 +94,8 @@ impl<A: Addr> Core<A> {
         net
     }
 
+    /// A saved link, unconnected. The endpoint is not fresh: it is asked for again before the dial, and used
+    /// if the host knows no better one. Delays are cut to what the settings in force allow.
     fn restored_link(&self, saved: SavedLink<A>, anchor: Anchor, now: Instant) -> Link<A> {
         let cap = self.settings().retry.cap();
         let rest = self.settings().flaps.filter(|_| saved.resting).map(|policy| policy.delay);

@@ -1,4 +1,10 @@
 //! The staged state: reading it, changing records, and undoing what a command did.
+//!
+//! All changes of records go through [`Core::commit`] and [`Core::remove_record`], which keep the derived
+//! state in step: the journal, the timer of the link, and the list of nets whose counts have to be reported.
+//! Nothing above this file touches the table directly. Counts are never stored: they are read from the
+//! membership index, because counters that are adjusted by hand drift, as those of one version of the
+//! reference do.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -27,8 +33,8 @@ use crate::table::version::Version;
 use crate::unwind::contain;
 use crate::util::random::Random;
 
-/// The part of the configuration that never changes. What may is in the directory: see
-/// [`Core::settings`].
+/// The part of the configuration that never changes. The settings that may change are in the directory,
+/// because a version shows the settings it was made under: see [`Core::settings`].
 #[derive(Debug)]
 pub(super) struct Fixed {
     pub(super) timing: Timing,
@@ -40,14 +46,22 @@ pub(super) struct Fixed {
 }
 
 /// The state of one manager.
+///
+/// Owned by the driver: no other thread ever sees it, so nothing in here is shared or locked. Readers see
+/// copies that [`Core::publish`] makes visible.
 #[derive(Debug)]
 pub(crate) struct Core<A: Addr> {
     pub(super) config: Fixed,
+    /// Source of the jitter of retry delays.
     pub(super) random: Random,
+    /// The address of this node, if the builder was given one.
     pub(super) own: Option<A>,
+    /// The link table: records, membership index and directory, published together.
     pub(super) writer: LinkWriter<A>,
+    /// The next instant at which each link has to be looked at.
     pub(super) timers: Timers<A>,
     pub(super) schedule: Schedule,
+    /// Effects of the version that is being staged, in order.
     pub(super) effects: Vec<Effect<A>>,
     /// Nets whose members changed since the last publish.
     pub(super) recount: Vec<NetId>,
@@ -55,9 +69,11 @@ pub(crate) struct Core<A: Addr> {
     pub(super) recount_clusters: Vec<ClusterId>,
     /// Flaps of links, also of those that are gone.
     pub(super) drops: FlapLog<A>,
+    /// Identity of the next dial. Never reused, so a late answer cannot be taken for one of a later dial.
     pub(super) next_dial: u64,
     pub(super) backlog: Backlog,
     pub(super) next_resolve: u64,
+    /// Counters, copied into each version.
     pub(super) tally: Tally,
     /// Something changed since the last publish.
     pub(super) dirty: bool,
@@ -69,6 +85,7 @@ pub(crate) struct Core<A: Addr> {
 }
 
 impl<A: Addr> Core<A> {
+    /// Creates an empty core and the table through which readers see it.
     pub(crate) fn new(config: Config, own: Option<A>, now: Instant) -> (Self, LinkTable<A>) {
         let tick = config.settings.tick;
         let indexes: Indexes<A> =
@@ -112,10 +129,13 @@ impl<A: Addr> Core<A> {
         self.dirty || !self.effects.is_empty()
     }
 
+    /// The nets, clusters and settings of the staged state.
     pub(super) fn directory(&self) -> &Directory<A> {
         &self.writer.index().1
     }
 
+    /// The same, to be changed. Marks the state as dirty even if the caller changes nothing: an empty version
+    /// is harmless, a change that is never published is not.
     pub(super) fn directory_mut(&mut self) -> &mut Directory<A> {
         self.dirty = true;
         &mut self.writer.index_mut().1
@@ -126,21 +146,25 @@ impl<A: Addr> Core<A> {
         &self.directory().settings
     }
 
-    /// The rules, over the staged state.
+    /// The rules over the staged state: the same ones by which snapshots explain, so an explanation cannot
+    /// disagree with what the core does.
     pub(super) fn rules(&self) -> Rules<'_, A> {
         Rules::new(self.writer.index(), self.config.timing)
     }
 
+    /// Members of a net's main cluster by direction. O(1): read from the index, not stored.
     pub(super) fn counts(&self, net: NetId) -> Counts {
         counts(&self.writer.index().0, net)
     }
 
-    /// All links. O(links): for what concerns all of them, and never for what happens on time.
+    /// All links. O(links): for commands that concern all of them. Never called because time has passed: a
+    /// tick costs what is due, not what exists.
     pub(super) fn links(&self) -> impl Iterator<Item = &StdArc<Link<A>>> {
         self.writer.iter().map(|(_, link)| link).inspect(|_| self.note_look())
     }
 
-    /// The addresses in some groups, each once. Copied, because the caller changes the groups.
+    /// The addresses in some groups, each once. Copied, because the caller changes the groups while it
+    /// iterates.
     pub(super) fn addresses(&self, groups: &[Group]) -> Vec<A> {
         let members = &self.writer.index().0;
         let mut seen = std::collections::HashSet::new();
@@ -148,6 +172,8 @@ impl<A: Addr> Core<A> {
         all.filter(|addr| seen.insert((*addr).clone())).cloned().collect()
     }
 
+    /// Counts a record that was looked at, so that tests can bound the work of a command. Does nothing
+    /// otherwise.
     #[cfg(all(test, not(switchboard_model)))]
     fn note_look(&self) {
         self.looked_at.set(self.looked_at.get() + 1);
@@ -164,11 +190,14 @@ impl<A: Addr> Core<A> {
     }
 
     /// Stores a changed record, notes the nets whose counts change, and plans what is due next.
+    ///
+    /// An unchanged record is left alone: no version is published, no timer is moved.
     pub(super) fn commit(&mut self, link: Link<A>) {
         let before = self.writer.get(&link.addr).cloned();
         if before.as_deref() == Some(&link) {
             return;
         }
+        // The journal first: if an address panics below, the record is put back.
         self.note_counts(before.as_deref(), Some(&link));
         self.journal_link(&link.addr, before);
         let due = self.rules().due(&link);
@@ -177,7 +206,7 @@ impl<A: Addr> Core<A> {
         self.writer.insert(link.addr.clone(), StdArc::new(link));
     }
 
-    /// Removes a record, whatever it says.
+    /// Removes a record with its timer, unconditionally. Effects and counters are the caller's business.
     pub(super) fn remove_record(&mut self, addr: &A) {
         let before = self.writer.get(addr).cloned();
         self.note_counts(before.as_deref(), None);
@@ -187,6 +216,8 @@ impl<A: Addr> Core<A> {
         self.writer.remove(addr);
     }
 
+    /// Notes the nets and clusters whose member counts differ between two versions of a record. A change of
+    /// direction counts as well: uplinks and downlinks are reported separately.
     fn note_counts(&mut self, before: Option<&Link<A>>, after: Option<&Link<A>>) {
         let turned = before.map(|link| link.direction) != after.map(|link| link.direction);
         let left = before.map_or(&[][..], |link| &link.members);
@@ -200,13 +231,15 @@ impl<A: Addr> Core<A> {
         self.recount_clusters.extend(changed.filter(|one| left.contains(one) != joined.contains(one)));
     }
 
-    /// Sets the timer of a link anew, after something beside the link changed.
+    /// Sets the timer of a link again after something other than its record has changed: its net, the
+    /// settings, the switch of the manager. A change of the record itself plans through
+    /// [`commit`](Self::commit).
     pub(super) fn plan(&mut self, addr: &A) {
         let due = self.writer.get(addr).and_then(|link| self.rules().due(link));
         self.timers.set(addr, due);
     }
 
-    /// Sets all timers anew. O(links).
+    /// Sets all timers again. O(links): for changes that concern every link, such as another dial time-out.
     pub(super) fn plan_all(&mut self) {
         let all: Vec<A> = self.links().map(|link| link.addr.clone()).collect();
         for addr in all {
@@ -214,9 +247,11 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// When [`advance`](Self::advance) has something to do next.
+    /// The instant at which [`advance`](Self::advance) has something to do next, provided that no command
+    /// intervenes.
     pub(crate) fn next_deadline(&self) -> Instant {
         let tick = self.schedule.next_tick;
+        // The reference acts on ticks only, however long something has been due.
         if self.config.timing == Timing::Ticked {
             return tick;
         }
@@ -244,6 +279,7 @@ impl<A: Addr> Core<A> {
         &mut self.tally
     }
 
+    /// Begins the journal of a command. O(1): lists are remembered by their length.
     pub(super) fn begin_journal(&mut self) {
         self.journal.links.clear();
         self.journal.directory = None;
@@ -255,22 +291,23 @@ impl<A: Addr> Core<A> {
         self.journal.tally = self.tally;
     }
 
-    /// Lets go of what was noted: by commands, and by what happened on time, which nobody undoes.
+    /// Clears the journal after a publish. What time did since the last command is noted as well, but never
+    /// undone: it is not part of a command, and a panic there ends the writer.
     pub(super) fn end_journal(&mut self) {
         self.journal.links.clear();
         self.journal.links.shrink_to(JOURNAL_CAPACITY);
         self.journal.directory = None;
     }
 
-    /// Notes a link before it is changed.
+    /// Notes a record before it is changed.
     fn journal_link(&mut self, addr: &A, before: Option<StdArc<Link<A>>>) {
         self.journal.links.push((addr.clone(), before));
     }
 
-    /// Notes the directory, for a command that changes it and then does more. O(1), but the nets are copied
-    /// when they change next. What was noted first counts.
+    /// Notes the directory before it is changed, by a command that does more afterwards. O(1), but the lists
+    /// are copied when they change next. The first note of a command counts.
     ///
-    /// Other commands change it in one step, which no foreign code interrupts.
+    /// A command that changes the directory in one step, with no user code after it, needs no note.
     pub(super) fn journal_directory(&mut self) {
         if self.journal.directory.is_none() {
             self.journal.directory = Some(self.directory().clone());
@@ -282,13 +319,14 @@ impl<A: Addr> Core<A> {
         self.journal.drops.push((addr.clone(), self.drops.get(addr)));
     }
 
-    /// Notes that timers are about to be taken. They are set anew when it comes to that.
+    /// Notes that timers are about to be taken. They are not copied: a rollback computes all of them again.
     pub(super) fn journal_timers(&mut self) {
         self.journal.timers = true;
     }
 
-    /// Puts everything back. Panics only if an address panics again; then the writer ends, which everybody
-    /// sees.
+    /// Puts everything back as it was when the journal began.
+    ///
+    /// Panics only if an address panics again. The writer ends then, which handles and readers can observe.
     pub(super) fn roll_back(&mut self) {
         self.effects.truncate(self.journal.effects);
         self.recount.truncate(self.journal.recount);
@@ -303,6 +341,7 @@ impl<A: Addr> Core<A> {
         for (addr, drops) in std::mem::take(&mut self.journal.drops).into_iter().rev() {
             self.drops.set(&addr, drops);
         }
+        // Backwards: of a record that was changed twice, the first note is the state before the command.
         for (addr, before) in links.into_iter().rev() {
             match before {
                 Some(link) => drop(self.writer.insert(addr.clone(), link)),

@@ -1,4 +1,8 @@
 //! Commands about streams, and the answers to announcements.
+//!
+//! Streams have identities of their own, chosen by the transport. Most races of the reference come from
+//! reports that name an address only: a late report about one stream is then taken for one about its
+//! successor.
 
 use std::time::Instant;
 
@@ -11,7 +15,9 @@ use crate::manager::model::command::{Applying, CommandError, Outcome};
 use crate::manager::model::effect::Effect;
 
 impl<A: Addr> Core<A> {
-    /// `dial`: the dial that made a stream of ours, where the transport says so.
+    /// Lists a new stream. `dial` names the dial that made it, if the transport says so.
+    ///
+    /// A stream that is refused is closed again: no link lists it, so no later command could ever close it.
     pub(super) fn add_stream(
         &mut self,
         addr: A,
@@ -26,6 +32,10 @@ impl<A: Addr> Core<A> {
         result
     }
 
+    /// Adds the stream to its link, or says why not.
+    ///
+    /// A stream of the peer creates a record; a stream of this node needs one, and a dial, because only a
+    /// dial makes such streams. The first stream becomes the primary one.
     fn accept_stream(&mut self, addr: &A, stream: Stream, dial: Option<DialId>, now: Instant) -> Applying {
         self.check_addr(addr)?;
         let (known, uplink) = (self.writer.get(addr), stream.direction == Direction::Uplink);
@@ -51,6 +61,7 @@ impl<A: Addr> Core<A> {
         let mut link = self.checkout_or_new(addr.clone(), now)?;
         let primary = link.streams.is_empty();
         link.streams.push(stream);
+        // What an earlier stream announced died with it.
         if primary {
             link.direction = stream.direction;
             link.announce_not_before = None;
@@ -63,6 +74,11 @@ impl<A: Addr> Core<A> {
         Ok(if primary { Outcome::Done } else { Outcome::Spare })
     }
 
+    /// A stream died and another one takes over as the primary; memberships stay, because the nodes stay
+    /// connected.
+    ///
+    /// The reports of the two streams may arrive in any order and more than once, so each of the four
+    /// combinations of a known and an unknown stream has a meaning.
     pub(super) fn replace_stream(&mut self, addr: A, old: StreamId, new: Stream, now: Instant) -> Applying {
         let link = self.writer.get(&addr);
         let find = |id| link.and_then(|link| link.stream(id));
@@ -98,6 +114,7 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
+    /// A stream died. With the last one all memberships end; the record stays if it has another reason.
     pub(super) fn delete_stream(&mut self, addr: &A, stream: StreamId, now: Instant) -> Outcome {
         let Some(link) = self.writer.get(addr) else { return Outcome::Stale };
         let Some(dead) = link.stream(stream) else { return Outcome::Stale };
@@ -123,6 +140,12 @@ impl<A: Addr> Core<A> {
         Outcome::Done
     }
 
+    /// The answer to an announcement. A net that accepts the link makes the node a member of its main
+    /// cluster, and of those of its clusters that the node is a static peer of. A refusal removes it from all
+    /// clusters of the net, and the net lets it go unless the peer is permanent.
+    ///
+    /// The answer names the stream of the announcement. Accounting travels in a slower lane than the end of
+    /// streams, so it may be late; without the identity, a node would become a member without a stream.
     pub(super) fn account_link(
         &mut self,
         net: NetId,
@@ -138,6 +161,7 @@ impl<A: Addr> Core<A> {
         if link.stream(stream).is_none() {
             return Ok(Outcome::Stale);
         }
+        // The net may have been switched off, or reserved to others, since it was announced.
         if accepted && !self.check_admission(addr, net)?.is_active() {
             return Err(CommandError::NetInactive(net));
         }
@@ -148,6 +172,8 @@ impl<A: Addr> Core<A> {
         if accepted {
             link.join(net);
             self.join_static_of(&mut link, net);
+            // Only acceptance ends a series of failures: a node that connects and refuses each time would
+            // otherwise be dialled without growing delays.
             link.failures = 0;
             self.settle(link);
             return Ok(Outcome::Done);
@@ -155,6 +181,7 @@ impl<A: Addr> Core<A> {
         self.leave_net(&mut link, net);
         let later = self.fail(&mut link, now);
         link.delay_until(later);
+        // A permanent peer is asked again, but not before the retry delay.
         link.announce_not_before = Some(later);
         self.disconnect_from(&mut link, net);
         // `settle` forgets a link that nothing keeps any more, which closes its connection.

@@ -1,4 +1,8 @@
 //! Everything that happens on time: ticks, retries, announcements, time-outs.
+//!
+//! Immediate timing acts on the timer of each link and net as soon as it is due. Ticked timing acts on ticks
+//! only, which alternate between asking for candidates and waking links up. Both go through the same rules
+//! and the same methods; only the question "is it time?" differs.
 
 use std::time::Instant;
 
@@ -12,7 +16,9 @@ use crate::manager::model::config::Timing;
 use crate::manager::model::effect::Effect;
 use crate::util::time::later;
 
-/// Links woken up per turn at most in prompt mode; the rest follow in the next turn.
+/// Links woken up per turn at most with immediate timing; the rest follow in the next turn, after the
+/// commands that have arrived in between. A switch that makes a million links due does not delay commands by
+/// a million dials.
 const WAKE_BUDGET: usize = 1_024;
 
 impl<A: Addr> Core<A> {
@@ -28,11 +34,14 @@ impl<A: Addr> Core<A> {
         }
     }
 
+    /// Runs the phase of the tick that is due.
     pub(super) fn tick(&mut self, now: Instant) {
         let (tick, due) = (self.settings().tick, self.schedule.next_tick);
         // Ticks that were missed are skipped, not made up for.
         let next = due.checked_add(tick).filter(|next| *next > now);
         self.schedule.next_tick = next.unwrap_or_else(|| later(now, tick));
+        // As in the reference, a manager that is off does not alternate: it resumes with the phase it would
+        // have run.
         if !self.directory().active {
             return;
         }
@@ -51,13 +60,13 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// The request phase: every active net that is short of links asks for candidates.
+    /// Runs the request phase: every active net that is short of links asks for candidates.
     pub(super) fn request_links(&mut self, now: Instant) -> Outcome {
         self.request(now, |_| true);
         Outcome::Done
     }
 
-    /// The wake-up phase: every link whose time has come is announced or dialled.
+    /// Runs the wake-up phase: every link whose time has come is announced or dialled.
     pub(super) fn wake_links(&mut self, now: Instant) -> Outcome {
         self.journal_timers();
         self.wake_due(now);
@@ -73,6 +82,8 @@ impl<A: Addr> Core<A> {
         }
     }
 
+    /// Asks for candidates for each net that is due and short of links: at most once per tick and net,
+    /// however often the number changes in between.
     pub(super) fn request(&mut self, now: Instant, is_due: impl Fn(&NetStatus<A>) -> bool) {
         let reference = self.config.timing == Timing::Ticked;
         let (directory, rules) = (self.directory(), self.rules());
@@ -88,6 +99,7 @@ impl<A: Addr> Core<A> {
             let (needed, counted) = (rules.needed(net), rules.counted(net));
             let again = later(now, self.settings().tick);
             if let Some(net) = self.directory_mut().net_mut(id) {
+                // With ticked timing, `needed` shows the count of the last request phase.
                 net.counted = counted;
                 net.request_not_before = Some(again);
             }
@@ -98,7 +110,7 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Looks at one link whose timer has run out.
+    /// Looks at one link whose timer has run out: a time-out first, then the announcement, then the dial.
     pub(super) fn wake(&mut self, addr: &A, now: Instant) {
         let Some(mut link) = self.checkout(addr) else { return };
         let rules = self.rules();
@@ -115,12 +127,14 @@ impl<A: Addr> Core<A> {
         if rules.dial_due(&link).is_some_and(|at| rules.is_past(at, now)) {
             self.begin(link, now);
         } else {
+            // The timer was taken: if nothing was due after all, it has to be planned again.
             self.commit(link);
             self.plan(addr);
         }
     }
 
-    /// An answer is overdue: it counts as a failure.
+    /// Counts an answer that is overdue as a failure. The reference waits without limit; a lost report would
+    /// then keep the link from being dialled until the process ends.
     pub(super) fn time_out(&mut self, mut link: Link<A>, now: Instant) {
         if link.resolving.is_some() {
             self.end_resolve(link, now);

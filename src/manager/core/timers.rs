@@ -1,4 +1,6 @@
 //! Timers of links, and the tick.
+//!
+//! Plain data structures: they know instants and addresses, and nothing of the core.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -7,6 +9,9 @@ use crate::link::addr::Addr;
 use crate::util::time::later;
 
 /// One timer per link at most: setting it again replaces it. O(log n) each.
+///
+/// Two maps, one by instant and one by address. An address may panic in `Clone`, `Hash` or `Eq`; each method
+/// calls those first and changes the maps afterwards, so that they never disagree.
 #[derive(Debug)]
 pub(crate) struct Timers<A> {
     due: BTreeMap<(Instant, u64), A>,
@@ -19,6 +24,7 @@ impl<A: Addr> Timers<A> {
         Self { due: BTreeMap::new(), places: HashMap::new(), next: 0 }
     }
 
+    /// Sets, moves or removes the timer of an address.
     pub(crate) fn set(&mut self, addr: &A, at: Option<Instant>) {
         if self.places.get(addr).map(|(due, _)| *due) == at {
             return;
@@ -36,6 +42,7 @@ impl<A: Addr> Timers<A> {
         }
     }
 
+    /// The instant of the earliest timer.
     pub(crate) fn first(&self) -> Option<Instant> {
         self.due.first_key_value().map(|((at, _), _)| *at)
     }
