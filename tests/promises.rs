@@ -1,6 +1,6 @@
 //! What the crate promises in its own words: each promise names what carries it, and what it names exists.
 //!
-//! Reads the README, the crate page and the pages of `docs` that promise something. A path such as `tests/steps.rs`
+//! Reads the README, which is the crate page, and the pages of `docs` that promise something. A path such as `tests/steps.rs`
 //! is a file; `tests/steps.rs::name` is a test in it; `table::cell::tests::name` is a test of the library, and
 //! `table::cell::models` a module of them. Some promises that no other test is about are tested here.
 #![allow(clippy::unwrap_used)] // A panic is how these fail.
@@ -16,9 +16,8 @@ use switchboard::ticket::Pool;
 use switchboard::{Table, Writer};
 
 /// Pages with promises, and how many references each has at least.
-const PAGES: [(&str, usize); 5] = [
+const PAGES: [(&str, usize); 4] = [
     ("README.md", 20),
-    ("src/lib.rs", 20),
     ("src/docs/guarantees.rs", 60),
     ("src/docs/orderings.rs", 5),
     ("src/docs/limitations.rs", 5),
@@ -140,14 +139,10 @@ fn items(text: &str, heading: &str, bullet: &str) -> Vec<String> {
 #[test]
 fn every_promise_names_what_carries_it() {
     let is_carried = |item: &str| quoted(item).iter().any(|quoted| reference(quoted).is_some());
-    for (page, heading, bullet) in
-        [("README.md", "\n## Guarantees\n", "-"), ("src/lib.rs", "\n# Guarantees\n", "*")]
-    {
-        let items = items(&text(page), heading, bullet);
-        assert!(items.len() > 8, "{page} has only {} promises", items.len());
-        let bare: Vec<_> = items.iter().filter(|item| !is_carried(item)).collect();
-        assert!(bare.is_empty(), "{page}: {bare:#?}");
-    }
+    let items = items(&text("README.md"), "\n## Guarantees\n", "-");
+    assert!(items.len() > 8, "the README has only {} promises", items.len());
+    let bare: Vec<_> = items.iter().filter(|item| !is_carried(item)).collect();
+    assert!(bare.is_empty(), "{bare:#?}");
     let guarantees = text("src/docs/guarantees.rs");
     let is_marked = |text: &str| MARKS.iter().any(|mark| text.contains(mark));
     let paragraphs: Vec<_> = guarantees.split("\n\n").filter(|text| text.starts_with("**")).collect();
@@ -158,15 +153,20 @@ fn every_promise_names_what_carries_it() {
     assert!(sections.is_empty(), "{sections:#?}");
 }
 
-/// The crate page and the README promise the same, in the same order.
+/// The links of the README, which lead to docs.rs there and are replaced by checked ones on the crate page.
 #[test]
-fn the_crate_page_promises_what_the_readme_promises() {
-    let promises = |page: &str, heading, bullet| -> Vec<String> {
-        let items = items(&text(page), heading, bullet);
-        items.iter().map(|item| item.split("**").nth(1).unwrap_or(item).replace('\n', " ")).collect()
+fn the_crate_page_is_the_readme_with_links_that_are_checked() {
+    let names = |page: &str, start: &str| -> Vec<String> {
+        let page = fs::read_to_string(root().join(page)).unwrap();
+        let links = page.lines().filter_map(|line| line.strip_prefix(start)?.split_once("]: "));
+        links.map(|(name, _)| name.to_owned()).collect()
     };
-    let readme = promises("README.md", "\n## Guarantees\n", "-");
-    assert_eq!(readme, promises("src/lib.rs", "\n# Guarantees\n", "*"));
+    let (readme, page) = (names("README.md", "["), names("src/lib.rs", "//! ["));
+    assert!(readme.len() > 10, "{readme:?}");
+    assert_eq!(readme, page);
+    assert!(
+        fs::read_to_string(root().join("src/lib.rs")).unwrap().contains("include_str!(\"../README.md\")")
+    );
 }
 
 /// The methods that `docs::orderings` names as the two sides of an edge.
