@@ -34,17 +34,44 @@
 //! | *designation* | the note in a link that it is a static peer of a cluster, and whether the host or a role made it one |
 //! | *flap*, *rest* | lose a connection shortly after it was made; the pause in dialling after too many flaps |
 //!
+//! # The tree
+//!
+//! Each line uses only lines above it; `.ci/floors` reads the imports and prints the floors of every folder.
+//!
+//! ```text
+//! sync, unwind, util   the facade over atomics and locks; panics of user code; small helpers
+//! clock                time as a parameter
+//! table                pages, cell, writer, readers, feeds, indexes
+//! ticket, mailbox      one result per command; the bounded queue in front of a writer
+//! link                 the record of one node, its addresses, nets, streams and policies
+//! manager
+//!   model              plain data: commands, effects, settings, the directory, rules over a version
+//!   core               the state machine: applies commands to the staged version (the floors are in its head)
+//!   read               queries on a version: counts, clusters, explanations, exports
+//!   run                what moves: handle, driver, outbox, transport worker, meters, trace
+//!   link_manager, builder
+//! metrics              figures of a manager, for Prometheus and for other recorders
+//! shadow               an old manager and the new one side by side (optional)
+//! ```
+//!
 //! # The path of the data
 //!
 //! ```text
-//! any thread --command--> mailbox --batch--> driver --> core --> publish --> tickets --> effects --> transport
-//! any thread <------------ snapshot, reader, feed <-----------------'
+//!  host, transport        one writer                            all threads
+//! +---------------+   +------------------------------+       +-----------------------+
+//! | Handle        |   | Driver     core     Writer   |  one  | Snapshot Reader Feed  |
+//! |  command   ---+-->| batch  --> apply -> publish -+-swap->| version n: its links, |
+//! |  report       |   |            time       |      |       | counts and indexes    |
+//! |               |   |                       v      |       +-----------------------+
+//! | Ticket     <--+---+--- completion, once published|
+//! | Transport  <--+---+--- outbox, once published    |
+//! +---------------+   +------------------------------+
 //! ```
 //!
-//! Data moves from left to right only. One turn of the [`Driver`](crate::Driver) takes a batch of commands,
-//! ends those whose deadline has passed, applies the others, does everything that is due at `now`, publishes
-//! **once**, completes the tickets, and appends the effects to the outbox. Readers touch the right-hand side
-//! only.
+//! Data moves in one direction: commands in, a version out, then tickets and effects. One turn of the
+//! [`Driver`](crate::Driver) takes a batch of commands, ends those whose deadline has passed, applies the
+//! others, does everything that is due at `now`, publishes **once**, completes the tickets, and appends the
+//! effects to the outbox. Readers touch the published version only.
 //!
 //! Queries are not commands. A query that is posted to an actor and waits for the answer deadlocks when the
 //! actor itself asks it; a query that reads a snapshot cannot.
