@@ -53,7 +53,9 @@ mod imp {
 
     #[cfg(any(feature = "manager", test))] // The table and the mailbox start no thread.
     pub(crate) mod thread {
-        pub(crate) use std::thread::{Builder, JoinHandle, current};
+        #[cfg(feature = "manager")]
+        pub(crate) use std::thread::current;
+        pub(crate) use std::thread::{Builder, JoinHandle};
     }
 }
 
@@ -67,7 +69,9 @@ mod imp {
     pub(crate) use loom::thread_local;
 
     pub(crate) mod thread {
-        pub(crate) use loom::thread::{Builder, JoinHandle, current, yield_now};
+        #[cfg(feature = "manager")]
+        pub(crate) use loom::thread::current;
+        pub(crate) use loom::thread::{Builder, JoinHandle, yield_now};
     }
 }
 
@@ -80,7 +84,9 @@ mod imp {
     pub(crate) use shuttle::thread_local;
 
     pub(crate) mod thread {
-        pub(crate) use shuttle::thread::{Builder, JoinHandle, current, yield_now};
+        #[cfg(feature = "manager")]
+        pub(crate) use shuttle::thread::current;
+        pub(crate) use shuttle::thread::{Builder, JoinHandle, yield_now};
     }
 }
 
