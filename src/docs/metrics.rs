@@ -61,7 +61,7 @@
 //! | name | labels | |
 //! |---|---|---|
 //! | `switchboard_version`, `_active`, `_links`, `_nets` | | gauges |
-//! | `switchboard_net_active`, `_net_required`, `_net_needed` | `net` | gauges |
+//! | `switchboard_net_active`, `_net_min_links`, `_net_needed` | `net` | gauges |
 //! | `switchboard_net_members` | `net`, `direction` | gauge |
 //! | `switchboard_lane_queued`, `_lane_queued_peak`, `_lane_capacity` | `lane` | gauges |
 //! | `switchboard_lane_processed`, `_lane_refused`, `_lane_shed`, `_lane_timed_out` | `lane` | counters |
