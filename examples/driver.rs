@@ -1,7 +1,7 @@
 //! A link manager inside one async task: no thread, no lock, no clock of its own.
 //!
-//! The node asks for one link, finds its peer, dials it over loopback, agrees on a net with it, and ends in
-//! order. The peer is a second task that accepts the connection and agrees to everything.
+//! The node asks for one link, finds its peer, dials it over loopback, agrees on a net with it, and shuts
+//! down. The peer is a second task that accepts the connection and agrees to everything.
 //!
 //! `cargo run --example driver` prints:
 //!
@@ -13,7 +13,7 @@
 //! net 1 has 1 link
 //! shut down: 1 link closed
 //! ```
-#![allow(clippy::print_stdout, clippy::disallowed_methods)] // Prints, and takes the time itself.
+#![allow(clippy::print_stdout, clippy::disallowed_methods)] // Prints, and reads the clock.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,13 +29,13 @@ use tokio::time::sleep_until;
 const NET: NetId = NetId(1);
 const PEER: NodeAddr = NodeAddr(2);
 
-/// Results of the work that effects started.
+/// Results of the work that effects start.
 enum Event {
     Dialled(DialId, io::Result<TcpStream>),
     Answered(StreamId, io::Result<(TcpStream, bool)>),
 }
 
-/// Everything the task owns besides the driver.
+/// Everything that the task owns besides the driver.
 struct Node {
     peer: SocketAddr,
     handle: Handle,
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::default().addresses(AddressPolicy::new().allow_loopback(true));
     let mut driver = LinkManager::builder(config).own_addr(NodeAddr(1)).build()?;
     let handle = driver.handle();
-    // The driver applies commands when it runs: the tickets of these two are not waited for.
+    // The driver applies commands when it runs, so the tickets of these two are not waited for.
     handle.add_net(NET, NetConfig::new().min_links(1))?;
     handle.set_net_active(NET, true)?;
 
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Runs the driver until it has nothing more to do, and returns its next deadline.
+/// Runs the driver until it has no more work, and returns its next deadline.
 fn run(driver: &mut Driver, node: &mut Node) -> Instant {
     loop {
         let deadline = driver.run_once(Instant::now());
@@ -82,18 +82,18 @@ fn run(driver: &mut Driver, node: &mut Node) -> Instant {
         if effects.is_empty() {
             return deadline.unwrap_or_else(Instant::now);
         }
-        // Carrying out an effect may send commands: look again before waiting.
+        // Carrying out an effect may send commands, so run again before waiting.
         effects.into_iter().for_each(|effect| node.carry_out(effect));
     }
 }
 
 impl Node {
-    /// Starts what an effect asks for. Nothing here waits.
+    /// Starts the work that an effect asks for, without waiting.
     fn carry_out(&mut self, effect: Effect<NodeAddr>) {
         match effect {
             Effect::RequestLinks { net, needed } => {
                 println!("net {} is short of {needed} link: try {PEER}", net.0);
-                // An error hands the command back: the mailbox is full or closed, and the net asks again.
+                // An error hands the command back: the mailbox is full or closed. The net asks again later.
                 let _ = self.handle.create_link(PEER, net);
                 let _ = self.handle.set_endpoint(PEER, self.peer);
             }
@@ -114,7 +114,7 @@ impl Node {
         }
     }
 
-    /// Tells the manager how it ended.
+    /// Reports a result to the manager.
     fn report(&mut self, event: Event) {
         let _ = match event {
             Event::Dialled(dial, Ok(socket)) => {

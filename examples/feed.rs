@@ -10,9 +10,9 @@
 //!   Updated { key: 1, old: "connecting", new: "established" }
 //! version 3
 //!   Removed { key: 2, old: "connecting" }
-//! the writer is gone, the subscriber has 1 link
+//! the writer was dropped; the subscriber has 1 link
 //! ```
-#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::expect_used)] // An example: prints, and runs on std alone.
+#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::expect_used)] // Prints, and uses only std.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -23,11 +23,11 @@ use switchboard::table::{Change, FeedEvent};
 
 fn main() {
     let (mut writer, table) = Table::<u32, &str>::new();
-    // The feed starts at an exact version: every later one is delivered once and in order.
+    // The feed starts at an exact version; every later one is delivered once and in order.
     let mut feed = table.subscribe();
     let mut mirror: BTreeMap<u32, &str> = feed.snapshot().iter().map(|(key, state)| (*key, *state)).collect();
     let subscriber = thread::spawn(move || {
-        // Ends with an error when the writer is gone and everything was delivered.
+        // Returns an error after the writer was dropped and every event was delivered.
         while let Ok(event) = feed.next_timeout(Duration::from_secs(10)) {
             match event {
                 FeedEvent::Changes(set) => {
@@ -37,14 +37,14 @@ fn main() {
                         apply(&mut mirror, change);
                     }
                 }
-                // Too far behind: the two snapshots say what was missed, as one difference.
+                // Too far behind: the difference of the two snapshots is what was missed.
                 FeedEvent::Lagged { from, resync, .. } => {
                     resync.diff(&from).for_each(|change| apply(&mut mirror, change));
                 }
                 _ => {}
             }
         }
-        println!("the writer is gone, the subscriber has {} link", mirror.len());
+        println!("the writer was dropped; the subscriber has {} link", mirror.len());
     });
 
     writer.insert(1, "connecting");

@@ -1,10 +1,10 @@
-//! An old manager and the new one side by side: first an old one that is right, then one that forgets.
+//! Runs an old manager and the new one side by side: first a correct old manager, then one that forgets.
 //!
 //! ```text
 //! cargo run --release --features shadow --example shadow
 //! ```
 
-#![allow(clippy::print_stdout)] // It is what an example is for.
+#![allow(clippy::print_stdout)] // Printing is the purpose of an example.
 
 use std::time::Duration;
 
@@ -21,25 +21,25 @@ const NET: NetId = NetId(1);
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let clock = ManualClock::new();
     let old = LockedLinks::<NodeAddr>::new(Config::default(), None, clock.clone())?;
-    let stats = run("an old manager that is right", old, &clock)?;
+    let stats = run("correct old manager", old, &clock)?;
     if stats.mismatches != 0 {
-        return Err("two managers that are right differ".into());
+        return Err("two correct managers gave different answers".into());
     }
 
     let old = LockedLinks::<NodeAddr>::new(Config::default(), None, clock.clone())?;
     let forgetful = from_fn(move |operation: Operation<NodeAddr>| match operation {
-        // Says that the stream is gone, and keeps the member.
+        // Confirms that the stream was deleted, but keeps the member.
         Operation::DeleteStream { .. } => Ok(Answer::new(Value::Outcome(Outcome::Done))),
         operation => operation.perform_on(&old),
     });
-    let stats = run("one that forgets who left", forgetful, &clock)?;
+    let stats = run("forgetful old manager", forgetful, &clock)?;
     if stats.mismatches == 0 {
-        return Err("the wrong manager was not found out".into());
+        return Err("no mismatch was found for the forgetful manager".into());
     }
     Ok(())
 }
 
-/// Ten nodes come, five of them go, and somebody counts.
+/// Ten nodes join, five of them leave, and the members are counted after each departure.
 fn run(
     what: &str,
     old: impl LinkStore<Addr = NodeAddr>,

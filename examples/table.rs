@@ -4,11 +4,11 @@
 //!
 //! ```text
 //! staged 2 peers, readers see 0
-//! version 1: 2 peers, peer 7 is at 10.0.0.7:9000
-//! version 2: 1 peers, and the snapshot of version 1 still has 2
+//! version 1: len 2, peer 7 is at 10.0.0.7:9000
+//! version 2: len 1; the snapshot of version 1 still has len 2
 //! Removed { key: 9, old: "10.0.0.9:9000" }
 //! ```
-#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::expect_used)] // An example: prints, and runs on std alone.
+#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::expect_used)] // Prints, and uses only std.
 
 use std::thread;
 
@@ -26,14 +26,14 @@ fn main() {
     let mut reader = table.reader();
     let lookup = thread::spawn(move || {
         let snapshot = reader.snapshot();
-        println!("version {}: {} peers, peer 7 is at {}", snapshot.version(), snapshot.len(), snapshot[&7]);
+        println!("version {}: len {}, peer 7 is at {}", snapshot.version(), snapshot.len(), snapshot[&7]);
     });
     lookup.join().expect("the reader does not panic");
 
     writer.remove(&9);
     let version = writer.publish();
     let new = table.snapshot();
-    println!("version {version}: {} peers, and the snapshot of version 1 still has {}", new.len(), old.len());
+    println!("version {version}: len {}; the snapshot of version 1 still has len {}", new.len(), old.len());
     for change in new.diff(&old) {
         println!("{change:?}");
     }

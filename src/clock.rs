@@ -1,4 +1,4 @@
-//! Where time comes from: a parameter, never a global.
+//! The source of time: a parameter, never a global.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A source of monotonic time.
 ///
-/// The state machines of this crate take `now` as an argument; whoever drives them asks a `Clock` once per
-/// turn. Implementations must never go backwards, and must be cheap: no lock, no I/O.
+/// The state machines of this crate take `now` as an argument; the code that drives them asks a `Clock` once
+/// per turn. Implementations must never go backwards, and must be cheap: no lock, no I/O.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The current instant. Never smaller than one that an earlier call on any thread returned before this
-    /// call started.
+    /// Returns the current instant. It is never earlier than an instant that a call on any thread returned
+    /// before this call started.
     fn now(&self) -> Instant;
 }
 
@@ -30,13 +30,13 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 pub struct MonotonicClock;
 
 impl Clock for MonotonicClock {
-    #[allow(clippy::disallowed_methods)] // The one place where the crate reads the real clock for its users.
+    #[allow(clippy::disallowed_methods)] // The only place where the crate reads the real clock for its users.
     fn now(&self) -> Instant {
         Instant::now()
     }
 }
 
-/// A clock that stands still until it is told to move: for tests and simulations.
+/// A clock that stands still until it is advanced: for tests and simulations.
 ///
 /// Clones share one time. Reading is wait-free.
 ///
@@ -58,9 +58,9 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that shows an arbitrary instant and stands still.
+    /// Creates a clock that shows an arbitrary instant and stands still.
     #[must_use]
-    #[allow(clippy::disallowed_methods)] // An `Instant` cannot be made from a number.
+    #[allow(clippy::disallowed_methods)] // An `Instant` cannot be created from a number.
     pub fn new() -> Self {
         Self { origin: Instant::now(), elapsed_ns: StdArc::new(AtomicU64::new(0)) }
     }
@@ -76,7 +76,7 @@ impl ManualClock {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |elapsed| Some(elapsed.saturating_add(step)));
     }
 
-    /// How far the clock has been moved since it was made.
+    /// Returns the total time by which the clock has been advanced.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         // Relaxed: a plain counter.

@@ -1,7 +1,7 @@
-//! What the link manager keeps: links, nets, addresses and the policies about them.
+//! Links, nets, clusters and addresses, and the policies about them.
 //!
-//! Values of this module are plain data. A [`Link`](crate::Link) read from a snapshot never changes; the next version
-//! holds a new one.
+//! The types of this module are plain data. A [`Link`] in a snapshot never changes; a change creates a new
+//! record in the next version.
 
 pub(crate) mod addr;
 pub(crate) mod cluster;

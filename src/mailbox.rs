@@ -1,7 +1,7 @@
-//! Four bounded lanes from many threads to one: the way into a single writer.
+//! A bounded queue with four priority lanes: many senders, one receiver.
 //!
-//! [`mailbox`] makes the two ends. Any number of [`Sender`]s put commands into the lane of a [`Priority`];
-//! the one [`Receiver`] takes them, most important lane first.
+//! [`mailbox`] creates the two ends. Any number of [`Sender`]s put commands into the lane of a [`Priority`];
+//! the one [`Receiver`] takes them, the most important lane first.
 //!
 //! ```
 //! use switchboard::mailbox::{Config, Priority, mailbox};
@@ -20,43 +20,43 @@
 //!
 //! # Bounds
 //!
-//! Each lane has as many *rooms* as its capacity. A command takes a room when it is accepted, and gives it
-//! back when it is received; so does a [`Permit`], from [`Sender::try_reserve`] on. What happens when all
-//! rooms of a lane are taken is up to the sender: [`try_send`](Sender::try_send) is refused,
-//! [`send_timeout`](Sender::send_timeout) waits for a while, and [`send`](Sender::send) follows the
-//! [`Backpressure`] that the mailbox was made with. A command that is not accepted comes back in the error; a
-//! command that is shed comes back to the sender it made room for.
+//! Each lane has as many *rooms* as its capacity. A command takes a room when it is accepted and gives it
+//! back when it is received. A [`Permit`] holds a room from [`Sender::try_reserve`] on. When all rooms of a
+//! lane are taken, the outcome depends on the call: [`try_send`](Sender::try_send) is refused,
+//! [`send_timeout`](Sender::send_timeout) waits for a limited time, and [`send`](Sender::send) follows the
+//! [`Backpressure`] policy of the mailbox. A command that is not accepted is returned in the error; a command
+//! that is shed is returned to the sender it made room for.
 //!
-//! Shedding moves a room, it does not make one: the commands of all lanes together never exceed the sum of
-//! the capacities, nor those of one lane and the lanes below it the sum of theirs.
+//! Shedding moves a room and does not create one: the commands of all lanes together never exceed the sum of
+//! the capacities, and those of one lane and the lanes below it never exceed the sum of theirs.
 //!
 //! # Order and starvation
 //!
-//! Commands that one thread sends to one lane are received in that order. Between lanes the more important
-//! one is first, but for this rule: every take adds one to the count of each lane that has a command waiting
-//! and was passed over, and a lane whose count has reached the starvation limit (32 unless
-//! [set](Config::starvation_limit)) is taken from next, the longest waiting first.
+//! Commands that one thread sends to one lane are received in that order. Between lanes, the more important
+//! one is served first, with one exception: every take adds one to the count of each lane that was passed
+//! over while it had a command waiting, and a lane whose count has reached the starvation limit (32 unless
+//! [set](Config::starvation_limit)) is served next, the longest waiting first.
 //!
-//! Hence **of any `limit + 3` takes in a row during which a lane has a command waiting, at least one is from
-//! that lane** (35 by default), and with a limit of 3 or more the critical lane is passed over at most 3
+//! Hence **of any `limit + 3` consecutive takes during which a lane has a command waiting, at least one is
+//! from that lane** (35 by default), and with a limit of 3 or more the critical lane is passed over at most 3
 //! times in a row.
 //!
-//! # The ends
+//! # Closing
 //!
-//! The mailbox *closes* when the receiver says so or is dropped, or when the last sender is dropped. From
-//! then on nothing is accepted. What was accepted before is received, permits that are out are waited for,
-//! and then the receiver is told [`Closed`](RecvError::Closed). When the receiver is dropped, what is queued
-//! is dropped with it.
+//! The mailbox *closes* when the receiver closes it or is dropped, or when the last sender is dropped. From
+//! then on it accepts no command. The receiver still receives the commands accepted earlier, waits for
+//! outstanding permits, and then gets [`Closed`](RecvError::Closed). When the receiver is dropped, the queued
+//! commands are dropped with it.
 //!
 //! # Progress
 //!
-//! No operation takes a lock unless somebody sleeps: a receiver that waits for a command, or a sender that
+//! No operation takes a lock unless a thread is asleep: a receiver that waits for a command, or a sender that
 //! waits for room. Taking a room is lock-free. The rings are `crossbeam_queue::ArrayQueue`, which is not: a
 //! receiver that meets a command whose sender was preempted in the middle of the push waits for that sender,
-//! and the other way round. Commands live in the rings, so nothing is allocated after the mailbox was made.
+//! and vice versa. Commands are stored in the rings, so nothing is allocated after the mailbox is created.
 //!
-//! Not promised: an order among threads that wait for room, and an order between commands of different
-//! senders other than that of their pushes.
+//! Not promised: an order among threads that wait for room, or an order between commands of different senders
+//! other than that of their pushes.
 
 mod config;
 mod error;
@@ -89,7 +89,7 @@ pub use sender::Sender;
 pub use sent::{Sent, Victim};
 pub use stats::{LaneStats, Stats};
 
-/// Makes a mailbox: its one receiver, and a first sender.
+/// Creates a mailbox: its one receiver and its first sender.
 ///
 /// Allocates the rings; see [`Config`].
 ///

@@ -7,13 +7,13 @@
 //! any thread <------------ snapshot, reader <-----------------------'
 //! ```
 //!
-//! Each wing uses only those above it in this list:
+//! Each module uses only the ones above it in this list:
 //!
 //! * `model`: plain data (commands, settings, effects, reports, exports) and the rules over one version.
-//! * `core`: the state machine. Pure: from commands and time to links and effects.
-//! * `read`: snapshots, and what they can tell.
-//! * `run`: the moving parts: mailbox messages, handle, driver, outbox, the thread of the transport.
-//! * `builder`: puts a manager together.
+//! * `core`: the state machine, a pure function from commands and time to links and effects.
+//! * `read`: snapshots and the queries on them.
+//! * `run`: the parts with threads and queues: mailbox messages, handle, driver, outbox, transport thread.
+//! * `builder`: builds and starts a manager.
 
 mod builder;
 mod core;
@@ -31,25 +31,25 @@ pub use model::report::{DrainReport, MemoryReport, ShutdownReport};
 pub use model::tally::Stats;
 pub use read::snapshot::{LinksReader, MemberFilter};
 
-/// Commands: what submitting one returns.
+/// Submission of commands: tickets and errors.
 pub mod command {
     pub use crate::manager::model::command::{SubmitError, SubmitErrorKind};
     pub use crate::manager::run::handle::Submitted;
 }
 
-/// The settings of a manager, and what can be wrong with them.
+/// The settings of a manager, and the errors of their validation.
 pub mod config {
     pub use crate::manager::model::config::Timing;
     pub use crate::manager::model::config::problem::Problem;
     pub use crate::manager::model::config::settings::Settings;
 }
 
-/// Effects: details of what the host is told.
+/// Details of the effects that a manager delivers.
 pub mod effect {
     pub use crate::manager::model::effect::LinkFailure;
 }
 
-/// Explanations, as data: why a link is kept, why it is not dialled, and what happens next.
+/// Explanations, as data: why a link is kept, why it is not dialled, and which action comes next.
 pub mod explain {
     pub use crate::manager::model::blockers::{DialBlocker, RequestBlocker};
     pub use crate::manager::read::explain::{
@@ -57,7 +57,7 @@ pub mod explain {
     };
 }
 
-/// Exports: what outlives a restart of a manager.
+/// Exports: the state that survives a restart of a manager.
 pub mod export {
     pub use crate::manager::model::export::Export;
     pub use crate::manager::model::export::check::ImportError;

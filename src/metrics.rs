@@ -1,15 +1,15 @@
-//! What a link manager has and does, as one coherent report.
+//! The state and the activity of a link manager, as one coherent report.
 //!
-//! * `report`: the figures. `board`: where the newest report is kept, and the one lock of the data path.
-//! * `ticker`, `collector`: a thread that collects, for those who want one.
-//! * `figures`: all of it by name. `page`, `prometheus`, `facade`: for those who show it.
+//! * `report`: the figures. `board`: the store of the newest report, with the one lock of the data path.
+//! * `ticker`, `collector`: an optional thread that collects.
+//! * `figures`: all figures by name. `page`, `prometheus`, `facade`: the exporters.
 //!
-//! What belongs to the links and nets is computed from **one** snapshot, so that it belongs to one version;
-//! what the manager counts while it runs (`manager::meters`) is read when the report is published, and may be
-//! newer than the version. A report whose version is older than that of the newest one is not published, so
-//! that nobody ever sees a version or a counter go back.
+//! The figures of links and nets are computed from **one** snapshot, so they belong to one version. The
+//! counters that the manager updates while it runs (`manager::meters`) are read when the report is published,
+//! and may be newer than that version. A report whose version is older than that of the newest report is not
+//! published, so no reader ever sees a version or a counter decrease.
 //!
-//! There is nothing here that recovers anything: no component is restarted, so no rule is needed for who may.
+//! This module never restarts or recovers a component.
 
 mod board;
 pub(crate) mod collector;

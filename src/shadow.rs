@@ -1,12 +1,12 @@
-//! An old link manager and a new one side by side: the same operations to both, the answers compared.
+//! Runs an old link manager and a new one side by side and compares their answers to the same operations.
 //!
-//! * [`LinkStore`] is what an embedder does with a link manager, as a trait: implement it for the old one.
-//!   [`ManagerStore`] implements it for the new one, [`DriverStore`] for one without threads.
-//! * [`Shadow`] is a store that sends each operation to two others, says what the one of them answers, and
+//! * [`LinkStore`] is the interface between an embedder and a link manager. Implement it for the old manager;
+//!   [`ManagerStore`] implements it for the new one, and [`DriverStore`] for a new one without threads.
+//! * [`Shadow`] is a store that sends each operation to two others, returns the answer of one of them, and
 //!   counts, keeps and reports every [`Mismatch`].
-//! * [`LockedLinks`] is the reference design done well, behind two locks: to compare with.
+//! * [`LockedLinks`] is a careful implementation of the reference design, behind two locks, as a baseline.
 //!
-//! [`docs::migration`](crate::docs::migration) shows the whole move.
+//! [`docs::migration`](crate::docs::migration) describes the whole migration.
 //!
 //! # Examples
 //! ```
@@ -82,54 +82,54 @@ pub use side::Side;
 pub use store::LinkStore;
 pub use stores::{DriverStore, ManagerStore};
 
-/// Two stores in the place of one: each operation goes to both, and the answers are compared.
+/// A store that forwards each operation to two stores and compares their answers.
 ///
-/// Itself a [`LinkStore`]: it takes the place of the old one in the embedder, behind an `Arc` where several
-/// threads use it.
+/// A shadow is itself a [`LinkStore`], so it replaces the old store in the embedder. Put it in an `Arc` if
+/// several threads use it.
 ///
 /// # One order
-/// Accepting an operation gives it the next place in one order, and puts it into the queues of both sides in
-/// the same step. Each side performs its queue one by one, queries included. The answers number *n* of both
-/// sides are therefore given after exactly the operations before *n*, whoever called and however far the
-/// other side has come: that is the point at which they are compared, once both are there.
+/// Accepting an operation assigns it the next number in a single order and appends it to the queues of both
+/// sides in the same step. Each side performs its queue one operation at a time, queries included. Both sides
+/// therefore answer operation *n* after exactly the operations before *n*, regardless of the calling thread
+/// and of the progress of the other side. The two answers are compared as soon as both exist.
 ///
-/// # Whose answer
+/// # The serving side
 /// The caller waits for the answer of the side that [`serve`](Self::serve) names when the operation is
-/// accepted. The flag may be changed at any time. The answer that the caller got is compared like every
-/// other.
+/// accepted. The serving side may be changed at any time. The answer returned to the caller is compared like
+/// every other.
 ///
-/// # Whose effects
-/// A shadow moves data, not effects. Only *one* of the two stores may have its effects carried out by the
-/// transport: [`Builder::driven_by`] says which one (by default the old one), and the transport of the
-/// other one does nothing with them. The two flags are apart because they change apart: first the answers,
-/// and when those have proved right the transport, with a new shadow. A report about a dial carries the
-/// identity that the driving side gave it, and is passed on to the other side without: there it is about the
-/// dial that the link has at that point of the order.
+/// # The driving side
+/// A shadow forwards data, not effects. The transport may carry out the effects of only *one* of the two
+/// stores: [`Builder::driven_by`] names it (by default the old one), and the transport of the other store
+/// ignores its effects. The serving side and the driving side are separate settings because they are switched
+/// separately: first the answers and, once those have proved right, the transport, with a new shadow. A
+/// report about a dial carries the identity that the driving side assigned. It is forwarded to the other side
+/// without that identity, and there it refers to the dial that the link has at that point of the order.
 ///
 /// # A side that panics, hangs or lies
-/// Each side has a worker thread of its own, so nothing that it does happens on a thread of the caller or of
-/// the other side.
-/// * *Panics* are contained and counted; the answer is [`StoreError::Panicked`], which differs from any
+/// Each side has its own worker thread, so none of its code runs on the thread of a caller or of the other
+/// side.
+/// * *Panics* are contained and counted. The answer is [`StoreError::Panicked`], which differs from any
 ///   other.
 /// * *Hangs.* A caller waits up to the [deadline](Builder::deadline), then gets the answer of the other
-///   side (or `TimedOut` where there is none either). The stuck side is marked as *lagging*: from then on
-///   nobody waits for it. It stops lagging when it has emptied its queue. What is in its queue is still
+///   side, or `TimedOut` if that side has not answered either. The stuck side is marked as *lagging*, and
+///   callers no longer wait for it until it has emptied its queue. The operations in its queue are still
 ///   performed and compared, late.
-/// * *A full queue.* Operations for a lagging side, or for the side that does not serve, are *skipped* when
-///   its queue is full: counted, and never performed. When one that changes something is skipped, the side
-///   has *diverged*: it gets nothing more, since every later answer would differ.
-///   [`resync_a`](Self::resync_a) and [`resync_b`](Self::resync_b) bring it back. A full queue of the serving
-///   side makes the caller wait for room, up to the deadline.
-/// * *Lies* are what the comparison finds.
+/// * *A full queue.* If the queue of a lagging side, or of the side that does not serve, is full, operations
+///   for it are *skipped*: counted, and never performed. A side that skips a change has *diverged*: it gets
+///   no further operations, since every later answer would differ. [`resync_a`](Self::resync_a) and
+///   [`resync_b`](Self::resync_b) restore it. If the queue of the serving side is full, the caller waits for
+///   room, up to the deadline.
+/// * *Lies* are found by the comparison.
 ///
 /// # Progress
-/// Blocking: a caller waits for a worker, up to the deadline. That is a hand-over between threads more than a
-/// call of the store costs. Queries on a hot path that need no comparison go to the store itself:
-/// [`a`](Self::a), [`b`](Self::b).
+/// Blocking: a caller waits for a worker, up to the deadline. An operation costs a hand-over between threads
+/// more than a call of the store. Queries on a hot path that need no comparison can call the store directly,
+/// through [`a`](Self::a) or [`b`](Self::b).
 ///
 /// # Ending
-/// [`stop`](Self::stop) drains and joins. Dropping the shadow in its place refuses what is queued and waits
-/// for nobody.
+/// [`stop`](Self::stop) drains the queues and joins the workers. Dropping the shadow without `stop` refuses
+/// the queued operations and does not wait for the workers.
 pub struct Shadow<A, B>
 where
     A: LinkStore,
@@ -138,7 +138,7 @@ where
     a: StdArc<A>,
     b: StdArc<B>,
     engine: StdArc<Engine<A::Addr>>,
-    /// Taken by the call that joins them.
+    /// Emptied by the call that joins them.
     workers: Mutex<Vec<Worker>>,
 }
 
@@ -152,70 +152,70 @@ where
     A: LinkStore,
     B: LinkStore<Addr = A::Addr>,
 {
-    /// Performs one operation on both sides and returns what the serving side says.
+    /// Performs one operation on both sides and returns the answer of the serving side.
     ///
     /// # Errors
-    /// The error of the serving side, or of the shadow: `Full` (no side has room), `TimedOut` (no side has
+    /// The error of the serving side, or of the shadow: `Full` (no side has room), `TimedOut` (no side
     /// answered before the deadline), `Closed` (the shadow is stopped).
     pub fn perform(&self, operation: Operation<A::Addr>) -> Reply<Value<A::Addr>> {
         self.engine.perform(operation)
     }
 
-    /// From now on callers get the answers of `side`. Returns which side it was before.
+    /// Makes `side` the serving side, whose answers callers get. Returns the previous one.
     ///
-    /// An operation that was accepted before gets the answer of the side that served then.
+    /// An operation that was accepted earlier still gets the answer of the side that served at that time.
     pub fn serve(&self, side: Side) -> Side {
         self.engine.serve(side)
     }
 
-    /// Whose answers the callers get.
+    /// Returns the side whose answers callers get.
     #[must_use]
     pub fn serving(&self) -> Side {
         self.engine.serving()
     }
 
-    /// The first store itself, around the shadow. A change made here is made on one side only, and will show
-    /// as a mismatch.
+    /// Returns the first store, bypassing the shadow. A change made through it is made on one side only, and
+    /// will show as a mismatch.
     #[must_use]
     pub fn a(&self) -> &A {
         &self.a
     }
 
-    /// The second store itself, around the shadow.
+    /// Returns the second store, bypassing the shadow, as [`a`](Self::a) returns the first.
     #[must_use]
     pub fn b(&self) -> &B {
         &self.b
     }
 
-    /// What has happened so far.
+    /// Returns the counters of the shadow so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
 
-    /// Takes the mismatches found last, the oldest first. Those that had to make room are
+    /// Takes the most recent mismatches, oldest first. Mismatches that were discarded to make room are
     /// [counted](Stats::mismatches_dropped).
     #[must_use]
     pub fn take_mismatches(&self) -> Vec<Mismatch<A::Addr>> {
         self.engine.recorder().take_mismatches()
     }
 
-    /// Waits until both sides have performed everything that was accepted, and it is compared; `false` when
-    /// that is not so after `timeout`. A side that has diverged has nothing to do.
+    /// Waits until both sides have performed every accepted operation and the answers are compared. Returns
+    /// `false` if that takes longer than `timeout`. A side that has diverged has nothing to perform.
     #[must_use]
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         self.engine.wait_idle(sync::deadline_after(timeout))
     }
 
-    /// Brings side A to the state of side B, and compares again from there.
+    /// Brings side A to the state of side B and resumes comparing from there.
     ///
-    /// `export` is run by B's worker at one point of the order, `import` by A's worker at the same point,
-    /// with what was exported. Operations accepted meanwhile wait in A's queue behind it; nobody else waits.
-    /// `import` must leave the store in the state that was exported, whatever it was in before.
+    /// B's worker runs `export` at one point of the order, and A's worker runs `import` on the exported state
+    /// at the same point. Operations accepted in the meantime wait behind it in A's queue; nothing else
+    /// waits. `import` must leave the store in the exported state, regardless of its state before.
     ///
     /// # Errors
     /// [`ResyncError`]: no room, nothing to copy from, or stopped. If a closure panics, the side has diverged
-    /// (again), which [`SideStats::diverged`] shows.
+    /// (again), as [`SideStats::diverged`] shows.
     pub fn resync_a<S: Send + 'static>(
         &self,
         export: impl FnOnce(&B) -> S + Send + 'static,
@@ -225,7 +225,7 @@ where
         self.engine.resync(Side::A, move || export(&b), move |state| import(&a, state))
     }
 
-    /// Brings side B to the state of side A: as [`resync_a`](Self::resync_a) with the sides exchanged.
+    /// Brings side B to the state of side A, as [`resync_a`](Self::resync_a) with the sides exchanged.
     ///
     /// # Errors
     /// As [`resync_a`](Self::resync_a).
@@ -238,16 +238,16 @@ where
         self.engine.resync(Side::B, move || export(&a), move |state| import(&b, state))
     }
 
-    /// Ends the shadow.
+    /// Stops the shadow.
     ///
     /// 1. New operations are refused with `Closed`.
-    /// 2. Both sides perform what is queued; what is left when `timeout` has passed is skipped, and its
-    ///    callers get `Closed`.
-    /// 3. The workers are joined. One that is stuck in its store by then is left behind, with the store; the
-    ///    report says so.
+    /// 2. Both sides perform their queued operations. Those still queued after `timeout` are skipped, and
+    ///    their callers get `Closed`.
+    /// 3. The workers are joined. A worker that is still stuck in its store is left behind, together with the
+    ///    store, and counted in the report.
     ///
-    /// A second call reports the same counters and joins nobody.
-    #[allow(clippy::must_use_candidate)] // The report may be of no interest; the end is the point.
+    /// A second call reports the same counters and joins no worker.
+    #[allow(clippy::must_use_candidate)] // Stopping is the purpose; a caller may not need the report.
     pub fn stop(&self, timeout: Duration) -> ShadowReport {
         let deadline = sync::deadline_after(timeout);
         self.engine.close();
@@ -262,7 +262,7 @@ where
             }
         }
         self.engine.abandon();
-        // One that was waiting for the other, or between two operations, ends now.
+        // A worker that was waiting for the other one, or was between two operations, ends now.
         for (thread, ended) in waiting {
             match ended.is_complete() {
                 true => left_behind += usize::from(thread.join().is_err()),
@@ -296,19 +296,19 @@ where
     }
 }
 
-/// What [`Shadow::stop`] did.
+/// The result of [`Shadow::stop`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ShadowReport {
     /// The counters at the end.
     pub stats: Stats,
-    /// Workers that were stuck in their store and were left behind.
+    /// Number of workers that were stuck in their store and left behind.
     pub left_behind: usize,
 }
 
 impl ShadowReport {
-    /// Whether both sides performed every operation, none panicked, and no thread was left behind. Says
-    /// nothing about mismatches.
+    /// Returns whether both sides performed every operation, neither panicked, and no thread was left behind.
+    /// Mismatches are not considered.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let sides = [&self.stats.a, &self.stats.b];

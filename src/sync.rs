@@ -1,23 +1,24 @@
 //! The facade over `std`, loom and shuttle: the only file that names them.
 //!
-//! Everything in the crate that synchronizes goes through here, so that one build (`--cfg switchboard_model`
-//! with `--cfg switchboard_loom` or `--cfg switchboard_shuttle`) puts the real protocols under a model
-//! checker. The cfgs belong to this crate: a plain `--cfg loom` reaches every dependency and breaks some of
+//! All synchronization in the crate goes through this file, so one build (`--cfg switchboard_model` with
+//! `--cfg switchboard_loom` or `--cfg switchboard_shuttle`) runs the real protocols under a model checker.
+//! The cfgs are specific to this crate: a plain `--cfg loom` reaches every dependency and breaks some of
 //! them.
 //!
-//! Differences between the three, all of them deliberate:
+//! The three backends differ deliberately:
 //!
-//! * [`Mutex`] and [`RwLock`](rw_lock::RwLock) do not poison. Beside each guarded struct one sentence says
-//!   why its state is valid after a panic. They carry a rank from [`lock_order`], checked in debug builds.
-//! * [`Condvar::wait_until`] under the checkers ends when a thread of the model lets time pass, or when it is
-//!   notified, in either order: see `timed`. In a model without a clock every deadline has passed: the other
-//!   threads run, and then the time-out is reported.
-//! * The atomics under loom are loom's, each with a second object that its loads touch first: see `touched`.
-//! * [`Arc`] is loom's under loom, so that the release and acquire edges of its counter are explored.
-//!   [`StdArc`] is always the standard one: for immutable trait objects and for the pages of the map, whose
-//!   visibility to readers is established by the cell that publishes them.
-//! * [`Spin`] ends at once under the checkers, and `Backoff` yields: spinning has no meaning there, and
-//!   loom runs a thread that yielded after all others, which would hide the races of parking.
+//! * [`Mutex`] and [`RwLock`](rw_lock::RwLock) do not poison. Next to each guarded struct, one sentence
+//!   explains why its state is valid after a panic. Both have a rank from [`lock_order`], checked in debug
+//!   builds.
+//! * Under the checkers, [`Condvar::wait_until`] ends when a thread of the model lets time pass, or when it
+//!   is notified, in either order: see `timed`. In a model without a clock every deadline has passed: the
+//!   other threads run, and then the timeout is reported.
+//! * Under loom, the atomics are loom's, each with a second object that its loads touch first: see `touched`.
+//! * Under loom, [`Arc`] is loom's, so the release and acquire edges of its counter are explored. [`StdArc`]
+//!   is always the standard one: for immutable trait objects and for the pages of the map, which become
+//!   visible to readers through the cell that publishes them.
+//! * Under the checkers, [`Spin`] ends at once and `Backoff` yields: spinning has no meaning there, and loom
+//!   runs a thread that yielded after all others, which would hide the races of parking.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::ops::{Deref, DerefMut};
@@ -51,7 +52,7 @@ mod imp {
     #[cfg(any(debug_assertions, feature = "manager"))]
     pub(crate) use std::thread_local;
 
-    #[cfg(any(feature = "manager", test))] // The table and the mailbox start no thread.
+    #[cfg(any(feature = "manager", test))] // The table and the mailbox start no threads.
     pub(crate) mod thread {
         #[cfg(feature = "manager")]
         pub(crate) use std::thread::current;
@@ -90,12 +91,12 @@ mod imp {
     }
 }
 
-/// Whether the calling thread unwinds from a panic. The checkers do not model it.
+/// Returns whether the calling thread is unwinding from a panic. The checkers do not model it.
 pub(crate) use std::thread::panicking as is_unwinding;
 
 #[cfg(switchboard_model)]
 mod backoff {
-    /// Stand-in for `crossbeam_utils::Backoff`: every step yields to the scheduler of the checker.
+    /// A stand-in for `crossbeam_utils::Backoff`: every step yields to the scheduler of the checker.
     #[derive(Debug)]
     pub(crate) struct Backoff;
 
@@ -117,18 +118,18 @@ pub(crate) use crossbeam_utils::Backoff;
 
 #[cfg(any(feature = "manager", test, switchboard_loom, switchboard_shuttle))]
 pub(crate) use imp::thread;
-#[cfg(any(debug_assertions, feature = "manager"))] // The record of held locks; the values to be dropped.
+#[cfg(any(debug_assertions, feature = "manager"))] // For the held locks and the values to be dropped.
 pub(crate) use imp::thread_local;
 pub(crate) use imp::{Arc, atomic};
 pub(crate) use std::sync::Arc as StdArc;
-/// An `Arc` without weak references: exclusive access to one that nobody else holds costs a load, where the
-/// standard one has to lock its weak count.
+/// An `Arc` without weak references: checking for exclusive access costs one load, where the standard `Arc`
+/// has to lock its weak count.
 pub(crate) use triomphe::Arc as SlimArc;
 
 /// A place for one value that the checkers do not see: no scheduling point, no edge between threads.
 ///
-/// For the twins of structures whose own protocol says who may touch a slot. A breach of that protocol
-/// panics.
+/// For the twins of structures whose own protocol determines which thread may access a slot. A violation of
+/// that protocol panics.
 #[cfg(switchboard_model)]
 #[derive(Debug)]
 pub(crate) struct Unseen<T> {
@@ -142,7 +143,7 @@ impl<T> Unseen<T> {
     }
 
     /// # Panics
-    /// When there is a value in it already, or another thread is inside.
+    /// If it already holds a value, or another thread is inside.
     pub(crate) fn put(&self, value: T) {
         let old = match self.value.try_lock() {
             Ok(mut place) => place.replace(value),
@@ -152,7 +153,7 @@ impl<T> Unseen<T> {
     }
 
     /// # Panics
-    /// When there is no value in it, or another thread is inside.
+    /// If it holds no value, or another thread is inside.
     pub(crate) fn take(&self) -> T {
         let value = match self.value.try_lock() {
             Ok(mut place) => place.take(),
@@ -163,13 +164,13 @@ impl<T> Unseen<T> {
     }
 }
 
-/// What a thread does between looking for something and parking: spins for a moment, and never yields.
+/// The short spin between a failed look and parking; it never yields.
 ///
-/// A yield is no pause. Where another thread wants the processor it gives away a whole time slice, several
-/// milliseconds, while whoever it waits for may have been done long before; a thread that parked is woken at
-/// once. And where the two share one processor, which is where the scheduler of Linux puts threads that wake
-/// each other, all that spinning does is delay the other one: with `crossbeam_utils::Backoff`, which yields
-/// four times, a command took 9.2 µs to be visible where it takes 4.7 µs now (2 processors, idle; `benches`,
+/// Yielding is not a short pause. If another thread wants the processor, a yield gives away a whole time
+/// slice, several milliseconds, although the awaited event may occur much earlier; a parked thread is woken
+/// at once. If the two threads share one processor, which is where the Linux scheduler puts threads that wake
+/// each other, spinning only delays the other thread: with `crossbeam_utils::Backoff`, which yields four
+/// times, a command took 9.2 µs to become visible, compared with 4.7 µs now (2 processors, idle; `benches`,
 /// workload `manager`).
 #[derive(Debug)]
 pub(crate) struct Spin {
@@ -177,7 +178,7 @@ pub(crate) struct Spin {
 }
 
 impl Spin {
-    /// 1, 2 and 4 pauses of the processor.
+    /// Number of spins: they take 1, 2 and 4 pause hints.
     #[cfg(not(switchboard_model))]
     const STEPS: u32 = 3;
     #[cfg(switchboard_model)]
@@ -187,7 +188,7 @@ impl Spin {
         Self { steps: 0 }
     }
 
-    /// Spins a little longer than the last time; false, and it did not, when it is time to park.
+    /// Spins a little longer than the last time. Returns false, without spinning, when it is time to park.
     pub(crate) fn spin(&mut self) -> bool {
         let again = self.steps < Self::STEPS;
         if again {
@@ -200,8 +201,8 @@ impl Spin {
 
 /// A mutual exclusion lock with a rank, without poisoning.
 ///
-/// Created from an entry of the [`lock_order`] table; a debug build panics when a thread acquires it while it
-/// holds a lock of the same or a higher rank.
+/// Created from an entry of the [`lock_order`] table. Debug builds panic if a thread acquires it while
+/// holding a lock of the same or a higher rank.
 pub(crate) struct Mutex<T> {
     lock: &'static Lock,
     inner: imp::Mutex<T>,
@@ -214,7 +215,7 @@ impl<T> Mutex<T> {
 
     /// Blocks until the lock is free. A panic of an earlier holder is ignored.
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        // The rank is checked before the wait, so that an inversion panics in place of deadlocking.
+        // The rank is checked before the wait, so an inversion panics instead of deadlocking.
         let held = lock_order::acquire(self.lock);
         let inner = match self.inner.lock() {
             Ok(guard) => guard,
@@ -230,10 +231,10 @@ impl<T> std::fmt::Debug for Mutex<T> {
     }
 }
 
-/// Access to the value of a [`Mutex`]; releases it when dropped.
+/// Access to the value of a [`Mutex`]; releases the lock when dropped.
 pub(crate) struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
-    // `None` only while a `Condvar` has it, and in `drop`.
+    // `None` only while a `Condvar` holds it, and in `drop`.
     inner: Option<imp::MutexGuard<'a, T>>,
     held: Option<Held>,
 }
@@ -260,7 +261,7 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 
 impl<T> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
-        // The lock goes before its rank, so that the table never claims less than what is held.
+        // The lock is released before its rank, so the record never omits a lock that is held.
         self.inner = None;
         self.held = None;
     }
@@ -302,7 +303,7 @@ impl Condvar {
         self.inner.notify_all();
     }
 
-    /// Releases the lock, waits for a notification, takes the lock again. May wake spuriously.
+    /// Releases the lock, waits for a notification, and takes the lock again. May wake spuriously.
     pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let mutex = guard.mutex;
         let Some(inner) = guard.inner.take() else { return guard };
@@ -314,7 +315,8 @@ impl Condvar {
         MutexGuard { mutex, inner: Some(inner), held: Some(lock_order::acquire(mutex.lock)) }
     }
 
-    /// As [`wait`](Self::wait), until `deadline` at the latest. The flag says whether the deadline passed.
+    /// As [`wait`](Self::wait), but no longer than until `deadline`. The flag tells whether the deadline
+    /// passed.
     #[cfg(not(switchboard_model))]
     pub(crate) fn wait_until<'a, T>(
         &self,
@@ -336,8 +338,8 @@ impl Condvar {
         (MutexGuard { mutex, inner: Some(inner), held }, result.timed_out())
     }
 
-    /// As [`wait`](Self::wait), until the clock of the model passes. Without a clock the deadline has passed:
-    /// the other threads run, then the time-out is reported.
+    /// As [`wait`](Self::wait), but ends when time passes in the model. Without a clock the deadline has
+    /// passed: the other threads run, then the timeout is reported.
     #[cfg(switchboard_model)]
     pub(crate) fn wait_until<'a, T>(
         &self,
@@ -355,13 +357,13 @@ impl Condvar {
     }
 }
 
-/// The instant `timeout` from now on the real clock, for bounded waits; `None` when it cannot be represented,
-/// which callers treat as no bound.
+/// Returns the instant `timeout` from now on the real clock, for bounded waits; `None` if it cannot be
+/// represented, which callers treat as no bound.
 pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
 }
 
-/// How long it is until `deadline` on the real clock; zero once it has passed.
+/// Returns the time until `deadline` on the real clock; zero once it has passed.
 #[cfg(feature = "manager")]
 pub(crate) fn time_left(deadline: Instant) -> std::time::Duration {
     deadline.saturating_duration_since(Instant::now())
@@ -370,7 +372,7 @@ pub(crate) fn time_left(deadline: Instant) -> std::time::Duration {
 /// Starts a named thread.
 ///
 /// # Errors
-/// The error of the operating system when it cannot create one.
+/// The error of the operating system if it cannot create a thread.
 #[cfg(any(feature = "manager", test))]
 pub(crate) fn spawn<F, T>(name: String, body: F) -> std::io::Result<thread::JoinHandle<T>>
 where
@@ -421,7 +423,7 @@ mod models {
     use super::model::{model, spawn};
     use super::*;
 
-    /// The mutex and the condition variable of the facade work the same under each backend.
+    /// The mutex and the condition variable of the facade behave the same under each backend.
     #[test]
     fn a_notified_waiter_sees_what_was_written_under_the_lock() {
         model(|| {
@@ -440,7 +442,7 @@ mod models {
         });
     }
 
-    /// A control: the checkers are really running, and a release store is what makes this pass.
+    /// A control: the checkers are really running, and the release store is necessary for this to pass.
     #[test]
     fn a_release_store_publishes_what_came_before_it() {
         model(|| {

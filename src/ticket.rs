@@ -1,8 +1,8 @@
-//! One result, from the thread that makes it to whoever asked for it.
+//! A one-shot channel: one result, from the thread that produces it to the thread that asked for it.
 //!
-//! [`ticket`] makes the two ends. The [`Completion`] goes to the worker, who completes it exactly once; the
-//! [`Ticket`] stays with the client, who waits for the result, polls it as a future, leaves a callback, or
-//! drops it and forgets.
+//! [`ticket`] creates the two ends. The [`Completion`] goes to the worker, which completes it exactly once;
+//! the [`Ticket`] stays with the client, which waits for the result, polls it as a future, leaves a callback,
+//! or drops the ticket if it does not need the result.
 //!
 //! ```
 //! use switchboard::ticket::{Closed, ticket};
@@ -17,25 +17,25 @@
 //! assert_eq!(ticket.wait(), Err(Closed));
 //! ```
 //!
-//! # The ends
+//! # Dropping an end
 //!
-//! * The completion is dropped without a result: the ticket gets `Err(E::from(Closed))`. So a worker that
-//!   dies leaves nobody waiting, as long as its completions are dropped; one that is leaked
-//!   (`std::mem::forget`) leaves its ticket waiting for ever.
-//! * The ticket is dropped: the completion is *abandoned*. The result comes back to the completer, in
-//!   [`Delivery::Abandoned`], and is dropped there if nobody looks.
+//! * If the completion is dropped without a result, the ticket gets `Err(E::from(Closed))`. A worker that
+//!   dies therefore leaves no client waiting, provided its completions are dropped; a completion that is
+//!   leaked (`std::mem::forget`) leaves its ticket waiting forever.
+//! * If the ticket is dropped, the completion is *abandoned*. The result is returned to the completer in
+//!   [`Delivery::Abandoned`].
 //!
-//! # Whose code runs where
+//! # Where user code runs
 //!
 //! Wakers and callbacks run on the completing thread, after the result is in place and with no lock held, so
-//! they may use any part of this crate. A panic in one of them does not unwind into the completer: it comes
-//! back as [`Delivery::Panicked`]. A callback that is left after the completion runs at once on the thread
-//! that leaves it, and its panic unwinds there.
+//! they may use any part of this crate. A panic in one of them does not unwind into the completer: it is
+//! returned as [`Delivery::Panicked`]. A callback that is left after the completion runs immediately on the
+//! thread that leaves it, and its panic unwinds there.
 //!
 //! # Progress
 //!
-//! Both ends share one lock, held for a few moves and never during foreign code. Completing wakes a thread
-//! only when one waits. Waiting tries, spins for a moment, and parks.
+//! Both ends share one lock, which is held only while a few values are moved, and never while user code
+//! runs. Completing wakes a thread only if one waits. Waiting tries, spins briefly, and parks.
 
 mod closed;
 mod completion;
@@ -56,7 +56,7 @@ pub use wait::{Ticket, WaitTimeout};
 
 use crate::sync::Arc;
 
-/// Makes a ticket whose only error is [`Closed`]. Allocates once.
+/// Creates a ticket whose only error is [`Closed`]. Allocates once.
 ///
 /// # Examples
 /// ```
@@ -74,7 +74,7 @@ where
     ticket_with()
 }
 
-/// Makes a ticket with an error type of its own. Allocates once.
+/// Creates a ticket with an error type of the caller's choice. Allocates once.
 ///
 /// # Examples
 /// ```
@@ -104,7 +104,7 @@ where
     ends(Arc::new(Slot::new()))
 }
 
-/// The two ends of a slot that is pending and that nobody else uses.
+/// Returns the two ends of a slot that is pending and has no other user.
 fn ends<T, E: From<Closed>>(slot: Arc<Slot<T, E>>) -> (Completion<T, E>, Ticket<T, E>) {
     (Completion::new(slot.clone()), Ticket::new(slot))
 }

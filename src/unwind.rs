@@ -1,7 +1,7 @@
-//! Panics of foreign code, and what they carry.
+//! Panics of user code, and their payloads.
 //!
-//! The payload of a panic is a value of the code that panicked, and its destructor is that code's, too: it may
-//! panic in turn. Whoever contains a panic therefore lets go of the payload here, and never by `drop`.
+//! The payload of a panic belongs to the code that panicked, and so does its destructor, which may panic as
+//! well. Code that contains a panic therefore disposes of the payload with [`discard`], never with `drop`.
 
 use std::any::Any;
 #[cfg(feature = "manager")]
@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::sync::is_unwinding;
 
-/// Runs foreign code. `None` when it panicked, which the panic hook has reported.
+/// Runs user code. Returns `None` if it panicked, which the panic hook has reported.
 #[cfg(feature = "manager")]
 pub(crate) fn contain<R>(code: impl FnOnce() -> R + UnwindSafe) -> Option<R> {
     match catch_unwind(code) {
@@ -22,8 +22,8 @@ pub(crate) fn contain<R>(code: impl FnOnce() -> R + UnwindSafe) -> Option<R> {
     }
 }
 
-/// Lets a panic go on that was held back for a while. While this thread unwinds already, the panic ends here: a
-/// second one would end the process.
+/// Resumes a panic that was held back. If this thread is already unwinding, the panic ends here: a second one
+/// would abort the process.
 pub(crate) fn resume(payload: Box<dyn Any + Send>) {
     if is_unwinding() {
         discard(payload);
@@ -32,10 +32,10 @@ pub(crate) fn resume(payload: Box<dyn Any + Send>) {
     }
 }
 
-/// Drops the payload of a panic. When its destructor panics, the payload of that panic is leaked: otherwise
-/// there would be no end to it.
+/// Drops the payload of a panic. If its destructor panics, the payload of that second panic is leaked:
+/// otherwise the panics might never end.
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {
-    // Unwind safety: nothing of the payload is left to be seen.
+    // Unwind safety: no part of the payload remains observable.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }

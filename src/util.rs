@@ -1,4 +1,4 @@
-//! Small parts that know nothing of links and managers.
+//! Utilities that are independent of links and managers.
 
 pub(crate) mod count;
 pub(crate) mod defer_drop;

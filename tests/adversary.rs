@@ -1,17 +1,17 @@
-//! Against arc-swap issue 210: a reader of one cell gets what was stored in another one.
+//! A stress test for arc-swap issue 210: a reader of one cell gets a value that was stored in another one.
 //!
-//! Plain `ArcSwap` cells are written beside the tables in one process, while a churner makes freed addresses
-//! go elsewhere at once. Every value says which table it belongs to, which type it has and which version it
-//! was published in, and every read checks all of it. `plain_cells_return_foreign_values` shows that the
-//! adversary is one: the same readers over plain cells do find foreign values. Sanitizers hide the effect
-//! (they delay the reuse of addresses), so this runs without, in release mode:
+//! Plain `ArcSwap` cells are written alongside the tables in one process, while one thread reuses freed
+//! addresses at once. Every value contains its table, its type and the version in which it was published, and
+//! every read checks all three. `plain_cells_return_foreign_values` shows that the test can detect the
+//! defect: the same readers do find foreign values in plain cells. Sanitizers hide the effect (they delay the
+//! reuse of addresses), so this test runs without them, in release mode:
 //!
 //! ```text
 //! cargo test --release --test adversary
 //! SWITCHBOARD_ADVERSARY_SECONDS=600 cargo test --release --test adversary -- --ignored --nocapture --test-threads 1
 //! ```
 
-#![allow(clippy::disallowed_methods, clippy::print_stdout)] // Real time and figures are what this is about.
+#![allow(clippy::disallowed_methods, clippy::print_stdout)] // Measures real time and prints figures.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,17 +22,17 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use switchboard::{Reader, Snapshot, Table, Version, Writer};
 
-/// Tables, and plain cells, of each type.
+/// Number of tables, and of plain cells, per type.
 const CELLS: u64 = 3;
-/// Entries of a table. All of them carry its version.
+/// Number of entries of a table. All of them carry its version.
 const KEYS: u64 = 2;
-/// Guards that fill the fast slots of a thread, so that each load takes the slow path.
+/// Number of guards that fill the fast slots of a thread, so each load takes the slow path.
 const GUARDS: usize = 9;
 
-/// What is stored: says where it belongs.
+/// A stored value that identifies its cell.
 trait Tagged: Clone + Send + Sync + 'static {
     fn new(cell: u64, version: u64) -> Self;
-    /// The version, if this is a value of this type and cell in one piece.
+    /// Returns the version if this is an intact value of this type and cell.
     fn check(&self, cell: u64) -> Option<u64>;
 }
 
@@ -54,7 +54,7 @@ impl Tagged for Early {
     }
 }
 
-/// As large as the header of a version, so that the allocator hands the same addresses to both.
+/// As large as the header of a version, so the allocator uses the same addresses for both.
 #[derive(Clone)]
 struct Late {
     version: u64,
@@ -75,7 +75,7 @@ impl Tagged for Late {
     }
 }
 
-/// What the readers found.
+/// The results of the readers.
 #[derive(Debug, Default)]
 struct Findings {
     reads: AtomicU64,
@@ -89,7 +89,7 @@ fn count(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
 
-/// Writes only what should not happen, so that the readers do not slow each other down.
+/// Writes only when something is wrong, so that the readers do not slow each other down.
 fn note(counter: &AtomicU64, found: bool) {
     if found {
         count(counter, 1);
@@ -136,7 +136,7 @@ fn publish<V: Tagged>(writer: &mut Writer<u64, V>, cell: u64) -> Version {
     published
 }
 
-/// Whether all of a snapshot belongs to its table and to its version.
+/// Whether all of a snapshot belongs to its table and its version.
 fn is_whole<V: Tagged>(snapshot: &Snapshot<u64, V>, cell: u64) -> bool {
     let version = snapshot.version().as_u64();
     snapshot.len() == KEYS as usize
@@ -149,11 +149,11 @@ enum Way {
     Snapshot,
     /// `Reader::snapshot`.
     Reader,
-    /// `Table::snapshot` while the fast slots of the thread are taken.
+    /// `Table::snapshot` while the fast slots of the thread are occupied.
     SlowPath,
 }
 
-/// Reads all tables of a type in turn.
+/// Reads all tables of a type, one after the other.
 struct Probe<V: Tagged> {
     targets: Arc<Targets<V>>,
     readers: Vec<Reader<u64, V>>,
@@ -189,18 +189,19 @@ impl<V: Tagged> Probe<V> {
                 version
             }
         };
-        // Neither behind what this reader has seen, nor behind what any thread had seen when the read began.
+        // The version is older neither than the last one of this reader, nor than any that was seen before
+        // the read began.
         note(&findings.backwards, version < self.newest[index].max(told));
         self.newest[index] = version;
         if self.next.is_multiple_of(8) {
             self.targets.seen[index].fetch_max(version, Ordering::Release);
         }
-        // The plain cells are read too: their debts are what makes the tables' neighbours dangerous.
+        // The plain cells are read too: their debts are the danger for the tables.
         let plain = self.targets.plain[index].load().check(cell);
         note(&findings.plain_foreign, plain.is_none());
     }
 
-    /// A version that is held does not change.
+    /// Holds a snapshot for a while, and checks that it has not changed.
     fn keep(&mut self, cell: u64, snapshot: Snapshot<u64, V>, findings: &Findings) {
         self.kept.push_back((cell, snapshot));
         if self.kept.len() > 12
@@ -211,7 +212,7 @@ impl<V: Tagged> Probe<V> {
     }
 }
 
-/// Runs `others` until the time is over.
+/// Runs `others` until `duration` has passed.
 fn attack(
     duration: Duration,
     findings: &Findings,
@@ -228,10 +229,10 @@ fn attack(
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert!(total(&findings.reads) > 0, "nobody read anything");
+    assert!(total(&findings.reads) > 0, "no reads");
 }
 
-/// Takes the addresses that were just freed.
+/// Reuses addresses that were just freed.
 fn churn(stop: &AtomicBool) {
     let mut boxes: VecDeque<Box<[u64; 6]>> = VecDeque::new();
     let mut large: VecDeque<Box<[u64; 16]>> = VecDeque::new();
@@ -247,7 +248,7 @@ fn churn(stop: &AtomicBool) {
     }
 }
 
-/// One thread writes everything: the tables and the plain cells.
+/// Writes everything from one thread: the tables and the plain cells.
 fn write<V: Tagged, W: Tagged>(
     (mut first, first_targets): (Vec<Writer<u64, V>>, Arc<Targets<V>>),
     (mut second, second_targets): (Vec<Writer<u64, W>>, Arc<Targets<W>>),
@@ -269,7 +270,7 @@ fn write<V: Tagged, W: Tagged>(
     }
 }
 
-/// Tables that live for a moment give their addresses back.
+/// Creates tables that live only briefly, and free their addresses.
 fn mayflies(findings: &Findings, stop: &AtomicBool) {
     let mut n = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -318,7 +319,7 @@ fn tables_under_attack(duration: Duration) {
     threads.push(Box::new(|| churn(&stop)));
     attack(duration, &findings, &stop, threads);
     println!("{duration:?}: {findings:?}");
-    assert!(total(&findings.published) > 0, "nobody published anything");
+    assert!(total(&findings.published) > 0, "no publishes");
     assert_eq!(total(&findings.foreign), 0, "a table returned a foreign or torn version");
     assert_eq!(total(&findings.backwards), 0, "a reader went backwards");
 }
@@ -329,13 +330,13 @@ fn tables_never_return_foreign_values() {
 }
 
 #[test]
-#[ignore = "long: SWITCHBOARD_ADVERSARY_SECONDS, 60 unless set"]
+#[ignore = "slow: SWITCHBOARD_ADVERSARY_SECONDS, 60 by default"]
 fn tables_never_return_foreign_values_for_long() {
     tables_under_attack(seconds(60));
 }
 
-/// Not a test of this crate: shows that such readers find what they look for, where it is. A matter of chance: on two
-/// idle cores it takes some seconds, on busy ones a minute or more.
+/// Not a test of this crate: shows that such readers find the defect where it exists. The result depends on
+/// chance: it takes some seconds on two idle cores, a minute or more on busy ones.
 #[test]
 #[ignore = "demonstrates a defect of plain `ArcSwap` cells: undefined behaviour on purpose"]
 fn plain_cells_return_foreign_values() {
@@ -377,5 +378,5 @@ fn plain_cells_return_foreign_values() {
     let duration = seconds(60);
     attack(duration, &findings, &stop, threads);
     println!("{duration:?}: reads {:?}, foreign by load, load_full: {by_way:?}", findings.reads);
-    assert!(by_way.iter().map(total).sum::<u64>() > 0, "the adversary found nothing: raise the time");
+    assert!(by_way.iter().map(total).sum::<u64>() > 0, "no foreign value was found: run for longer");
 }

@@ -1,12 +1,12 @@
-//! What is warm allocates nothing: counted by a global allocator.
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
+//! Warm code paths allocate nothing, as counted by a global allocator.
+#![allow(clippy::unwrap_used)] // A panic fails the test.
 
 use std::num::NonZeroUsize;
 
 use switchboard::mailbox::{self, Priority, mailbox};
 use switchboard::ticket::{Completion, Pool, ticket};
 
-/// The counter counts: a test that measures nothing cannot pass.
+/// Shows that the counter works: the other tests would pass with a counter that counts nothing.
 #[test]
 fn a_ticket_without_a_pool_allocates_once() {
     let round = || {
@@ -14,7 +14,7 @@ fn a_ticket_without_a_pool_allocates_once() {
         completion.complete(1);
         assert_eq!(ticket.wait(), Ok(1));
     };
-    // Debug builds keep a record of locks per thread.
+    // Debug builds allocate a record of locks for each thread.
     round();
     assert_eq!(allocation_counter::measure(round).count_total, 1);
 }
@@ -78,7 +78,7 @@ mod manager {
     const CLUSTER: ClusterId = ClusterId::new(NET, 7);
     const ROUNDS: u64 = 100;
 
-    /// Commands of one round, with what each must come to.
+    /// The commands of one round, with their expected results.
     type Round = Vec<(Command<NodeAddr>, Result<Outcome, CommandError>)>;
 
     struct Node {
@@ -88,8 +88,9 @@ mod manager {
     }
 
     impl Node {
-        /// Eight links of each kind: members by a stream of the peer, which are everything that a peer can be,
-        /// and wanted ones with an endpoint whose net is off, so that nothing is dialled. And a pure downlink.
+        /// Creates a node with eight members, which are connected by a stream of the peer and have every role
+        /// that a peer can have; eight links with an endpoint that only an inactive net wants, so that
+        /// nothing is dialled; and a pure downlink.
         fn new() -> Self {
             let clock = ManualClock::new();
             let config = Config::default().with_settings(settings());
@@ -120,7 +121,7 @@ mod manager {
             node
         }
 
-        /// Sends a command, takes a turn, and carries the effects away.
+        /// Sends a command, takes a turn, and drops the effects.
         fn run(&mut self, command: Command<NodeAddr>) -> Result<Outcome, CommandError> {
             let ticket = self.handle.submit(command).unwrap();
             let _ = self.driver.run_once(self.clock.now());
@@ -132,9 +133,9 @@ mod manager {
             assert_eq!(self.run(command), Ok(Outcome::Done));
         }
 
-        /// Allocations per command, once warm.
+        /// Returns the allocations per command after a warm-up.
         fn allocations(&mut self, mut next: impl FnMut(u64) -> Round) -> f64 {
-            // Made before they are counted.
+            // The commands are created before counting starts.
             let mut rounds: Vec<_> = (0..4 * ROUNDS).map(&mut next).collect();
             let counted = rounds.split_off(3 * ROUNDS as usize);
             let commands: usize = counted.iter().map(Vec::len).sum();
@@ -159,7 +160,7 @@ mod manager {
         SocketAddr::from(([192, 0, 2, host], 7))
     }
 
-    /// Commands after which everything is as before, with how each ends.
+    /// Commands that change nothing, with their results.
     fn idle_commands(round: u64) -> Round {
         let (addr, wanted) = (NodeAddr(round % 8 + 1), NodeAddr(round % 8 + 11));
         let (net, cluster, dead) = (NET, CLUSTER, StreamId(99));
@@ -202,7 +203,7 @@ mod manager {
         ]
     }
 
-    /// From the ticket to the effects: the pool, the mailbox, the turn, the publication.
+    /// Covers the pool, the mailbox, the turn, the publish, the ticket and the effects.
     #[test]
     fn commands_that_change_nothing_allocate_nothing() {
         let mut node = Node::new();
@@ -213,8 +214,8 @@ mod manager {
         }
     }
 
-    /// What a change costs is what the new record is made of: one shared record, and each of its lists that is
-    /// not empty (nets, memberships, streams).
+    /// A change allocates the parts of the new record: the shared record itself, and each of its lists that
+    /// is not empty (nets, memberships, streams).
     #[test]
     fn commands_that_change_a_link_allocate_its_record() {
         let mut node = Node::new();
@@ -232,9 +233,8 @@ mod manager {
                 (Command::DeleteStream { addr, stream }, Ok(Outcome::Done)),
             ]
         });
-        // Coming: the record, its counters and its list of streams. Going: a copy of the list, which the dead one
-        // is taken out of.
-        assert!(streams <= 2.0, "a stream that comes and goes: {streams}");
+        // Adding: the record, its counters and its list of streams. Deleting: a list without the dead stream.
+        assert!(streams <= 2.0, "a stream that is added and deleted: {streams}");
         let links = node.allocations(|_| {
             let (addr, net) = (NodeAddr(100), NetId(2));
             vec![
@@ -242,11 +242,11 @@ mod manager {
                 (Command::DeleteLink { addr }, Ok(Outcome::Done)),
             ]
         });
-        // Coming: the record, its counters and its list of nets; and, because the address goes on the ignore list of its net,
-        // that list and the list of nets anew, two each, as readers have the old ones; and the first key of a
-        // group of the index. Going: a copy of the
-        // record's list of nets.
-        assert!(links <= 4.5, "a link that comes and goes: {links}");
+        // Creating: the record, its counters and its list of nets. The address is also added to the ignore
+        // list of its net: that list and the list of nets are copied, with two allocations each, because
+        // readers hold the old ones. The group of the index allocates for its first key. Deleting: a copy of
+        // the record's list of nets.
+        assert!(links <= 4.5, "a link that is created and deleted: {links}");
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod manager {
         assert!(report.tickets().reused > ROUNDS && report.tickets().allocated <= 4);
     }
 
-    /// Who sends commands by the hundred holds as many tickets at once.
+    /// A host that sends commands by the hundred holds as many tickets at once.
     #[test]
     fn as_many_tickets_as_the_pool_has_allocate_nothing() {
         let mut node = Node::new();

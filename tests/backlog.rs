@@ -1,6 +1,6 @@
-//! A transport that is stuck: what waits for it is bounded, and what that refuses is said.
+//! A stuck transport: the effects that wait for it are bounded, and commands beyond the bound are refused.
 #![cfg(feature = "manager")]
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
+#![allow(clippy::unwrap_used)] // A panic fails the test.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl Bench {
         let _ = self.driver.run_once(self.clock.now());
     }
 
-    /// One command, also while the host is held back.
+    /// Applies one command, even while commands of the host are held back.
     fn apply(&mut self, command: Command<NodeAddr>) -> Result<Applied, CommandError> {
         let mut ticket = self.handle.submit(command).unwrap();
         loop {
@@ -68,7 +68,7 @@ fn few(refused: usize) -> Config {
     Config::default().refused_streams(NonZeroUsize::new(refused).unwrap())
 }
 
-/// Half of them of one node, half of as many nodes as there are streams.
+/// Half of the streams belong to one node, each of the others to a node of its own.
 #[test]
 fn a_million_refused_streams_take_bounded_memory() {
     const STREAMS: u64 = 1_000_000;
@@ -79,14 +79,14 @@ fn a_million_refused_streams_take_bounded_memory() {
             let addr = if stream % 2 == 0 { A } else { NodeAddr(stream + 2) };
             let sent = bench.handle.add_stream(addr, StreamId(stream), Direction::Uplink);
             assert!(sent.is_ok());
-            // As many as a turn takes.
+            // The size of a batch.
             if stream % 256 == 255 {
                 bench.turn();
             }
         }
         bench.turn();
     });
-    // 16,384 streams, half of them in effects of their own, and what the driver keeps.
+    // 16,384 streams, half of them in separate effects, and the driver's own buffers.
     assert!(all.bytes_max < 8 << 20, "{all:?}");
     assert!(bench.driver.memory().outbox_bytes < 4 << 20, "{:?}", bench.driver.memory());
     assert_eq!(bench.unclosed(), STREAMS - LIMIT);
@@ -106,7 +106,7 @@ fn a_refused_stream_is_closed_by_an_effect_or_its_ticket_says_that_it_is_not() {
     assert_eq!(bench.refused(NodeAddr(2), 2), CommandError::UnknownLink);
     let error = CommandError::TooManyRefused { limit: 2 };
     assert_eq!(bench.refused(A, 3), error);
-    // One that a link lists, or may list, is none of them.
+    // A stream that a link lists or may list does not count.
     let stream = |stream| Command::AddStream { addr: A, stream, direction: Direction::Downlink };
     assert_eq!(bench.apply(stream(StreamId(4))).unwrap().outcome, Outcome::Done);
     assert_eq!(bench.apply(stream(StreamId(4))).unwrap().outcome, Outcome::Unchanged);
@@ -129,11 +129,11 @@ fn a_replacement_that_is_refused_ends_the_old_stream_all_the_same() {
     let replace =
         Command::ReplaceStream { addr: A, old: StreamId(1), new: StreamId(3), direction: Direction::Uplink };
     assert_eq!(bench.apply(replace), Err(CommandError::TooManyRefused { limit: 1 }));
-    assert!(bench.driver.links().snapshot().get(&A).is_none(), "its only stream is dead");
+    assert!(bench.driver.links().snapshot().get(&A).is_none(), "its only stream has ended");
     assert_eq!(bench.unclosed(), 1);
 }
 
-/// Links, nets and clusters that come and go, each under a new name.
+/// Links, nets and clusters that are created and removed, each under a new identity.
 #[test]
 fn what_comes_and_goes_while_the_transport_is_stuck_is_bounded() {
     const LIMIT: usize = 8 + 16;
@@ -167,7 +167,7 @@ fn what_comes_and_goes_while_the_transport_is_stuck_is_bounded() {
         // The transport has caught up.
         assert!(churn(&mut bench, 2_000).is_ok());
     }
-    // A cluster that is new is refused as well.
+    // A new cluster is refused as well.
     let mut bench = Bench::new(config());
     (1..1_000).for_each(|number| _ = link(&mut bench, number));
     let cluster = ClusterId::new(NET, 7);

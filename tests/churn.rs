@@ -1,4 +1,4 @@
-//! A snapshot that is held while the table goes on for long: it stays as it is, and costs what has changed.
+//! A snapshot held over many versions does not change, and costs only the pages that have changed since.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods)] // Tests.
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -7,12 +7,12 @@ use std::time::Instant;
 use allocation_counter::measure;
 use switchboard::{Snapshot, Table, Writer};
 
-/// Updates per version.
+/// Number of updates per version.
 const BATCH: u64 = 16;
 
 type Value = [u64; 4];
 
-/// The same pages in every run.
+/// A fixed hasher, so every run has the same pages.
 type Hashing = BuildHasherDefault<DefaultHasher>;
 type ChurnWriter = Writer<u64, Value, (), Hashing>;
 type ChurnTable = Table<u64, Value, (), Hashing>;
@@ -28,7 +28,8 @@ fn filled(entries: u64, recycles: bool) -> (ChurnWriter, ChurnTable) {
         .build_with((0..entries).map(|key| (key, value(key, 0))))
 }
 
-/// Over all entries, in any order; and each is what was written for it.
+/// Computes a checksum over all entries, independent of their order, and checks that each has the value
+/// written for it.
 fn checksum(snapshot: &Snapshot<u64, Value, (), Hashing>) -> u64 {
     snapshot.iter().fold(0, |sum: u64, (key, words)| {
         assert_eq!(words, &value(*key, words[1]));
@@ -37,7 +38,7 @@ fn checksum(snapshot: &Snapshot<u64, Value, (), Hashing>) -> u64 {
     })
 }
 
-/// One version: some keys below `keys` get a new value. Returns the nanoseconds it took.
+/// Publishes new values of some keys below `keys`. Returns the duration in nanoseconds.
 fn publish(writer: &mut ChurnWriter, keys: u64, random: &mut fastrand::Rng) -> u64 {
     let round = writer.version().as_u64() + 1;
     let start = Instant::now();
@@ -72,7 +73,7 @@ fn stays_intact(entries: u64, updates: u64, recycles: bool) {
     }
     assert_eq!((held.version(), held.len() as u64), (version, entries));
     assert_ne!(checksum(&table.snapshot()), sum);
-    assert_eq!(writer.reclaim(), 1, "the one that is held, and no other");
+    assert_eq!(writer.reclaim(), 1, "only the held version");
     drop(held);
     assert_eq!(writer.reclaim(), 0);
     let report = |times: &mut [u64]| [0.5, 0.99, 0.999].map(|at| quantile(times, at));
@@ -84,7 +85,7 @@ fn stays_intact(entries: u64, updates: u64, recycles: bool) {
     );
 }
 
-/// The bytes that go when a snapshot goes that was held while the entries below `keys` were changed.
+/// Returns the bytes freed with a snapshot that was held while the entries below `keys` were changed.
 fn cost(entries: u64, keys: u64, updates: u64) -> i64 {
     let (mut writer, table) = filled(entries, false);
     let mut random = fastrand::Rng::with_seed(8);
@@ -101,7 +102,7 @@ fn cost(entries: u64, keys: u64, updates: u64) -> i64 {
 }
 
 fn costs_what_has_changed(entries: u64, updates: u64) {
-    // A page takes 32 KiB of entries at most, a control byte for each, and its directory a kilobyte.
+    // A page takes at most 32 KiB of entries and a control byte for each, and its directory a kilobyte.
     const PAGE: i64 = 40 * 1024;
     let whole = measure(|| {
         std::mem::forget(filled(entries, false));
@@ -113,7 +114,7 @@ fn costs_what_has_changed(entries: u64, updates: u64) {
         costs.push((keys, long));
         assert!(once > 0 && long < keys as i64 * PAGE, "{keys} keys: {long} bytes");
         assert!(long <= whole + whole / 8, "{keys} keys: {long} bytes of {whole}");
-        assert!(keys == entries || long <= once + once / 8, "as long as it likes: {once}, then {long}");
+        assert!(keys == entries || long <= once + once / 8, "the cost grows with time: {once}, then {long}");
     }
     assert!(costs[0].1 * 4 < costs[3].1, "{costs:?}");
     eprintln!("{entries} entries of {whole} bytes: (keys changed, bytes held) {costs:?}");
@@ -127,7 +128,7 @@ fn a_held_snapshot_stays_intact_and_costs_what_has_changed() {
 }
 
 #[test]
-#[ignore = "long: a million updates of 100 thousand entries; use --release"]
+#[ignore = "slow: a million updates of 100 thousand entries; use --release"]
 fn a_held_snapshot_stays_intact_for_long() {
     stays_intact(100_000, 1_000_000, true);
     stays_intact(100_000, 1_000_000, false);

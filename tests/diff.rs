@@ -1,4 +1,4 @@
-//! A diff looks at the entries of pages that changed, and at no others.
+//! A diff visits the entries of changed pages only.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -10,7 +10,7 @@ thread_local! {
     static HASHED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts how often a key is hashed: a diff does that once for each entry that it looks at.
+/// Counts the hashed keys: a diff hashes the key of each entry that it visits.
 #[derive(Clone, Default)]
 struct Counting(BuildHasherDefault<DefaultHasher>);
 
@@ -28,10 +28,10 @@ type TestSnapshot = Snapshot<u64, u64, (), Counting>;
 
 const LEN: u64 = 100_000;
 const CHANGES: usize = 10;
-/// Entries of a full page of these.
+/// Number of entries of a full page.
 const PAGE: usize = 448;
 
-/// Changes that step from one `step` to the next; no key is touched twice within a few.
+/// Changes some keys and publishes. Nearby values of `step` change different keys.
 fn change(writer: &mut TestWriter, step: u64) {
     for change in 0..CHANGES as u64 {
         let key = (step * 1_009 + change * 10_007) % LEN;
@@ -40,7 +40,7 @@ fn change(writer: &mut TestWriter, step: u64) {
     writer.publish();
 }
 
-/// How many changes there are, and how many entries the diff has looked at.
+/// Returns the number of changes, and the number of entries that the diff visited.
 fn diff(newer: &TestSnapshot, older: &TestSnapshot) -> (usize, usize) {
     let before = HASHED.get();
     let changes =
@@ -58,7 +58,7 @@ fn run(recycles: bool) {
         }
     }
     writer.publish();
-    // Both copies get pages of their own everywhere, if there are two.
+    // If there are two copies, each gets its own pages everywhere.
     for step in 0..400 {
         change(&mut writer, step);
     }
@@ -70,13 +70,13 @@ fn run(recycles: bool) {
         let newer = table.snapshot();
         let (changes, looked_at) = diff(&newer, &older);
         assert!(changes > 0 && changes <= CHANGES * distance as usize);
-        // Each changed page is gone through once in each of the two versions.
-        assert!(looked_at >= changes, "nothing was counted");
+        // Each changed page is visited once in each of the two versions.
+        assert!(looked_at >= changes, "the counter did not count");
         assert!(
             looked_at <= 2 * PAGE * CHANGES * distance as usize,
             "{looked_at} entries of {LEN} for {changes} changes over {distance} versions"
         );
-        assert!(diff(&older, &newer).1 <= 2 * PAGE * CHANGES * distance as usize, "and back");
+        assert!(diff(&older, &newer).1 <= 2 * PAGE * CHANGES * distance as usize, "in the other direction");
         older = newer;
     }
 }
@@ -91,7 +91,7 @@ fn copied_versions_differ_in_changed_pages_only() {
     run(false);
 }
 
-/// Another writer, of its own: the counter is the thread's.
+/// A separate test with its own table; the counter is per thread.
 #[test]
 fn the_counter_counts() {
     let (mut writer, table) = Table::<u64, u64>::builder().hasher(Counting::default()).build();
@@ -101,7 +101,7 @@ fn the_counter_counts() {
     assert_eq!(HASHED.get() - before, 1);
 }
 
-/// What a diff says, in the order of the keys.
+/// Returns the changes of a diff in the order of the keys.
 fn sorted<'a>(newer: &'a Snapshot<u64, u64>, older: &'a Snapshot<u64, u64>) -> Vec<Change<'a, u64, u64>> {
     let mut changes: Vec<_> = newer.diff(older).collect();
     changes.sort_by_key(|change| match change {
@@ -110,7 +110,7 @@ fn sorted<'a>(newer: &'a Snapshot<u64, u64>, older: &'a Snapshot<u64, u64>) -> V
     changes
 }
 
-/// While somebody subscribes, versions carry their operations, and a diff reads those in place of the pages.
+/// With a subscriber, versions carry their operations, and a diff reads those instead of the pages.
 #[test]
 fn a_diff_by_operations_is_the_diff_by_pages() {
     for recycles in [true, false] {
@@ -140,7 +140,7 @@ fn a_diff_by_operations_is_the_diff_by_pages() {
             for (one, other) in &held {
                 let (by_ops, by_pages) = (&held[held.len() - 1].0, &held[held.len() - 1].1);
                 assert_eq!(sorted(by_ops, one), sorted(by_pages, other));
-                assert_eq!(sorted(one, by_ops), sorted(other, by_pages), "the way back");
+                assert_eq!(sorted(one, by_ops), sorted(other, by_pages), "in the other direction");
                 compared += by_ops.diff(one).count();
             }
         }
@@ -158,6 +158,6 @@ fn a_diff_by_operations_looks_at_no_entry_that_they_did_not_touch() {
     let older = table.snapshot();
     change(&mut writer, 1);
     change(&mut writer, 2);
-    // The operations carry their hashes, and nothing else is looked at.
+    // The operations carry their hashes, so no entry is visited.
     assert_eq!(diff(&table.snapshot(), &older), (2 * CHANGES, 0));
 }

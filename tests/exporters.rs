@@ -1,5 +1,5 @@
-//! What exporters show, against the snapshot that it was taken from.
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
+//! The output of the exporters, compared with the snapshot that it was made from.
+#![allow(clippy::unwrap_used)] // A panic fails the test.
 
 use std::collections::HashMap;
 
@@ -38,7 +38,7 @@ fn node() -> (Driver<NodeAddr>, ManualClock) {
 
 type Samples = HashMap<String, f64>;
 
-/// Every sample of a page, by its name and labels in order.
+/// Parses a page into its samples, by name and sorted labels.
 fn parse(page: &str) -> Samples {
     let scrape = Scrape::parse(page.lines().map(|line| Ok(line.to_owned()))).unwrap();
     let mut samples = HashMap::new();
@@ -49,7 +49,7 @@ fn parse(page: &str) -> Samples {
         let name = format!("{}{{{}}}", sample.metric, labels.join(","));
         match sample.value {
             Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => {
-                assert!(samples.insert(name, value).is_none(), "twice the same sample");
+                assert!(samples.insert(name, value).is_none(), "duplicate sample");
             }
             Value::Histogram(buckets) => {
                 let counts: Vec<_> = buckets.iter().map(|bucket| bucket.count).collect();
@@ -62,7 +62,7 @@ fn parse(page: &str) -> Samples {
     samples
 }
 
-/// Counts everything again, from the links themselves.
+/// Compares the samples with counts over the links themselves.
 fn assert_recounted(samples: &Samples, snapshot: &LinksSnapshot, label: &str) {
     let get = |name: &str, labels: &str| {
         let labels: Vec<_> = [labels, label].into_iter().filter(|part| !part.is_empty()).collect();
@@ -108,7 +108,7 @@ fn a_page_is_what_prometheus_reads_and_what_the_snapshot_says() {
     let page = Page::new().add("north", &metrics).add("a \"quoted\\ name", &others).to_string();
     let samples = parse(&page);
     assert_recounted(&samples, &driver.links().snapshot(), "node=north");
-    // Each name is declared once, whatever the number of nodes.
+    // Each name is declared once, regardless of the number of nodes.
     assert_eq!(page.matches("# TYPE switchboard_links ").count(), 1);
     assert!(page.contains(r#"node="a \"quoted\\ name""#));
     let commands = metrics.collect().processed() as f64;
@@ -127,7 +127,7 @@ fn a_registry_shows_what_the_snapshot_says() {
     assert!(page.ends_with("# EOF\n"));
     let samples = parse(&page);
     assert_recounted(&samples, &driver.links().snapshot(), "");
-    // A scrape is of the newest version, not of the newest report.
+    // A scrape shows the newest version, not the last report.
     let handle = driver.handle();
     let mut driver = driver;
     handle.submit(Command::RemoveNet { net: NetId(2) }).unwrap();
@@ -161,7 +161,7 @@ fn the_facade_gets_the_same_figures() {
         let (suffix, value) = match value {
             DebugValue::Counter(count) => ("_total", count as f64),
             DebugValue::Gauge(value) => ("", value.into_inner()),
-            DebugValue::Histogram(_) => panic!("{name:?} is none"),
+            DebugValue::Histogram(_) => panic!("{name:?} is not a histogram"),
         };
         samples.insert(format!("{}{suffix}{{{}}}", name.as_str(), labels.join(",")), value);
     }

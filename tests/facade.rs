@@ -1,13 +1,13 @@
-//! Reads the sources: what may be named in one file only is named in that file only.
+//! Checks in the sources that names reserved for one file are used only there.
 //!
-//! A lint cannot tell, because the atomics of the facade are re-exports of the real ones.
+//! A lint cannot check this, because the facade re-exports the real atomics.
 
 #![allow(clippy::unwrap_used)] // Tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All source files under `dir`.
+/// Collects all source files under `dir`.
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -19,12 +19,12 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The code of a line: what comes before a comment. Doc comments hold examples, which users compile.
+/// Returns the code of a line, before any comment. Doc comments contain examples, which users compile.
 fn code(line: &str) -> &str {
     line.split("//").next().unwrap_or(line)
 }
 
-/// The lines of code under `src/` that contain a word of `names`, outside of the `allowed` files and folders.
+/// Returns the code lines under `src/` with one of `names`, except in the `allowed` files and folders.
 fn trespassers(names: &[&str], allowed: &[&str]) -> Vec<String> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -48,10 +48,7 @@ fn trespassers(names: &[&str], allowed: &[&str]) -> Vec<String> {
             }
         }
     }
-    assert!(
-        lines_in_allowed > 0,
-        "nothing names {names:?} any more: is this test looking for the right words?"
-    );
+    assert!(lines_in_allowed > 0, "no line of the allowed files contains {names:?}");
     found
 }
 
@@ -71,10 +68,11 @@ fn only_the_facade_names_triomphe() {
     assert_eq!(trespassers(&["triomphe"], &["sync.rs", "docs/"]), [""; 0]);
 }
 
-/// The reason of the range, for whoever finds this failing: a header of a table is rewritten and published again as
-/// soon as its count says that no reader has it. The count is only right if a writer that finds no debt has looked
-/// in the order of the sequentially consistent operations, which is the failure ordering of `Debt::pay`. Releases
-/// before 1.9 had less. A new release has to be read before the range is widened: `src/table/cell.rs`, step 4.
+/// The reason for this range: a header of a table is rewritten and published again as soon as its count says
+/// that no reader holds it. The count is only right if a writer that finds no debt has looked in the order of
+/// the sequentially consistent operations; this is the failure ordering of `Debt::pay`. Releases before 1.9
+/// had a weaker ordering. Before the range is widened, the source of the new release must be reviewed:
+/// `src/table/cell.rs`, step 4.
 const RANGE: &str = "arc-swap = \">=1.9.3, <1.10\"";
 const PAYMENT: &str = ".compare_exchange(ptr as usize, Self::NONE, SeqCst, SeqCst)";
 
@@ -86,17 +84,17 @@ fn read(path: impl AsRef<Path>) -> String {
 fn arc_swap_is_of_the_range_that_was_read() {
     let manifest = read("Cargo.toml");
     let entries: Vec<_> = manifest.lines().filter(|line| line.starts_with("arc-swap")).collect();
-    assert_eq!(entries, [RANGE; 2], "a dependency and a dev-dependency, both of the range that was read");
-    // A package that is tested by itself has no lock file of its own.
+    assert_eq!(entries, [RANGE; 2], "a dependency and a dev-dependency, both of the reviewed range");
+    // A packaged crate has no lock file.
     if !Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock").exists() {
         return;
     }
     let version = locked_arc_swap();
     let patch = version.strip_prefix("1.9.").and_then(|patch| patch.parse::<u32>().ok());
-    assert!(patch.is_some_and(|patch| patch >= 3), "arc-swap {version} is not of the range that was read");
+    assert!(patch.is_some_and(|patch| patch >= 3), "arc-swap {version} is outside the reviewed range");
 }
 
-/// The version of arc-swap in the lock file.
+/// Returns the version of arc-swap in the lock file.
 fn locked_arc_swap() -> String {
     let lock = read("Cargo.lock");
     let mut lines = lock.lines().skip_while(|line| *line != "name = \"arc-swap\"").skip(1);
@@ -104,7 +102,7 @@ fn locked_arc_swap() -> String {
     version.trim_end_matches('"').to_owned()
 }
 
-/// Where the sources of the dependency are at hand, as cargo unpacks them.
+/// Checks the sources of the dependency, if cargo has unpacked them.
 #[test]
 fn a_payment_of_arc_swap_that_fails_is_sequentially_consistent() {
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);

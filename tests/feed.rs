@@ -1,4 +1,4 @@
-//! Feeds: what comes out, replayed, is every version; whoever is slow is told so.
+//! Feeds: replayed events reproduce every version, and a slow subscriber is told that it lagged.
 
 use std::collections::HashMap;
 use std::mem;
@@ -17,7 +17,7 @@ fn contents(snapshot: &Snapshot<Key, u32>) -> Model {
     snapshot.iter().map(|(key, value)| (*key, *value)).collect()
 }
 
-/// Each change must fit what is there.
+/// Applies a change set to a copy, which each change must fit.
 fn apply(copy: &mut Model, set: &ChangeSet<Key, u32>) {
     assert_eq!(set.iter().len(), set.len());
     assert_eq!(set.iter().count(), set.len());
@@ -30,7 +30,7 @@ fn apply(copy: &mut Model, set: &ChangeSet<Key, u32>) {
     }
 }
 
-/// A feed, a copy that is kept up to date by it, and how often it lagged.
+/// A feed, a copy that it keeps up to date, and the number of times it lagged.
 struct Subscriber {
     feed: Feed<Key, u32>,
     copy: Model,
@@ -44,17 +44,17 @@ impl Subscriber {
         Self { feed, copy, lagged: 0, kept: Vec::new() }
     }
 
-    /// Takes one event, and checks it against the versions as they were published.
+    /// Takes one event and checks it against the published versions.
     fn step(&mut self, history: &[Model]) -> bool {
         let before = self.feed.version();
         let Some(event) = self.feed.try_next() else {
-            assert_eq!(before.as_u64() as usize, history.len() - 1, "nothing to read: up to date");
+            assert_eq!(before.as_u64() as usize, history.len() - 1, "no event, so up to date");
             assert_eq!(contents(self.feed.snapshot()), self.copy);
             return false;
         };
         match event {
             FeedEvent::Changes(set) => {
-                assert_eq!(set.version().as_u64(), before.as_u64() + 1, "no gap, nothing twice");
+                assert_eq!(set.version().as_u64(), before.as_u64() + 1, "no gap and no repetition");
                 let old = self.copy.clone();
                 apply(&mut self.copy, &set);
                 if self.kept.len() < 3 {
@@ -66,13 +66,13 @@ impl Subscriber {
                 self.copy = contents(&resync);
                 self.lagged += 1;
             }
-            _ => unreachable!("two kinds of events"),
+            _ => unreachable!("there are only two kinds of events"),
         }
         assert_eq!(self.copy, history[self.feed.version().as_u64() as usize]);
         true
     }
 
-    /// Change sets that were kept are what they were.
+    /// Checks that change sets that were kept have not changed.
     fn check_kept(mut self, history: &[Model]) {
         for (set, mut copy) in mem::take(&mut self.kept) {
             apply(&mut copy, &set);
@@ -235,7 +235,7 @@ fn a_feed_behind_the_bound_lags_once_and_goes_on() {
         Some(FeedEvent::Lagged { from, resync, .. }) => {
             assert_eq!((from.version().as_u64(), resync.version().as_u64()), (0, 20));
             let changes: Vec<_> = resync.diff(&from).collect();
-            assert_eq!(changes, [Change::Inserted { key: &1, new: &19 }], "nothing is lost but the steps");
+            assert_eq!(changes, [Change::Inserted { key: &1, new: &19 }], "only the steps between are lost");
         }
         other => panic!("{other:?}"),
     }
@@ -257,7 +257,7 @@ fn a_batch_beyond_the_bound_is_not_recorded_and_the_next_one_is() {
     assert_eq!(versions_of(&mut feed), [3, 4]);
 }
 
-/// A table that recycles records what is staged as if it were followed: the first feed may come late.
+/// A table that recycles records staged operations even without a feed, so the first feed may come late.
 #[test]
 fn what_was_staged_before_the_first_feed_is_delivered() {
     for staged in [1, 1_024, 1_025, 1_500, 4_096, 4_097] {
@@ -370,7 +370,7 @@ fn a_feed_is_closed_when_the_writer_is_gone_and_all_is_delivered() {
     assert!(feed.next().is_none());
 }
 
-/// Each kind of operation may be the one that the recording begins with.
+/// Any kind of operation may be the first one that is recorded.
 #[test]
 fn the_first_operation_of_the_first_batch_is_recorded() {
     for recycles in [true, false] {
@@ -391,7 +391,7 @@ fn the_first_operation_of_the_first_batch_is_recorded() {
     }
 }
 
-/// Values that count how many of them there are.
+/// A value that counts its live copies.
 #[derive(Clone)]
 struct Counted {
     _alive: Arc<()>,
@@ -408,7 +408,7 @@ fn a_subscriber_that_never_reads_costs_bounded_memory() {
             mem::forget(table.subscribe());
         }
         // The table has 50 entries: at most six copies of it (two held, the published one, three to work
-        // with), twice the history, and 1024 operations to bring retired versions up to date with.
+        // with), twice the history, and the 1024 operations kept to bring retired versions up to date.
         let bound = 6 * 50 + 2 * 100 + 1024;
         for batch in 0..2_000_u32 {
             for key in 0..10 {
@@ -435,7 +435,7 @@ fn nothing_is_recorded_when_nobody_follows() {
     assert_eq!(Arc::strong_count(&alive) - 1, 1);
 }
 
-/// Two subscribers on threads of their own, one writer: each copy is the last version in the end.
+/// Two subscribers on their own threads, and one writer: in the end each copy equals the last version.
 #[test]
 #[allow(clippy::disallowed_methods)] // Real threads, on purpose.
 fn subscribers_on_threads_keep_up_or_recover() {

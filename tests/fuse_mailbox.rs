@@ -1,6 +1,6 @@
-//! The n-th destructor panics, in every public call of the mailbox, for every n: nothing is lost or doubled, and
-//! no ticket is left waiting.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
+//! The n-th destructor panics, in every public call of the mailbox, for every n: no command is lost or
+//! duplicated, and no ticket is left waiting.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A panic fails the test.
 
 mod fuse;
 
@@ -14,14 +14,14 @@ const LANE: usize = 2;
 const SHORT: Duration = Duration::ZERO;
 const LONG: Duration = Duration::from_secs(60);
 
-/// A command with the end of its ticket, and a destructor of the user's.
+/// A command with the completion of its ticket and a user value.
 struct Order {
     number: u64,
     completion: Option<Completion<u64>>,
     _fused: Fused,
 }
 
-/// A mailbox with commands in it, and what is known of them.
+/// A mailbox with some commands, and the records to check them.
 struct World {
     fuse: Fuse,
     sender: Option<Sender<Order>>,
@@ -32,7 +32,7 @@ struct World {
 }
 
 impl World {
-    /// The high lane is full, the normal one has one command and one permit, the low one a command.
+    /// Fills the high lane; the normal lane gets a command and a permit, the low lane a command.
     fn new(fuse: &Fuse, policy: Backpressure) -> Self {
         let capacities = Config::try_from([LANE; 4]).unwrap().backpressure(policy);
         let (sender, receiver) = mailbox(capacities);
@@ -67,7 +67,7 @@ impl World {
         Order { number: self.tickets.len() as u64, completion: Some(completion), _fused: self.fuse.value() }
     }
 
-    /// Receives what is there, and asks for everything that must hold whatever has panicked.
+    /// Receives the remaining commands, and checks everything that must hold after any panic.
     fn check(mut self) {
         self.permits.clear();
         for (_, mut order) in std::mem::take(&mut self.buffer) {
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// All rooms are free, and there are no more than that.
+    /// Checks that all rooms are free, and that there are no others.
     fn check_rooms(&mut self, receiver: &Receiver<Order>) {
         let Some(sender) = self.sender.take() else { return };
         for lane in Priority::ALL {
@@ -106,7 +106,7 @@ impl World {
     }
 }
 
-/// A call of the public interface; what it returns is dropped within it.
+/// A call of the public API; its return value is dropped within the call.
 type Call = (&'static str, Backpressure, fn(&mut World));
 
 /// Every public call.
@@ -229,10 +229,10 @@ fn a_destructor_that_panics_in_a_call_of_the_mailbox_loses_nothing() {
             burned
         });
     }
-    assert!(burned >= 40, "the fuse burned {burned} times only");
+    assert!(burned >= 40, "the fuse burned only {burned} times");
 }
 
-/// The one that goes while a panic unwinds drops everything, too, and does not end the process.
+/// A receiver that is dropped during unwinding drops every command as well, and does not abort the process.
 #[test]
 fn a_receiver_that_goes_in_a_panic_drops_every_command() {
     for_every_drop(|fuse, nth| {

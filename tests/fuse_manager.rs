@@ -1,7 +1,7 @@
-//! The n-th destructor panics, in every public call of the manager, for every n: the manager is what its twin is
-//! in which nothing panics, no ticket is left waiting, and the threads go on.
+//! The n-th destructor panics, in every public call of the manager, for every n: the manager equals a twin in
+//! which nothing panics, no ticket is left waiting, and the threads continue.
 #![cfg(feature = "manager")]
-#![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A panic fails the test.
 
 mod fuse;
 
@@ -23,11 +23,11 @@ use switchboard::{
 const NET: NetId = NetId(1);
 const CLUSTER: ClusterId = ClusterId::new(NET, 7);
 const OWN: NodeAddr = NodeAddr(99);
-/// Has a stream of its own, a value of the user, and is a member.
+/// A member with its own stream and a user value.
 const A: NodeAddr = NodeAddr(1);
-/// Is asked for and has a value of the user.
+/// A link that the net wants, with a user value.
 const B: NodeAddr = NodeAddr(2);
-/// Unknown.
+/// An unknown node.
 const C: NodeAddr = NodeAddr(3);
 const LONG: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ fn endpoint() -> std::net::SocketAddr {
     std::net::SocketAddr::from(([192, 0, 2, 1], 7))
 }
 
-/// A policy with a value of the user.
+/// A retry policy that owns a user value.
 fn policy(fuse: &Fuse) -> RetryPolicy {
     let value = fuse.value();
     let delay = move |_: u32, _: &mut dyn FnMut() -> u64| {
@@ -46,7 +46,7 @@ fn policy(fuse: &Fuse) -> RetryPolicy {
     RetryPolicy::custom(delay, SECOND)
 }
 
-/// A driver, and the ends of all that was asked of it.
+/// A driver, and the tickets and callbacks of all commands sent to it.
 struct World {
     fuse: Fuse,
     driver: Driver<NodeAddr>,
@@ -97,7 +97,7 @@ impl World {
         Some(UserData::new(self.fuse.value()))
     }
 
-    /// Every second ticket is kept; the others leave a callback that has a value of the user.
+    /// Sends a command. Every second ticket is kept; the others get a callback that owns a user value.
     fn ask(&mut self, command: Command<NodeAddr>) {
         let ticket = self.handle.submit(command).unwrap();
         self.take(ticket);
@@ -121,7 +121,7 @@ impl World {
         self.effects.extend(self.driver.effects());
     }
 
-    /// Some turns, so that old versions are emptied.
+    /// Takes some turns, so that old versions are emptied.
     fn settle(&mut self) {
         for _ in 0..6 {
             self.ask(Command::WakeUp);
@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    /// How everything ended that was asked so far.
+    /// Returns the results of all commands so far.
     fn ends(&mut self) -> Vec<Result<Applied, CommandError>> {
         let called = self.called.load(Ordering::SeqCst);
         assert_eq!(called, self.asked.div_ceil(2), "a callback was not called, or called twice");
@@ -139,7 +139,7 @@ impl World {
     }
 }
 
-/// What a version says, in an order that can be compared. Times count from `epoch`.
+/// Renders a version in a form that can be compared. Times count from `epoch`.
 fn view(snapshot: &LinksSnapshot<NodeAddr>, epoch: Instant) -> (Vec<String>, String) {
     let since = |at: Instant| at.saturating_duration_since(epoch);
     let link = |link: &Link<NodeAddr>| {
@@ -177,7 +177,7 @@ fn view(snapshot: &LinksSnapshot<NodeAddr>, epoch: Instant) -> (Vec<String>, Str
     (links, format!("{} {counted:?} {nets:?} {}", snapshot.version(), snapshot.is_manager_active()))
 }
 
-/// A call of the public interface, with the turns that carry it out.
+/// A call of the public API, and the turns that it needs.
 type Call = (&'static str, fn(&mut World));
 
 macro_rules! handle {
@@ -259,7 +259,7 @@ const CALLS: &[Call] = &[
             drop(value);
         });
         world.turn();
-        // It is counted with those of commands.
+        // This callback is counted with those of commands.
         world.called.fetch_sub(1, Ordering::SeqCst);
     }),
     ("Driver::run_once, effects, memory, links, handle", |world| {
@@ -293,7 +293,7 @@ fn a_destructor_that_panics_in_a_call_of_the_manager_changes_nothing() {
             assert!(carried.is_some(), "{name}: panic {nth} unwound into the embedder");
             call(twin);
             twin.settle();
-            // And everything works as before.
+            // The manager works as before.
             let [mine, other] = [0, 1].map(|index| {
                 let world: &mut World = &mut worlds[index];
                 world.settle();
@@ -306,10 +306,10 @@ fn a_destructor_that_panics_in_a_call_of_the_manager_changes_nothing() {
             burned
         });
     }
-    assert!(burned >= 100, "the fuse burned {burned} times only");
+    assert!(burned >= 100, "the fuse burned only {burned} times");
 }
 
-/// The ends: of a driver, and of a manager with threads.
+/// Ends a driver by a shutdown and by a drop.
 #[test]
 fn a_destructor_that_panics_in_a_shutdown_leaves_no_one_waiting() {
     let shutdown: fn(&mut World) = |world| _ = world.driver.shutdown(world.clock.now());
@@ -353,7 +353,7 @@ fn the_threads_of_a_manager_survive_every_destructor() {
         fuse.arm(nth);
         let mut tickets = Vec::new();
         for round in 0..8 {
-            // What is refused comes back, and its panic with it: none is.
+            // A refused command would be returned and panic here, but none is refused.
             tickets.push(handle.create_link(A, NET).unwrap());
             tickets.push(handle.set_user_data(A, UserData::new(fuse.value())).unwrap());
             if round % 4 == 3 {
@@ -372,7 +372,7 @@ fn the_threads_of_a_manager_survive_every_destructor() {
     assert!(burned >= 8, "{burned}");
 }
 
-/// What a panic carries is dropped by whoever contains it, and may panic.
+/// A payload that panics when the code that contained the first panic drops it.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -400,7 +400,7 @@ fn a_panic_whose_payload_panics_when_it_is_dropped_ends_neither_thread() {
     assert!(wait(handle.add_net(NET, NetConfig::new().min_links(1))).is_ok());
     assert!(wait(handle.set_net_active(NET, true)).is_ok());
     let (sender, called) = std::sync::mpsc::channel();
-    // A callback that comes too late panics on this thread, which has to contain it, too.
+    // A callback registered after the completion runs, and panics, on this thread.
     let ticket = handle.create_link(A, NET).unwrap();
     let leave = std::panic::AssertUnwindSafe(|| {
         ticket.on_complete(move |_| {

@@ -1,6 +1,6 @@
-//! The n-th destructor panics, in every public call of the tickets, for every n: a result is delivered once or
-//! dropped once, and no one is left waiting.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
+//! The n-th destructor panics, in every public call of the tickets, for every n: a result is delivered once
+//! or dropped once, and no thread is left waiting.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A panic fails the test.
 
 mod fuse;
 
@@ -18,7 +18,7 @@ use switchboard::ticket::{Closed, Completion, Delivery, Pool, Ticket, ticket, ti
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// An error with a destructor of the user's.
+/// An error that may own a user value.
 struct Failure(#[allow(dead_code)] Option<Fused>);
 
 impl From<Closed> for Failure {
@@ -29,7 +29,7 @@ impl From<Closed> for Failure {
 
 type Ends = (Completion<Fused, Failure>, Ticket<Fused, Failure>);
 
-/// A waker with a destructor of the user's, which counts its calls.
+/// A waker that owns a user value and counts its calls.
 struct Counting(AtomicU32, #[allow(dead_code)] Fused);
 
 impl Wake for Counting {
@@ -47,11 +47,12 @@ fn poll(ticket: &mut Ticket<Fused, Failure>, fuse: &Fuse) -> Poll<()> {
     let waker = waker(fuse);
     let result = Pin::new(ticket).poll(&mut Context::from_waker(&waker));
     drop(waker);
-    // Not returned: the compiler leaks what a function returns when a local of it panics as it is dropped.
+    // Not returned: the compiler leaks a function's return value if one of its locals panics when it is
+    // dropped.
     result.map(drop)
 }
 
-/// How a ticket stands when the call is made.
+/// The state of a ticket when the call is made.
 #[derive(Clone, Copy, Debug)]
 enum Stands {
     Fresh,
@@ -62,7 +63,7 @@ enum Stands {
 
 const STANDS: [Stands; 4] = [Stands::Fresh, Stands::Polled, Stands::Callback, Stands::Abandoned];
 
-/// The ends, with what the callback has had.
+/// The two ends, and the number of calls of the callback.
 struct World {
     completion: Option<Completion<Fused, Failure>>,
     ticket: Option<Ticket<Fused, Failure>>,
@@ -91,7 +92,7 @@ impl World {
         Self { completion: Some(completion), ticket, called }
     }
 
-    /// After the completion: the ticket has ended, and whoever asks is told so at once.
+    /// Checks, after the completion, that the ticket has ended and answers at once.
     fn check(mut self, stands: Stands, name: &str) {
         assert!(self.completion.is_none(), "{name}: the completion was used");
         let called = self.called.load(Ordering::SeqCst);
@@ -106,7 +107,7 @@ impl World {
 
 type Completing = (&'static str, fn(Completion<Fused, Failure>, &Fuse));
 
-/// Every way to complete; what comes back is dropped within it.
+/// Every way to complete; the return value is dropped within the call.
 const COMPLETING: &[Completing] = &[
     ("complete", |completion, fuse| drop(completion.complete(fuse.value()))),
     ("complete, is_delivered", |completion, fuse| _ = completion.complete(fuse.value()).is_delivered()),
@@ -133,12 +134,12 @@ fn a_destructor_that_panics_while_a_ticket_completes_leaves_no_one_waiting() {
             });
         }
     }
-    assert!(burned >= 15, "the fuse burned {burned} times only");
+    assert!(burned >= 15, "the fuse burned only {burned} times");
 }
 
 type Asking = (&'static str, fn(Ticket<Fused, Failure>, &Fuse));
 
-/// Every way to ask for a result that is there; it is dropped within the call.
+/// Every way to take an existing result, which is dropped within the call.
 const ASKING: &[Asking] = &[
     ("wait", |ticket, _| drop(ticket.wait())),
     ("wait_timeout", |ticket, _| drop(ticket.wait_timeout(LONG))),
@@ -172,7 +173,7 @@ fn a_destructor_that_panics_where_a_result_is_taken_drops_it_once() {
 
 type Before = (&'static str, fn(Ticket<Fused, Failure>, &Fuse) -> Option<Ticket<Fused, Failure>>);
 
-/// Every call before there is a result. What is left of the ticket comes back.
+/// Every call before the result exists. Returns the ticket if it remains.
 const BEFORE: &[Before] = &[
     ("wait_timeout, into_ticket", |ticket, _| {
         Some(ticket.wait_timeout(Duration::ZERO).err().unwrap().into_ticket())
@@ -213,7 +214,7 @@ fn a_destructor_that_panics_before_the_result_is_there_does_not_hold_the_complet
     }
 }
 
-/// A completion that is leaked leaves a callback in its slot.
+/// A leaked completion leaves a callback in its slot.
 #[test]
 fn a_pool_whose_slots_hold_callbacks_that_panic_goes_on() {
     for_every_drop(|fuse, nth| {
@@ -229,7 +230,7 @@ fn a_pool_whose_slots_hold_callbacks_that_panic_goes_on() {
             }
             drop(pool.clone());
         });
-        // As good as new.
+        // The pool works as before.
         for stands in STANDS {
             let mut world = World::new(pool.ticket(), stands, fuse);
             drop(world.completion.take().unwrap().complete(fuse.value()));
@@ -241,7 +242,7 @@ fn a_pool_whose_slots_hold_callbacks_that_panic_goes_on() {
     });
 }
 
-/// A panic carries a value of whoever panicked. Its destructor ends no one who did not ask for it.
+/// The code that contains a panic also contains a panic of the payload's destructor.
 #[test]
 fn a_completion_that_is_dropped_contains_what_a_panic_carries() {
     struct Bomb;
@@ -255,10 +256,10 @@ fn a_completion_that_is_dropped_contains_what_a_panic_carries() {
     one.on_complete(|_| panic_any(Bomb));
     assert!(catch_unwind(AssertUnwindSafe(|| drop(completion))).is_ok());
 
-    // Who is told of the panic has its payload, to do with it as it likes.
+    // The completer that is told of the panic owns its payload.
     let (completion, other) = ticket::<u32>();
     other.on_complete(|_| panic_any(Bomb));
-    let Delivery::Panicked(payload) = completion.complete(1) else { panic!("not told") };
+    let Delivery::Panicked(payload) = completion.complete(1) else { panic!("the panic was not reported") };
     assert!(payload.is::<Bomb>());
     std::mem::forget(payload);
 }

@@ -1,4 +1,4 @@
-//! A node may be identified by whatever names it: the same life of a link with three kinds of addresses.
+//! A link from creation to export, with different address types.
 #![cfg(feature = "manager")]
 #![allow(clippy::unwrap_used)] // Tests.
 
@@ -17,7 +17,7 @@ use switchboard::{
 
 const NET: NetId = NetId(1);
 
-/// A public key, in a type of the embedder.
+/// A public key as a type of the embedder.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct PublicKey([u8; 32]);
 
@@ -33,7 +33,7 @@ impl Addr for PublicKey {
     }
 }
 
-/// Create, dial, account, list, explain, export, and begin again.
+/// Creates, dials, accounts, lists, explains, exports and restores a link.
 fn live<A: Addr>(own: &A, blank: &A, peer: &A, guest: &A) {
     let clock = ManualClock::new();
     let builder = LinkManager::<A>::builder(Config::default()).own_addr(own.clone());

@@ -1,4 +1,4 @@
-//! A table with `max_versions` never has more older versions than that held, and loses nothing over it.
+//! With `max_versions`, the number of held older versions never exceeds the limit, and no change is lost.
 #![allow(clippy::unwrap_used)] // Tests.
 
 use std::cell::Cell;
@@ -16,7 +16,7 @@ fn limit(versions: usize) -> NonZeroUsize {
     NonZeroUsize::new(versions).unwrap()
 }
 
-/// A table that recycles, and one that does not, for each of some limits.
+/// Builders for tables with and without recycling, for several limits.
 fn builders() -> impl Iterator<Item = (usize, TableBuilder<u64, u64>)> {
     [1, 2, 5].into_iter().flat_map(|versions| {
         let builder = move |recycles| Table::builder().recycle(recycles).max_versions(limit(versions));
@@ -54,14 +54,14 @@ fn while_as_many_older_versions_are_held_nothing_is_published_and_nothing_is_los
         for number in 100..200 {
             let refused = stage_one(&mut writer, number).unwrap_err();
             assert_eq!(refused.limit(), limit(versions));
-            assert_eq!(writer.publish(), newest, "`publish` says so by the version");
+            assert_eq!(writer.publish(), newest, "`publish` returns the old version");
             assert!(writer.has_staged());
             assert_eq!(writer.get(&(number % 7)), Some(&number));
             assert_eq!((table.version(), entries(&table.snapshot())), (newest, expected.clone()));
         }
         assert_eq!(writer.stats().alive, versions + 1);
 
-        // One is enough, and the batch is whole.
+        // Releasing one version is enough, and the batch is still whole.
         drop(held.remove(0));
         assert_eq!(writer.try_publish().map(Version::as_u64), Ok(newest.as_u64() + 1));
         let whole: Model = (193..200).map(|number| (number % 7, number)).collect();
@@ -93,7 +93,7 @@ fn an_idle_reader_holds_a_version_until_it_looks_again() {
         }
         assert!(stage_one(&mut writer, 50).is_err());
         assert_eq!(writer.reclaim(), versions);
-        assert!(writer.try_publish().is_err(), "`reclaim` takes nothing from readers");
+        assert!(writer.try_publish().is_err(), "`reclaim` does not touch versions that readers hold");
         assert_eq!(readers[0].get(&1), table.snapshot().get(&1));
         assert!(writer.try_publish().is_ok());
         assert_eq!(readers[0].get(&1), Some(&50), "50 % 7");
@@ -119,7 +119,7 @@ fn a_feed_that_is_not_read_holds_a_version_and_gets_the_whole_batch_once_it_is()
         let mut read = |copy: &mut Model| {
             let mut sets = 0;
             while let Some(event) = feed.try_next() {
-                let FeedEvent::Changes(set) = event else { panic!("nothing is missed") };
+                let FeedEvent::Changes(set) = event else { panic!("a version was missed") };
                 set.iter().for_each(|change| apply(copy, &change));
                 sets += 1;
             }
@@ -128,7 +128,7 @@ fn a_feed_that_is_not_read_holds_a_version_and_gets_the_whole_batch_once_it_is()
         assert_eq!(read(&mut copy), versions);
         assert_eq!(copy, entries(&table.snapshot()));
         assert!(writer.try_publish().is_ok());
-        assert_eq!(read(&mut copy), 1, "seven refusals are one version");
+        assert_eq!(read(&mut copy), 1, "the refused batches make one version");
         assert_eq!(copy, (30..37).map(|number| (number % 7, number)).collect());
         drop(held);
     }
@@ -170,7 +170,7 @@ fn the_error_says_what_to_do() {
     let error: Box<dyn std::error::Error> = Box::new(stage_one(&mut writer, 3).unwrap_err());
     assert_eq!(
         error.to_string(),
-        "1 older versions are held, which is the limit: drop snapshots, read on, or publish later"
+        "1 older versions are held (the limit): drop snapshots, refresh readers, or retry later"
     );
     drop(held);
 }
@@ -181,12 +181,12 @@ fn parity(_: &u64, value: &u64, group: &mut dyn FnMut(u64)) {
 
 type Groups = GroupIndex<u64, u64, u64>;
 
-/// What a random walk holds.
+/// The state of a random walk.
 struct Walk {
     writer: Writer<u64, u64, Groups>,
     table: Table<u64, u64, Groups>,
     held: Vec<(Snapshot<u64, u64, Groups>, Model)>,
-    /// With the versions that they have seen last.
+    /// The readers, each with the last version that it has seen.
     readers: Vec<(Reader<u64, u64, Groups>, Version)>,
     staged: Model,
     published: Model,
@@ -203,7 +203,7 @@ impl Walk {
         Self { writer, table, held: Vec::new(), readers, staged, published, refused: 0 }
     }
 
-    /// How many older versions are held, as the walk knows it.
+    /// Returns the number of held older versions, according to the walk.
     fn older_held(&self) -> usize {
         let versions = self.held.iter().map(|(snapshot, _)| snapshot.version());
         let mut versions: Vec<_> = versions.chain(self.readers.iter().map(|(_, version)| *version)).collect();
@@ -217,12 +217,12 @@ impl Walk {
         let is_refused = self.writer.has_staged() && self.older_held() >= versions;
         match self.writer.try_publish() {
             Ok(version) => {
-                assert!(!is_refused, "{versions} are held");
+                assert!(!is_refused, "published with {versions} older versions held");
                 assert_eq!(version, self.table.version());
                 self.published = self.staged.clone();
             }
             Err(_) => {
-                assert!(is_refused, "less than {versions} are held");
+                assert!(is_refused, "refused with fewer than {versions} older versions held");
                 assert_eq!(before, self.table.version());
                 assert!(self.writer.has_staged());
                 self.refused += 1;
@@ -301,7 +301,7 @@ thread_local! {
     static FUSE: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// The destructor after as many as the fuse says panics.
+/// Panics when it is dropped after the number of drops in the fuse.
 #[derive(Clone)]
 struct Fused;
 
@@ -315,7 +315,7 @@ impl Drop for Fused {
     }
 }
 
-/// A refused publish drops a part of older versions, too.
+/// A refused publish also drops parts of older versions.
 #[test]
 fn a_destructor_that_panics_in_a_refused_publish_loses_nothing() {
     for fuse in [0, 1, 100, 1_000] {
@@ -330,7 +330,7 @@ fn a_destructor_that_panics_in_a_refused_publish_loses_nothing() {
         assert!(writer.try_publish().is_ok());
         writer.insert(2, Fused);
         FUSE.set(fuse);
-        assert!(catch_unwind(AssertUnwindSafe(|| writer.try_publish())).is_err(), "nothing was dropped");
+        assert!(catch_unwind(AssertUnwindSafe(|| writer.try_publish())).is_err(), "no destructor panicked");
         FUSE.set(usize::MAX);
         assert_eq!((writer.len(), table.snapshot().len(), held.len()), (2, 1, 0));
         assert!(writer.has_staged() && writer.try_publish().is_err());

@@ -1,6 +1,6 @@
-//! The example `mesh`: the program as its users run it, and the protocol underneath.
+//! The example `mesh`: the program as its users run it, and its wire protocol and checks.
 
-// Whatever is expected here is what the test is about.
+// An `expect` that fails fails the test.
 #![allow(clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -19,18 +19,18 @@ mod kept;
 mod ledger;
 #[path = "../examples/mesh/names.rs"]
 mod names;
-// The example alone spawns managers.
+// Only the example spawns managers.
 #[allow(dead_code)]
 #[path = "../examples/mesh/plan.rs"]
 mod plan;
 #[path = "../examples/mesh/truth.rs"]
 mod truth;
-// The example alone needs the socket under a connection.
+// Only the example needs the socket of a connection.
 #[allow(dead_code)]
 #[path = "../examples/mesh/wire.rs"]
 mod wire;
 
-/// The example that `cargo test` built beside this test.
+/// The example, which `cargo test` builds along with this test.
 fn program() -> Command {
     let test = std::env::current_exe().expect("a test has a path");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("a test is in target/<profile>/deps");
@@ -52,7 +52,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The object in the last line of standard output.
+/// Parses the object in the last line of standard output.
 fn report(output: &Output) -> Value {
     let stdout = text(&output.stdout);
     let last = stdout.lines().last().unwrap_or_default();
@@ -68,7 +68,7 @@ fn number(report: &Value, path: &str) -> u64 {
 fn a_mesh_under_fire_ends_with_both_ends_of_every_link_in_agreement() {
     let output = mesh(&["--nodes", "6", "--seconds", "4", "--churn", "3", "--seed", "7", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stdout).lines().count(), 1, "one object, and nothing else");
+    assert_eq!(text(&output.stdout).lines().count(), 1, "one object and nothing else");
     let report = report(&output);
     for (field, expected) in [("/nodes", 6), ("/nets", 2), ("/seconds", 4), ("/seed", 7)] {
         assert_eq!(number(&report, field), expected, "{field}");
@@ -98,7 +98,7 @@ fn a_mesh_under_fire_ends_with_both_ends_of_every_link_in_agreement() {
     ] {
         assert!(number(&report, field) > 0, "{field}");
     }
-    assert_eq!(number(&report, "/restarts"), number(&report, "/kills"), "who was killed remembers");
+    assert_eq!(number(&report, "/restarts"), number(&report, "/kills"), "each restart has an export");
     assert_eq!(number(&report, "/minimum_reached"), 6, "by every node");
     assert_eq!(number(&report, "/permanent_links"), 3, "of every other node");
     assert_eq!(number(&report, "/static_members"), 6, "three keep two each");
@@ -136,20 +136,20 @@ fn a_quiet_mesh_without_readers_reports_in_words() {
     assert!(stdout.contains("0 ghosts, 0 disagreements"), "{stdout}");
 }
 
-/// The head and the body of an answer.
+/// Returns the head and the body of a response.
 fn get(endpoint: &str, path: &str) -> (String, String) {
-    let mut socket = TcpStream::connect(endpoint).expect("somebody listens");
-    write!(socket, "GET {path} HTTP/1.1\r\nHost: mesh\r\n\r\n").expect("it reads");
+    let mut socket = TcpStream::connect(endpoint).expect("the program listens");
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: mesh\r\n\r\n").expect("the server reads");
     let mut answer = String::new();
-    socket.read_to_string(&mut answer).expect("it answers");
+    socket.read_to_string(&mut answer).expect("the server answers");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     (head.to_owned(), body.to_owned())
 }
 
-/// The samples of one name, by node.
+/// Returns the samples of one metric, by node.
 fn by_node(body: &str, name: &str) -> BTreeMap<String, f64> {
     let lines = body.lines().map(|line| Ok(line.to_owned()));
-    let scrape = prometheus_parse::Scrape::parse(lines).expect("it is the format of Prometheus");
+    let scrape = prometheus_parse::Scrape::parse(lines).expect("valid Prometheus text");
     let samples = scrape.samples.into_iter().filter(|sample| sample.metric == name);
     let of_node = |sample: prometheus_parse::Sample| {
         let value = match sample.value {
@@ -175,9 +175,9 @@ fn the_metrics_of_all_nodes_are_scraped_while_the_mesh_runs() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the example starts");
-    let mut errors = BufReader::new(running.stderr.take().expect("it is piped"));
+    let mut errors = BufReader::new(running.stderr.take().expect("stderr is piped"));
     let mut line = String::new();
-    errors.read_line(&mut line).expect("it says where it listens");
+    errors.read_line(&mut line).expect("the program prints its address");
     let endpoint = line.trim().strip_prefix("metrics at http://").and_then(|at| at.strip_suffix("/metrics"));
     let endpoint = endpoint.unwrap_or_else(|| panic!("{line:?}"));
 
@@ -187,7 +187,7 @@ fn the_metrics_of_all_nodes_are_scraped_while_the_mesh_runs() {
     let commands = by_node(&first, "switchboard_commands_total");
     assert_eq!(commands.len(), 3, "{commands:?}");
     assert!(commands.values().all(|commands| *commands >= 4.0), "{commands:?}");
-    // What comes and what goes make what is there: each node's figures are of one version.
+    // Created minus deleted links equals the links that exist: all figures of a node are of one version.
     let (_, second) = get(endpoint, "/metrics");
     let [links, created, deleted] = ["links", "links_created_total", "links_deleted_total"]
         .map(|name| by_node(&second, &format!("switchboard_{name}")));
@@ -197,10 +197,10 @@ fn the_metrics_of_all_nodes_are_scraped_while_the_mesh_runs() {
     for (node, more) in by_node(&second, "switchboard_commands_total") {
         assert!(more >= commands[&node], "{node}");
     }
-    // Read on, so that the program can write.
+    // Read to the end, so that the program does not block on a full pipe.
     let mut rest = String::new();
-    errors.read_to_string(&mut rest).expect("it is text");
-    let output = running.wait_with_output().expect("it ends");
+    errors.read_to_string(&mut rest).expect("stderr is text");
+    let output = running.wait_with_output().expect("the program ends");
     assert_eq!(output.status.code(), Some(0), "{rest}");
     assert_eq!(number(&report(&output), "/nodes"), 3);
 }
@@ -211,8 +211,8 @@ fn flags_that_make_no_sense_are_refused_with_a_reason() {
         (&["--nodes", "0"][..], "0 is not in 1..=256"),
         (&["--nodes", "-1"], "invalid value '-1'"),
         (&["--nodes", "many"], "invalid value 'many'"),
-        (&["--nodes", "4", "--min-links", "4"], "a node of 4 has 3 peers"),
-        (&["--nodes", "1"], "a node of 1 has 0 peers"),
+        (&["--nodes", "4", "--min-links", "4"], "--nodes 4 allows at most 3"),
+        (&["--nodes", "1"], "--nodes 1 allows at most 0"),
         (&["--nets", "0"], "0 is not in 1..=64"),
         (&["--seconds", "0"], "0 is not in 1..=86400"),
         (&["--churn", "-1"], "not in 0..=1000"),
@@ -251,7 +251,7 @@ mod protocol {
         tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
     }
 
-    /// What a peer that sends `bytes` and closes is understood to say, up to the first error.
+    /// Reads everything from a peer that sends `bytes` and closes: the frames, and the first error.
     fn read(bytes: &[u8]) -> (Vec<Frame>, Option<WireError>) {
         run(async {
             let (mut peer, socket) = duplex(64 * 1024);
@@ -276,7 +276,7 @@ mod protocol {
         assert_eq!((frames.as_slice(), error.is_none()), (&FRAMES[..], true));
 
         let trickled = run(async {
-            // One byte of room: every byte arrives alone.
+            // A buffer of one byte: every byte arrives separately.
             let (mut peer, socket) = duplex(1);
             let mut wire = Wire::new(socket);
             let send = async move { peer.write_all(&bytes).await.expect("the reader lives") };
@@ -297,9 +297,9 @@ mod protocol {
         let framed = |body: &[u8]| [&(body.len() as u32).to_le_bytes()[..], body].concat();
         let too_long = BODY_LEN_MAX as u32 + 1;
         for (bytes, expected) in [
-            (0_u32.to_le_bytes().to_vec(), "a frame of 0 bytes: expected 1 to 64"),
-            (too_long.to_le_bytes().to_vec(), "a frame of 65 bytes: expected 1 to 64"),
-            (u32::MAX.to_le_bytes().to_vec(), "a frame of 4294967295 bytes: expected 1 to 64"),
+            (0_u32.to_le_bytes().to_vec(), "frame length 0 is not in 1..=64"),
+            (too_long.to_le_bytes().to_vec(), "frame length 65 is not in 1..=64"),
+            (u32::MAX.to_le_bytes().to_vec(), "frame length 4294967295 is not in 1..=64"),
             (framed(&[0]), "no frame of kind 0 has a payload of 0 bytes"),
             (framed(&[7, 1]), "no frame of kind 7 has a payload of 1 bytes"),
             (framed(&[1; 8]), "no frame of kind 1 has a payload of 7 bytes"),
@@ -322,17 +322,17 @@ mod protocol {
         for _ in 0..2_000 {
             let len = rng.usize(..200);
             let mut bytes: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(len).collect();
-            // Mostly a plausible length, so that bodies are reached as well.
+            // Mostly a plausible length, so that bodies are decoded as well.
             if let (true, Some(first)) = (rng.u8(..4) > 0, bytes.first_chunk_mut::<4>()) {
                 *first = rng.u32(1..=64).to_le_bytes();
             }
             errors += u32::from(read(&bytes).1.is_some());
         }
-        assert!(errors > 1_000, "noise was taken for frames");
+        assert!(errors > 1_000, "too much noise was accepted as frames");
     }
 }
 
-/// The judge itself: what is in order passes, and every kind of breach is found.
+/// The checks themselves: a valid mesh passes, and every kind of breach is found.
 mod judge {
     use std::net::SocketAddr;
 
@@ -364,7 +364,7 @@ mod judge {
     }
 
     impl Node {
-        /// A node without a network.
+        /// Creates a node without a network.
         fn new(addr: NodeAddr) -> Self {
             let clock = ManualClock::new();
             let driver = LinkManager::builder(Config::default()).own_addr(addr).clock(clock.clone()).build();
@@ -389,7 +389,7 @@ mod judge {
         }
     }
 
-    /// `A`, which dialled `B`.
+    /// The view of `A`, which dialled `B`.
     fn dialler() -> View {
         let mut node = Node::new(A);
         let effects = node.tell([
@@ -408,7 +408,7 @@ mod judge {
         node.view(A, Socket { id: UP, peer: B, direction: Direction::Uplink, ends: (end(1), end(2)) })
     }
 
-    /// `B`, which was dialled.
+    /// The view of `B`, which was dialled.
     fn dialled(accounted: bool) -> View {
         let mut node = Node::new(B);
         node.tell([Command::AddStream { addr: A, stream: DOWN, direction: Direction::Downlink }]);
@@ -422,7 +422,7 @@ mod judge {
         check(&views, &[NET], 1, ManualClock::new().now())
     }
 
-    /// What is said about two nodes of which the second one was tampered with.
+    /// Returns the breaches of two nodes, of which `tamper` has changed the second.
     fn with_second(tamper: impl FnOnce(&mut View)) -> String {
         let mut second = dialled(true);
         tamper(&mut second);
@@ -445,7 +445,7 @@ mod judge {
         let said = with_second(|second| second.sockets.clear());
         assert!(said.contains("ghost: 0000::0000::0000::0001 is a member of [NetId(1)] at"), "{said}");
         assert!(said.contains("lists stream 20"), "{said}");
-        assert!(said.contains("which knows nothing of it"), "{said}");
+        assert!(said.contains("which does not have it"), "{said}");
     }
 
     #[test]
@@ -453,7 +453,7 @@ mod judge {
         let extra =
             Socket { id: StreamId(21), peer: A, direction: Direction::Downlink, ends: (end(2), end(9)) };
         let said = with_second(|second| second.sockets.push(extra));
-        assert!(said.contains("has stream 21 with 0000::0000::0000::0001 and no link for it"), "{said}");
+        assert!(said.contains("has stream 21 with 0000::0000::0000::0001, but no link for it"), "{said}");
     }
 
     #[test]
@@ -465,14 +465,11 @@ mod judge {
     #[test]
     fn an_end_that_belongs_to_somebody_else_is_a_disagreement() {
         let said = with_second(|second| second.addr = NodeAddr(3));
-        assert!(
-            said.contains("takes stream 10 for one with 0000::0000::0000::0002, but it is one with"),
-            "{said}"
-        );
-        assert!(said.contains("has none back"), "{said}");
+        assert!(said.contains("assigns stream 10 to 0000::0000::0000::0002, but it belongs to"), "{said}");
+        assert!(said.contains("which has no link back"), "{said}");
     }
 
-    /// The first of two nodes, as the plan has it but for a connection.
+    /// Returns the first of two nodes, configured as planned but not connected, and its peer.
     fn planned(plan: &Plan) -> (Node, NodeAddr) {
         let (me, peer) = (addr_of(0), addr_of(1));
         let clock = ManualClock::new();
@@ -493,7 +490,7 @@ mod judge {
         (node, peer)
     }
 
-    /// What is said about the node, and how many things were found in order.
+    /// Returns the breaches of the node against the plan, and the parts that it fulfils.
     fn by_plan(node: &Node, plan: &Plan) -> (String, kept::Kept) {
         let view = View { addr: addr_of(0), links: node.driver.links().snapshot(), sockets: Vec::new() };
         let (kept, breaches) = kept::check(&[view], plan, node.clock.now());
@@ -509,7 +506,7 @@ mod judge {
         assert!(said.contains("missing") && said.contains("its permanent peer in net 0x"), "{said}");
         assert!(said.contains("its static peer in cluster"), "{said}");
         assert!(said.contains("0 streams, kept by [WantedBy(NetId(1)), PermanentPeerOf("), "{said}");
-        assert!(said.contains(r#"held by ["Resolving"]"#), "{said}");
+        assert!(said.contains(r#"blocked by ["Resolving"]"#), "{said}");
     }
 
     #[test]
@@ -526,11 +523,11 @@ mod judge {
         let (said, kept) = by_plan(&node, &plan);
         assert_eq!(said, "");
         assert_eq!((kept.permanent_links, kept.static_members, kept.named_links), (1, 1, 1));
-        assert_eq!((kept.embedded_members, kept.minimum_reached), (0, 0), "the turn is still to come");
+        assert_eq!((kept.embedded_members, kept.minimum_reached), (0, 0), "the second half has not begun");
 
         plan.turn();
         let (said, _) = by_plan(&node, &plan);
-        assert!(said.contains("runs by Settings"), "{said}");
+        assert!(said.contains("has other settings: Settings"), "{said}");
         assert!(said.contains("wanted by the host in cluster"), "{said}");
         let cluster = plan.embedded_cluster();
         node.tell([
@@ -567,6 +564,6 @@ mod judge {
         assert_eq!(problems, ["a link counted (15, 40) bytes, its streams (14, 40)"]);
         let problems = balance(&Ledger::default()).problems;
         assert_eq!(problems.len(), 1);
-        assert!(problems[0].ends_with("counts traffic of no stream"), "{problems:?}");
+        assert!(problems[0].ends_with("counted traffic that no stream carried"), "{problems:?}");
     }
 }

@@ -1,7 +1,7 @@
-//! Metrics under load: hundreds of readers, and no report ever goes back or mixes two versions.
+//! Metrics under load: with hundreds of readers, no report goes backwards or mixes two versions.
 #![cfg(feature = "manager")]
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Real threads, and no models.
+#![allow(clippy::unwrap_used)] // A panic fails the test.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Uses real threads, not models.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -24,9 +24,9 @@ fn manager() -> LinkManager<NodeAddr> {
     manager
 }
 
-/// Nodes come, join, and go, as fast as the manager lets them.
+/// Adds, admits and deletes nodes as fast as the manager allows.
 fn churn(handle: &Handle<NodeAddr>, stop: &AtomicBool) {
-    // Relaxed, here and below: nothing is handed over with the flag.
+    // Relaxed, here and below: the flag publishes no other data.
     for node in 1.. {
         if stop.load(Ordering::Relaxed) {
             return;
@@ -36,14 +36,14 @@ fn churn(handle: &Handle<NodeAddr>, stop: &AtomicBool) {
         handle.admit(NET, addr, stream).unwrap();
         let gone = NodeAddr(node.saturating_sub(100));
         let deleted = handle.delete_stream(gone, StreamId(gone.0)).unwrap();
-        // Seldom: a round trip takes long while hundreds of threads want the processor.
+        // Rarely: a round trip is slow while hundreds of threads compete for the processor.
         if node % 100 == 0 {
             deleted.wait().unwrap();
         }
     }
 }
 
-/// What is true of every version: a report of two versions breaks it.
+/// Checks relations that hold within each version, so a report that mixes two versions fails.
 fn check_report(report: &MetricsReport, before: &MetricsReport) {
     let stats = report.stats();
     assert_eq!(report.links(), stats.links_created() - stats.links_deleted());
@@ -75,7 +75,7 @@ fn check_snapshot(snapshot: &LinksSnapshot<NodeAddr>, before: &LinksSnapshot<Nod
     assert!(stats.commands() >= before.stats().commands());
 }
 
-/// Readers of the newest report, readers of the state, readers of the settings, and one collector.
+/// Runs readers of reports, of the state and of the settings, and one collector.
 fn storm(duration: Duration, metric_readers: usize, state_readers: usize, config_readers: usize) -> u64 {
     let manager = manager();
     let metrics = Metrics::new(&manager);
@@ -143,7 +143,7 @@ fn storm(duration: Duration, metric_readers: usize, state_readers: usize, config
             churn(&handle, &stop);
         });
         let end = Instant::now() + duration;
-        // On a machine that is busy, everybody gets its turn all the same.
+        // On a busy machine, waits until every thread has run.
         let is_done = || {
             let ran = started.load(Ordering::Relaxed) == threads.len() as u64;
             let written = metrics.collect().processed() > 100;
@@ -160,23 +160,23 @@ fn storm(duration: Duration, metric_readers: usize, state_readers: usize, config
         churning.join().unwrap();
     });
     collector.stop();
-    // The collector contains a panic of its sink.
-    assert_eq!(sound.load(Ordering::Relaxed), collected.load(Ordering::Relaxed), "a report that is unsound");
+    // The collector contains panics of its sink.
+    assert_eq!(sound.load(Ordering::Relaxed), collected.load(Ordering::Relaxed), "a report failed a check");
     let last = metrics.collect();
     assert_eq!(last.version(), manager.links().version());
     operations.load(Ordering::Relaxed)
 }
 
-/// 151 threads for 2 s or longer, beside the manager's own and one that makes changes.
+/// 151 threads for at least 2 s, besides the manager's own threads and one that makes changes.
 #[test]
 fn a_hundred_readers_see_whole_reports_in_order() {
     let operations = storm(Duration::from_secs(2), 100, 50, 0);
-    assert!(operations >= 150, "everybody read: {operations}");
+    assert!(operations >= 150, "too few reads: {operations}");
 }
 
-/// 301 threads for 3 s or longer.
+/// 301 threads for at least 3 s.
 #[test]
 fn three_hundred_readers_see_whole_reports_in_order() {
     let operations = storm(Duration::from_secs(3), 200, 50, 50);
-    assert!(operations >= 300, "everybody read: {operations}");
+    assert!(operations >= 300, "too few reads: {operations}");
 }

@@ -1,4 +1,4 @@
-//! A panic in foreign code, at every place where there is any, loses nothing and corrupts nothing.
+//! A panic in user code, wherever it is called, loses nothing and corrupts nothing.
 #![allow(clippy::unwrap_used)] // Tests.
 
 use std::cell::Cell;
@@ -12,9 +12,9 @@ use switchboard::table::{GroupIndex, Index};
 use switchboard::{Snapshot, Table, Writer};
 
 thread_local! {
-    /// Calls of foreign code until one panics; `None` for never.
+    /// Number of calls of user code until one panics; `None` for no panic.
     static FUSE: Cell<Option<u32>> = const { Cell::new(None) };
-    /// Whether that is the last one that does.
+    /// Whether only one call panics.
     static ONCE: Cell<bool> = const { Cell::new(true) };
 }
 
@@ -26,11 +26,11 @@ fn burn() {
     if ONCE.get() {
         FUSE.set(None);
     }
-    // Without the noise of the panic hook.
-    resume_unwind(Box::new("foreign code that panics"));
+    // Does not call the panic hook, so nothing is printed.
+    resume_unwind(Box::new("user code that panics"));
 }
 
-/// Runs `act` with a fuse: whether it burnt down.
+/// Runs `act` with a fuse, and returns whether it panicked.
 fn panics<R>(fuse: u32, act: impl FnOnce() -> R) -> bool {
     FUSE.set(Some(fuse));
     let result = catch_unwind(AssertUnwindSafe(act));
@@ -64,7 +64,7 @@ impl Hash for Touchy {
     }
 }
 
-/// Passes the number on, or nothing of it.
+/// Hashes to the number itself, or everything to the same hash.
 #[derive(Clone, Copy, Debug)]
 enum Hashing {
     Plain,
@@ -98,7 +98,8 @@ impl BuildHasher for Hashing {
     }
 }
 
-/// Two words that belong together, and foreign code between them; and one that no entry knows of.
+/// Two sums that belong together, with user code called between their changes, and a word that does not
+/// derive from entries.
 #[derive(Clone, Debug, Default)]
 struct Sums {
     keys: u64,
@@ -156,7 +157,7 @@ fn entries<'a>(of: impl Iterator<Item = (&'a Touchy, &'a Touchy)>) -> Entries {
     of.map(|(key, value)| (key.0, value.0)).collect()
 }
 
-/// Each index equals a recount.
+/// Checks that each index equals a recount.
 fn check_indexes((by_group, sums): &Indexes, model: &Model) {
     let mut recount: BTreeMap<u8, BTreeSet<u64>> = BTreeMap::new();
     for (key, value) in &model.entries {
@@ -254,7 +255,7 @@ fn apply_to_model(model: &mut Model, op: &Op) {
     }
 }
 
-/// Each operation with a fuse: a model that skips what panicked.
+/// Runs each operation with a fuse. The model skips operations that panicked.
 fn run(ops: Vec<(Op, u32)>, hashing: Hashing, recycles: bool, filled: u64) {
     let (mut writer, table) = Table::<Touchy, Touchy>::builder()
         .hasher(hashing)
@@ -291,7 +292,7 @@ fn run(ops: Vec<(Op, u32)>, hashing: Hashing, recycles: bool, filled: u64) {
 }
 
 fn fused() -> impl Strategy<Value = Vec<(Op, u32)>> {
-    // Most operations call less than this often.
+    // Most operations make fewer calls than this.
     vec((op(), 0..40_u32), 1..60)
 }
 
@@ -309,10 +310,10 @@ proptest! {
     }
 }
 
-/// The operations of one batch, one after the other with a panic at each place.
+/// Runs the operations of one batch with a panic at each call of user code.
 #[test]
 fn every_call_of_foreign_code_may_panic() {
-    // 448 is the size of a page that splits; a batch of 1100 is not recorded to its end.
+    // A page splits at 448 entries; a batch of 1100 exceeds the record.
     for (recycles, filled) in [(true, 3), (false, 3), (true, 448), (false, 448), (true, 1_100)] {
         let mut panicked = 0;
         let (mut writer, table) = Table::<Touchy, Touchy>::builder()
@@ -344,7 +345,7 @@ fn every_call_of_foreign_code_may_panic() {
                 let mut fuse = 0;
                 while panics(fuse, || apply(&mut writer, op)) {
                     check_staged(&writer, &model);
-                    // Where pages move, places come by the thousand.
+                    // An operation that copies or splits pages has thousands of such calls.
                     fuse += 1 + fuse / 64;
                     panicked += 1;
                 }
@@ -363,7 +364,7 @@ fn every_call_of_foreign_code_may_panic() {
     }
 }
 
-/// What changes many entries may stop between two of them.
+/// An operation on many entries may stop between two of them.
 #[test]
 fn bulk_changes_stop_between_two_entries() {
     for recycles in [true, false] {
@@ -394,7 +395,7 @@ fn bulk_changes_stop_between_two_entries() {
         assert!(stops.contains(&(8, 4)) && stops.len() > 8, "{stops:?}");
         check_held(&(table.snapshot(), Model::default()));
 
-        // Nothing but a cleared table is cleared.
+        // A clear that panics leaves the table as it was.
         let mut fuse = 0;
         while panics(fuse, || apply(&mut writer, &Op::Clear)) {
             check_staged(&writer, &model);
@@ -405,8 +406,8 @@ fn bulk_changes_stop_between_two_entries() {
     }
 }
 
-/// The index panics, and when it is made again too, and again: the entries stay, and nothing is published
-/// with an index that is not theirs.
+/// The index panics again and again, also while it is rebuilt: the entries are kept, and no version is
+/// published with an index that does not match them.
 #[test]
 fn an_index_that_goes_on_panicking_costs_no_entry() {
     let (mut writer, table) = Table::<Touchy, Touchy>::builder()
@@ -435,7 +436,7 @@ fn an_index_that_goes_on_panicking_costs_no_entry() {
             published = model.clone();
         }
         check_held(&(table.snapshot(), published.clone()));
-        // The next call that needs the index makes it, and then what it was called for.
+        // The next call that needs the index rebuilds it, and then does its own work.
         apply(&mut writer, &Op::Insert(2, 7));
         apply_to_model(&mut model, &Op::Insert(2, 7));
         check_staged(&writer, &model);

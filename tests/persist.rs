@@ -1,4 +1,4 @@
-//! The serialized form of an export: it comes back, and whatever is done to it, nothing panics.
+//! The serialized form of an export: it survives a round trip, and no damage to it causes a panic.
 #![allow(clippy::unwrap_used)] // Tests.
 
 mod ops;
@@ -20,7 +20,7 @@ fn wall() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
 }
 
-/// An export with something of everything.
+/// An export that uses every field.
 fn exported() -> Export<NodeAddr> {
     let clock = ManualClock::new();
     let builder = LinkManager::<NodeAddr>::builder(Config::default().max_attempts(9));
@@ -121,7 +121,7 @@ fn every_prefix_is_refused() {
     }
 }
 
-/// A number, a text, nothing or a list in the place of any part.
+/// Replaces the part number `place`.
 fn damage(value: &mut Value, place: &mut usize, with: &Value) {
     if *place == 0 {
         *value = with.clone();

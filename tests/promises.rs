@@ -1,4 +1,4 @@
-//! What the crate promises in its own words: each promise names what carries it, and what it names exists.
+//! The promises in the documentation: each promise names its tests, and each named test exists.
 //!
 //! Reads the README, which is the crate page, and the pages of `docs` that promise something. A path such as `tests/steps.rs`
 //! is a file; `tests/steps.rs::name` is a test in it; `table::cell::tests::name` is a test of the library, and
@@ -23,14 +23,14 @@ const PAGES: [(&str, usize); 4] = [
     ("src/docs/limitations.rs", 5),
 ];
 
-/// A promise is followed by one of these.
+/// The marks of a promise; each promise has at least one.
 const MARKS: [&str; 2] = ["*Tested by*", "*Follows from*"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The text of a page: a Markdown file, or the documentation at the head of a source file.
+/// Returns the text of a page: a Markdown file, or the documentation at the head of a source file.
 fn text(page: &str) -> String {
     let source = fs::read_to_string(root().join(page)).unwrap();
     if page.ends_with(".md") {
@@ -40,7 +40,7 @@ fn text(page: &str) -> String {
     lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
-/// What stands between backticks, without blocks of code.
+/// Returns the texts between backticks, except in code blocks.
 fn quoted(text: &str) -> Vec<String> {
     let blocks = text.split("```").step_by(2);
     blocks.flat_map(|block| block.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
@@ -50,12 +50,12 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// A reference to a test, if this is one.
+/// A reference to a test.
 #[derive(Debug)]
 enum Reference {
-    /// A file of `tests/`, and perhaps a test in it.
+    /// A file in `tests/`, and a test in it if one is named.
     File(String, Option<String>),
-    /// A module of tests of the library, and perhaps one of them.
+    /// A test module of the library, and a test in it if one is named.
     Module(Vec<String>, Option<String>),
 }
 
@@ -72,13 +72,13 @@ fn reference(quoted: &str) -> Option<Reference> {
     if parts.len() < 2 || !parts.iter().all(|part| is_name(part)) {
         return None;
     }
-    // Below the module: files of its own, and at the end a name that reads like a sentence.
+    // After the module come files of its own, and a last name with several underscores is a test.
     let is_test = parts.len() > place + 1 && parts.last().unwrap().matches('_').count() > 1;
     let modules = if is_test { parts.len() - 1 } else { parts.len() };
     Some(Reference::Module(parts[..modules].to_vec(), is_test.then(|| parts[parts.len() - 1].clone())))
 }
 
-/// Whether `source` has a test of that name.
+/// Whether `source` has a test called `name`.
 fn has_test(source: &str, name: &str) -> bool {
     let head = format!("fn {name}(");
     source
@@ -87,7 +87,7 @@ fn has_test(source: &str, name: &str) -> bool {
         .any(|rest| rest.split("fn ").nth(1).is_some_and(|rest| format!("fn {rest}").starts_with(&head)))
 }
 
-/// The file of a module of the library: its own, or that of the module around it.
+/// Returns the source of a module of the library, which is in its own file or in that of the parent module.
 fn source_of(modules: &[String]) -> Option<String> {
     let file = |modules: &[String]| {
         root().join("src").join(modules.iter().collect::<PathBuf>()).with_extension("rs")
@@ -105,11 +105,11 @@ fn check(reference: &Reference) -> Result<(), String> {
         Reference::File(file, test) => (fs::read_to_string(root().join(file)).ok(), test),
         Reference::Module(modules, test) => (source_of(modules), test),
     };
-    let Some(source) = source else { return Err(format!("{reference:?}: there is no such file or module")) };
+    let Some(source) = source else { return Err(format!("{reference:?}: no such file or module")) };
     match test {
-        Some(name) if !has_test(&source, name) => Err(format!("{reference:?}: there is no such test")),
+        Some(name) if !has_test(&source, name) => Err(format!("{reference:?}: no such test")),
         None if !source.contains("#[test]") && !source.contains("mod ") => {
-            Err(format!("{reference:?}: there is no test in it"))
+            Err(format!("{reference:?}: it has no tests"))
         }
         _ => Ok(()),
     }
@@ -125,7 +125,7 @@ fn every_test_that_a_page_names_exists() {
     }
 }
 
-/// The items of the list under a heading.
+/// Returns the items of the list under a heading.
 fn items(text: &str, heading: &str, bullet: &str) -> Vec<String> {
     let section = text.split(heading).nth(1).unwrap();
     let section = section.split("\n#").next().unwrap();
@@ -169,7 +169,7 @@ fn the_crate_page_is_the_readme_with_links_that_are_checked() {
     );
 }
 
-/// The methods that `docs::orderings` names as the two sides of an edge.
+/// Checks the methods that `docs::orderings` names as the two sides of an edge.
 #[test]
 fn every_method_that_the_orderings_name_exists() {
     let mut sources = String::new();
@@ -199,7 +199,7 @@ fn every_method_that_the_orderings_name_exists() {
     let quoted = quoted(&text("src/docs/orderings.rs"));
     let methods = quoted.iter().filter_map(|quoted| quoted.split_once("::"));
     let ours = methods.filter(|(of, method)| of.starts_with(char::is_uppercase) && is_name(method));
-    // Of the standard library, and of `crossbeam_queue`.
+    // These are from the standard library and from `crossbeam_queue`.
     let ours: Vec<_> = ours.filter(|(of, _)| !["Arc", "Ring"].contains(of)).collect();
     assert!(ours.len() > 40, "only {} methods", ours.len());
     let missing: Vec<_> = ours.into_iter().filter(|(of, method)| !is_defined(of, method)).collect();
@@ -212,7 +212,7 @@ fn the_manifest_forbids_unsafe_code() {
     assert!(manifest.split("[lints.rust]").nth(1).unwrap().contains("\nunsafe_code = \"forbid\"\n"));
 }
 
-/// Batches of up to 1,024 operations on entries that exist, with a reader that keeps up.
+/// Batches of up to 1,024 operations on existing entries, with a reader that keeps up.
 #[test]
 fn a_warm_table_stages_and_publishes_without_copying_or_allocating() {
     const LEN: u64 = 2_000;
@@ -234,14 +234,14 @@ fn a_warm_table_stages_and_publishes_without_copying_or_allocating() {
     }
 }
 
-/// While no one holds an older version, a value outlives its removal by two publishes at most.
+/// While no older version is held, a value outlives its removal by at most two publishes.
 #[test]
 fn a_removed_value_is_dropped_within_two_publishes() {
     for recycles in [true, false] {
         let (mut writer, table) = Table::<u64, Arc<()>>::builder().recycle(recycles).build();
         let value = Arc::new(());
         for round in 0..200_u64 {
-            // Now and then readers stay behind, which leaves as many copies as there can be.
+            // In some rounds readers stay behind, which leaves the maximum number of copies.
             let mut held = Vec::new();
             writer.insert(round, value.clone());
             for _ in 0..4 {
@@ -275,7 +275,7 @@ fn a_writer_that_is_dropped_leaves_removed_values_to_the_last_handle() {
             writer.reclaim();
         }
         drop(writer);
-        assert_eq!(Arc::strong_count(&value) == 1, reclaims, "held by the table");
+        assert_eq!(Arc::strong_count(&value) == 1, reclaims, "held unless reclaimed");
         drop(table);
         assert_eq!(Arc::strong_count(&value), 1);
     }
@@ -296,7 +296,7 @@ thread_local! {
     static COMPARED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A key whose comparisons are counted: each operation on an entry that exists makes one or two.
+/// A key that counts comparisons: each operation on an existing entry makes one or two.
 #[derive(Clone)]
 struct Key(u64);
 
@@ -325,15 +325,15 @@ fn update(writer: &mut Writer<Key, u64>, keys: impl Iterator<Item = u64>) {
     keys.for_each(|key| _ = writer.insert(Key(key), key + 1));
 }
 
-/// A batch of up to an eighth of the entries is repeated by the first operation after it, and a longer one is not.
-/// `publish` itself looks at no entry.
+/// The first operation after a batch of up to an eighth of the entries repeats it; a longer batch is not
+/// repeated. `publish` itself visits no entry.
 #[test]
 fn the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries() {
     const LEN: u64 = 40_000;
     for (batch, is_repeated) in [(LEN / 8, true), (LEN / 8 + 1, false)] {
         let (mut writer, _table) = Table::builder().build_with((0..LEN).map(|key| (Key(key), 0)));
         for round in 0..3 {
-            // Two copies take turns.
+            // Two copies alternate.
             update(&mut writer, round..round + 1);
             writer.publish();
         }
@@ -342,6 +342,6 @@ fn the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries() {
         let first = compared(|| update(&mut writer, 0..1));
         let expected = if is_repeated { batch as usize..=3 * batch as usize } else { 0..=10 };
         assert!(expected.contains(&first), "{first} comparisons after a batch of {batch}");
-        assert!(compared(|| update(&mut writer, 1..2)) <= 10, "only the first");
+        assert!(compared(|| update(&mut writer, 1..2)) <= 10, "only the first operation repeats the batch");
     }
 }

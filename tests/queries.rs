@@ -1,4 +1,4 @@
-//! Every question is answered from one version, and none of them allocates.
+//! Every query is answered from one version, without allocating.
 #![cfg(feature = "manager")]
 #![allow(clippy::unwrap_used)] // Tests.
 
@@ -15,7 +15,7 @@ const NET: NetId = NetId(1);
 const UNKNOWN: NetId = NetId(9);
 const HOST: NodeAddr = NodeAddr(3);
 
-/// Three downlinks that are members, and a link that is wanted only.
+/// A net with three downlinks as members and a link that is only wanted.
 fn driver() -> (Driver, ManualClock) {
     let clock = ManualClock::new();
     let mut driver = LinkManager::builder(Config::default()).clock(clock.clone()).build().unwrap();
@@ -32,7 +32,7 @@ fn driver() -> (Driver, ManualClock) {
     (driver, clock)
 }
 
-/// Asks everything, and returns the answers as numbers.
+/// Makes every query, and returns the answers as numbers.
 fn ask(snapshot: &LinksSnapshot, clock: &ManualClock) -> [u64; 18] {
     let now = clock.now();
     let count = |count: usize| count as u64;
@@ -62,13 +62,13 @@ fn ask(snapshot: &LinksSnapshot, clock: &ManualClock) -> [u64; 18] {
 fn no_query_allocates() {
     let (driver, clock) = driver();
     let snapshot = driver.links().snapshot();
-    // The counter counts.
+    // Shows that the allocation counter works.
     assert!(allocation_counter::measure(|| drop(black_box(Box::new(1)))).count_total > 0);
     let mut answers = [0; 18];
     let counted = allocation_counter::measure(|| answers = ask(&snapshot, &clock));
     assert_eq!(counted.count_total, 0);
     assert_eq!(answers, [3, 0, 3, 5, 2, 1, 0, 1, 0, 1, 3, 3, 1, 1, 4, 1, 0, 8]);
-    // A snapshot of the newest version neither.
+    // Nor does a snapshot of the newest version.
     let links = driver.links();
     drop(links.snapshot());
     assert_eq!(allocation_counter::measure(|| drop(black_box(links.snapshot()))).count_total, 0);

@@ -1,4 +1,4 @@
-//! What was removed is dropped by `reclaim`, as far as no one holds it.
+//! `reclaim` drops removed values, except those that a snapshot or a reader holds.
 #![allow(clippy::unwrap_used)] // Tests.
 
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn reclaim_drops_what_was_removed_and_published() {
                 writer.insert(key, value.clone());
             }
             writer.publish();
-            // Replaced within a batch, removed in one and in a later one.
+            // Replaced within a batch, then removed in that batch or in a later one.
             writer.insert(7, value.clone());
             for key in 0..100 {
                 drop(writer.remove(&key));
@@ -65,7 +65,7 @@ fn what_a_reader_holds_is_dropped_by_the_reclaim_after_it() {
     }
 }
 
-/// A batch that is staged goes on as if nothing had happened.
+/// A staged batch is not affected.
 #[test]
 fn reclaim_in_the_middle_of_a_batch_changes_nothing_that_is_staged() {
     for builder in builders() {

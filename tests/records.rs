@@ -1,8 +1,8 @@
-//! The price of threads that have loaded: `arc_swap` keeps a record for each of as many as ever had one at the same
-//! time, and every publish of the process visits all of them.
+//! The cost of threads that have loaded: `arc_swap` keeps as many records as threads have had one at the same
+//! time, and every publish in the process visits all of them.
 //!
 //! `cargo test --release --test records -- --ignored --nocapture`
-// Figures of real threads.
+// Prints measurements with real threads.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::hint::black_box;
@@ -14,7 +14,7 @@ use switchboard::{Table, Writer};
 
 const PUBLISHES: usize = 2_000;
 
-/// The median of the time that a publish of one change takes.
+/// Returns the median duration of a publish of one change.
 fn median_publish(writer: &mut Writer<u64, u64>) -> Duration {
     let mut times: Vec<_> = (0..PUBLISHES as u64)
         .map(|value| {
@@ -28,7 +28,7 @@ fn median_publish(writer: &mut Writer<u64, u64>) -> Duration {
     times[PUBLISHES / 2]
 }
 
-/// Has so many threads load at the same time, and then end.
+/// Lets this many threads load at the same time, and then ends them.
 fn load_in_threads(table: &Table<u64, u64>, threads: usize) {
     let all_have = Arc::new(Barrier::new(threads));
     let threads: Vec<_> = (0..threads)
@@ -48,7 +48,7 @@ fn load_in_threads(table: &Table<u64, u64>, threads: usize) {
 }
 
 #[test]
-#[ignore = "figures for `docs::guarantees`; up to 4,000 threads at once"]
+#[ignore = "measures the figures in `docs::guarantees`; up to 4,000 threads at once"]
 fn publishing_after_many_threads_have_loaded() {
     for threads in [0, 100, 1_000, 4_000] {
         let (mut writer, table) = Table::new();

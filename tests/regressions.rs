@@ -1,10 +1,11 @@
-//! Replays what the fuzz targets once found, and some sequences drawn at random, through their interpreters.
+//! Replays the findings of the fuzz targets, and some random sequences, through their interpreters.
 
 mod ops;
 
 use std::path::Path;
 
-/// Checked in beside the fuzz targets. A published package has no such folder: it replays what is drawn.
+/// The regression files are stored with the fuzz targets. A published package lacks them and runs only random
+/// sequences.
 fn folder(target: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/regressions").join(target)
 }

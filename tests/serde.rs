@@ -1,4 +1,4 @@
-//! What is serialized comes back, and what is malformed is refused.
+//! Serialized values survive a round trip, and malformed input is refused.
 #![allow(clippy::unwrap_used)] // Tests.
 
 use std::collections::HashMap;
@@ -66,7 +66,7 @@ fn a_snapshot_comes_back_as_a_table() {
     assert!(saved.iter().all(|(addr, value)| loaded[addr] == *value));
     assert_eq!((loaded.index().count(&true), loaded.index().count(&false)), (1_500, 1_500));
 
-    // The same as a map of the standard library, there and back.
+    // The round trip through a map of the standard library gives the same entries.
     let map: HashMap<NodeAddr, u32> = serde_json::from_str(&json).unwrap();
     writer.clear();
     writer.extend(map);
@@ -103,7 +103,7 @@ fn a_malformed_map_makes_no_table() {
     }
     let twice = r#"{"0000::0000::0000::0001":1,"0000::0000::0000::0001":2}"#;
     let (_, table) = load(twice).unwrap();
-    assert_eq!((table.snapshot().len(), table.snapshot()[&NodeAddr(1)]), (1, 2), "the last one counts");
+    assert_eq!((table.snapshot().len(), table.snapshot()[&NodeAddr(1)]), (1, 2), "the last value is kept");
     assert_eq!((table.snapshot().index().count(&true), table.snapshot().index().count(&false)), (1, 0));
 }
 

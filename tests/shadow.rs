@@ -1,6 +1,6 @@
-//! Two managers side by side: the locked one is the oracle of the new one, and of what a shadow finds.
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
-#![allow(clippy::disallowed_types)] // Stores of others, on real threads.
+//! Two managers side by side: the locked one is the oracle for the new one and for the shadow's findings.
+#![allow(clippy::unwrap_used)] // A panic fails the test.
+#![allow(clippy::disallowed_types)] // Stores like those of users, on real threads.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use world::{World, config, driver, locked};
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// Answers that say that something happened, by kind: a run in which everything is refused proves nothing.
+/// Counts the operations that had an effect, by kind: a run in which all are refused proves nothing.
 #[derive(Debug, Default)]
 struct Seen {
     created: usize,
@@ -47,7 +47,7 @@ impl Seen {
     }
 }
 
-/// Sends random operations, and compares the whole state now and then.
+/// Sends random operations, and compares the whole state from time to time.
 fn run<A, B>(shadow: &Shadow<A, B>, clock: &ManualClock, operations: usize, seed: u64)
 where
     A: LinkStore<Addr = NodeAddr>,
@@ -56,7 +56,7 @@ where
     let (mut world, mut seen) = (World::new(seed), Seen::default());
     for number in 0..operations {
         if let Some(pause) = world.pause() {
-            // A side that is behind must not see its operations at a later time than the other one.
+            // A side that is behind must not perform its operations at a later time than the other one.
             assert!(shadow.wait_idle(LONG));
             clock.advance(pause);
             shadow.tick(clock.now()).unwrap();
@@ -122,8 +122,9 @@ fn the_effects_of_the_core_are_those_of_the_oracle() {
     }
 }
 
-/// Without the order between links, without the identities of dials and of questions for endpoints, which are
-/// each store's own, and without the cancellations that an outbox merges into the end of the whole dialer.
+/// Renders effects without the parts that may differ: the order between links, the identities of dials and
+/// resolutions, which each store assigns itself, and the cancellations that an outbox merges into the end of
+/// the dialer.
 fn comparable(effects: Vec<Effect<NodeAddr>>) -> Vec<String> {
     let ended = |effect: &Effect<NodeAddr>| match effect {
         Effect::CloseDialer { addr } => Some(*addr),
@@ -161,7 +162,7 @@ fn the_manager_on_its_threads_does_what_the_oracle_does() {
 
 /// `cargo test --release --test shadow -- --ignored`
 #[test]
-#[ignore = "a million operations: for release builds"]
+#[ignore = "slow: a million operations; use --release"]
 fn a_million_operations_without_a_difference() {
     for seed in 1_000..1_020 {
         let clock = ManualClock::new();

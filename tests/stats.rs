@@ -1,4 +1,4 @@
-//! A leaked snapshot can be found: how many versions are alive, how old, and how much memory they hold.
+//! Statistics that help to find a leaked snapshot: the number, age and memory of live versions.
 
 use switchboard::{Table, Writer};
 
@@ -18,7 +18,7 @@ fn held_versions_are_counted_and_the_oldest_is_named() {
         for number in 1..=5 {
             churn(&mut writer, 10);
             held.push(table.snapshot());
-            // The newest is alive anyway.
+            // The newest version is always alive.
             assert_eq!(writer.stats().alive, number);
         }
         churn(&mut writer, 10);
@@ -33,7 +33,7 @@ fn held_versions_are_counted_and_the_oldest_is_named() {
         held.clear();
         assert_eq!((writer.stats().alive, writer.stats().oldest_age()), (1, 0));
         writer.reclaim();
-        // The copies that the next batches work on.
+        // The copies for the next batches.
         assert!(writer.stats().spare <= 2 * usize::from(recycles));
     }
 }
@@ -87,7 +87,7 @@ fn copies_to_recycle_and_the_history_are_counted() {
     drop(feed);
 }
 
-/// A header is all that stays of a version that was held in a burst, and it is used again.
+/// After a burst of held versions only their headers remain, and they are reused.
 #[test]
 fn headers_are_as_many_as_versions_at_the_same_time_and_small() {
     for recycles in [true, false] {

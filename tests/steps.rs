@@ -1,4 +1,4 @@
-//! Old versions are dropped in steps, with their indexes: no publish is O(n).
+//! Old versions and their indexes are dropped in steps, so that no publish is O(n).
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)] // Tests.
 
 use std::cell::Cell;
@@ -11,14 +11,14 @@ thread_local! {
     static DROPPED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Drops on this thread while `work` runs.
+/// Returns the number of drops on this thread while `work` runs.
 fn drops(work: impl FnOnce()) -> usize {
     let before = DROPPED.get();
     work();
     DROPPED.get() - before
 }
 
-/// A key whose drops are counted: of an entry and of each place in an index.
+/// A key that counts drops: an entry has one, and each place in an index.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key(u64);
 
@@ -28,7 +28,7 @@ impl Drop for Key {
     }
 }
 
-/// Large groups and small ones; each key is in one of either.
+/// Adds each key to one large group and one small group.
 fn groups(key: &Key, _: &u64, group: &mut dyn FnMut(u64)) {
     group(key.0 % 3);
     group(1_000 + key.0 / 5);
@@ -43,12 +43,12 @@ fn filled(len: u64, recycles: bool) -> (GroupsWriter, Table<Key, u64, (Groups, G
     Table::builder().index(indexes).recycle(recycles).build_with(entries)
 }
 
-/// Keys in pages that one publish may drop: 16, and for one operation 3 more and what it copies in each of
-/// two indexes, 8 for each of at most 4 groups.
+/// The keys of the pages that one publish may drop: 16 pages, and for one operation 3 more plus its copies in
+/// each of two indexes, 8 for each of at most 4 groups.
 const BOUND: usize = (16 + 3 + 2 * 4 * 8) * 448;
 
-/// Publishes that change one entry, until nothing more is dropped than what they make. Returns the most that
-/// one has dropped, and what all have.
+/// Publishes changes of one entry until only their own garbage is dropped. Returns the most drops of one
+/// publish, and the drops of all.
 fn publish_until_quiet(writer: &mut GroupsWriter) -> (usize, usize) {
     let (mut worst, mut total, mut quiet, mut number) = (0, 0, 0, 0);
     while quiet < 200 {
@@ -71,7 +71,7 @@ fn a_cleared_table_is_dropped_in_steps_with_its_indexes() {
         writer.publish();
         let cleared = drops(|| writer.clear());
         let (worst, total) = publish_until_quiet(&mut writer);
-        // An entry, and a place in one large and one small group of each index.
+        // Each entry has a key, and a place in one large and one small group of each index.
         assert!(cleared + total >= 5 * len as usize, "{recycles}: {total} dropped");
         assert!(worst.max(cleared) <= BOUND, "{recycles}: {worst} in one publish, {cleared} in `clear`");
     }
@@ -99,7 +99,7 @@ fn a_version_that_was_held_for_long_is_dropped_in_steps_with_its_indexes() {
     }
 }
 
-/// The most that one publish of many drops, each of a batch of 64 updates.
+/// Publishes batches of 64 updates. Returns the most drops of one publish, and the drops of all.
 fn worst_of_batches(writer: &mut GroupsWriter) -> (usize, usize) {
     let publishes = (0..200).map(|number| {
         (0..64).for_each(|key| _ = writer.insert(Key(u64::MAX - key), number));
@@ -136,13 +136,13 @@ fn a_batch_of_many_operations_drops_no_more_of_a_large_version_at_once() {
     }
 }
 
-/// Recorded operations that a call may drop, besides what it makes of its own one.
+/// Number of recorded operations that a call may drop, in addition to those of its own operation.
 const RECORDED: usize = 1_024 + 2;
 
 type Plain = Writer<Key, u64>;
 
-/// Publishes of one update each, until all that is old is gone: the most that staging one, and publishing it,
-/// has dropped, and what all have.
+/// Publishes single updates until everything old is dropped. Returns the most drops of staging and of
+/// publishing one update, and the drops of all.
 fn update_until_quiet(writer: &mut Plain) -> (usize, usize, usize) {
     let (mut staging, mut publishing, mut total) = (0, 0, 0);
     for number in 0..400 {
@@ -170,8 +170,8 @@ fn a_long_batch_is_dropped_in_steps_when_no_version_needs_it() {
         drop(feed);
         let (staging, publishing, total) = update_until_quiet(&mut writer);
         assert!(total >= BATCH as usize, "{is_followed}: {total} dropped");
-        // The key that `insert` does not need, and what one update repeats. What is kept for feeds, too, is
-        // repeated from clones, once.
+        // `insert` drops the key that it does not need, and the keys of the update that it repeats.
+        // Operations that are also kept for feeds are repeated from clones, once.
         let repeated = if is_followed { BATCH as usize } else { 4 };
         assert!(staging <= RECORDED + repeated, "{is_followed}: {staging} while staging one");
         assert!(publishing <= RECORDED, "{is_followed}: {publishing} in one publish");
@@ -196,8 +196,8 @@ fn what_was_recorded_before_a_table_is_cleared_is_dropped_in_steps() {
     assert!(worst <= Some(RECORDED + PAGES), "{cleared}, {published}, {staging}, {publishing}");
 }
 
-/// Parts of old versions are dropped as fast as publishes make them: nothing piles up, however many groups an
-/// entry is in.
+/// Parts of old versions are dropped as fast as publishes create them, so nothing accumulates, regardless of
+/// the number of groups per entry.
 #[test]
 fn no_old_parts_pile_up_when_entries_are_in_many_groups() {
     fn many(_: &u64, value: &u64, group: &mut dyn FnMut(u64)) {
@@ -222,7 +222,7 @@ fn no_old_parts_pile_up_when_entries_are_in_many_groups() {
     assert!(grown < 1 << 18, "{grown} bytes more in 100 versions, {} in all", measured.bytes_current);
 }
 
-/// An index of the user's own, that is dismantled as it says.
+/// A user-defined index with its own `dismantle`.
 #[derive(Clone, Default)]
 struct InSteps {
     copied: usize,
@@ -267,21 +267,21 @@ fn an_index_of_the_users_own_is_dismantled_within_the_budget() {
         writer.publish();
         steps.push(PARTS.get() - before);
     }
-    // An operation pays for three, and for the five that the index says it has copied (twice, as the copy
-    // that is used again is told, too).
+    // An operation pays for three parts, and for the five that the index reports as copied (twice, because
+    // the recycled copy repeats the operation).
     assert!(steps.iter().all(|parts| *parts <= 16 + 2 * (3 + 5)), "{steps:?}");
     assert!(steps.iter().sum::<usize>() >= 1_000, "{steps:?}");
 }
 
-/// Time that this thread has waited for a processor which others had; none where the system does not say.
+/// Returns the time that this thread has waited for a processor; zero if the system does not report it.
 fn waited() -> Duration {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = told.split_whitespace().nth(1).and_then(|waited| waited.parse().ok());
     Duration::from_nanos(nanos.unwrap_or(0))
 }
 
-/// The longest publishes of batches of so many updates, longest first, without the time in which another thread had
-/// the processor.
+/// Returns the durations of the longest publishes of batches of `batch` updates, longest first, without the
+/// time in which the thread waited for a processor.
 fn worst_publish(
     writer: &mut Writer<u64, u64, GroupIndex<u64, u64, u64>>,
     publishes: u64,
@@ -302,9 +302,9 @@ fn worst_publish(
     times
 }
 
-/// Prints; what it prints depends on the machine.
+/// Prints durations, which depend on the hardware.
 #[test]
-#[ignore = "measures: use --release -- --ignored --nocapture"]
+#[ignore = "prints durations: use --release -- --ignored --nocapture"]
 fn the_worst_publish_of_an_indexed_table_of_a_million_entries() {
     const LEN: u64 = 1_000_000;
     fn by_thousands(key: &u64, value: &u64, group: &mut dyn FnMut(u64)) {
@@ -335,7 +335,7 @@ fn the_worst_publish_of_an_indexed_table_of_a_million_entries() {
         let after_hold = worst_publish(&mut writer, 20_000 / batch, batch);
         eprintln!(
             "recycling {recycles}, batches of {batch}: longest publishes {before:?} before, {after_clear:?} after \
-             `clear` (itself {cleared:?}); {while_held:?} beside a held snapshot, {after_hold:?} after it was let go"
+             `clear` (itself {cleared:?}); {while_held:?} with a held snapshot, {after_hold:?} after its drop"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The real assembly at full speed: two readers against a writer that never rests.
+//! The complete table at full speed: two readers against a writer that never pauses.
 // Tests.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_types, clippy::disallowed_methods)]
 
@@ -12,12 +12,12 @@ use switchboard::{Snapshot, Table, Version, Writer};
 
 const ACCOUNTS: u64 = 2_000;
 const MONEY: u64 = ACCOUNTS * 100;
-/// Accounts come and go in here.
+/// Number of accounts that are created and removed.
 const GUESTS: u64 = 500;
-/// The entry that says which version it is in.
+/// The entry that contains the number of its version.
 const NUMBER: u64 = u64::MAX;
 
-/// What all accounts have together.
+/// The sum of all accounts.
 #[derive(Clone, Debug, Default)]
 struct Money(u64);
 
@@ -41,14 +41,14 @@ fn groups_of(_: &u64, value: &u64, group: &mut dyn FnMut(u64)) {
 
 type Indexes = (GroupIndex<u64, u64, u64>, Money);
 
-/// What each batch keeps: the money, and that the snapshot knows its version.
+/// Checks the invariants of each batch: the sum of money, and the version number in the snapshot.
 fn check(snapshot: &Snapshot<u64, u64, Indexes>) -> Version {
     assert_eq!(snapshot.index().1.0, MONEY);
     assert_eq!(snapshot[&NUMBER], snapshot.version().as_u64());
     snapshot.version()
 }
 
-/// All entries, and both indexes over them.
+/// Checks all entries and both indexes.
 fn check_all(snapshot: &Snapshot<u64, u64, Indexes>) {
     let (mut money, mut counts) = (0, [0; 8]);
     for (key, value) in snapshot {
@@ -66,7 +66,7 @@ fn check_all(snapshot: &Snapshot<u64, u64, Indexes>) {
     assert_eq!(counts.iter().sum::<usize>(), snapshot.len());
 }
 
-/// Sends money around, from and to guests too. Every batch leaves as much as there was.
+/// Moves money between accounts, guests included. Every batch keeps the sum.
 fn publish(writer: &mut Writer<u64, u64, Indexes>, random: &mut fastrand::Rng) {
     for _ in 0..random.u64(1..32) {
         let from = random.u64(0..ACCOUNTS);
@@ -74,7 +74,7 @@ fn publish(writer: &mut Writer<u64, u64, Indexes>, random: &mut fastrand::Rng) {
         let amount = random.u64(0..=writer.get(&from).copied().unwrap_or(0));
         writer.update(&from, |money| *money -= amount);
         writer.upsert(to, |money| money.map_or(amount, |money| money + amount));
-        // A guest goes, and leaves what it has.
+        // A guest is removed, and its money goes to `from`.
         if let Some(left) = writer.remove(&(ACCOUNTS + random.u64(0..GUESTS))) {
             writer.upsert(from, |money| money.map_or(left, |money| money + left));
         }
@@ -84,8 +84,8 @@ fn publish(writer: &mut Writer<u64, u64, Indexes>, random: &mut fastrand::Rng) {
     assert_eq!(writer.publish().as_u64(), number);
 }
 
-/// Each reader looks in both ways, keeps some versions for a while, and never goes back. Returns how many
-/// different versions it has seen.
+/// Reads through a reader and through snapshots, holds some versions for a while, and checks that versions
+/// never go back. Returns the number of different versions seen.
 fn read(table: &Table<u64, u64, Indexes>, seed: u64, started: &AtomicU64) -> u64 {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut reader = table.reader();
@@ -133,7 +133,7 @@ fn stress(duration: Duration, recycles: bool) {
         start.wait();
         let mut random = fastrand::Rng::with_seed(0);
         let end = Instant::now() + duration;
-        // On a machine that is busy the readers may come late.
+        // On a busy machine the readers may start late.
         let is_done = |writer: &Writer<u64, u64, Indexes>| {
             writer.version().as_u64() >= 100 && started.load(Ordering::Relaxed) == 2
         };
@@ -158,7 +158,7 @@ fn readers_never_go_back_and_see_whole_batches() {
 }
 
 #[test]
-#[ignore = "long: SWITCHBOARD_STRESS_SECONDS, 60 unless set"]
+#[ignore = "slow: SWITCHBOARD_STRESS_SECONDS, 60 by default"]
 fn readers_never_go_back_for_long() {
     let seconds = std::env::var("SWITCHBOARD_STRESS_SECONDS").map_or(60, |text| text.parse().unwrap());
     stress(Duration::from_secs(seconds), true);

@@ -1,4 +1,4 @@
-//! The contract of the table, from outside.
+//! The contract of the table, tested through its public API.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // Tests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,7 +35,7 @@ fn staged_changes_are_visible_to_the_writer_only() {
     assert_eq!(writer.insert(3, 30), None);
     assert_eq!(writer.insert(0, 1), Some(0));
     assert!(writer.update(&1, |value| *value += 1));
-    assert!(!writer.update(&9, |_| unreachable!("there is no such entry")));
+    assert!(!writer.update(&9, |_| unreachable!("no such entry")));
     assert_eq!(writer.remove(&2), Some(20));
     assert_eq!(writer.remove(&2), None);
 
@@ -91,7 +91,7 @@ fn a_publish_of_nothing_is_no_version() {
     assert!(writer.has_staged());
     assert_eq!(writer.publish().as_u64(), 1);
     assert_eq!(writer.publish().as_u64(), 1);
-    assert!(writer.update(&1, |_| ()), "an update that changes nothing is still one");
+    assert!(writer.update(&1, |_| ()), "an update to an equal value is a change");
     assert_eq!(writer.publish().as_u64(), 2);
 }
 
@@ -119,12 +119,12 @@ fn a_panic_in_update_changes_nothing() {
         })
     }));
     assert!(result.is_err());
-    assert_eq!((writer.get(&5), writer.len()), (Some(&50), 4), "what else was staged is still there");
+    assert_eq!((writer.get(&5), writer.len()), (Some(&50), 4), "other staged changes are kept");
     writer.publish();
     assert_eq!(table.snapshot().get(&5), Some(&50));
 }
 
-/// Panics on demand, after the first of two steps that belong together.
+/// An index that panics on demand, between two steps that belong together.
 #[derive(Clone, Debug, Default)]
 struct Sum {
     total: u64,
@@ -177,7 +177,7 @@ fn a_panic_in_the_index_loses_nothing() {
         writer.index_mut().fails = true;
         assert!(catch_unwind(AssertUnwindSafe(|| writer.insert(3, 3))).is_err());
         assert_eq!((writer.get(&2), writer.get(&3), writer.index().total), (Some(&2), None, 3));
-        assert!(writer.index().fails, "what is not derived from entries stays");
+        assert!(writer.index().fails, "state that does not derive from entries is kept");
         writer.index_mut().fails = false;
         assert!(writer.publish() > before.version());
         assert_eq!(table.snapshot().index().total, 3);
@@ -221,7 +221,7 @@ fn a_diff_has_what_changed_and_nothing_else() {
         ]
     );
     assert_eq!(newer.diff(&newer).count(), 0);
-    assert_eq!(older.diff(&newer).count(), 3, "and back");
+    assert_eq!(older.diff(&newer).count(), 3, "in the other direction");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn a_table_without_a_writer_stays_readable() {
     assert!(!table.is_closed());
     drop(writer);
     assert!(table.is_closed());
-    assert_eq!(table.snapshot().len(), 3, "what was staged is gone");
+    assert_eq!(table.snapshot().len(), 3, "staged changes are lost");
     assert_eq!(table.reader().get(&1), Some(&10));
     assert_eq!(table.wait_for(table.version(), Duration::ZERO), Ok(table.version()));
 }
@@ -285,7 +285,7 @@ fn a_wait_for_a_version_that_is_not_there_yet() {
             move || {
                 let mut version = wanted;
                 while version.as_u64() < 5 {
-                    // One version at a time: each wait begins while the writer goes on.
+                    // One version at a time: each wait begins while the writer continues.
                     version = table.wait_for(version, LONG).unwrap();
                     if table.snapshot().get(&4) == Some(&4) {
                         break;
@@ -367,7 +367,7 @@ fn readers_on_other_threads_never_go_backwards() {
     assert!(readers.into_iter().all(|reader| reader.join().unwrap() > 0));
 }
 
-/// A value whose destructor says on which thread it ran.
+/// A value whose destructor counts on which thread it runs.
 #[derive(Clone)]
 struct Tracked {
     here: Arc<AtomicUsize>,
@@ -412,7 +412,7 @@ fn a_reader_never_runs_a_destructor() {
         assert!(reader.join().unwrap() <= last.as_u64());
     }
     assert_eq!(elsewhere.load(Ordering::Relaxed), 0);
-    assert!(here.load(Ordering::Relaxed) > 4_000, "old values do go");
+    assert!(here.load(Ordering::Relaxed) > 4_000, "old values are dropped");
     drop(table);
 }
 
@@ -478,7 +478,7 @@ fn an_old_version_is_dropped_in_bounded_steps() {
         writer.publish();
         worst = worst.max(dropped() - before);
     }
-    assert!(dropped() - before > ENTRIES as usize, "all of it is gone: {}", dropped() - before);
+    assert!(dropped() - before > ENTRIES as usize, "everything is dropped: {}", dropped() - before);
     assert!(worst < ENTRIES as usize / 3, "but not at once: {worst}");
 }
 
@@ -492,7 +492,7 @@ fn a_snapshot_is_a_map() {
     assert_eq!((&snapshot).into_iter().map(|(key, _)| key).sum::<u64>(), 3);
 
     let other: Snapshot<u64, u64> = (0..3).map(|key| (key, key * 10)).collect();
-    assert_eq!(snapshot, other, "of another table, with another seed");
+    assert_eq!(snapshot, other, "another table with another seed");
     assert_eq!(other.version(), Version::ZERO);
     let one: Snapshot<&str, u64> = [("one", 0), ("one", 1)].into_iter().collect();
     assert_eq!(format!("{one:?}"), r#"{"one": 1}"#);
@@ -527,7 +527,7 @@ fn a_table_starts_with_its_entries() {
     assert_eq!((writer.len(), writer.index().total), (0, 0));
     assert_eq!(writer.publish().as_u64(), 1);
     writer.clear();
-    assert_eq!(writer.publish().as_u64(), 1, "to clear nothing is no change");
+    assert_eq!(writer.publish().as_u64(), 1, "clearing an empty table is no change");
 }
 
 #[test]
@@ -542,7 +542,7 @@ fn a_writer_that_is_lost_in_a_panic_closes_its_table() {
     let waiter = thread::spawn(move || waiting.wait_for(next, LONG));
     let lost = thread::spawn(move || {
         writer.insert(9, 9);
-        std::panic::resume_unwind(Box::new("with the writer"));
+        std::panic::resume_unwind(Box::new("drops the writer"));
     });
     assert!(lost.join().is_err());
     assert_eq!(waiter.join().unwrap(), Err(WaitError::WriterClosed));
@@ -551,7 +551,7 @@ fn a_writer_that_is_lost_in_a_panic_closes_its_table() {
     assert_eq!(table.reader().get(&2), Some(&20));
 }
 
-/// Much more than is recorded at once, several times: what is not recycled is copied, and right.
+/// Batches that exceed the record, several times: pages that cannot be recycled are copied, correctly.
 #[test]
 fn a_batch_that_is_too_long_to_be_recorded_is_published_all_the_same() {
     let (mut writer, table) = Table::<u64, u64>::builder().index(Sum::default()).build();

@@ -1,5 +1,5 @@
-//! Any sequence of operations equals a `HashMap`, in the staged state and at every version that is still
-//! held; and each index equals a recount.
+//! After any sequence of operations, the staged state and every held version equal a `HashMap`, and each
+//! index equals a recount.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use switchboard::table::{Change, GroupIndex, Index};
 use switchboard::{Reader, Snapshot, Table, TableBuilder, Version, Writer};
 
-/// Few keys, so that operations meet.
+/// Few distinct keys, so that operations hit the same ones.
 type Key = u16;
 
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ enum Op {
     Discard,
     DialBlocker,
     Release(usize),
-    /// One of the readers looks again.
+    /// A reader revalidates.
     Read(usize),
     Reclaim,
     Fill(Key),
@@ -55,7 +55,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// The number of entries and the sum of all values, and a word that no entry knows of.
+/// The number of entries, the sum of all values, and a word that does not derive from entries.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Totals {
     entries: usize,
@@ -79,7 +79,7 @@ impl Index<Key, u32> for Totals {
     }
 }
 
-/// None, one or two groups.
+/// Zero, one or two groups.
 fn groups(key: Key, value: u32) -> BTreeSet<u32> {
     let first = (!key.is_multiple_of(4)).then_some(u32::from(key) % 4);
     first.into_iter().chain((!value.is_multiple_of(3)).then_some(10 + value % 7)).collect()
@@ -91,7 +91,7 @@ fn groups_of(key: &Key, value: &u32, group: &mut dyn FnMut(u32)) {
 
 type Indexes = (GroupIndex<Key, u32, u32>, Totals);
 
-/// All bits of all hashes are one.
+/// A hasher that sets all bits of all hashes.
 #[derive(Clone, Debug)]
 struct Same;
 
@@ -130,7 +130,7 @@ fn check_indexes((by_group, totals): &Indexes, model: &Model) {
     for (group, keys) in &recount {
         assert_eq!(by_group.count(group), keys.len());
         assert_eq!(by_group.keys(group).copied().collect::<HashSet<_>>(), *keys);
-        assert_eq!(by_group.chunks(group).map(<[_]>::len).sum::<usize>(), keys.len(), "each once");
+        assert_eq!(by_group.chunks(group).map(<[_]>::len).sum::<usize>(), keys.len(), "each key once");
         assert!(keys.iter().all(|key| by_group.contains(group, key)));
     }
     assert_eq!(totals.entries, model.entries.len());
@@ -150,7 +150,7 @@ fn check_held<S: BuildHasher>((snapshot, model, version): &Held<S>) {
     check_indexes(snapshot.index(), model);
 }
 
-/// The differences lead from one model to the other.
+/// Applying the diff to one model gives the other.
 fn check_diff<S: BuildHasher>((older, older_model, _): &Held<S>, (newer, newer_model, _): &Held<S>) {
     let mut entries = older_model.entries.clone();
     for change in newer.diff(older) {
@@ -171,7 +171,7 @@ fn check_staged<S: BuildHasher>(writer: &Writer<Key, u32, Indexes, S>, model: &M
     check_indexes(writer.index(), model);
 }
 
-/// Changes the staged state and its model alike.
+/// Applies an operation to the staged state and to its model.
 fn apply<S>(writer: &mut Writer<Key, u32, Indexes, S>, staged: &mut Model, op: Op, fill: Key)
 where
     S: BuildHasher + Clone + Send + Sync + 'static,
@@ -267,7 +267,7 @@ where
     held.push((table.snapshot(), published.clone(), table.version()));
     held.iter().for_each(check_held);
 
-    // Without its writer, the table stays as it was published.
+    // Without its writer, the table keeps its last version.
     let table = writer.into_table();
     assert!(table.is_closed());
     check_held(&(table.snapshot(), published, table.version()));

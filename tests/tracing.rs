@@ -1,6 +1,6 @@
-//! What a subscriber hears: one event per command, with what `docs::logging` says is in it.
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Real threads, and no models.
+//! The events that a subscriber receives: one per command, with the fields that `docs::logging` lists.
+#![allow(clippy::unwrap_used)] // A panic fails the test.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Uses real threads, not models.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -40,7 +40,7 @@ impl Visit for Heard {
 
 type React = Box<dyn Fn(&Heard) + Send + Sync>;
 
-/// Keeps what it hears from this crate, and reacts to it.
+/// A subscriber that records the events of this crate and reacts to them.
 struct Ear {
     heard: Arc<Mutex<Vec<Heard>>>,
     level: Level,
@@ -78,7 +78,7 @@ impl Subscriber for Ear {
     fn exit(&self, _: &Id) {}
 }
 
-/// Runs `body` with an ear on this thread, and returns what was heard.
+/// Runs `body` with a subscriber on this thread, and returns the recorded events.
 fn listen(level: Level, react: React, body: impl FnOnce()) -> Vec<Heard> {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let ear = Ear { heard: heard.clone(), level, react };
@@ -164,8 +164,8 @@ fn what_is_refused_or_shed_is_told_with_a_code() {
     );
 }
 
-/// Nothing is told while the state is half changed: a subscriber sees the version that the event names, finds its
-/// tickets complete, and may send commands.
+/// No event is emitted while the state is half changed: a subscriber sees the version that the event names,
+/// finds its tickets complete, and may send commands.
 #[test]
 fn a_subscriber_may_use_everything() {
     let (mut driver, clock) = driver(mailbox::Config::new());
@@ -185,7 +185,7 @@ fn a_subscriber_may_use_everything() {
         let _ = driver.run_once(clock.now());
         let _ = driver.run_once(clock.now());
     });
-    assert_eq!(heard.len(), 2, "the subscriber was entered");
+    assert_eq!(heard.len(), 2, "the subscriber was called");
     assert!(links.snapshot().is_active(NetId(1)));
     assert_eq!(added.unwrap().wait().unwrap().outcome, Outcome::Done);
 }
@@ -209,7 +209,7 @@ fn a_subscriber_that_panics_is_contained() {
     assert_eq!(driver.links().snapshot().stats().panics(), 2);
 }
 
-/// Effects are told on the transport's thread, before the transport is called.
+/// Effects are traced on the transport's thread, before the transport is called.
 #[test]
 fn effects_are_traced_and_a_panicking_transport_is_told() {
     let (sender, told) = mpsc::channel();
@@ -220,7 +220,7 @@ fn effects_are_traced_and_a_panicking_transport_is_told() {
         }
     };
     let ear = Ear { heard: Arc::default(), level: Level::TRACE, react: Box::new(react) };
-    // The only test that listens to every thread; the others' own subscribers are nearer to them.
+    // The only test with a global subscriber; those of the other tests take precedence on their threads.
     tracing::subscriber::set_global_default(ear).unwrap();
     let transport = |_: Effect<NodeAddr>, _: &Handle<NodeAddr>| panic!("in the transport");
     let manager = LinkManager::<NodeAddr>::builder(Config::default()).transport(transport).spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Values of the user: when their destructors run, and what they may do there.
+//! User values: when their destructors run, and what the destructors may do.
 #![cfg(feature = "manager")]
 #![allow(clippy::unwrap_used)] // Tests.
 
@@ -19,7 +19,7 @@ const A: NodeAddr = NodeAddr(1);
 const B: NodeAddr = NodeAddr(2);
 const LONG: Duration = Duration::from_secs(60);
 
-/// Runs something when it is dropped.
+/// Runs a closure when it is dropped.
 struct OnDrop<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
@@ -93,7 +93,7 @@ fn a_destructor_runs_after_its_turn_and_may_send_commands() {
         let act = move || {
             assert_coherent(&links);
             let ticket = inside.add_stream(B, StreamId(7), Direction::Downlink).unwrap();
-            // What the turn has published is visible.
+            // The changes that the turn has published are visible.
             let turn = NodeAddr(1_000 + u64::from(now.load(Ordering::Relaxed)));
             sender.send((links.snapshot().contains(&turn, NET), ticket)).unwrap();
         };
@@ -103,7 +103,7 @@ fn a_destructor_runs_after_its_turn_and_may_send_commands() {
         let _ = driver.run_once(clock.now());
     }
     let ends: Vec<_> = entered.try_iter().collect();
-    // What the last ones have sent is applied in the next turn.
+    // The commands that the last destructors sent are applied in the next turn.
     let _ = driver.run_once(clock.now());
     assert!(ends.len() >= 5, "{}", ends.len());
     for (published, ticket) in ends {
@@ -130,7 +130,7 @@ fn destructors_that_panic_are_contained_and_counted() {
     churn(&mut driver, &clock);
     assert_eq!(driver.links().snapshot().len(), 2);
     assert_coherent(&driver.links());
-    // Two at once, where the state itself is dropped.
+    // Two panics when the state itself is dropped.
     for addr in [A, B] {
         handle.set_user_data(addr, on_drop(|| panic!("a destructor that panics"))).unwrap();
     }
@@ -212,7 +212,7 @@ fn destructors_on_the_writers_thread_neither_block_nor_end_it() {
     assert!(manager.shutdown(LONG).is_clean());
 }
 
-/// The turn that removes the link is the last thing that happens.
+/// The turn that removes the link is the last one with work to do.
 #[test]
 fn what_was_removed_is_dropped_in_the_turn_after_which_nothing_is_to_be_done() {
     let (mut driver, handle, clock) = driver();

@@ -1,5 +1,5 @@
-//! The headline workloads, for criterion: how fast is a lookup, idle and beside a publishing writer, and what does
-//! an update cost, here and with those who come closest?
+//! The headline workloads, for criterion: the cost of a lookup, idle and beside a publishing writer, and of
+//! an update, compared with the closest competitors.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +48,7 @@ fn look_up_while_writing<P: Peer<K, V>>(group: &mut Group<'_>, data: &Data<K, V>
     let (source, stop) = (peer.source(), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
-            // Relaxed: nothing is handed over with the flag.
+            // Relaxed: the flag publishes no other data.
             while !stop.load(Ordering::Relaxed) {
                 for batch in data.updates.chunks(BATCH).take(16) {
                     peer.put_all(batch.iter());

@@ -1,13 +1,13 @@
-//! What does a tick of the link manager cost when there are many links, in 8 nets: when nothing is due, and when 64
-//! links are?
+//! The cost of a tick of the link manager with many links in 8 nets, when nothing is due and when 64 links
+//! are due.
 //!
-//! All but 64 of the links are downlinks, members of one of the nets each. The 64 are permanent peers that nobody
-//! can find: at every tick their delay is over, the host is asked where they are, and knows nothing. One
-//! iteration is one turn of a `Driver` at the time of a tick; what the host answers is not measured. The clock is
-//! moved by hand.
+//! All but 64 of the links are downlinks, each a member of one net. The 64 are permanent peers without an
+//! endpoint: at every tick their delay is over, the manager requests a resolution, and the host finds none.
+//! One iteration is one turn of a `Driver` at the time of a tick; the answers of the host are not measured.
+//! The clock is advanced manually.
 //!
-//! One run, on two processors shared with other work (estimates by criterion, whose intervals reach about a tenth to
-//! both sides):
+//! Results of one run on two processors shared with other work (estimates by criterion, with intervals of
+//! about a tenth to both sides):
 //!
 //! | links | quiet | quiet, ticked timing | 64 links due |
 //! |--:|--:|--:|--:|
@@ -15,10 +15,11 @@
 //! | 10,000 | 0.89 us | 1.4 us | 58 us |
 //! | 100,000 | 0.92 us | 1.7 us | 72 us |
 //!
-//! A tick costs what is due, about 1 us for each link, and next to nothing for those that are not: with a hundred
-//! times the links, a quiet tick costs the same, and one with 64 links due a quarter more. Changed links that are
-//! spread over a larger table touch more pages of it, which are not in the processor's cache. With the timings of
-//! the reference a quiet tick publishes: the request phase notes how many links each net has.
+//! The cost of a tick is proportional to the number of links due, at about 1 us each; links that are not due
+//! cost almost nothing. With a hundred times the links, a quiet tick costs the same, and a tick with 64 links
+//! due costs a quarter more: the changed links are spread over more pages of a larger table, which are not in
+//! the processor's cache. With ticked timing a quiet tick publishes, because the request phase records the
+//! number of links of each net.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -70,13 +71,13 @@ impl Bench {
         bench
     }
 
-    /// Everything that waits in the mailbox.
+    /// Processes all commands in the mailbox.
     fn turn(&mut self) {
         let now = self.clock.now();
         while self.driver.run_once(now) == Some(now) {}
     }
 
-    /// The host knows nothing of those that the manager asks for. Returns how many there were.
+    /// Fails every requested resolution. Returns their number.
     fn answer(&mut self) -> u64 {
         let effects: Vec<_> = self.driver.effects().collect();
         let mut asked = 0;
@@ -91,7 +92,7 @@ impl Bench {
         asked
     }
 
-    /// The time of so many ticks, and only of these.
+    /// Returns the time spent in `count` ticks, without the answers.
     fn ticks(&mut self, count: u64, due: u64) -> Duration {
         let mut spent = Duration::ZERO;
         for _ in 0..count {

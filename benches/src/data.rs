@@ -1,4 +1,4 @@
-//! Keys, values, and the sequences in which they are asked for.
+//! Keys, values, and the sequences in which they are looked up.
 
 use std::hash::Hash;
 
@@ -44,7 +44,7 @@ impl Key for String {
     }
 }
 
-/// A value of a size, with a word to read.
+/// A value of a fixed size, of which one word is read.
 pub trait Value: Hash + Eq + Clone + Send + Sync + std::fmt::Debug + 'static {
     const NAME: &'static str;
 
@@ -89,26 +89,27 @@ impl Value for [u64; 16] {
     }
 }
 
-/// What is in every map, and what is asked of it. Made once, before anything is measured.
+/// The entries of every map, and the keys that are looked up and updated. Created once, before any
+/// measurement.
 #[derive(Debug)]
 pub struct Data<K, V> {
     pub entries: Vec<(K, V)>,
-    /// Uniformly random keys that are there.
+    /// Uniformly random existing keys.
     pub hits: Vec<K>,
-    /// Uniformly random keys that are not.
+    /// Uniformly random missing keys.
     pub misses: Vec<K>,
-    /// Uniformly random keys that are there, with new values.
+    /// Uniformly random existing keys, with new values.
     pub updates: Vec<(K, V)>,
 }
 
-/// Looked up between two looks at the clock.
+/// Number of lookups between two clock reads.
 pub const CHUNK: usize = 256;
 
 impl<K: Key, V: Value> Data<K, V> {
     #[must_use]
     pub fn new(len: usize) -> Self {
         let mut rng = fastrand::Rng::with_seed(len as u64);
-        // Long enough that the caches of the processor cannot learn the sequence of a large map.
+        // Long enough for the processor not to learn the sequence of a large map.
         let asked = len.max(1 << 16).next_multiple_of(CHUNK);
         let len = len as u64;
         let entries = (0..len).map(|number| (K::from_number(number), V::with_word(number))).collect();

@@ -1,4 +1,4 @@
-//! Compares the tables of `switchboard` with what one would use in their place.
+//! Compares the tables of `switchboard` with the alternatives.
 //!
 //! The binary `compare` prints the tables; `benches/` has the headline workloads for criterion.
 

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 
-/// A clock to measure with.
+/// A clock for measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// The processor time of the calling thread: what one thread does alone, whatever else the machine does.
+    /// The processor time of the calling thread, for work of one thread, regardless of other load.
     Cpu,
-    /// Real time: where threads wait for each other.
+    /// Real time, for threads that wait for each other.
     Wall,
 }
 
@@ -47,7 +47,7 @@ fn thread_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
-/// Runs `work(n)`, which does a thing `n` times, until `budget` is used up. Returns ns per time.
+/// Runs `work(n)`, which performs `n` iterations, until `budget` is used up. Returns ns per iteration.
 pub fn run_for(clock: Clock, budget: Duration, mut work: impl FnMut(usize)) -> f64 {
     let start = clock.start();
     let (mut chunk, mut done) = (1, 0);
@@ -58,14 +58,14 @@ pub fn run_for(clock: Clock, budget: Duration, mut work: impl FnMut(usize)) -> f
         if elapsed >= budget {
             return elapsed.as_secs_f64() * 1e9 / done as f64;
         }
-        // As few looks at the clock as keep the round within about an eighth of its budget.
+        // As few clock reads as keep the round within about an eighth of its budget.
         let per_time = elapsed.as_secs_f64() / done as f64;
         let left = (budget - elapsed).as_secs_f64().min(budget.as_secs_f64() / 8.0);
         chunk = ((left / per_time.max(1e-10)) as usize).clamp(1, chunk * 4);
     }
 }
 
-/// The median; of an even number the lower one.
+/// Returns the median, or the lower one of two.
 #[must_use]
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
@@ -73,9 +73,9 @@ pub fn median(values: &[f64]) -> f64 {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Runs `measure(side)` for every side, in an order drawn anew for each round. Returns the median of each side.
+/// Runs `measure(side)` for every side, in a random order for each round. Returns the median of each side.
 ///
-/// One round more than asked for: the first one warms up and is not counted.
+/// Runs one additional round first, as a warm-up that is not counted.
 pub fn interleave(sides: usize, rounds: usize, mut measure: impl FnMut(usize) -> f64) -> Vec<f64> {
     let mut rng = fastrand::Rng::with_seed(7);
     let mut order: Vec<usize> = (0..sides).collect();
@@ -93,21 +93,21 @@ pub fn interleave(sides: usize, rounds: usize, mut measure: impl FnMut(usize) ->
     values.iter().map(|values| median(values)).collect()
 }
 
-/// What is measured, and how long.
+/// The number and length of rounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub rounds: usize,
-    /// Per side and round.
+    /// The time per side and round.
     pub budget: Duration,
 }
 
-/// An empty histogram of ns, up to a minute.
+/// Creates an empty histogram of ns, up to one minute.
 #[must_use]
 pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are possible")
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are valid")
 }
 
-/// The time since `start`, for a histogram.
+/// Returns the time since `start` in ns, for a histogram.
 #[must_use]
 pub fn ns_since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)

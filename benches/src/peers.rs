@@ -1,4 +1,4 @@
-//! The maps that are compared, behind one interface each for the side that writes and the sides that read.
+//! The compared maps, behind one interface for the write side and one for the read side.
 
 use std::any::Any;
 
@@ -16,14 +16,14 @@ pub use left_right::{Evmap, LeftRight};
 pub use locked::{ParkingLot, StdLock};
 pub use switchboard::{Plain, Switchboard};
 
-/// The same hasher for everybody.
+/// The hasher of all maps.
 pub type Hasher = foldhash::fast::RandomState;
 
 /// The write side of a map.
 pub trait Peer<K: Key, V: Value>: Send + Sized + 'static {
     const NAME: &'static str;
 
-    /// What readers are made from.
+    /// The type from which readers are created.
     type Source: Clone + Send + 'static;
     type Reader<'a>: Read<K, V>;
 
@@ -31,14 +31,14 @@ pub trait Peer<K: Key, V: Value>: Send + Sized + 'static {
 
     fn source(&self) -> Self::Source;
 
-    /// A reader for one thread and one round: the cheapest way that the map offers to do many lookups.
+    /// Creates a reader for one thread and one round, the cheapest way of the map to do many lookups.
     fn reader(source: &Self::Source) -> Self::Reader<'_>;
 
     fn put(&mut self, key: K, value: V);
 
     fn publish(&mut self) {}
 
-    /// Writes that become visible together, as far as the map can do that.
+    /// Makes several writes visible together, as far as the map supports it.
     fn put_all<'a>(&mut self, batch: impl Iterator<Item = &'a (K, V)>) {
         for (key, value) in batch {
             self.put(key.clone(), value.clone());
@@ -46,7 +46,7 @@ pub trait Peer<K: Key, V: Value>: Send + Sized + 'static {
         self.publish();
     }
 
-    /// Something that keeps the present version alive, where there are versions.
+    /// Returns a value that keeps the current version alive, if the map has versions.
     fn hold(&self) -> Option<Box<dyn Any>> {
         None
     }
@@ -60,7 +60,7 @@ pub trait Peer<K: Key, V: Value>: Send + Sized + 'static {
 
 /// The read side of a map.
 pub trait Read<K, V> {
-    /// What `look` makes of the value of `key`.
+    /// Applies `look` to the value of `key`, if there is one.
     fn with<R>(&mut self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R>;
 
     /// Visits all entries.

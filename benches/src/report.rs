@@ -1,22 +1,22 @@
-//! The figures, and what they say: Markdown.
+//! The figures of a run, and their report as Markdown.
 
 use std::fmt::Write;
 
-/// This crate, in every table.
+/// The name of this crate in every table.
 pub const OURS: &str = "switchboard";
-/// The second instance of it, which must come out alike.
+/// The name of its second instance, whose figures must be about the same.
 pub const CONTROL: &str = "switchboard (A/A control)";
 
 /// Figures of several sides in several cases.
 #[derive(Debug)]
 pub struct Section {
     pub title: String,
-    /// What was asked, how it was measured, and in what unit.
+    /// The question, the method of measurement, and the unit.
     pub question: String,
     pub cases: Vec<String>,
-    /// The name of a side and its figure in each case, `None` where it was not measured.
+    /// The name of each side, and its figure in each case; `None` if not measured.
     pub sides: Vec<(String, Vec<Option<f64>>)>,
-    /// Whether the ratio to this crate is of interest, and a smaller figure is better.
+    /// Whether to print ratios to this crate, which requires that smaller figures are better.
     pub compared: bool,
 }
 
@@ -26,7 +26,7 @@ impl Section {
         Self { title, question, cases: Vec::new(), sides: Vec::new(), compared: true }
     }
 
-    /// Adds a case, with the figure of each side in it.
+    /// Adds a case with the figure of each side.
     pub fn case<'a>(&mut self, case: impl Into<String>, figures: impl IntoIterator<Item = (&'a str, f64)>) {
         let index = self.cases.len();
         self.cases.push(case.into());
@@ -47,7 +47,7 @@ impl Section {
         figures.get(case).copied().flatten()
     }
 
-    /// The best of these sides in one case.
+    /// Returns the best of these sides in one case.
     pub fn best<'a>(&self, sides: &[&'a str], case: usize) -> Option<(&'a str, f64)> {
         let figures = sides.iter().filter_map(|side| Some((*side, self.figure(side, case)?)));
         figures.min_by(|left, right| left.1.total_cmp(&right.1))
@@ -74,19 +74,19 @@ impl Section {
     }
 }
 
-/// One figure to reach.
+/// A ratio to reach.
 #[derive(Debug)]
 pub struct Goal {
     pub what: String,
     pub against: String,
     pub ours: f64,
     pub theirs: f64,
-    /// What `ours / theirs` must not exceed.
+    /// The upper limit of `ours / theirs`.
     pub limit: f64,
     pub unit: &'static str,
 }
 
-/// Everything that one run found.
+/// The results of one run.
 #[derive(Debug, Default)]
 pub struct Report {
     pub sections: Vec<Section>,
@@ -142,9 +142,9 @@ impl Report {
         losses.sort_by(|left, right| right.0.total_cmp(&left.0));
         let _ = writeln!(
             out,
-            "Whatever above is better than this crate by more than a twentieth: ours / theirs, worst"
+            "The figures above that are better than this crate's by more than a twentieth: ours / theirs,"
         );
-        let _ = writeln!(out, "first.\n");
+        let _ = writeln!(out, "worst first.\n");
         let _ = writeln!(out, "| what | worst | against |");
         let _ = writeln!(out, "|---|---|---|");
         for (worst, title, against) in losses {
@@ -154,7 +154,7 @@ impl Report {
 }
 
 impl Section {
-    /// The worst ratio, and which sides are better in which cases.
+    /// Returns the worst ratio, and the sides that are better with their cases.
     fn losses(&self) -> Option<(f64, &str, String)> {
         if !self.compared {
             return None;
@@ -163,7 +163,7 @@ impl Section {
         for (side, _) in self.sides.iter().filter(|(side, _)| !side.starts_with(OURS)) {
             let ratios = (0..self.cases.len()).filter_map(|case| {
                 let ratio = self.figure(OURS, case)? / self.figure(side, case)?;
-                // Within a twentieth they are alike.
+                // A difference within a twentieth does not count.
                 (ratio > 1.05).then_some((ratio, self.cases[case].as_str()))
             });
             let ratios: Vec<_> = ratios.collect();
@@ -179,7 +179,7 @@ impl Section {
     }
 }
 
-/// Three significant digits.
+/// Formats a number with about three significant digits.
 pub fn number(value: f64) -> String {
     match value.abs() {
         value if !value.is_finite() => String::from("–"),
@@ -202,7 +202,7 @@ fn group(value: f64) -> String {
     text
 }
 
-/// `1k`, `10k`, `1M`.
+/// Formats a number of entries: `1k`, `10k`, `1M`.
 #[must_use]
 pub fn size(len: usize) -> String {
     match len {

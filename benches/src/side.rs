@@ -1,4 +1,4 @@
-//! A filled map of any kind, and what can be measured of it.
+//! A filled map of any kind, and its measurements.
 
 use std::any::Any;
 use std::hint::black_box;
@@ -13,27 +13,27 @@ use crate::data::{CHUNK, Data, Key, Value};
 use crate::measure::{Clock, median, ns_since, run_for};
 use crate::peers::{Peer, Read};
 
-/// Updates per publish of a writer that publishes in batches.
+/// Number of updates per publish of a writer that publishes in batches.
 pub const BATCH: usize = 64;
 
-/// One in so many lookups is timed by itself.
+/// One in this many lookups is timed separately.
 const SAMPLED: usize = 64;
 
-/// Batches at most before a map is measured: some copy everything in each.
+/// Maximum number of batches before a map is measured; some maps copy everything in each batch.
 const SETTLING: usize = 64;
 
-/// Batches that the writer must have published while a reader is measured; see [`Overlap`].
+/// Number of batches that the writer must publish while a reader is measured; see [`Overlap`].
 const OVERLAP: u64 = 8;
 
 /// A filled map.
 pub trait Side<K, V> {
     fn name(&self) -> &'static str;
 
-    /// ns per lookup and thread. One thread is timed by its processor time, several by the wall clock.
+    /// Measures ns per lookup and thread: in processor time for one thread, by the wall clock for several.
     fn lookups(&self, threads: usize, keys: &[K], budget: Duration) -> f64;
 
-    /// ns per lookup of one reader, by the wall clock and of its processor time, while a writer publishes batches
-    /// without pause; sampled lookups go into the histogram.
+    /// Measures ns per lookup of one reader, by the wall clock and in its processor time, while a writer
+    /// publishes batches continuously. Sampled lookups are recorded in the histogram.
     fn lookups_while_writing(
         &mut self,
         data: &Data<K, V>,
@@ -41,10 +41,11 @@ pub trait Side<K, V> {
         sampled: &mut Histogram<u64>,
     ) -> (f64, f64);
 
-    /// ns per update of a key that is there, with a publish every `batch` updates.
+    /// Measures ns per update of an existing key, with a publish every `batch` updates.
     fn updates(&mut self, batch: usize, updates: &[(K, V)], budget: Duration) -> f64;
 
-    /// The same while readers never let go of the present version and the `held - 1` versions before.
+    /// Measures the same while readers always hold the current version and the `held - 1` versions before it.
+    /// Returns `None` if the map has no versions.
     fn updates_while_held(
         &mut self,
         batch: usize,
@@ -53,21 +54,21 @@ pub trait Side<K, V> {
         budget: Duration,
     ) -> Option<f64>;
 
-    /// ns per entry of a visit to all.
+    /// Measures ns per entry of a visit to all entries.
     fn iterate(&self, budget: Duration) -> f64;
 }
 
-/// A map of the kind `P` with these entries.
+/// Creates a map of the kind `P` with these entries.
 pub fn side<P: Peer<K, V>, K: Key, V: Value>(data: &Data<K, V>) -> Box<dyn Side<K, V>> {
     named::<P, K, V>(P::NAME, data)
 }
 
-/// The same under another name: the second side of an A/A control.
+/// Creates the same map under another name, as the second side of an A/A control.
 pub fn named<P: Peer<K, V>, K: Key, V: Value>(name: &'static str, data: &Data<K, V>) -> Box<dyn Side<K, V>> {
     let mut peer = P::new();
     peer.fill(&data.entries);
     let (mut next, len) = (0, data.entries.len());
-    // Settles what filling has left half done: a resize, a copy that is still to be caught up.
+    // Completes work that filling may have left unfinished: a resize, a second copy that lags behind.
     for _ in 0..(len / 4 / BATCH).clamp(8, SETTLING) {
         write(&mut peer, &mut next, BATCH, &data.updates);
     }
@@ -78,11 +79,11 @@ struct Filled<P> {
     name: &'static str,
     peer: P,
     len: usize,
-    /// Where the next round of updates goes on.
+    /// The position in the updates at which the next round continues.
     next: usize,
 }
 
-/// Looks keys up, a chunk of the sequence at a time, from a random place on.
+/// Looks up keys, one chunk of the sequence at a time, beginning at a random position.
 struct Asking<'a, K> {
     keys: &'a [K],
     at: usize,
@@ -110,7 +111,7 @@ impl<'a, K: Key> Asking<'a, K> {
         black_box(sum);
     }
 
-    /// ns per lookup.
+    /// Measures ns per lookup.
     fn run<V: Value>(&mut self, clock: Clock, reader: &mut impl Read<K, V>, budget: Duration) -> f64 {
         let chunk = run_for(clock, budget, |times| (0..times).for_each(|_| self.ask(reader)));
         chunk / CHUNK as f64
@@ -145,7 +146,7 @@ impl<P: Peer<K, V>, K: Key, V: Value> Side<K, V> for Filled<P> {
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().expect("nobody panics")).sum()
+            threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum()
         });
         total / threads as f64
     }
@@ -162,7 +163,7 @@ impl<P: Peer<K, V>, K: Key, V: Value> Side<K, V> for Filled<P> {
         thread::scope(|scope| {
             let (stop, published) = (&stop, &published);
             scope.spawn(move || {
-                // Relaxed, here and below: nothing is handed over with the flag and the counter.
+                // Relaxed, here and below: the flag and the counter publish no other data.
                 while !stop.load(Ordering::Relaxed) {
                     write(peer, next, BATCH, &data.updates);
                     published.fetch_add(1, Ordering::Relaxed);
@@ -183,7 +184,7 @@ impl<P: Peer<K, V>, K: Key, V: Value> Side<K, V> for Filled<P> {
                 let (wall, cpu): (Vec<_>, Vec<_>) = figures.into_iter().unzip();
                 (median(&wall), median(&cpu))
             });
-            reader.join().expect("nobody panics")
+            reader.join().expect("the reader does not panic")
         })
     }
 
@@ -232,12 +233,11 @@ impl<P: Peer<K, V>, K: Key, V: Value> Side<K, V> for Filled<P> {
     }
 }
 
-/// A machine that is busy with other things may not let the writer run while the reader is measured, and then
-/// nothing is measured.
+/// Ensures that the writer runs while the reader is measured, which a busy machine may prevent.
 struct Overlap<'a>(&'a AtomicU64);
 
 impl Overlap<'_> {
-    /// Repeats `measure` until the writer has published a few batches meanwhile; 50 times at most.
+    /// Repeats `measure`, at most 50 times, until the writer has published a few batches in the meantime.
     fn during<R>(&self, mut measure: impl FnMut() -> R) -> Vec<R> {
         let mut results = Vec::new();
         let before = self.0.load(Ordering::Relaxed);
@@ -251,7 +251,7 @@ impl Overlap<'_> {
     }
 }
 
-/// One batch.
+/// Writes one batch.
 fn write<P: Peer<K, V>, K: Key, V: Value>(peer: &mut P, next: &mut usize, batch: usize, updates: &[(K, V)]) {
     if *next + batch > updates.len() {
         *next = 0;
@@ -260,7 +260,7 @@ fn write<P: Peer<K, V>, K: Key, V: Value>(peer: &mut P, next: &mut usize, batch:
     *next += batch;
 }
 
-/// Times one lookup in many, by itself.
+/// Times one lookup in many separately.
 fn sample<K: Key, V: Value>(
     asking: &mut Asking<'_, K>,
     reader: &mut impl Read<K, V>,

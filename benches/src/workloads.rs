@@ -1,4 +1,4 @@
-//! What is measured, and what it must come to.
+//! The workloads, and the goals for their figures.
 
 use crate::measure::Plan;
 use crate::report::Report;
@@ -12,13 +12,13 @@ mod tables;
 
 pub use tables::{tables, types};
 
-/// What a run was told.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub plan: Plan,
     pub sizes: Vec<usize>,
     pub threads: Vec<usize>,
-    /// Names of workloads; empty: all.
+    /// The names of the workloads to run; all if empty.
     pub wanted: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ impl Settings {
 
 type Workload = (&'static str, fn(&Settings, &mut Report));
 
-/// Runs everything that is wanted.
+/// Runs the selected workloads.
 #[must_use]
 pub fn run(settings: &Settings) -> Report {
     let mut report = Report::default();

@@ -1,4 +1,4 @@
-//! Explanations, sampled while things go wrong and checked against the snapshot that they explain.
+//! Explanations, sampled during the run and checked against the snapshots that they explain.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -7,21 +7,21 @@ use switchboard::link::DialState;
 use switchboard::manager::explain::{DialBlocker, KeepReason, LinkExplanation};
 use switchboard::{Link, LinksSnapshot, NetId, NodeAddr};
 
-/// What was explained so far.
+/// The explanations checked so far.
 #[derive(Default)]
 pub(crate) struct Audit {
-    /// Explanations that were checked.
+    /// Number of explanations checked.
     pub(crate) samples: u64,
-    /// Of links that are members and connected: they are kept.
+    /// Number of connected members among them, which must be kept.
     pub(crate) kept: u64,
-    /// Of links that wait for the end of a delay.
+    /// Number of links in a delay among them.
     pub(crate) delays: u64,
-    /// Flapping links that were seen at rest: who, with whom, until when.
+    /// Rests of flapping links: the node, its peer, and the end of the rest.
     pub(crate) rests: HashSet<(NodeAddr, NodeAddr, Instant)>,
 }
 
 impl Audit {
-    /// Explains what `links`, a version of `me`, says about `addr`. An error is a contradiction.
+    /// Checks how `links`, a version of the node `me`, explains `addr`. An error is a contradiction.
     pub(crate) fn sample(
         &mut self,
         me: NodeAddr,
@@ -35,18 +35,18 @@ impl Audit {
         let Some(link) = links.get(&addr) else {
             return ensure(
                 !explanation.is_known() && explanation.reasons.is_empty(),
-                "a link that is not there",
+                "an explanation of a link that does not exist",
             );
         };
-        ensure(explanation.is_known(), "no link, where there is one")?;
+        ensure(explanation.is_known(), "no explanation of a link that exists")?;
         check_reasons(links, link, &explanation)?;
         if !link.memberships().is_empty() && link.state() == DialState::Established {
             self.kept += 1;
             let is_kept = explanation.blockers.contains(&DialBlocker::Connected)
                 && explanation.blockers.contains(&DialBlocker::Busy(DialState::Established));
-            ensure(is_kept, "an established member is not kept as one")?;
+            ensure(is_kept, "an established member is not reported as connected")?;
         }
-        ensure(explanation.next.is_none_or(|next| next.at >= now), "the next step lies in the past")?;
+        ensure(explanation.next.is_none_or(|next| next.at >= now), "the next action lies in the past")?;
         self.check_delay(me, link, &explanation, now)
     }
 
@@ -57,7 +57,7 @@ impl Audit {
         self.rests.extend(other.rests);
     }
 
-    /// A link that waits is held until the same instant that its record says.
+    /// Checks that a waiting link is blocked until the instant in its record.
     fn check_delay(
         &mut self,
         me: NodeAddr,
@@ -71,7 +71,7 @@ impl Audit {
             _ => None,
         });
         let planned = link.not_before().filter(|at| *at > now);
-        ensure(waits.map(|(until, _)| until) == planned, "a delay that the record does not have")?;
+        ensure(waits.map(|(until, _)| until) == planned, "a delay that differs from the record")?;
         match waits {
             Some((until, true)) => drop(self.rests.insert((me, *link.addr(), until))),
             Some((_, false)) => self.delays += 1,
@@ -81,7 +81,7 @@ impl Audit {
     }
 }
 
-/// All that the record and the nets say keeps the link is among the reasons, and nothing else.
+/// Checks that the reasons are exactly those that the record and the nets give for keeping the link.
 fn check_reasons(
     links: &LinksSnapshot,
     link: &Link<NodeAddr>,
@@ -102,11 +102,11 @@ fn check_reasons(
         .chain(downlinks.map(|stream| KeepReason::Downlink(stream.id)))
         .collect();
     let given: HashSet<KeepReason> = explanation.reasons.iter().copied().collect();
-    ensure(!given.is_empty(), "a link that nothing keeps")?;
-    ensure(given == expected, "reasons that the snapshot does not have")
+    ensure(!given.is_empty(), "a link without a reason to be kept")?;
+    ensure(given == expected, "reasons that differ from the snapshot")
 }
 
-/// An address is ignored for a net as long as its candidates leave it out.
+/// Checks that an address is ignored for exactly those nets that list it as ignored.
 fn check_ignored(
     links: &LinksSnapshot,
     addr: NodeAddr,
@@ -117,7 +117,7 @@ fn check_ignored(
         let listed = links.ignored(net.id(), now).any(|ignored| *ignored == addr);
         listed == explanation.ignored.iter().any(|ignored| ignored.net == net.id())
     });
-    ensure(is_same, "an address that is ignored, and is not")
+    ensure(is_same, "ignored nets that differ from the snapshot")
 }
 
 fn ensure(so: bool, otherwise: &str) -> Result<(), String> {

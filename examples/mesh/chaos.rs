@@ -1,4 +1,4 @@
-//! What goes wrong, and when.
+//! The schedule of the strikes against nodes and connections.
 
 use std::mem::discriminant;
 use std::time::Duration;
@@ -9,35 +9,36 @@ use tokio::time::Instant;
 use crate::options::Options;
 use crate::stream::Order;
 
-/// One blow against the mesh.
+/// One strike against the mesh.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Strike {
     /// A connection breaks: `Order::Reset` or `Order::Freeze`.
     Cut(Order),
     /// All connections of a node with its permanent peer break.
     Flap,
-    /// A node deletes one of its links, for no reason that the peer would know.
+    /// A node deletes one of its links, for no reason that the peer could know.
     Forget,
-    /// A node dies, and comes back after a moment.
+    /// A node is killed, and restarted shortly after.
     Kill,
 }
 
-/// When the first cut and the first kill come, as parts of the whole: even a short and quiet run sees both.
+/// The first cut and the first kill, as fractions of the run: even a run with few strikes has both.
 const FIRST_CUT: f64 = 0.15;
 const FIRST_KILL: f64 = 0.3;
 
-/// When the flapping comes for the first time, as a part of the whole, and how long after it again.
+/// The first series of flaps, as a fraction of the run, and the interval between two series.
 const FIRST_FLAPS: f64 = 0.4;
 const FLAPS_PERIOD: Duration = Duration::from_secs(10);
 
-/// Connections that break again as soon as they are back: so often in a row at most, so far apart.
+/// Length of a series: connections that break again as soon as they are restored, and the interval between
+/// two breaks.
 const FLAPS: u32 = 12;
 const FLAP_PAUSE: Duration = Duration::from_millis(200);
 
-/// A strike that found nobody to hit is repeated after this pause.
+/// Pause after which a strike without a target is repeated.
 const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The strikes of one run: a Poisson process of the given rate, and those that always come.
+/// The strikes of one run: a Poisson process of the given rate, and some strikes at fixed times.
 pub(crate) struct Schedule {
     rng: Rng,
     rate: f64,
@@ -63,12 +64,12 @@ impl Schedule {
         schedule
     }
 
-    /// When the next strike comes.
+    /// Returns the time of the next strike.
     pub(crate) fn next_at(&self) -> Option<Instant> {
         self.owed.iter().map(|(at, _)| *at).chain(self.next).min()
     }
 
-    /// A strike whose time has come.
+    /// Returns a strike that is due.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Strike> {
         if let Some(place) = self.owed.iter().position(|(at, _)| *at <= now) {
             return Some(self.owed.swap_remove(place).1);
@@ -83,16 +84,16 @@ impl Schedule {
         })
     }
 
-    /// A strike hit nobody: it is owed.
+    /// Reschedules a strike that found no target.
     pub(crate) fn owe(&mut self, strike: Strike, now: Instant) {
-        // One of each kind at most: strikes that cannot be had do not pile up.
+        // At most one of each kind: strikes without a target do not pile up.
         let is_owed = self.owed.iter().any(|(_, owed)| discriminant(owed) == discriminant(&strike));
         if !is_owed {
             self.owed.push((now + REPEAT_PAUSE, strike));
         }
     }
 
-    /// The time between two strikes is exponentially distributed.
+    /// The times between strikes are exponentially distributed.
     fn after(&mut self, at: Instant) -> Option<Instant> {
         let seconds = -(1.0 - self.rng.f64()).ln() / self.rate;
         at.checked_add(Duration::try_from_secs_f64(seconds).ok()?)

@@ -1,11 +1,11 @@
-//! Explanations in words: what the report says about a link that should be there.
+//! Explanations as text, for the report on links that are missing.
 
 use std::time::Instant;
 
 use switchboard::manager::explain::{DialBlocker, PlannedAction, RequestBlocker};
 use switchboard::{LinksSnapshot, NetId, NodeAddr};
 
-/// Why a link is as it is, seen from `now`.
+/// Describes why a link is kept or not dialled, as of `now`.
 pub(crate) fn link(links: &LinksSnapshot, addr: NodeAddr, now: Instant) -> String {
     let explanation = links.explain(&addr, now);
     let blockers: Vec<String> = explanation.blockers.iter().map(|hold| describe_hold(hold, now)).collect();
@@ -17,11 +17,11 @@ pub(crate) fn link(links: &LinksSnapshot, addr: NodeAddr, now: Instant) -> Strin
     let streams = links.get(&addr).map_or(0, |link| link.streams().len());
     let reasons = explanation.reasons;
     format!(
-        "{streams} streams, kept by {reasons:?}, held by {blockers:?}, ignored by {ignored:?}, next {next}"
+        "{streams} streams, kept by {reasons:?}, blocked by {blockers:?}, ignored by {ignored:?}, next {next}"
     )
 }
 
-/// Why a net has the links that it has, seen from `now`.
+/// Describes why a net is short of links, as of `now`.
 pub(crate) fn net(links: &LinksSnapshot, net: NetId, now: Instant) -> String {
     let explanation = links.explain_net(net, now);
     let describe = |hold: &RequestBlocker| match hold {
@@ -29,8 +29,8 @@ pub(crate) fn net(links: &LinksSnapshot, net: NetId, now: Instant) -> String {
         other => format!("{other:?}"),
     };
     let blockers: Vec<String> = explanation.blockers.iter().map(describe).collect();
-    let next = explanation.next_request.map_or_else(|| String::from("never"), |at| left(at, now));
-    format!("short of {}, held by {blockers:?}, asks next in {next}", explanation.needed)
+    let next = explanation.next_request.map_or_else(|| String::from("none planned"), |at| left(at, now));
+    format!("short of {}, blocked by {blockers:?}, time to the next request: {next}", explanation.needed)
 }
 
 fn describe_hold(hold: &DialBlocker, now: Instant) -> String {

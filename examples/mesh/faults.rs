@@ -1,18 +1,18 @@
-//! Faults that are injected where they happen: announcements refused, dials left hanging.
+//! Faults that are injected at the place where they occur: refused announcements, hanging dials.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
 
-/// How many of a hundred announcements are refused.
+/// Percentage of announcements that are refused.
 const REFUSED_PERCENT: u8 = 4;
 
-/// How many of a hundred accepted connections never hear a word.
+/// Percentage of accepted connections that are never answered.
 const HUNG_PERCENT: u8 = 4;
 
 /// The switch for faults: on during the chaos, off while the mesh settles.
 ///
-/// Relaxed throughout: a fault more or less right after the switch moved is in order.
+/// Relaxed throughout: a fault more or less around the moment of switching does not matter.
 #[derive(Debug)]
 pub(crate) struct Faults {
     on: AtomicBool,
@@ -23,17 +23,17 @@ impl Faults {
         Self { on: AtomicBool::new(on) }
     }
 
-    /// No faults from now on.
+    /// Switches all faults off.
     pub(crate) fn stop(&self) {
         self.on.store(false, Ordering::Relaxed);
     }
 
-    /// Whether to refuse this announcement.
+    /// Draws whether to refuse this announcement.
     pub(crate) fn refuses(&self, rng: &mut Rng) -> bool {
         self.strikes(rng, REFUSED_PERCENT)
     }
 
-    /// Whether to leave this connection unanswered.
+    /// Draws whether to leave this connection unanswered.
     pub(crate) fn hangs(&self, rng: &mut Rng) -> bool {
         self.strikes(rng, HUNG_PERCENT)
     }

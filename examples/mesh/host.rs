@@ -1,13 +1,13 @@
-//! What the host of a node decides about its clusters.
+//! The decisions of a node's host about its clusters.
 
 use switchboard::{Link, NodeAddr, Outcome};
 
 use crate::local::Local;
 
-/// Puts the peer of a link into the clusters in which the host wants it, and takes it out of the others.
+/// Adds the peer of a link to the clusters in which the host wants it, and removes it from the others.
 ///
-/// A static peer joins by itself with its first stream. A refusal in the net ends that, and leaves it to the
-/// host.
+/// A static peer joins with its first stream without a command. After a refusal in the net it no longer does,
+/// and the host decides.
 pub(crate) async fn sort_into_clusters(local: &Local, link: &Link<NodeAddr>) {
     let Local { addr: me, plan, totals, .. } = local;
     for (_, cluster, _) in plan.clusters() {
@@ -20,7 +20,7 @@ pub(crate) async fn sort_into_clusters(local: &Local, link: &Link<NodeAddr>) {
         } else {
             (local.apply(|handle| handle.leave_cluster(cluster, peer)).await, &totals.host_leaves)
         };
-        // An error: the link, or its stream, is gone.
+        // An error means that the link or its stream no longer exists.
         if done.is_ok_and(|applied| applied.outcome == Outcome::Done) {
             count.add(1);
         }

@@ -1,4 +1,4 @@
-//! The plan and what became of it: whom each node has to keep in the end, in which clusters, by which settings.
+//! The comparison with the plan: the peers, clusters and settings that each node must have at the end.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::names::Name;
 use crate::plan::Plan;
 use crate::truth::{Breach, View};
 
-/// What was found as the plan has it.
+/// The parts of the plan that were fulfilled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
     /// Permanent peers that are members of their net.
@@ -19,13 +19,13 @@ pub(crate) struct Kept {
     pub(crate) static_members: u64,
     /// Members of the embedded clusters.
     pub(crate) embedded_members: u64,
-    /// Nodes whose minimum was raised, and which have the links.
+    /// Nodes whose minimum was raised and that have enough links.
     pub(crate) minimum_reached: u64,
     /// Links with the name of the peer.
     pub(crate) named_links: u64,
 }
 
-/// Compares all nodes with the plan. No breaches when all is well.
+/// Compares all nodes with the plan. Returns no breaches if all nodes follow it.
 pub(crate) fn check(views: &[View], plan: &Plan, now: Instant) -> (Kept, Vec<Breach>) {
     let mut check = Check { plan, now, kept: Kept::default(), breaches: Vec::new() };
     for view in views {
@@ -50,7 +50,7 @@ impl Check<'_> {
         let Some(peer) = self.plan.permanent_peer(me) else { return };
         let net = self.plan.first_net();
         if !links.net(net).is_some_and(|net| net.is_permanent(&peer)) {
-            self.unplanned(format!("{peer} is no permanent peer of {me} in {net}"));
+            self.unplanned(format!("{peer} is not a permanent peer of {me} in {net}"));
         }
         if links.get(&peer).is_some_and(|link| link.is_member(net)) {
             self.kept.permanent_links += 1;
@@ -59,7 +59,7 @@ impl Check<'_> {
         }
     }
 
-    /// The role members keep each other, and nobody else is a member.
+    /// The role members keep each other, and no other node is a member.
     fn static_cluster(&mut self, me: NodeAddr, links: &LinksSnapshot) {
         let cluster = self.plan.static_cluster();
         let wanted: BTreeSet<NodeAddr> = self.plan.static_peers(me).collect();
@@ -72,7 +72,7 @@ impl Check<'_> {
             self.missing(me, links, *peer, &format!("its static peer in {cluster}"));
         }
         for peer in members.difference(&wanted) {
-            self.unplanned(format!("{peer} is a member of {cluster} at {me}, and has no role there"));
+            self.unplanned(format!("{peer} is a member of {cluster} at {me}, but has no role in it"));
         }
         self.kept.static_members += members.intersection(&wanted).count() as u64;
     }
@@ -95,15 +95,15 @@ impl Check<'_> {
         }
     }
 
-    /// What was changed while the managers ran is in force.
+    /// Settings that were changed at run time are in force.
     fn settings(&mut self, me: NodeAddr, links: &LinksSnapshot) {
         if *links.settings() != self.plan.settings() {
-            self.unplanned(format!("{me} runs by {:?}", links.settings()));
+            self.unplanned(format!("{me} has other settings: {:?}", links.settings()));
         }
         for net in self.plan.nets() {
             let wanted = self.plan.net_config(*net);
             if links.net(*net).is_none_or(|net| net.config() != wanted) {
-                self.unplanned(format!("{me} does not ask for {wanted:?} in {net}"));
+                self.unplanned(format!("{me} does not have {wanted:?} in {net}"));
             }
         }
         let net = self.plan.first_net();

@@ -1,4 +1,4 @@
-//! The traffic of one node in one life, counted twice: by the counters of its links, and by its streams.
+//! The traffic of one life of a node, counted twice: by the counters of its links, and by its streams.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,46 +11,46 @@ use tokio::time::sleep;
 
 use crate::wire::Traffic;
 
-/// How long streams may take to end when their node has, in pauses.
+/// Maximum number of pauses in which to wait for the streams of a dead node to end.
 const PAUSES_MAX: u32 = 2000;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// One account per record of a link that ever had a stream.
+/// One account per link record that ever had a stream.
 #[derive(Default)]
 pub(crate) struct Ledger {
     accounts: Mutex<Vec<Arc<Account>>>,
 }
 
-/// What the streams of one record have counted themselves. Relaxed throughout: plain counters, compared by
-/// whoever has seen that no stream has the account any more.
+/// The traffic that the streams of one record counted. Relaxed throughout: plain counters, compared only
+/// after every stream has released the account.
 struct Account {
     counters: Counters,
     sent: AtomicU64,
     received: AtomicU64,
 }
 
-/// A stream's place in its account.
+/// The share of one stream in its account.
 pub(crate) struct Meter {
     account: Arc<Account>,
     begun: Traffic,
     counted: Traffic,
 }
 
-/// What the books say in the end.
+/// The result of comparing the two counts.
 #[derive(Default)]
 pub(crate) struct Balance {
-    /// As the counters of the links have it.
+    /// The sum of the links' counters.
     pub(crate) sent: u64,
     pub(crate) received: u64,
-    /// Where they and the streams do not agree.
+    /// Differences between the links and the streams.
     pub(crate) problems: Vec<String>,
 }
 
 impl Ledger {
-    /// A stream begins whose wire has carried `begun` already.
+    /// Starts a meter for a stream whose wire has already carried `begun`.
     pub(crate) async fn open(&self, counters: &Counters, begun: Traffic) -> Meter {
         let mut accounts = self.accounts.lock().await;
-        // A new stream belongs to a young record.
+        // A new stream usually belongs to a recent record.
         let known = accounts.iter().rev().find(|account| account.counters == *counters);
         let account = known.cloned().unwrap_or_else(|| {
             let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -61,13 +61,13 @@ impl Ledger {
         Meter { account, begun, counted: begun }
     }
 
-    /// Compares, once all streams have ended. `last` are the links as they were when the node did: their
-    /// counters have gone on.
+    /// Compares the two counts after all streams have ended. `last` is the last snapshot of the node; the
+    /// counters of its links are newer.
     pub(crate) async fn balance(&self, last: &LinksSnapshot) -> Balance {
         let mut accounts = self.accounts.lock().await;
         let mut balance = Balance::default();
         for _ in 0..PAUSES_MAX {
-            // Nobody else has it, and what they did with it has been done.
+            // The account has no other owner, so all additions to it are complete.
             if accounts.iter_mut().all(|account| Arc::get_mut(account).is_some()) {
                 break;
             }
@@ -87,7 +87,7 @@ impl Ledger {
             let is_booked = accounts.iter().any(|account| account.counters == *link.counters());
             if !is_booked && link.counters().sent() + link.counters().received() > 0 {
                 let addr = link.addr();
-                balance.problems.push(format!("the link to {addr} counts traffic of no stream"));
+                balance.problems.push(format!("the link to {addr} counted traffic that no stream carried"));
             }
         }
         balance
@@ -95,19 +95,19 @@ impl Ledger {
 }
 
 impl Meter {
-    /// The counters of the link.
+    /// Returns the counters of the link.
     pub(crate) fn counters(&self) -> &Counters {
         &self.account.counters
     }
 
-    /// Tells the counters of the link what its wire has carried since the last time.
+    /// Adds the traffic since the last call to the counters of the link.
     pub(crate) fn follow(&mut self, now: Traffic) {
         self.counters().add_sent(now.sent - self.counted.sent);
         self.counters().add_received(now.received - self.counted.received);
         self.counted = now;
     }
 
-    /// The stream ends: what it has carried, from beginning to end, is what the counters have to show.
+    /// Books the traffic of the whole stream, which the counters must match.
     pub(crate) fn close(mut self, end: Traffic) {
         self.follow(end);
         self.account.sent.fetch_add(end.sent - self.begun.sent, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What the parts of one node share: its manager's two sides, and what the process knows.
+//! The state that the tasks of one node share: handles of its manager, and the shared objects of the process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,26 +14,25 @@ use crate::node::Blueprint;
 use crate::plan::Plan;
 use crate::totals::Totals;
 
-/// Where every node that was ever started listens, or did. A table of this crate: the supervisor writes it,
-/// all nodes read it.
+/// The endpoints of all nodes, dead ones included. A table of this crate: the supervisor is its writer.
 pub(crate) type AddressBook = Table<NodeAddr, SocketAddr>;
 
-/// What a command of the manager comes back with.
+/// The result of sending a command to the manager.
 pub(crate) type Sent = Result<Ticket<Applied, CommandError>, SubmitError<NodeAddr>>;
 
-/// After so long in front of a full mailbox a command is given up, and counted as lost.
+/// Time after which a command that finds the mailbox full is given up and counted as dropped.
 const GIVE_UP: Duration = Duration::from_secs(5);
 
-/// The pause between two tries at a full mailbox.
+/// Pause between two attempts at a full mailbox.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
 
-/// A command on its way.
+/// A command that was sent, and the time of the first attempt.
 pub(crate) struct Submitted {
     ticket: Ticket<Applied, CommandError>,
     at: Instant,
 }
 
-/// One node, as its tasks see it. Cheap to clone.
+/// A node as its tasks see it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Local {
     pub(crate) addr: NodeAddr,
@@ -42,14 +41,14 @@ pub(crate) struct Local {
     pub(crate) plan: Arc<Plan>,
     pub(crate) ledger: Arc<Ledger>,
     book: AddressBook,
-    /// Until then the node has only what it remembers.
+    /// Until then the node has only its imported state.
     alone_until: Instant,
     pub(crate) faults: Arc<Faults>,
     pub(crate) totals: Arc<Totals>,
 }
 
 impl Local {
-    /// A node that may look into the address book from `alone_until` on.
+    /// Creates the state of a node that may read the address book from `alone_until` on.
     pub(crate) fn new(
         addr: NodeAddr,
         manager: &LinkManager,
@@ -61,21 +60,21 @@ impl Local {
         Self { addr, handle, links, plan, ledger, book, alone_until, faults, totals }
     }
 
-    /// Where nodes listen; `None` while this one has to do with what it remembers.
+    /// The endpoints of all nodes; `None` while this node has only its imported state.
     pub(crate) fn book(&self) -> Option<Snapshot<NodeAddr, SocketAddr>> {
         (!self.is_alone()).then(|| self.book.snapshot())
     }
 
-    /// Whether nobody tells this node where the others are.
+    /// Whether this node still has to do without the address book.
     pub(crate) fn is_alone(&self) -> bool {
         Instant::now() < self.alone_until
     }
 
-    /// Sends a command and tries again while the mailbox is full. `None` when the manager has ended: then
-    /// nobody needs the command any more.
+    /// Sends a command, and retries while the mailbox is full. `None` if the manager has shut down, so the
+    /// command is no longer needed, or if the mailbox stays full too long.
     ///
-    /// Calling a handle from a task is fine. What a transport reports waits for room inside the call, which
-    /// the writer makes without waiting for anybody; what a host asks for comes back when there is none.
+    /// A task may call a handle. A report of the transport can wait for room within the call, but the writer
+    /// makes room without waiting for anything; a command of the host is returned at once if it is full.
     pub(crate) async fn submit(&self, send: impl Fn(&Handle<NodeAddr>) -> Sent) -> Option<Submitted> {
         let at = Instant::now();
         loop {
@@ -91,12 +90,12 @@ impl Local {
         }
     }
 
-    /// Sends a command that nobody waits for.
+    /// Sends a command without waiting for its result.
     pub(crate) async fn post(&self, send: impl Fn(&Handle<NodeAddr>) -> Sent) {
         self.submit(send).await;
     }
 
-    /// Sends a command and waits until it was applied.
+    /// Sends a command and waits until it is applied.
     pub(crate) async fn apply(
         &self,
         send: impl Fn(&Handle<NodeAddr>) -> Sent,
@@ -105,12 +104,11 @@ impl Local {
         self.applied(submitted).await
     }
 
-    /// Waits until a command was applied. Takes the time, and looks whether the change can be seen.
+    /// Waits until a command is applied. Records the time, and checks that the change is visible.
     pub(crate) async fn applied(&self, submitted: Submitted) -> Result<Applied, CommandError> {
         let result = submitted.ticket.await;
         match &result {
-            // A ticket completes after the version with its change is published: no need to wait or to look
-            // twice.
+            // A ticket completes after the version with its change is published, so no wait is needed.
             Ok(applied) if self.links.snapshot().version() >= applied.version => {
                 self.totals.sample_visible(submitted.at.elapsed());
             }

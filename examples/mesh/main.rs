@@ -1,30 +1,31 @@
-//! A mesh of nodes on real sockets, each with its own link manager, under fire.
+//! A mesh of nodes on real sockets, each with its own link manager, under injected faults.
 //!
 //! ```text
 //! cargo run --release --example mesh -- --nodes 8 --seconds 10
 //! ```
 //!
 //! Every node has a [`LinkManager`](switchboard::LinkManager), a TCP listener on 127.0.0.1 and one task that
-//! owns its connections. Effects of the manager go to that task through a channel; what the network does goes
-//! back as commands. While sockets are cut, nodes die and come back, announcements are refused and dials
-//! hang, query threads read all nodes without a pause. Some nodes keep permanent or static peers, hosts sort
-//! links into clusters, half way everybody is asked for more, and who was killed comes back with what it had
-//! exported. At the end the chaos stops, both ends of every link are compared, and all of it with the plan.
+//! owns its connections. The manager's effects reach that task through a channel; network events return to
+//! the manager as commands. While connections are cut, nodes are killed and restarted, announcements are
+//! refused and dials hang, query threads read all nodes continuously. Some nodes keep permanent or static
+//! peers, and hosts sort links into clusters. Half way through the run the nodes are asked for more links,
+//! and a killed node restarts from its exported state. At the end the faults stop, and the two ends of every
+//! link are compared with each other and with the plan.
 //!
-//! Where to look:
+//! The modules:
 //!
-//! * `node`: how a manager is built, fed and ended. `transport`: effects in, events out.
+//! * `node`: builds, feeds and stops a manager. `transport`: effects in, events out.
 //! * `stream`: one connection; how async code uses tickets and snapshots. `sockets`: all that a node has.
-//! * `wire`: the frames. `local`: what the tasks of a node share.
-//! * `plan`: what the nodes are told to want. `host`: who belongs to their clusters. `names`: what they are called.
-//! * `run`: the supervisor. `run::lives`: how nodes begin and end. `chaos`, `faults`: what goes wrong.
-//! * `truth`: what must hold at the end between the nodes. `kept`: what of the plan. `describe`: why not.
+//! * `wire`: the frames. `local`: the state that the tasks of a node share.
+//! * `plan`: the links that nodes are told to keep. `host`: the members of their clusters. `names`: names.
+//! * `run`: the supervisor. `run::lives`: starts and kills nodes. `chaos`, `faults`: the injected faults.
+//! * `truth`: checks the nodes against each other. `kept`: checks them against the plan. `describe`: reasons.
 //! * `query`: the readers. `audit`: explanations against snapshots. `ledger`: traffic, counted twice.
 //! * `scrape`: metrics over HTTP. `totals`, `progress`, `report`, `options`: the rest of the program.
 //!
-//! It exits with 0 when all is well, with 1 and a list of the breaches otherwise, and with 2 on bad flags.
+//! The exit code is 0 if all checks pass, 1 with a list of the breaches otherwise, and 2 for invalid flags.
 
-// A program talks to its user, and takes the time where it needs it; neither is for the library.
+// A program prints to its user and reads the clock; the lints against both are meant for the library.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 use std::process::ExitCode;
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the mesh, prints the report, and returns what must not be.
+/// Runs the mesh, prints the report, and returns the failed checks.
 fn execute(options: &Options) -> Result<Vec<String>, run::Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_io().enable_time().build()?;
     let outcome = runtime.block_on(run::run(options))?;
@@ -83,7 +84,7 @@ fn execute(options: &Options) -> Result<Vec<String>, run::Failure> {
     } else {
         println!("{report}");
         if let Some(took) = outcome.settled_after {
-            println!("settled    after {:.1} s; every link is the same at both ends", took.as_secs_f64());
+            println!("settled    after {:.1} s; both ends of every link agree", took.as_secs_f64());
         }
     }
     Ok(report::complaints(&outcome))

@@ -1,4 +1,4 @@
-//! One node: a manager, a listener, and the task between them.
+//! One node: a manager, a listener, and the task that connects them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -26,20 +26,20 @@ use crate::totals::Totals;
 use crate::transport::{MeshTransport, Request, Switch};
 use crate::truth::Socket;
 
-/// Effects that may wait for a node's task. More of them wait in the manager's own queue, where they are
-/// merged.
+/// Number of effects that may wait for a node's task. Further ones wait in the manager's own queue, where
+/// they are coalesced.
 const EFFECTS_MAX: usize = 256;
 
-/// Requests of the supervisor that may wait for a node's task.
+/// Number of requests of the supervisor that may wait for a node's task.
 const REQUESTS_MAX: usize = 8;
 
-/// How long a manager may take to end.
+/// Time limit for the shutdown of a manager.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a node that comes back has to do with what it remembers.
+/// Time for which a restarted node has no address book, only its imported state.
 const ALONE: Duration = Duration::from_secs(1);
 
-/// What all nodes are made of.
+/// The parts that all nodes share.
 #[derive(Clone)]
 pub(crate) struct Blueprint {
     pub(crate) plan: Arc<Plan>,
@@ -58,7 +58,7 @@ impl Blueprint {
     }
 }
 
-/// A node that is alive.
+/// A living node.
 pub(crate) struct Node {
     pub(crate) addr: NodeAddr,
     pub(crate) endpoint: SocketAddr,
@@ -71,8 +71,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts a node: at the endpoint `wanted`, if that is still to be had, and with what it remembers of an
-    /// earlier life.
+    /// Starts a node, at the endpoint `wanted` if it is free, with the exported state of an earlier life.
     pub(crate) async fn start(
         blueprint: &Blueprint,
         index: u16,
@@ -105,18 +104,18 @@ impl Node {
         let switch = tokio::spawn(Switch::new(local.clone(), listener, effects, inbox, rng).run());
         let node = Self { addr, endpoint, links, metrics, local, manager, requests, switch };
         if !is_new {
-            // What it remembers may be what was asked of it before the turn.
+            // The export may predate the second half.
             node.configure_nets().await?;
         }
         Ok(node)
     }
 
-    /// Tells the node what is asked of it now, in place of what was before.
+    /// Gives the node the settings of the plan that are in force now.
     pub(crate) async fn reconfigure(&self) -> Result<(), Failure> {
         let settings = self.local.plan.settings();
         self.local.apply(|handle| handle.reconfigure(settings.clone())).await?;
         self.configure_nets().await?;
-        // The hosts want others from now on.
+        // The hosts of the second half want other members.
         for link in self.links.snapshot().links() {
             host::sort_into_clusters(&self.local, link).await;
         }
@@ -132,30 +131,30 @@ impl Node {
         Ok(())
     }
 
-    /// What a later life of the node begins with.
+    /// Exports the state that a later life of the node starts from.
     pub(crate) fn export(&self) -> Export<NodeAddr> {
         self.links.snapshot().export(Instant::now(), SystemTime::now())
     }
 
-    /// Breaks all connections with a peer; `false` when there is none.
+    /// Breaks all connections with a peer; `false` if there is none.
     pub(crate) async fn cut_peer(&self, peer: NodeAddr) -> bool {
         let (reply, cut) = oneshot::channel();
         self.requests.send(Request::CutPeer(peer, reply)).await.is_ok() && cut.await.unwrap_or(false)
     }
 
-    /// Breaks a random connection; `false` when there is none.
+    /// Breaks a random connection; `false` if there is none.
     pub(crate) async fn cut(&self, how: Order) -> bool {
         let (reply, cut) = oneshot::channel();
         self.requests.send(Request::Cut { how, reply }).await.is_ok() && cut.await.unwrap_or(false)
     }
 
-    /// Deletes a random link; `false` when there is none.
+    /// Deletes a random link; `false` if there is none.
     pub(crate) async fn forget(&self) -> bool {
         let (reply, forgotten) = oneshot::channel();
         self.requests.send(Request::Forget(reply)).await.is_ok() && forgotten.await.unwrap_or(false)
     }
 
-    /// The connections that the transport has.
+    /// Returns the connections of the transport.
     pub(crate) async fn sockets(&self) -> Vec<Socket> {
         let (reply, sockets) = oneshot::channel();
         match self.requests.send(Request::Sockets(reply)).await {
@@ -164,26 +163,26 @@ impl Node {
         }
     }
 
-    /// Whether the task that owns the connections has ended, which it does only when it is killed.
+    /// Whether the task that owns the connections has ended. It ends only by a panic or an abort.
     pub(crate) fn is_broken(&self) -> bool {
         self.switch.is_finished()
     }
 
-    /// Ends the node at once: its connections break without a word, its manager is told to end. Its books are
-    /// closed when all of it has ended.
+    /// Kills the node: breaks its connections without an orderly close, and shuts its manager down. Returns
+    /// the traffic balance after everything has ended.
     pub(crate) async fn kill(self) -> (ShutdownReport, Balance) {
         let last = self.links.snapshot();
         self.switch.abort();
-        // Cancelled, or it had panicked: either way its sockets are closed now.
+        // The task was cancelled or had panicked: either way its sockets are closed now.
         let _ = self.switch.await;
         let (manager, ledger): (_, Arc<Ledger>) = (self.manager, Arc::clone(&self.local.ledger));
-        // The shutdown waits for threads, which is nothing for a task.
+        // The shutdown blocks until threads have ended, so it must not run in an async task.
         let ended = tokio::task::spawn_blocking(move || manager.shutdown(SHUTDOWN_LIMIT)).await;
         (ended.unwrap_or_default(), ledger.balance(&last).await)
     }
 }
 
-/// Tells a new node what it has to want. One that comes back remembers.
+/// Configures a new node according to the plan. A restarted node has this from its export.
 async fn instruct(local: &Local) -> Result<(), Failure> {
     let (plan, me) = (&local.plan, local.addr);
     for net in plan.nets().iter().copied() {

@@ -1,4 +1,4 @@
-//! How the run looks while it goes on. Everything here goes to standard error.
+//! The progress display. All of it is written to standard error.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -10,20 +10,20 @@ use switchboard::manager::Stats;
 
 use crate::options::Options;
 
-/// Nodes that the live table shows. A terminal has only so many lines.
+/// Number of nodes that the live table shows, so that it fits on a terminal.
 const ROWS_MAX: u16 = 24;
 
-/// The pause between two plain lines.
+/// Pause between two plain lines.
 const LINE_PAUSE: Duration = Duration::from_secs(2);
 
-/// One node at one moment.
+/// The state of one node at one moment.
 pub(crate) struct Row {
     pub(crate) addr: NodeAddr,
-    /// Members per net, and what its manager did; `None` for a dead node.
+    /// Members per net, and the manager's counters; `None` for a dead node.
     pub(crate) links: Option<(Vec<usize>, Stats)>,
 }
 
-/// A bar and a live table on a terminal, a line now and then elsewhere.
+/// A bar and a live table on a terminal, a line every few seconds elsewhere.
 pub(crate) enum Progress {
     Terminal { all: MultiProgress, bar: ProgressBar, rows: Vec<ProgressBar> },
     Lines { seconds: u32, next: Instant },
@@ -73,12 +73,12 @@ impl Progress {
         }
     }
 
-    /// Leaves the terminal as it was.
+    /// Clears the display.
     pub(crate) fn finish(&mut self) {
         if let Self::Terminal { all, bar, rows } = self {
             rows.iter().for_each(ProgressBar::finish_and_clear);
             bar.finish_and_clear();
-            // An error means that the terminal is gone: there is nothing to tidy up.
+            // An error means that the terminal is closed: there is nothing to clear.
             let _ = all.clear();
         }
     }

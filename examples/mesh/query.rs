@@ -1,4 +1,4 @@
-//! The threads that ask questions all the while.
+//! The threads that query all nodes during the run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,39 +16,38 @@ use crate::names::addr_of;
 use crate::options::Options;
 use crate::run::Failure;
 
-/// The nodes that are alive, by index. A table of this crate: the supervisor writes it, the query threads
-/// read it.
+/// The living nodes, by index. A table of this crate: the supervisor writes it, the query threads read it.
 pub(crate) type Roster = Table<u16, Alive>;
 
 /// One life of a node.
 #[derive(Clone)]
 pub(crate) struct Alive {
-    /// Counts the lives. Versions begin anew with each.
+    /// Number of this life. Versions start over in each life.
     pub(crate) life: u32,
     pub(crate) addr: NodeAddr,
     pub(crate) links: Links,
     pub(crate) metrics: Metrics,
 }
 
-/// Questions asked of a node before it is the next one's turn.
+/// Queries per visit to a node.
 const QUESTIONS: u32 = 64;
 
-/// Findings that are spelled out. The rest are counted.
+/// Number of findings that are described. Further ones are only counted.
 const FINDINGS_MAX: usize = 8;
 
-/// How long a thread rests while no node is alive.
+/// Pause of a thread while no node is alive.
 const REST: Duration = Duration::from_millis(5);
 
-/// What one thread, or all of them, found.
+/// The results of one thread, or of all of them.
 pub(crate) struct Answers {
-    /// Nanoseconds per query, each timed by itself: some 25 ns of it are the clock's own.
+    /// Nanoseconds per query, each measured separately; about 25 ns of each is the cost of the clock.
     pub(crate) query_ns: Histogram<u64>,
     pub(crate) versions_went_backwards: u64,
     /// Snapshots that contradicted themselves.
     pub(crate) contradictions: u64,
-    /// What was explained.
+    /// The checked explanations.
     pub(crate) audit: Audit,
-    /// The first of both kinds.
+    /// The first findings of both kinds.
     pub(crate) findings: Vec<String>,
 }
 
@@ -66,7 +65,7 @@ impl Answers {
     }
 }
 
-/// The query threads, running.
+/// The running query threads.
 pub(crate) struct Queries {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Answers>>,
@@ -92,9 +91,9 @@ impl Queries {
         Ok(Self { stop, threads })
     }
 
-    /// Stops all threads and adds up what they found. Waits for them: not for an async task.
+    /// Stops all threads and adds up their results. Blocks: not for async tasks.
     pub(crate) fn finish(self) -> Result<Answers, Failure> {
-        // Relaxed: the threads only have to see it some time soon; joining them orders the rest.
+        // Relaxed: the threads only need to see the flag eventually; joining them orders the rest.
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Answers::new()?;
         for thread in self.threads {
@@ -124,7 +123,7 @@ struct Asker {
     answers: Answers,
 }
 
-/// A node in one life, as this thread reads it.
+/// One life of a node, as this thread reads it.
 struct Watched {
     life: u32,
     links: Links,
@@ -171,7 +170,7 @@ impl Asker {
     }
 }
 
-/// One question. Six of eight are points, one counts and one lists.
+/// Asks one question. Of eight kinds, one lists, two count, and the others look up a single link.
 fn ask(kind: u8, snapshot: &LinksSnapshot, net: NetId, addr: NodeAddr) -> usize {
     match kind {
         0 => snapshot.addrs(net, MemberFilter::Established).count(),
@@ -181,21 +180,21 @@ fn ask(kind: u8, snapshot: &LinksSnapshot, net: NetId, addr: NodeAddr) -> usize 
     }
 }
 
-/// Versions never go back, whichever way they are looked at.
+/// Checks that versions never go backwards, between the reader and fresh snapshots.
 fn check_order(answers: &mut Answers, index: u16, watched: &mut Watched) {
     let fresh = watched.links.snapshot().version();
     let read = watched.reader.snapshot().version();
     for (first, second) in [(watched.seen, fresh), (fresh, read)] {
         if second < first {
             answers.versions_went_backwards += 1;
-            answers.note(|| format!("node {index}: version {second:?} came after {first:?}"));
+            answers.note(|| format!("node {index}: version {second:?} followed {first:?}"));
         }
     }
     watched.seen = read;
 }
 
-/// A snapshot agrees with itself: the count of a net is the length of its list, and whoever is listed has a
-/// record that says so.
+/// Checks that a snapshot agrees with itself: the count of a net equals the length of its list, and every
+/// listed node has a record that is a member.
 fn check_sense(answers: &mut Answers, index: u16, snapshot: &LinksSnapshot, nets: &[NetId]) {
     for net in nets {
         let (count, listed) = (snapshot.count(*net), snapshot.addrs(*net, MemberFilter::All).count());
@@ -206,18 +205,18 @@ fn check_sense(answers: &mut Answers, index: u16, snapshot: &LinksSnapshot, nets
             let version = snapshot.version();
             answers.note(|| {
                 format!(
-                    "node {index}, {version:?}, {net}: counts {count}, lists {listed}, with {members} members"
+                    "node {index}, {version:?}, {net}: counts {count}, lists {listed}; {members} are members"
                 )
             });
         }
     }
 }
 
-/// What a snapshot explains is what it says.
+/// Checks an explanation against the snapshot that gave it.
 fn check_explanation(answers: &mut Answers, me: NodeAddr, snapshot: &LinksSnapshot, peer: NodeAddr) {
     if let Err(problem) = answers.audit.sample(me, snapshot, peer, Instant::now()) {
         answers.contradictions += 1;
         let version = snapshot.version();
-        answers.note(|| format!("{me}, {version:?}, explains its link with {peer} wrongly: {problem}"));
+        answers.note(|| format!("{me}, {version:?}, wrong explanation of the link with {peer}: {problem}"));
     }
 }

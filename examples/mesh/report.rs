@@ -1,4 +1,4 @@
-//! The end of the run in figures.
+//! The results of a run in figures.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::options::Options;
 use crate::run::Outcome;
 use crate::truth::Breach;
 
-/// What `--json` prints. The names are a contract.
+/// The object that `--json` prints. Its field names are stable.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     nodes: u16,
@@ -20,19 +20,19 @@ pub(crate) struct Report {
     links_established: u64,
     /// Dials that the managers asked for.
     dials: u64,
-    /// Links established by a node to a peer to which it had one before.
+    /// Links established by a node to a peer that it had been linked to before.
     reconnects: u64,
     kills: u64,
     cuts: u64,
     /// Announcements refused on purpose.
     refused: u64,
-    /// Connections accepted and never answered, on purpose. In the text only.
+    /// Connections accepted and left unanswered on purpose. In the text only.
     #[serde(skip)]
     hung: u64,
     /// Links that a node deleted. In the text only.
     #[serde(skip)]
     forgotten: u64,
-    /// Effects that only tell what happened. In the text only.
+    /// Effects that are notices and need no action. In the text only.
     #[serde(skip)]
     notices: u64,
     commands: u64,
@@ -44,32 +44,32 @@ pub(crate) struct Report {
     query_ns: QueryTimes,
     visible_us: VisibleTimes,
     versions_went_backwards: u64,
-    /// Of the managers that began with an export, and what they got back by it.
+    /// Managers started from an export, and links restored that way.
     restarts: u64,
     restored_links: u64,
-    /// Managers that were reconfigured while they ran, and nodes that reached the minimum that was raised.
+    /// Managers reconfigured while running, and nodes that reached the raised minimum.
     reconfigured: u64,
     minimum_reached: u64,
-    /// At the end: permanent peers linked, static peers and chosen links in their clusters, links with a name.
+    /// At the end: linked permanent peers, static and chosen peers in their clusters, links with a name.
     permanent_links: u64,
     static_members: u64,
     embedded_members: u64,
     named_links: u64,
-    /// Peers that hosts put into clusters and took out again.
+    /// Peers that hosts added to clusters and removed from them.
     host_joins: u64,
     host_leaves: u64,
-    /// Explanations checked; of these, of established members and of links that wait.
+    /// Explanations checked; of these, explanations of established members and of links in a delay.
     explanations: u64,
     explained_kept: u64,
     explained_delays: u64,
-    /// Flapping links that were given a rest.
+    /// Rests given to flapping links.
     rests: usize,
-    /// Traffic by the counters of all links.
+    /// Traffic according to the counters of all links.
     bytes_sent: u64,
     bytes_received: u64,
 }
 
-/// Every query of the query threads, timed one by one; some 25 ns of each are the clock's own.
+/// Times of all queries, each measured separately; about 25 ns of each is the cost of the clock.
 #[derive(Debug, Serialize)]
 struct QueryTimes {
     p50: u64,
@@ -78,8 +78,9 @@ struct QueryTimes {
     max: u64,
 }
 
-/// From submitting a command, over the completion of its ticket, to a snapshot that contains the change: of
-/// every command whose outcome some task waited for, and with the time until the runtime ran that task again.
+/// Time from submitting a command, through the completion of its ticket, to a snapshot that contains the
+/// change. Covers every command whose outcome a task waited for, and includes the time until the runtime
+/// polled that task.
 #[derive(Debug, Serialize)]
 struct VisibleTimes {
     p50: u64,
@@ -156,7 +157,7 @@ impl fmt::Display for Report {
         let Self { links_established, reconnects, dials, .. } = self;
         writeln!(
             f,
-            "links      {links_established} established by {dials} dials, {reconnects} of them again"
+            "links      {links_established} established by {dials} dials, {reconnects} of them reconnects"
         )?;
         let Self { kills, cuts, refused, hung, forgotten, .. } = self;
         writeln!(
@@ -192,20 +193,20 @@ impl Report {
         let Self { restarts, restored_links, reconfigured, minimum_reached, rests, .. } = self;
         writeln!(
             f,
-            "restarts   {restarts} from exports, with {restored_links} links got back; \
+            "restarts   {restarts} from exports, {restored_links} links restored; \
              {reconfigured} managers reconfigured, {minimum_reached} reached the new minimum"
         )?;
         let Self { permanent_links, static_members, embedded_members, host_joins, host_leaves, .. } = self;
         writeln!(
             f,
             "kept       {permanent_links} permanent peers, {static_members} static peers, \
-             {embedded_members} members by the hosts' choice ({host_joins} joined, {host_leaves} left)"
+             {embedded_members} members chosen by hosts ({host_joins} joined, {host_leaves} left)"
         )?;
         let Self { explanations, explained_kept, explained_delays, .. } = self;
         writeln!(
             f,
-            "explained  {explanations} times, {explained_kept} established members and \
-             {explained_delays} delays among them; {rests} rests of flapping links"
+            "explained  {explanations} samples, among them {explained_kept} established members and \
+             {explained_delays} delays; {rests} rests of flapping links"
         )?;
         let Self { named_links, bytes_sent, bytes_received, .. } = self;
         writeln!(
@@ -215,24 +216,24 @@ impl Report {
     }
 }
 
-/// Everything that must not be, one line each. Empty: the run has passed.
+/// All failed checks, one line each. Empty if the run has passed.
 pub(crate) fn complaints(outcome: &Outcome) -> Vec<String> {
     let mut complaints: Vec<String> = outcome.breaches.iter().map(ToString::to_string).collect();
     if outcome.settled_after.is_none() && complaints.is_empty() {
-        complaints.push(String::from("the mesh came to order only in the last moment"));
+        complaints.push(String::from("the mesh was in order at the last check only, not at two in a row"));
     }
     complaints.extend(outcome.failures.iter().cloned());
     complaints.extend(outcome.answers.findings.iter().cloned());
     let (sent, received) = (outcome.sums.bytes_sent, outcome.sums.bytes_received);
     if received > sent {
-        complaints.push(format!("{received} bytes were received, and only {sent} sent"));
+        complaints.push(format!("{received} bytes were received, but only {sent} sent"));
     }
     let totals = &outcome.totals;
     for (count, what) in [
         (outcome.answers.versions_went_backwards, "versions went backwards"),
         (outcome.answers.contradictions, "snapshots contradicted themselves"),
         (totals.dropped_commands.get(), "commands were dropped"),
-        (totals.unseen.get(), "tickets completed before their change could be seen"),
+        (totals.unseen.get(), "tickets completed before their change was visible"),
         (totals.malformed.get(), "streams carried malformed frames"),
     ] {
         if count > 0 {

@@ -1,4 +1,4 @@
-//! The supervisor: starts the nodes, lets the chaos loose, and judges the end.
+//! The supervisor: starts the nodes, injects the faults, and checks the result.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -27,31 +27,31 @@ use crate::truth::{self, Breach, View};
 
 mod lives;
 
-/// What keeps the program itself from going on. What goes wrong in the mesh is no such thing.
+/// An error of the program itself, which ends the run. Failures within the mesh are reported in [`Outcome`].
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// How often the display is refreshed and samples are collected.
+/// Interval at which the display is refreshed and samples are collected.
 const GLANCE: Duration = Duration::from_millis(200);
 
-/// How long the mesh may take to settle once the chaos has stopped.
+/// Time limit for the mesh to settle after the chaos has stopped.
 const SETTLE_LIMIT: Duration = Duration::from_secs(20);
 
-/// The pause between two looks at a mesh that settles. Two in a row have to find it in order.
+/// Pause between two checks of a settling mesh. Two checks in a row must find it in order.
 const SETTLE_PAUSE: Duration = Duration::from_millis(150);
 
-/// What the managers of all nodes did, in all their lives.
+/// Sums over the managers of all nodes, in all their lives.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sums {
     pub(crate) commands: u64,
     pub(crate) publishes: u64,
     pub(crate) dials: u64,
     pub(crate) stale_answers: u64,
-    /// By the counters of all links.
+    /// Traffic according to the counters of all links.
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
 }
 
-/// Everything that a run brought to light.
+/// The results of a run.
 pub(crate) struct Outcome {
     pub(crate) sums: Sums,
     pub(crate) kills: u64,
@@ -61,28 +61,28 @@ pub(crate) struct Outcome {
     pub(crate) totals: Arc<Totals>,
     pub(crate) answers: Answers,
     pub(crate) visible_us: Histogram<u64>,
-    /// What was as the plan has it, in the end.
+    /// The parts of the plan that were fulfilled at the end.
     pub(crate) kept: Kept,
     pub(crate) breaches: Vec<Breach>,
-    /// What went wrong beside the breaches.
+    /// Failures other than the breaches.
     pub(crate) failures: Vec<String>,
     pub(crate) settled_after: Option<Duration>,
 }
 
-/// Where a node belongs, dead or alive.
+/// The slot of a node, alive or dead.
 enum Seat {
     Up { node: Box<Node>, life: u32 },
     Down { life: u32, endpoint: Option<SocketAddr>, saved: Option<Export<NodeAddr>>, until: Instant },
 }
 
 impl Seat {
-    /// Of a node that never lived.
+    /// A slot of a node that was never started.
     fn new(until: Instant) -> Self {
         Self::Down { life: 0, endpoint: None, saved: None, until }
     }
 }
 
-/// How it looks in the end.
+/// The result of the final comparison.
 struct Verdict {
     kept: Kept,
     breaches: Vec<Breach>,
@@ -107,7 +107,7 @@ struct Supervisor<'a> {
     started: Instant,
 }
 
-/// Runs the whole thing.
+/// Runs the mesh from start to end.
 pub(crate) async fn run(options: &Options) -> Result<Outcome, Failure> {
     let (roster, alive) = Table::new();
     let (mut supervisor, totals) = Supervisor::new(options, roster)?;
@@ -172,7 +172,7 @@ impl<'a> Supervisor<'a> {
         Ok((supervisor, totals))
     }
 
-    /// The chaos, for as long as the flags say.
+    /// Injects faults for as long as the flags say.
     async fn fight(&mut self) -> Result<(), Failure> {
         self.started = Instant::now();
         let length = Duration::from_secs(u64::from(self.options.seconds));
@@ -185,7 +185,7 @@ impl<'a> Supervisor<'a> {
                 return Ok(());
             }
             if now >= glance {
-                self.glance("fighting");
+                self.glance("chaos");
                 glance = now + GLANCE;
             }
             if now >= half && !self.blueprint.plan.is_late() {
@@ -206,7 +206,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Half way, more is asked of everybody who is alive. Who comes back later is told then.
+    /// Begins the second half: reconfigures every living node. A dead node is reconfigured when it restarts.
     async fn turn(&mut self) -> Result<(), Failure> {
         self.blueprint.plan.turn();
         for seat in &self.seats {
@@ -217,7 +217,7 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
-    /// No more chaos: everybody comes back, and the mesh gets time to find its feet.
+    /// Stops the faults, restarts all dead nodes, and waits until the mesh is in order.
     async fn settle(&mut self) -> Result<Verdict, Failure> {
         self.blueprint.faults.stop();
         let begun = Instant::now();

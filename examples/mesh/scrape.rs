@@ -1,4 +1,4 @@
-//! The figures of all nodes over HTTP, for Prometheus to scrape.
+//! The metrics of all nodes over HTTP, for Prometheus.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use tokio::time::{sleep, timeout};
 use crate::query::Roster;
 use crate::run::Failure;
 
-/// How long a request, or its answer, may take.
+/// Time limit for a request and its answer.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The longest request that is read.
+/// Length limit of a request.
 const REQUEST_MAX: usize = 4096;
 
-/// Pause after a connection could not be accepted, as when there are no more file descriptors.
+/// Pause after a connection could not be accepted, for example for lack of file descriptors.
 const REST: Duration = Duration::from_millis(100);
 
-/// The task that answers.
+/// The task that serves the metrics.
 pub(crate) struct Scrape(JoinHandle<()>);
 
 impl Scrape {
-    /// Listens at `endpoint`, and says where on standard error: the port may have been chosen by the system.
+    /// Listens at `endpoint` and prints the address to standard error: the system may choose the port.
     pub(crate) async fn start(endpoint: SocketAddr, roster: Roster) -> Result<Self, Failure> {
         let listener = TcpListener::bind(endpoint).await?;
         eprintln!("metrics at http://{}/metrics", listener.local_addr()?);
@@ -45,7 +45,7 @@ async fn serve(listener: TcpListener, roster: Roster) {
             sleep(REST).await;
             continue;
         };
-        // One at a time. Whoever is slow, or gone, is none of the next one's business.
+        // One request at a time. The time limit keeps a slow client from blocking the next one.
         let _ = timeout(LIMIT, answer(&mut socket, &roster)).await;
     }
 }
@@ -60,7 +60,7 @@ async fn answer(socket: &mut TcpStream, roster: &Roster) -> std::io::Result<()> 
     let (status, body) = if request.starts_with(b"GET /metrics ") {
         ("200 OK", page(roster))
     } else {
-        ("404 Not Found", String::from("there is /metrics\n"))
+        ("404 Not Found", String::from("not found: try /metrics\n"))
     };
     let (kind, len) = (Page::CONTENT_TYPE, body.len());
     let head = format!(
@@ -71,7 +71,7 @@ async fn answer(socket: &mut TcpStream, roster: &Roster) -> std::io::Result<()> 
     socket.shutdown().await
 }
 
-/// Every node that is alive, by its address.
+/// Renders the metrics of all living nodes, by address.
 fn page(roster: &Roster) -> String {
     let mut page = Page::new();
     let alive = roster.snapshot();

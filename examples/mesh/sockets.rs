@@ -1,4 +1,4 @@
-//! The connections that one node has, and in which order it got them.
+//! The connections of one node, in the order in which they were opened.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,26 +11,26 @@ use tokio::task::{self, JoinSet};
 use crate::stream::Order;
 use crate::truth::Socket;
 
-/// Orders that may wait for one stream. A stream that does not keep up is closed.
+/// Number of orders that may wait for one stream. A stream that falls further behind is closed.
 const ORDERS_MAX: usize = 64;
 
-/// A connection that is no more.
+/// A connection that has ended.
 pub(crate) struct Ended {
     pub(crate) id: StreamId,
     pub(crate) peer: NodeAddr,
     /// The stream that takes over, if the one that ended was the primary one and others are left.
     pub(crate) successor: Option<(StreamId, Direction)>,
-    /// It was in use and nobody here closed it.
+    /// Whether it was in use and was not closed by this node.
     pub(crate) broke: bool,
 }
 
 struct Entry {
     socket: Socket,
-    /// `None` once it is told to close.
+    /// `None` once the stream was told to close.
     orders: Option<mpsc::Sender<Order>>,
 }
 
-/// The connections of one node. Each runs in a task of its own; an entry lives as long as its task.
+/// The connections of one node. Each has its own task; its entry lives as long as the task.
 #[derive(Default)]
 pub(crate) struct Sockets {
     entries: HashMap<StreamId, Entry>,
@@ -41,8 +41,8 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Adds a connection and starts the task that `run` makes for it, which tells whether the connection was
-    /// ever in use.
+    /// Adds a connection and starts the task that `run` makes for it. The task returns whether the connection
+    /// was ever in use.
     pub(crate) fn open<F>(&mut self, socket: Socket, run: impl FnOnce(mpsc::Receiver<Order>) -> F)
     where
         F: Future<Output = bool> + Send + 'static,
@@ -54,14 +54,14 @@ impl Sockets {
         self.entries.insert(socket.id, Entry { socket, orders: Some(orders) });
     }
 
-    /// Tells a stream to close, if it is there. It is listed until it has.
+    /// Tells a stream to close, if it exists. It stays listed until it has closed.
     pub(crate) fn close(&mut self, id: StreamId) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.orders = None;
         }
     }
 
-    /// Gives an order; `false` when there is no such stream, or no longer.
+    /// Sends an order to a stream; `false` if the stream does not exist or is closing.
     pub(crate) fn tell(&mut self, id: StreamId, order: Order) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else { return false };
         let told = entry.orders.as_ref().is_some_and(|orders| orders.try_send(order).is_ok());
@@ -71,7 +71,7 @@ impl Sockets {
         told
     }
 
-    /// Gives an order to any stream that is not closing; `false` when there is none.
+    /// Sends an order to a random stream that is not closing; `false` if there is none.
     pub(crate) fn tell_any(&mut self, order: Order, rng: &mut Rng) -> bool {
         let mut open: Vec<StreamId> = self
             .entries
@@ -79,30 +79,30 @@ impl Sockets {
             .filter(|entry| entry.orders.is_some())
             .map(|entry| entry.socket.id)
             .collect();
-        // The order of a hash map is no order: sorted, so that the seed alone decides.
+        // Map order is arbitrary: sorted, so that only the seed decides.
         open.sort_unstable();
         rng.choice(open).is_some_and(|id| self.tell(id, order))
     }
 
-    /// Gives an order to all streams with a peer; `false` when there is none.
+    /// Sends an order to all streams with a peer; `false` if none received it.
     pub(crate) fn tell_peer(&mut self, peer: NodeAddr, order: Order) -> bool {
         let streams = self.peers.get(&peer).cloned().unwrap_or_default();
         streams.into_iter().filter(|id| self.tell(*id, order)).count() > 0
     }
 
-    /// Every connection.
+    /// Returns all connections.
     pub(crate) fn list(&self) -> Vec<Socket> {
         self.entries.values().map(|entry| entry.socket).collect()
     }
 
-    /// Waits until a stream has ended; `None` when there is none. May be dropped while it waits.
+    /// Waits until a stream has ended; `None` if there are no streams. Cancel safe.
     pub(crate) async fn next_ended(&mut self) -> Option<Ended> {
         loop {
             let (task, used) = match self.tasks.join_next_with_id().await? {
                 Ok(ended) => ended,
                 Err(error) => (error.id(), true),
             };
-            // Every task has its entry from the moment that it is started.
+            // Every task has an entry as soon as it is started.
             if let Some(ended) = self.ids.remove(&task).and_then(|id| self.remove(id, used)) {
                 return Some(ended);
             }
@@ -115,7 +115,7 @@ impl Sockets {
         Some(Ended { id, peer: socket.peer, successor: self.succeed(socket), broke })
     }
 
-    /// Takes a stream out of its peer's list and names the one that takes its place as the primary one.
+    /// Removes a stream from its peer's list and returns the one that becomes primary instead.
     fn succeed(&mut self, ended: Socket) -> Option<(StreamId, Direction)> {
         let streams = self.peers.get_mut(&ended.peer)?;
         let was_primary = streams.first() == Some(&ended.id);
@@ -124,7 +124,7 @@ impl Sockets {
             self.peers.remove(&ended.peer);
             return None;
         }
-        // One that is about to close would be no help.
+        // A stream that is closing cannot take over.
         let lives = |id: &StreamId| self.entries.get(id).is_some_and(|entry| entry.orders.is_some());
         let place = streams.iter().position(lives).filter(|_| was_primary)?;
         let id = streams.remove(place);

@@ -1,4 +1,4 @@
-//! One connection: the greeting, then the conversation about nets.
+//! One connection: the greeting, then the exchange about nets.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,28 +16,28 @@ use crate::local::{Local, Submitted};
 use crate::names::Name;
 use crate::wire::{ErrorCode, Frame, Wire, WireError};
 
-/// How long a peer that connected may take to say who it is.
+/// Time within which a connecting peer must send its hello.
 const GREETING_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a connection that hangs on purpose is kept: longer than any dialer waits.
+/// Time for which a connection is left hanging on purpose: longer than any dialer waits.
 const HANG_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often a stream asks whether the peer is there.
+/// Interval of the pings on a stream.
 const PING_PERIOD: Duration = Duration::from_millis(400);
 
-/// A stream on which nothing arrives, or nothing can be written, for so long is dead, whatever the socket
-/// says.
+/// Time without received data, or of a blocked write, after which a stream is considered dead regardless of
+/// the socket's state.
 const IDLE_LIMIT: Duration = Duration::from_secs(2);
 
 /// A connection on which both sides have said hello.
 pub(crate) struct Greeted {
     pub(crate) peer: NodeAddr,
-    /// This end and the peer's. Asked for at once: a socket that broke no longer knows.
+    /// The local and the remote endpoint, read early: a broken socket no longer knows them.
     pub(crate) ends: (SocketAddr, SocketAddr),
     pub(crate) wire: Wire<TcpStream>,
 }
 
-/// Connects to the node `peer`: `None` when nobody listens there, or somebody else does.
+/// Connects to the node `peer`. `None` if no node listens at `endpoint`, or another one does.
 pub(crate) async fn dial(own: NodeAddr, peer: NodeAddr, endpoint: SocketAddr) -> Option<Greeted> {
     let socket = TcpStream::connect(endpoint).await.ok()?;
     let ends = (socket.local_addr().ok()?, endpoint);
@@ -50,7 +50,7 @@ pub(crate) async fn dial(own: NodeAddr, peer: NodeAddr, endpoint: SocketAddr) ->
     }
 }
 
-/// Greets whoever connected: `None` when it does not say who it is, or when this connection is to hang.
+/// Greets an incoming connection. `None` if the peer does not identify itself, or if it is left hanging.
 pub(crate) async fn accept(
     local: Local,
     socket: TcpStream,
@@ -64,7 +64,7 @@ pub(crate) async fn accept(
     let Ok(Some(Frame::Hello(peer))) = hello else { return None };
     if hangs {
         local.totals.hung.add(1);
-        // Not a word. Whatever comes next is the peer giving up.
+        // Send nothing. Any further event is the peer giving up.
         let _ = timeout(HANG_LIMIT, wire.next()).await;
         return None;
     }
@@ -72,24 +72,24 @@ pub(crate) async fn accept(
     Some(Greeted { peer, ends, wire })
 }
 
-/// What a stream is told by its node. A stream whose orders end closes.
+/// An order of the node to a stream. A stream closes when the channel of its orders closes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
     /// Send this frame.
     Send(Frame),
-    /// Announce every net that the link is a member of, again.
+    /// Announce again every net that the link is a member of.
     Refresh,
-    /// Break the connection without a word.
+    /// Break the connection without an orderly close.
     Reset,
-    /// Neither read nor write any more, as if the cable were pulled.
+    /// Stop reading and writing, as if the cable were pulled.
     Freeze,
 }
 
-/// Why a stream ended.
+/// The reason why a stream ended.
 enum End {
-    /// Its node closed it, or the peer did, or neither was heard from.
+    /// This node closed it, the peer closed it, or the connection failed.
     Closed,
-    /// The peer does not speak the protocol.
+    /// The peer violated the protocol.
     Malformed,
 }
 
@@ -110,13 +110,13 @@ pub(crate) struct Stream {
     pub(crate) wire: Wire<TcpStream>,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) rng: Rng,
-    /// Counts what the wire carries, from the moment that the manager knows the stream.
+    /// Counts the traffic of the wire, once the manager knows the stream.
     pub(crate) meter: Option<Meter>,
-    /// When the peer was asked whether it is there.
+    /// The time of the last ping that is not answered yet.
     pub(crate) asked: Option<Instant>,
 }
 
-/// However a stream ends, its traffic is booked.
+/// The traffic of a stream is booked regardless of how it ends.
 impl Drop for Stream {
     fn drop(&mut self) {
         if let Some(meter) = self.meter.take() {
@@ -126,8 +126,8 @@ impl Drop for Stream {
 }
 
 impl Stream {
-    /// Serves the stream from the moment that the manager knows it until it ends. `false`: the manager did
-    /// not want it.
+    /// Serves the stream from its registration with the manager until its end. Returns `false` if the manager
+    /// refused it.
     pub(crate) async fn run(mut self, registered: Option<Submitted>) -> bool {
         let Some(registered) = registered else { return false };
         let accepted =
@@ -138,7 +138,7 @@ impl Stream {
         accepted
     }
 
-    /// Begins to count for the link, and names it; `false` when the link has lost this stream meanwhile.
+    /// Starts counting for the link, and names it. `false` if the link has lost this stream in the meantime.
     async fn attach(&mut self) -> bool {
         let links = self.local.links.snapshot();
         let Some(link) = links.get(&self.peer) else { return false };
@@ -203,7 +203,7 @@ impl Stream {
             },
             Frame::Error(net, _) => {
                 let (peer, id) = (self.peer, self.id);
-                // Whatever it comes to, the peer is not waiting for an answer.
+                // The peer does not wait for an answer, so the result is ignored.
                 let _ = self.local.apply(|handle| handle.refuse(net, peer, id)).await;
                 Ok(())
             }
@@ -218,12 +218,11 @@ impl Stream {
         }
     }
 
-    /// The peer carries the net: so does this node, unless there is a reason not to. Announcements may be
-    /// refused on purpose; an answer to an own one is not.
+    /// Joins a net that the peer carries, unless there is a reason not to. An announcement may be refused on
+    /// purpose; the acknowledgement of this node's own announcement is not.
     async fn join(&mut self, net: NetId, refusable: bool) -> Result<Result<(), ErrorCode>, End> {
         let (peer, id) = (self.peer, self.id);
-        // Most announcements repeat what is known. A look at the snapshot costs nanoseconds, a command
-        // microseconds.
+        // Most announcements repeat a known membership. A snapshot costs nanoseconds, a command microseconds.
         if self.local.links.snapshot().get(&peer).is_some_and(|link| link.is_member(net)) {
             return Ok(Ok(()));
         }
@@ -241,10 +240,10 @@ impl Stream {
         }
     }
 
-    /// Announces what this node believes to share with the peer, if this is the stream to do it on.
+    /// Announces the nets that this node shares with the peer, if this is the primary stream.
     ///
-    /// Two nodes that have two streams with each other can lose one of them at different moments, and one of
-    /// them may have given up a net that the other kept. What is said again and again needs no other repair.
+    /// Two nodes that have two streams with each other can lose one of them at different moments, and one
+    /// node may have given up a net that the other kept. Repeating the announcements repairs this.
     async fn refresh(&mut self) -> Result<(), End> {
         let snapshot = self.local.links.snapshot();
         let Some(link) = snapshot.get(&self.peer) else { return Ok(()) };
@@ -264,7 +263,7 @@ impl Stream {
     }
 
     fn reset(&mut self) -> Result<(), End> {
-        // The peer sees a reset in place of an orderly end.
+        // The peer sees a reset instead of an orderly close.
         let _ = self.wire.socket().set_zero_linger();
         Ok(())
     }

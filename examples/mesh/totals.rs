@@ -1,4 +1,4 @@
-//! What is counted over the whole run, by all nodes.
+//! Counters over the whole run and all nodes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,13 +8,12 @@ use tokio::sync::mpsc;
 
 use crate::names::index_of;
 
-/// Counters of the whole process. They are plain counts that nothing is decided by, so every access is
-/// relaxed.
+/// The counters of the process. No decision depends on them, so every access is relaxed.
 #[derive(Debug)]
 pub(crate) struct Totals {
     nodes: usize,
-    /// How often each node (row) established a link to each other node (column). Lives longer than the nodes'
-    /// tables: a node that comes back has forgotten its peers, but the mesh has not.
+    /// Number of links established by each node (row) to each other node (column). Outlives the nodes' own
+    /// tables: a killed node forgets its streams, but these counts stay.
     established: Box<[AtomicU64]>,
     /// Streams opened so far.
     streams: Counter,
@@ -26,24 +25,24 @@ pub(crate) struct Totals {
     pub(crate) malformed: Counter,
     /// Effects that need no action: `Disconnected`, `LinkError`, `LinkCountChanged`.
     pub(crate) notices: Counter,
-    /// Commands that never reached a manager that lives, or that it lost.
+    /// Commands that never reached a living manager, or that the manager dropped.
     pub(crate) dropped_commands: Counter,
-    /// Tickets that completed before their change could be seen.
+    /// Tickets that completed before their change was visible.
     pub(crate) unseen: Counter,
-    /// Managers that began with what an earlier one had exported.
+    /// Managers started from an export.
     pub(crate) restarts: Counter,
-    /// Links that they got back without being told where anybody is.
+    /// Links that they restored without the address book.
     pub(crate) restored_links: Counter,
-    /// Managers that took new settings while they ran.
+    /// Managers reconfigured while running.
     pub(crate) reconfigured: Counter,
-    /// Nodes that a host put into a cluster, or took out.
+    /// Nodes that a host added to a cluster, and nodes that it removed.
     pub(crate) host_joins: Counter,
     pub(crate) host_leaves: Counter,
-    /// From submitting a command to seeing it in a snapshot. Some samples are lost when nobody takes them.
+    /// Times from submitting a command to seeing its change. Samples are lost while the channel is full.
     visible: mpsc::Sender<Duration>,
 }
 
-/// A number that only grows.
+/// A number that only increases.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -58,7 +57,7 @@ impl Counter {
 }
 
 impl Totals {
-    /// Counters for so many nodes, and the end where the samples of `visible` come out.
+    /// Creates the counters for `nodes` nodes, and the receiver of the samples of `visible`.
     pub(crate) fn new(nodes: u16) -> (Self, mpsc::Receiver<Duration>) {
         let nodes = usize::from(nodes);
         let (visible, samples) = mpsc::channel(4096);
@@ -82,7 +81,7 @@ impl Totals {
         (totals, samples)
     }
 
-    /// A node reached a peer and both said hello.
+    /// Counts a link that a node established: both sides have said hello.
     pub(crate) fn count_established(&self, from: NodeAddr, to: NodeAddr) {
         let (Some(from), Some(to)) = (self.index_of(from), self.index_of(to)) else { return };
         if let Some(count) = self.established.get(from * self.nodes + to) {
@@ -90,21 +89,21 @@ impl Totals {
         }
     }
 
-    /// Links established, counted at the side that dialled, and how many of them to a peer to which the same
-    /// node had one before.
+    /// Number of links established, counted at the side that dialled, and number of those to a peer that the
+    /// same node had been linked to before.
     pub(crate) fn established(&self) -> (u64, u64) {
         let counts = self.established.iter().map(|count| count.load(Ordering::Relaxed));
         counts.fold((0, 0), |(all, again), count| (all + count, again + count.saturating_sub(1)))
     }
 
-    /// A name for a stream that no other one of this process ever has.
+    /// Returns an identity for a stream, unique in this process.
     pub(crate) fn next_stream(&self) -> StreamId {
         StreamId(self.streams.0.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Notes how long a command took to become visible.
+    /// Records the time that a command took to become visible.
     pub(crate) fn sample_visible(&self, took: Duration) {
-        // Full: there are samples enough.
+        // If the channel is full, there are enough samples.
         let _ = self.visible.try_send(took);
     }
 

@@ -1,4 +1,4 @@
-//! From the manager's effects to sockets: the transport, and the task of each node that owns its connections.
+//! From the manager's effects to sockets: the transport, and the task that owns a node's connections.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,40 +19,39 @@ use crate::stream::{self, Greeted, Order, Stream};
 use crate::truth::Socket;
 use crate::wire::Frame;
 
-/// Connections that may be saying hello at the same time. More of them wait in the listener's backlog.
+/// Number of incoming connections that may be in the greeting. Further ones wait in the listener's backlog.
 const GREETINGS_MAX: usize = 64;
 
-/// How often a broken uplink is dialled again before the manager is told that the dial is over.
+/// Number of attempts to restore a broken uplink.
 const QUICK_TRIES: u32 = 2;
 
-/// The pause in front of each quick try.
+/// Pause before each of these attempts.
 const QUICK_PAUSE: Duration = Duration::from_millis(60);
 
-/// How long this transport waits for a dial, at times: the manager's own limit is longer.
+/// Time limit of about half of the dials: shorter than the manager's own limit.
 const PATIENCE_SHORT: Duration = Duration::from_millis(700);
 
-/// How long it waits at other times: then the manager's limit comes first, and its cancellation ends the
-/// dial.
+/// Time limit of the other dials: longer than the manager's limit, whose cancellation ends the dial.
 const PATIENCE_LONG: Duration = Duration::from_secs(5);
 
-/// The pause after the listener failed, so that a lasting failure does not become a busy loop.
+/// Pause after a failure of the listener, so that a lasting failure does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Hands the effects of one manager to the task that carries them out.
+/// Passes the effects of one manager to the task that carries them out.
 pub(crate) struct MeshTransport {
     pub(crate) effects: mpsc::Sender<Effect<NodeAddr>>,
 }
 
 impl Transport<NodeAddr> for MeshTransport {
-    /// Runs on the manager's own thread for effects, where waiting is allowed: neither the writer nor the
-    /// async runtime waits with it.
+    /// Runs on the manager's effects thread, where blocking is allowed: it delays neither the writer nor the
+    /// async runtime.
     fn on_effect(&mut self, effect: Effect<NodeAddr>, _handle: &Handle<NodeAddr>) {
-        // An error means that the node was killed: its effects concern nobody any more.
+        // An error means that the node was killed: its effects are no longer needed.
         let _ = self.effects.blocking_send(effect);
     }
 }
 
-/// What the supervisor asks of a node.
+/// A request of the supervisor to a node.
 pub(crate) enum Request {
     /// Break a random connection, if there is one.
     Cut {
@@ -61,9 +60,9 @@ pub(crate) enum Request {
         /// Whether there was one.
         reply: oneshot::Sender<bool>,
     },
-    /// Break all connections with this peer. Answers whether there was one.
+    /// Break all connections with this peer. The answer is whether there was one.
     CutPeer(NodeAddr, oneshot::Sender<bool>),
-    /// Delete a random link, if there is one. Answers whether there was.
+    /// Delete a random link, if there is one. The answer is whether there was one.
     Forget(oneshot::Sender<bool>),
     /// List the connections.
     Sockets(oneshot::Sender<Vec<Socket>>),
@@ -77,21 +76,21 @@ struct Dialer {
 }
 
 enum Stage {
-    /// A task is at it.
+    /// A task is connecting.
     Dialling(AbortHandle),
-    /// It made this stream.
+    /// The dial made this stream.
     Up(StreamId),
 }
 
-/// How a task that dialled ended.
+/// The result of a dialling task.
 struct Dialled {
     addr: NodeAddr,
     dial: DialId,
     greeted: Option<Greeted>,
 }
 
-/// The owner of everything that one node has with the network: one task, so that nothing needs a lock and the
-/// manager hears of each stream in the order of events.
+/// The owner of all connections of one node: a single task, so nothing needs a lock and the manager receives
+/// the reports about each stream in the order of events.
 pub(crate) struct Switch {
     local: Local,
     listener: TcpListener,
@@ -125,14 +124,14 @@ impl Switch {
         }
     }
 
-    /// Works until it is aborted.
+    /// Runs until the task is aborted.
     pub(crate) async fn run(mut self) {
         loop {
             tokio::select! {
                 Some(effect) = self.effects.recv() => self.carry_out(effect).await,
                 Some(request) = self.requests.recv() => self.comply(request).await,
                 Some(ended) = self.sockets.next_ended() => self.stream_ended(ended).await,
-                // A dial that was cancelled, and a greeting that panicked, need nothing more.
+                // A cancelled dial and a panicked greeting need no further action.
                 Some(dialled) = self.dials.join_next() => if let Ok(dialled) = dialled {
                     self.dial_ended(dialled).await;
                 },
@@ -156,7 +155,7 @@ impl Switch {
                 }
             }
             Effect::CloseDialer { addr } => self.hang_up(addr),
-            // The answer comes when the stream has ended, as it does for every stream.
+            // The report follows when the stream has ended, as for every stream.
             Effect::CloseStreams { streams, .. } => streams.into_iter().for_each(|id| self.sockets.close(id)),
             Effect::Announce { addr, net, stream } => self.announce(addr, net, stream).await,
             Effect::RequestLinks { net, needed } => self.offer(net, needed).await,
@@ -165,7 +164,7 @@ impl Switch {
     }
 
     async fn comply(&mut self, request: Request) {
-        // The supervisor gone while it waits for an answer: nobody wants it.
+        // If the send fails, the supervisor no longer waits for the answer.
         match request {
             Request::Cut { how, reply } => drop(reply.send(self.sockets.tell_any(how, &mut self.rng))),
             Request::CutPeer(peer, reply) => drop(reply.send(self.sockets.tell_peer(peer, Order::Reset))),
@@ -177,7 +176,7 @@ impl Switch {
     async fn forget_any(&mut self) -> bool {
         let links = self.local.links.snapshot();
         let mut peers: Vec<NodeAddr> = links.links().map(|link| *link.addr()).collect();
-        // The order of a table is no order: sorted, so that the seed alone decides.
+        // Table order is arbitrary: sorted, so that only the seed decides.
         peers.sort_unstable();
         let Some(peer) = self.rng.choice(peers) else { return false };
         self.local.post(|handle| handle.delete_link(peer)).await;
@@ -191,8 +190,8 @@ impl Switch {
         }
     }
 
-    /// Offers peers to a net that is short of links: whoever is in the address book, was not tried just now
-    /// and is no member yet.
+    /// Offers peers to a net that is short of links: those in the address book that are neither ignored nor
+    /// members nor already wanted by the net.
     async fn offer(&mut self, net: NetId, needed: u32) {
         let Some(book) = self.local.book() else { return };
         let links = self.local.links.snapshot();
@@ -207,20 +206,20 @@ impl Switch {
             .filter(|(addr, _)| is_candidate(addr))
             .map(|(addr, endpoint)| (*addr, *endpoint))
             .collect();
-        // The order of a table is no order: sorted, so that the seed alone decides.
+        // Table order is arbitrary: sorted, so that only the seed decides.
         candidates.sort_unstable();
         self.rng.shuffle(&mut candidates);
         for (addr, endpoint) in candidates.into_iter().take(needed as usize) {
             self.local.post(|handle| handle.create_link(addr, net)).await;
-            // The manager asks for what it was not told: now and then it has to.
+            // One time in four the endpoint is left out, so that the manager has to resolve it.
             if self.rng.u8(..4) > 0 {
-                // Both travel in one lane, so the link is there when its endpoint arrives.
+                // Both commands use the same lane, so the link exists when its endpoint arrives.
                 self.local.post(|handle| handle.set_endpoint(addr, endpoint)).await;
             }
         }
     }
 
-    /// Starts to dial; with `quick` set, as a repair that tries so often.
+    /// Starts a dial: one attempt, or up to `quick` attempts to restore a broken uplink.
     fn dial(&mut self, addr: NodeAddr, endpoint: SocketAddr, dial: DialId, quick: Option<u32>) {
         self.hang_up(addr);
         let own = self.local.addr;
@@ -242,7 +241,7 @@ impl Switch {
     }
 
     async fn dial_ended(&mut self, Dialled { addr, dial, greeted }: Dialled) {
-        // A dial that was cancelled when it had just succeeded: the connection is dropped here.
+        // If the dial was cancelled just after it succeeded, its connection is dropped here.
         let Some(dialer) = self.dialers.get(&addr).filter(|dialer| dialer.dial == dial) else { return };
         let endpoint = dialer.endpoint;
         let Some(greeted) = greeted else {
@@ -253,13 +252,13 @@ impl Switch {
         if self.local.is_alone() {
             self.local.totals.restored_links.add(1);
         }
-        // First the stream, then the success of the dial that made it.
+        // The stream is reported first, then the success of the dial that made it.
         let id = self.open(greeted, Some(dial)).await;
         self.dialers.insert(addr, Dialer { dial, endpoint, stage: Stage::Up(id) });
         self.local.post(|handle| handle.dial_connected(addr, dial)).await;
     }
 
-    /// Gives up the dial to a node, and the connection that it made.
+    /// Ends the dial to a node and closes the connection that it made.
     fn hang_up(&mut self, addr: NodeAddr) {
         match self.dialers.remove(&addr).map(|dialer| dialer.stage) {
             Some(Stage::Dialling(task)) => task.abort(),
@@ -274,7 +273,7 @@ impl Switch {
         self.greetings.spawn(stream::accept(self.local.clone(), socket, remote, hangs));
     }
 
-    /// A connection is ready, made by a dial or by the peer: tells the manager, and lets it run.
+    /// Registers a ready connection, made by a dial or by the peer, with the manager, and starts its task.
     async fn open(&mut self, Greeted { peer, ends, wire }: Greeted, dial: Option<DialId>) -> StreamId {
         let id = self.local.totals.next_stream();
         let direction = if dial.is_some() { Direction::Uplink } else { Direction::Downlink };
@@ -297,14 +296,13 @@ impl Switch {
         }
     }
 
-    /// A stream has ended, for whatever reason: tells the manager which other one takes over, if there is
-    /// one, and repairs an uplink that broke.
+    /// Handles the end of a stream: reports the stream that takes over, if any, and redials a broken uplink.
     async fn stream_ended(&mut self, Ended { id, peer, successor, broke }: Ended) {
         match successor {
             Some((new, direction)) => {
                 let _ = self.local.apply(|handle| handle.replace_stream(peer, id, new, direction)).await;
-                // What was agreed upon on the old stream has to be said on the new one: the peer may have
-                // seen the old one end before the new one came, and have forgotten.
+                // The memberships of the old stream must be announced again on the new one: the peer may have
+                // seen the old stream end before the new one arrived, and dropped them.
                 self.sockets.tell(new, Order::Refresh);
             }
             None => self.local.post(|handle| handle.delete_stream(peer, id)).await,

@@ -1,4 +1,4 @@
-//! The ground truth: both ends of every connection, compared.
+//! The ground truth: a comparison of both ends of every connection.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -10,35 +10,35 @@ use switchboard::{Direction, Link, LinksSnapshot, NetId, NodeAddr, StreamId};
 
 use crate::describe;
 
-/// One connection, as the node that has it sees it.
+/// One connection, as seen by one of its nodes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Socket {
     pub(crate) id: StreamId,
     pub(crate) peer: NodeAddr,
     pub(crate) direction: Direction,
-    /// This end and the peer's: what tells a connection apart from all others, at both nodes.
+    /// The local and the remote endpoint: they identify the connection at both nodes.
     pub(crate) ends: (SocketAddr, SocketAddr),
 }
 
-/// One node: what its manager says, and what its transport has.
+/// One node: a snapshot of its manager, and the connections of its transport.
 pub(crate) struct View {
     pub(crate) addr: NodeAddr,
     pub(crate) links: LinksSnapshot,
     pub(crate) sockets: Vec<Socket>,
 }
 
-/// Something that is not as it has to be.
+/// A violated expectation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Breach {
     /// A member of a net without a live stream.
     Ghost(String),
-    /// Two ends of a link, or the two halves of a node, say different things.
+    /// Two ends of a link, or the manager and the transport of a node, contradict each other.
     Disagreement(String),
     /// A net below its minimum.
     Short(String),
-    /// A link or a membership that has to be there whatever happened.
+    /// A link or a membership that the plan requires in any case.
     Missing(String),
-    /// Something that the node was not told to have, or was told to have in another way.
+    /// A link, a membership or a setting that differs from the plan.
     Unplanned(String),
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for Breach {
     }
 }
 
-/// Compares all nodes with each other. Empty when all is well. What is missing is explained as of `now`.
+/// Compares all nodes with each other. Empty if all agree. Missing links are explained as of `now`.
 pub(crate) fn check(views: &[View], nets: &[NetId], min_links: u16, now: Instant) -> Vec<Breach> {
     let mut breaches = Vec::new();
     let everyone: HashMap<NodeAddr, &View> = views.iter().map(|view| (view.addr, view)).collect();
@@ -71,7 +71,7 @@ pub(crate) fn check(views: &[View], nets: &[NetId], min_links: u16, now: Instant
     breaches
 }
 
-/// Within one node: every stream of a link is a connection, and no member is without one.
+/// Checks one node: every stream of a link is a connection, and every member has one.
 fn check_links(view: &View, breaches: &mut Vec<Breach>) {
     let live: HashSet<(NodeAddr, StreamId, Direction)> =
         view.sockets.iter().map(|socket| (socket.peer, socket.id, socket.direction)).collect();
@@ -82,7 +82,7 @@ fn check_links(view: &View, breaches: &mut Vec<Breach>) {
             |stream: &&switchboard::link::Stream| live.contains(&(peer, stream.id, stream.direction));
         for stream in link.streams().iter().filter(|stream| !is_live(stream)) {
             breaches.push(Breach::Disagreement(format!(
-                "{me} lists {} with {peer}, which is no more",
+                "{me} lists {} with {peer}, which no longer exists",
                 stream.id
             )));
         }
@@ -94,7 +94,7 @@ fn check_links(view: &View, breaches: &mut Vec<Breach>) {
         }
         if link.state() == DialState::Established && !has_uplink(link) {
             breaches
-                .push(Breach::Disagreement(format!("{me} calls {peer} established, but did not dial it")));
+                .push(Breach::Disagreement(format!("{me} considers {peer} established, but has no uplink")));
         }
     }
 }
@@ -103,7 +103,7 @@ fn has_uplink(link: &Link<NodeAddr>) -> bool {
     link.streams().iter().any(|stream| stream.direction == Direction::Uplink)
 }
 
-/// Every connection belongs to a link, and its other end says the opposite direction.
+/// Checks that every connection belongs to a link, and that its other end has the opposite direction.
 fn check_sockets(
     view: &View,
     ends: &HashMap<(SocketAddr, SocketAddr), (NodeAddr, &Socket)>,
@@ -116,16 +116,16 @@ fn check_sockets(
         let listed =
             view.links.get(&peer).is_some_and(|link| link.streams().iter().any(|stream| stream.id == id));
         if !listed {
-            disagree(format!("{me} has {id} with {peer} and no link for it"));
+            disagree(format!("{me} has {id} with {peer}, but no link for it"));
         }
         match ends.get(&(there, here)) {
-            None => disagree(format!("{me} has {id} with {peer}, which knows nothing of it")),
+            None => disagree(format!("{me} has {id} with {peer}, which does not have it")),
             Some((other, _)) if *other != peer => {
-                disagree(format!("{me} takes {id} for one with {peer}, but it is one with {other}"));
+                disagree(format!("{me} assigns {id} to {peer}, but it belongs to {other}"));
             }
             Some((_, opposite)) if opposite.peer != me => {
                 disagree(format!(
-                    "{peer} takes {} for one with {}, but it is one with {me}",
+                    "{peer} assigns {} to {}, but it belongs to {me}",
                     opposite.id, opposite.peer
                 ));
             }
@@ -137,7 +137,7 @@ fn check_sockets(
     }
 }
 
-/// Every link that is in use is one at the other end too, for the same nets.
+/// Checks that every link that is in use exists at the other end too, for the same nets.
 fn check_peers(view: &View, everyone: &HashMap<NodeAddr, &View>, breaches: &mut Vec<Breach>) {
     let me = view.addr;
     for link in view.links.links() {
@@ -145,15 +145,15 @@ fn check_peers(view: &View, everyone: &HashMap<NodeAddr, &View>, breaches: &mut 
         let here: BTreeSet<NetId> = link.memberships().iter().copied().collect();
         let back = everyone.get(&peer).and_then(|other| other.links.get(&me));
         let there: BTreeSet<NetId> = back.iter().flat_map(|link| link.memberships()).copied().collect();
-        // A pair that disagrees is seen from both ends and reported from one of them.
+        // Both ends see a pair that disagrees; only one of them reports it.
         if here != there && (me < peer || back.is_none()) {
             breaches.push(Breach::Disagreement(format!(
-                "{me} shares {here:?} with {peer}, but {peer} {there:?}"
+                "{me} shares {here:?} with {peer}, but {peer} shares {there:?}"
             )));
         }
         if !link.streams().is_empty() && back.is_none() {
             breaches
-                .push(Breach::Disagreement(format!("{me} has a link with {peer}, but {peer} has none back")));
+                .push(Breach::Disagreement(format!("{me} has a link with {peer}, which has no link back")));
         }
     }
 }
@@ -164,7 +164,7 @@ fn check_minimum(view: &View, nets: &[NetId], min_links: usize, now: Instant, br
         if count < min_links {
             let (me, why) = (view.addr, describe::net(&view.links, *net, now));
             breaches.push(Breach::Short(format!(
-                "{me} has {count} links in {net}, and wants {min_links}: {why}"
+                "{me} has {count} links in {net}, but needs {min_links}: {why}"
             )));
         }
     }

@@ -1,9 +1,9 @@
-//! The wire protocol: frames with a length in front.
+//! The wire protocol: length-prefixed frames.
 //!
 //! ```text
-//! length: u32, little-endian, of what follows, 1..=64 | kind: u8 | payload
+//! length: u32, little-endian, 1..=64: number of bytes that follow | kind: u8 | payload
 //! ```
-//! Integers are little-endian. Whatever does not fit this closes the stream; nothing here panics on input.
+//! Integers are little-endian. Malformed input closes the stream and never panics.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use std::io;
 use switchboard::{NetId, NodeAddr};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// The longest body that is read. The frames below are shorter; the rest is room for later kinds.
+/// The longest accepted body. The frames below are shorter, which leaves room for new kinds.
 pub(crate) const BODY_LEN_MAX: usize = 64;
 
 const LENGTH_LEN: usize = 4;
@@ -19,7 +19,7 @@ const LENGTH_LEN: usize = 4;
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// The first frame of either side: who is speaking.
+    /// The first frame of each side, with its address.
     Hello(NodeAddr),
     /// "I carry this net on this stream; will you?"
     Announce(NetId),
@@ -33,21 +33,21 @@ pub(crate) enum Frame {
     Pong,
 }
 
-/// Why a net was refused. Unknown codes are legal: a newer peer may have more reasons.
+/// The reason for refusing a net. Unknown codes are valid: a newer peer may have more reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ErrorCode(pub(crate) u16);
 
 impl ErrorCode {
     /// The net is not managed here.
     pub(crate) const UNKNOWN_NET: Self = Self(1);
-    /// The net is managed here, but switched off.
+    /// The net is managed here but not active.
     pub(crate) const OFFLINE: Self = Self(2);
     /// This node does not want the link.
     pub(crate) const NOT_WANTED: Self = Self(3);
 }
 
 impl Frame {
-    /// The frame as it travels, length included.
+    /// Encodes the frame, including its length.
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut bytes = vec![0; LENGTH_LEN];
         match self {
@@ -76,7 +76,7 @@ impl Frame {
         bytes
     }
 
-    /// Reads a body: everything behind the length.
+    /// Decodes a body: all bytes after the length.
     pub(crate) fn decode(body: &[u8]) -> Result<Self, WireError> {
         let Some((&kind, payload)) = body.split_first() else { return Err(WireError::Length(0)) };
         let frame = match (kind, payload.len()) {
@@ -95,21 +95,21 @@ impl Frame {
     }
 }
 
-/// At most eight bytes, the least significant first.
+/// Reads at most eight bytes as a little-endian number.
 fn integer(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// What arrived is not this protocol, or nothing can arrive any more.
+/// Malformed input, or a failed connection.
 #[derive(Debug)]
 pub(crate) enum WireError {
     /// The length is 0 or above the limit.
     Length(u32),
-    /// No such kind of frame, or not with a payload of this length.
+    /// The kind is unknown, or does not have a payload of this length.
     Body {
         /// The first byte of the body.
         kind: u8,
-        /// The number of bytes behind it.
+        /// The number of bytes after the kind.
         payload: usize,
     },
     /// The stream ended inside a frame.
@@ -121,7 +121,7 @@ pub(crate) enum WireError {
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Length(length) => write!(f, "a frame of {length} bytes: expected 1 to {BODY_LEN_MAX}"),
+            Self::Length(length) => write!(f, "frame length {length} is not in 1..={BODY_LEN_MAX}"),
             Self::Body { kind, payload } => {
                 write!(f, "no frame of kind {kind} has a payload of {payload} bytes")
             }
@@ -139,11 +139,11 @@ impl From<io::Error> for WireError {
     }
 }
 
-/// A connection that speaks frames.
+/// A connection that carries frames.
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
     socket: S,
-    /// Bytes that arrived and are not yet a whole frame. Whenever more are read, there are fewer than one
+    /// Received bytes that are not yet a whole frame. Bytes are read only while there are fewer than one
     /// frame has, so the buffer never outgrows its first allocation.
     buffer: Vec<u8>,
     traffic: Traffic,
@@ -162,19 +162,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Self { socket, buffer, traffic: Traffic::default() }
     }
 
-    /// What the connection has carried so far.
+    /// Returns the traffic of the connection so far.
     pub(crate) fn traffic(&self) -> Traffic {
         self.traffic
     }
 
-    /// The connection itself.
+    /// Returns the underlying connection.
     pub(crate) fn socket(&self) -> &S {
         &self.socket
     }
 
-    /// The next frame; `None` when the peer closed between two frames.
+    /// Returns the next frame, or `None` if the peer closed between two frames.
     ///
-    /// May be dropped at any await and called again: what arrived so far is kept.
+    /// Cancel safe: if the future is dropped, the bytes received so far are kept.
     pub(crate) async fn next(&mut self) -> Result<Option<Frame>, WireError> {
         loop {
             if let Some(frame) = self.take()? {
@@ -186,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Writes one frame. Not to be dropped half-way: the peer would see a torn frame.
+    /// Writes one frame. Not cancel safe: a dropped future may leave a torn frame.
     pub(crate) async fn send(&mut self, frame: Frame) -> Result<(), WireError> {
         let bytes = frame.encode();
         self.socket.write_all(&bytes).await?;

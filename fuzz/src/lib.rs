@@ -1,4 +1,4 @@
-//! What the fuzz targets run. The interpreters are those of the crate's own tests.
+//! The code of the fuzz targets. The interpreters are those of the crate's own tests.
 
 #[path = "../../tests/ops/mod.rs"]
 pub mod ops;

@@ -280,7 +280,7 @@
 //! | links, streams per link | [`Config::max_links`](crate::Config::max_links), [`max_streams`](crate::Config::max_streams) | `manager::core::tests::commands::limits_on_links_and_streams_hold` |
 //! | nets, ignored addresses per net | [`Config::max_nets`](crate::Config::max_nets), [`max_ignored`](crate::Config::max_ignored) | `manager::core::tests::settings::a_limit_below_what_is_there_refuses_new_entries_and_drops_nothing` |
 //! | clusters, role members, permanent peers | [`Config::max_clusters`](crate::Config::max_clusters), [`max_roles`](crate::Config::max_roles), [`max_permanent`](crate::Config::max_permanent) | `manager::core::tests::settings::limits_on_clusters_and_peers_refuse_new_entries_and_drop_nothing`, `manager::core::tests::permanent::permanent_peers_are_bounded_and_need_room` |
-//! | flapping links | [`FlapPolicy::entries`](crate::link::FlapPolicy::entries) | `manager::core::tests::unstable::entries_are_bounded_and_off_by_default` |
+//! | flapping links | [`FlapPolicy::entries`](crate::link::FlapPolicy::entries) | `manager::core::tests::flapping::entries_are_bounded_and_off_by_default` |
 //! | timers | one per link | `manager::core::tests::liveness::time_alone_costs_bounded_memory` |
 //! | effects and streams to close | see [the next section](#what-waits-for-the-transport) | `tests/backlog.rs` |
 //! | tickets kept for reuse | [`Config::pooled_tickets`](crate::Config::pooled_tickets) | `tests/promises.rs::a_pool_keeps_no_more_slots_than_its_capacity` |

@@ -1,17 +1,17 @@
-//! Node addresses, and which endpoints may be dialled.
+//! Node addresses, and the policy for endpoints that may be dialled.
 
 use std::fmt;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-/// What identifies a remote node: the key of the link table.
+/// The address of a remote node, which is the key of the link table.
 ///
 /// Implemented for [`NodeAddr`], [`SocketAddr`] and 32-byte public keys. `Clone`, `Eq` and `Hash` run on the
-/// writer's thread inside a command, and where effects are merged under the lock of the outbox: they should
+/// writer's thread inside commands, and, when effects are merged, under the lock of the outbox: they should
 /// be cheap, must not block, and must not call the manager.
 pub trait Addr: Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static {
-    /// Whether this is the blank value, which names no node. Links to it are refused.
+    /// Whether this is the blank value, which identifies no node. Links to it are refused.
     fn is_blank(&self) -> bool;
 }
 
@@ -31,12 +31,12 @@ pub trait Addr: Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static {
 pub struct NodeAddr(pub u64);
 
 impl NodeAddr {
-    /// The value that names no node.
+    /// The value that identifies no node.
     pub const BLANK: Self = Self(0);
 
-    /// The address that belongs to the 32-byte hash of a node's certificate: its first and its last four
-    /// bytes. The first two 16-bit words, as stored in little-endian order, are the upper two groups of
-    /// the address, the last two words the lower two groups.
+    /// Returns the address derived from the 32-byte hash of a node's certificate: its first and last four
+    /// bytes. The first two 16-bit words, read in little-endian order, become the upper two groups of the
+    /// address, the last two words the lower two groups.
     #[must_use]
     pub fn from_certificate_hash(hash: &[u8; 32]) -> Self {
         let word = |at: usize| u64::from(u16::from_le_bytes([hash[at], hash[at + 1]]));
@@ -57,7 +57,7 @@ impl fmt::Debug for NodeAddr {
     }
 }
 
-/// The text is not a node address.
+/// The error of a text that is not a node address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseAddrError {
@@ -79,14 +79,14 @@ impl std::error::Error for ParseAddrError {}
 impl FromStr for NodeAddr {
     type Err = ParseAddrError;
 
-    /// Strict: four groups of exactly four hexadecimal digits joined by `::`, or `0x` and exactly 16 digits,
-    /// and nothing else. Both cases of the digits are accepted.
+    /// Parses strictly: four groups of exactly four hexadecimal digits joined by `::`, or `0x` and exactly 16
+    /// digits, and nothing else. Upper-case and lower-case digits are accepted.
     fn from_str(text: &str) -> Result<Self, ParseAddrError> {
         let value = match text.strip_prefix("0x") {
             Some(digits) => parse_hex(digits, 16),
             None => parse_groups(text),
         };
-        // The text is cut, so that a hostile input cannot make a large error.
+        // Truncated: hostile input must not produce a large error.
         value.map(Self).ok_or_else(|| ParseAddrError { text: text.chars().take(64).collect() })
     }
 }
@@ -112,23 +112,23 @@ impl Addr for NodeAddr {
 }
 
 impl Addr for SocketAddr {
-    /// An unspecified IP address or port 0.
+    /// Whether the IP address is unspecified or the port is 0.
     fn is_blank(&self) -> bool {
         self.ip().is_unspecified() || self.port() == 0
     }
 }
 
 impl Addr for [u8; 32] {
-    /// All bytes zero.
+    /// Whether all bytes are zero.
     fn is_blank(&self) -> bool {
         self.iter().all(|byte| *byte == 0)
     }
 }
 
-/// Which endpoints the manager accepts to dial.
+/// The policy for endpoints that the manager may dial.
 ///
 /// Port 0, the unspecified address and the IPv4 broadcast address are always refused. Loopback is refused
-/// unless allowed: a node that was told to dial itself by another node's word is a loop.
+/// unless allowed, because another node could make this node dial itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct AddressPolicy {
     allow_loopback: bool,
@@ -153,7 +153,7 @@ impl AddressPolicy {
     /// # Errors
     /// [`EndpointError`] names the reason.
     pub fn check(&self, endpoint: SocketAddr) -> Result<(), EndpointError> {
-        // An IPv4 address in IPv6 clothes is judged as what it is.
+        // An IPv4-mapped IPv6 address is treated as the IPv4 address.
         let ip = endpoint.ip().to_canonical();
         if endpoint.port() == 0 {
             return Err(EndpointError::PortZero);
@@ -171,17 +171,17 @@ impl AddressPolicy {
     }
 }
 
-/// Why an endpoint cannot be dialled.
+/// The reason why an endpoint cannot be dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// Port 0 names no listener.
+    /// The port is 0, which no listener can have.
     PortZero,
-    /// `0.0.0.0` or `::`.
+    /// The address is `0.0.0.0` or `::`.
     Unspecified,
-    /// `255.255.255.255`.
+    /// The address is `255.255.255.255`.
     Broadcast,
-    /// A loopback address, and [`AddressPolicy::allow_loopback`] is off.
+    /// The address is a loopback address, and [`AddressPolicy::allow_loopback`] is off.
     Loopback,
 }
 

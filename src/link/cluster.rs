@@ -1,4 +1,4 @@
-//! Link clusters: the groups of nodes that belong together in a net.
+//! Clusters: sets of nodes within a net.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::fmt;
 use crate::link::net::NetId;
 use crate::sync::StdArc;
 
-/// The identity of a cluster: a net and a service of it, 64 bits each.
+/// The identity of a cluster: a net and one of its services, 64 bits each.
 ///
-/// Service 0 is the main cluster of the net, which comes and goes with it. All others are associated with a
-/// net by a command; which net that is, is not read from the identity.
+/// Service 0 is the main cluster of the net, which exists exactly as long as the net. All other clusters are
+/// associated with a net by a command, which names that net: it is not taken from the identity.
 ///
 /// # Examples
 /// ```
@@ -24,13 +24,13 @@ use crate::sync::StdArc;
 pub struct ClusterId(pub u128);
 
 impl ClusterId {
-    /// The cluster of a service of a net.
+    /// Returns the identity of the cluster for a service of a net.
     #[must_use]
     pub const fn new(net: NetId, service: u64) -> Self {
         Self((net.0 as u128) << 64 | service as u128)
     }
 
-    /// The main cluster of a net: who is accounted in the net is a member.
+    /// Returns the identity of the main cluster of a net, which contains the members of the net.
     #[must_use]
     pub const fn main(net: NetId) -> Self {
         Self::new(net, 0)
@@ -61,24 +61,24 @@ impl fmt::Display for ClusterId {
     }
 }
 
-/// Who says which nodes belong to a cluster.
+/// The source of the members of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum ClusterKind {
-    /// The links of the net, which come from its host's candidates.
+    /// The members are links of the net, which originate from the host's candidates.
     Embedded,
-    /// A list of designated nodes: the role members of the cluster. Where this node is one of them, it keeps
-    /// a link to each of the others.
+    /// The members come from a list of designated nodes, the role members of the cluster. If this node is one
+    /// of them, it keeps a link to each of the others.
     Autonomic,
 }
 
 /// Whether a cluster may have members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClusterStatus {
-    /// Its net is on.
+    /// The net is on.
     Enabled,
-    /// Its net is off: it has no members, and nobody is dialled for it.
+    /// The net is off: the cluster has no members, and no node is dialled for it.
     Disabled,
 }
 
@@ -88,14 +88,14 @@ impl ClusterStatus {
     }
 }
 
-/// A cluster that is associated with a net, as one version shows it.
+/// A cluster that is associated with a net, as of one version.
 #[derive(Clone, Debug)]
 pub struct Cluster<A> {
     pub(crate) id: ClusterId,
     pub(crate) net: NetId,
     pub(crate) kind: ClusterKind,
     pub(crate) status: ClusterStatus,
-    /// Bounded by the configuration. Copied when it changes, which is rare.
+    /// Bounded by the configuration. Copied on change, which is rare.
     pub(crate) roles: StdArc<HashSet<A>>,
 }
 
@@ -106,25 +106,25 @@ impl<A> Cluster<A> {
         self.id
     }
 
-    /// The net that it is associated with.
+    /// The net with which the cluster is associated.
     #[must_use]
     pub fn net(&self) -> NetId {
         self.net
     }
 
-    /// Who says which nodes belong to it.
+    /// The source of the cluster's members.
     #[must_use]
     pub fn kind(&self) -> ClusterKind {
         self.kind
     }
 
-    /// Whether it may have members.
+    /// Whether the cluster may have members.
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
         self.status
     }
 
-    /// The designated nodes, this one included where it is one of them, in no particular order. Empty for an
+    /// The designated nodes, including this node if it is one of them, in no particular order. Empty for an
     /// embedded cluster.
     #[must_use]
     pub fn role_members(&self) -> impl ExactSizeIterator<Item = &A> {
@@ -136,17 +136,17 @@ impl<A> Cluster<A> {
     }
 }
 
-/// That a node is a static peer of a cluster, and for whom.
+/// The note that a node is a static peer of a cluster, and whether the host or a role made it one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Designation {
     pub(crate) cluster: ClusterId,
-    /// The host asked for it.
+    /// Whether the host designated the node.
     pub(crate) asked: bool,
-    /// Both this node and that one have a role in the cluster.
+    /// Whether both this node and the peer have a role in the cluster.
     pub(crate) role: bool,
 }
 
-/// Who designates a static peer.
+/// The origin of a designation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     Host,

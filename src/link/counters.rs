@@ -1,4 +1,4 @@
-//! What changes too often to be part of a version.
+//! Traffic counters, which change too often to be part of a version.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use crate::sync::StdArc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The traffic of a link, counted by whoever moves it, from any thread.
+/// The traffic counters of a link. The code that moves the traffic updates them, from any thread.
 ///
-/// The counters live outside of the versions: writing them publishes nothing, and every snapshot that has the
-/// link shows the same ones, so what is read is **newer than the version** that it was found through. They
-/// are as old as the record: a link that was forgotten and comes back begins at zero.
+/// The counters are not part of a version: an update publishes nothing, and all snapshots that contain the
+/// link share the same counters. A value read is therefore **newer than the version** through which it was
+/// found. The counters begin with the record: a link that is removed and created again starts at zero.
 ///
-/// Take a clone when a stream begins, and keep it: it stays valid when the link is gone. Clones share the
-/// counters; equal are those that do. All methods are wait-free; each counter is exact by itself, and nothing
-/// is promised about two of them read one after the other.
+/// Clone the counters when a stream begins, and keep the clone: it stays valid after the link is removed.
+/// Clones share the counters, and two instances are equal if they share the same counters. All methods are
+/// wait-free. Each counter is exact; two counters read one after the other need not be consistent with each
+/// other.
 ///
 /// # Examples
 /// ```
@@ -57,58 +58,59 @@ impl Counters {
         Self(StdArc::new(cells))
     }
 
-    /// Counts bytes that were sent. Wraps around after 2^64.
+    /// Adds to the number of bytes sent. Wraps around at 2^64.
     pub fn add_sent(&self, bytes: u64) {
         // Relaxed: a plain counter.
         self.0.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Counts bytes that were received. Wraps around after 2^64.
+    /// Adds to the number of bytes received. Wraps around at 2^64.
     pub fn add_received(&self, bytes: u64) {
         // Relaxed: a plain counter.
         self.0.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Notes the round-trip time that was measured last.
+    /// Sets the last measured round-trip time.
     pub fn set_round_trip(&self, time: Duration) {
         let ns = saturated_ns(time).max(1);
-        // Relaxed: a plain figure.
+        // Relaxed: an independent value.
         self.0.round_trip_ns.store(ns, Ordering::Relaxed);
     }
 
-    /// Notes a sign of life. One that is older than another is ignored, and none is older than the record.
+    /// Notes a sign of life. One that is older than the last is ignored, and one from before the creation of
+    /// the record counts as simultaneous with it.
     pub fn seen(&self, now: Instant) {
         let ns = saturated_ns(now.saturating_duration_since(self.0.since)).saturating_add(1);
-        // Relaxed: a plain figure.
+        // Relaxed: an independent value.
         self.0.seen_ns.fetch_max(ns, Ordering::Relaxed);
     }
 
-    /// Bytes sent.
+    /// The number of bytes sent.
     #[must_use]
     pub fn sent(&self) -> u64 {
         // Relaxed: a plain counter.
         self.0.sent.load(Ordering::Relaxed)
     }
 
-    /// Bytes received.
+    /// The number of bytes received.
     #[must_use]
     pub fn received(&self) -> u64 {
         // Relaxed: a plain counter.
         self.0.received.load(Ordering::Relaxed)
     }
 
-    /// The round-trip time that was measured last, to the nanosecond.
+    /// The last measured round-trip time, to the nanosecond; `None` before the first measurement.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
-        // Relaxed: a plain figure.
+        // Relaxed: an independent value.
         let ns = self.0.round_trip_ns.load(Ordering::Relaxed);
         (ns != 0).then(|| Duration::from_nanos(ns))
     }
 
-    /// The last sign of life.
+    /// The instant of the last sign of life; `None` before the first one.
     #[must_use]
     pub fn last_seen(&self) -> Option<Instant> {
-        // Relaxed: a plain figure.
+        // Relaxed: an independent value.
         let ns = self.0.seen_ns.load(Ordering::Relaxed);
         self.0.since.checked_add(Duration::from_nanos(ns.checked_sub(1)?))
     }
@@ -156,7 +158,7 @@ mod tests {
         assert_eq!((counters.sent(), counters.received()), (7, 5));
         assert_eq!(counters.round_trip(), Some(Duration::from_nanos(77)));
         clone.set_round_trip(Duration::ZERO);
-        assert_eq!(counters.round_trip(), Some(Duration::from_nanos(1)), "measured, if next to nothing");
+        assert_eq!(counters.round_trip(), Some(Duration::from_nanos(1)), "zero counts as measured");
         assert_eq!(clone, counters);
         assert_ne!(Counters::new(now), counters);
     }

@@ -1,4 +1,4 @@
-//! What the user attaches to a link.
+//! User values attached to links.
 
 use std::any::Any;
 use std::fmt;
@@ -6,20 +6,23 @@ use std::fmt;
 use crate::sync::StdArc;
 use crate::util::defer_drop::DeferDrop;
 
-/// A value of the user, attached to a link with
-/// [`Handle::set_user_data`](crate::Handle::set_user_data). Clones share the value; equal are those that do.
+/// A user value, attached to a link with [`Handle::set_user_data`](crate::Handle::set_user_data).
 ///
-/// The value is part of the version: a snapshot shows what was attached when it was published. For what
-/// changes all the time, attach something with atomics inside, or use [`Counters`](crate::link::Counters).
+/// Clones share the value. Two instances are equal if one is a clone of the other.
 ///
-/// # Who drops the value
-/// The version that holds a value last is emptied by the writer, some publishes later. Its destructor runs on
-/// the writer's thread (of a [`Driver`](crate::Driver): inside a call of it) after the turn: nothing is half
-/// changed and no lock is held, so it may read the links and use a handle. It must not *wait* for the
-/// manager, as any callback on that thread: neither for a ticket, nor for room in a full mailbox, which is
-/// what a report of a stream or a dial may do. A snapshot that outlives the manager and its read side drops
-/// the values where it is dropped. A destructor that panics is contained everywhere, and
-/// [counted](crate::manager::Stats::panics) where the writer runs it.
+/// The value is part of the version: a snapshot contains the value that was attached when its version was
+/// published. For data that changes frequently, attach a value with atomics inside, or use
+/// [`Counters`](crate::link::Counters).
+///
+/// # Dropping the value
+/// The writer drops a value when it empties the last version that holds it, some publishes later. The
+/// destructor runs on the writer's thread (for a [`Driver`](crate::Driver), inside one of its calls) at the
+/// end of a turn. At that point all changes are complete and no lock is held: the destructor may read the
+/// links and use a handle. Like any callback on that thread, it must not *wait* for the manager: neither for
+/// a ticket, nor for room in a full mailbox, as a report of a stream or a dial may do. If a snapshot outlives
+/// the manager and its read side, the values are dropped where the snapshot is dropped. A panic in a
+/// destructor is always contained, and [counted](crate::manager::Stats::panics) if the writer runs the
+/// destructor.
 ///
 /// # Examples
 /// ```
@@ -33,23 +36,23 @@ use crate::util::defer_drop::DeferDrop;
 pub struct UserData(StdArc<DeferDrop<StdArc<dyn Any + Send + Sync>>>);
 
 impl UserData {
-    /// Wraps a value. Allocates.
+    /// Wraps a value. This allocates.
     pub fn new<T: Any + Send + Sync>(value: T) -> Self {
         Self::from_arc(StdArc::new(value))
     }
 
-    /// Wraps a value that is shared already. It is dropped by whoever lets go of it last.
+    /// Wraps a value that is already shared. The holder of the last reference drops it.
     pub fn from_arc(value: StdArc<dyn Any + Send + Sync>) -> Self {
         Self(StdArc::new(DeferDrop::new(value)))
     }
 
-    /// The value, if it is a `T`. O(1).
+    /// Returns the value if it is a `T`. O(1).
     #[must_use]
     pub fn downcast_ref<T: Any>(&self) -> Option<&T> {
         (**self.0.get()).downcast_ref()
     }
 
-    /// Whether both are the same value.
+    /// Whether one is a clone of the other.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         StdArc::ptr_eq(&self.0, &other.0)

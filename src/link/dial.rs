@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Instant;
 
-/// How far the dialer of a link has come. Describes the dialling side only: a link that consists of a
-/// downlink alone stays [`Disconnected`](DialState::Disconnected).
+/// The progress of the dialer of a link. Describes the dialling side only: a link that consists only of
+/// downlinks stays [`Disconnected`](DialState::Disconnected).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DialState {
-    /// No dial is under way.
+    /// No dial is in progress.
     Disconnected,
-    /// A dial is under way, or the dialer is repairing a connection that broke.
+    /// A dial is in progress, or the dialer is repairing a connection that broke.
     Connecting,
     /// The dialer has a working connection.
     Established,
@@ -26,10 +26,10 @@ impl fmt::Display for DialId {
     }
 }
 
-/// A dial that is under way or holds a connection.
+/// A dial that is in progress or holds a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dial {
     pub(crate) id: DialId,
-    /// When the present attempt to connect began, or ended: bounds how long its answers may take.
+    /// The instant at which the current attempt to connect began or ended; bounds the wait for the answers.
     pub(crate) since: Instant,
 }

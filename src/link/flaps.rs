@@ -1,16 +1,17 @@
-//! Links that connect and drop, again and again.
+//! Links that connect and drop repeatedly.
 
 use std::time::{Duration, Instant};
 
-/// What counts as a flapping link, and what becomes of it.
+/// The policy for links that connect and drop repeatedly.
 ///
-/// A connection of this node that is lost within the [threshold](Self::threshold) of being made, with no
-/// other stream to carry the link, is a flap. At the [limit](Self::limit) the link is unstable: its
-/// nets let it go and put it on their ignore lists, and what keeps it all the same (a permanent or static peer)
-/// is not dialled for the [delay](Self::delay).
+/// A flap is the loss of a connection that this node made, within the [threshold](Self::threshold) of making
+/// it and with no other stream to carry the link. At the [limit](Self::limit) the link is flapping: its nets
+/// let it go and add it to their ignore lists. If it is kept nevertheless (a permanent or static peer), it is
+/// not dialled for the [delay](Self::delay).
 ///
-/// A physical drop counts once, however many reports tell of it, and once per link, however many nets it
-/// serves. A connection that lasts takes the count back to zero, and so does the delay since the last drop.
+/// A physical drop counts once, regardless of the number of reports about it, and once per link, regardless
+/// of the number of nets that it serves. A connection that lasts resets the count to zero, and so does the
+/// passing of the delay after the last drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct FlapPolicy {
@@ -21,7 +22,7 @@ pub struct FlapPolicy {
 }
 
 impl FlapPolicy {
-    /// 2 drops within 120 s of connecting each; 900 s of rest; 1,024 nodes remembered.
+    /// The default policy: 2 drops, each within 120 s of connecting; a rest of 900 s; 1,024 nodes remembered.
     pub fn new() -> Self {
         Self {
             threshold: Duration::from_secs(120),
@@ -31,49 +32,50 @@ impl FlapPolicy {
         }
     }
 
-    /// A connection that lasts shorter than this drops quickly.
+    /// The lifetime below which the loss of a connection counts as a flap.
     pub fn threshold(mut self, lifetime: Duration) -> Self {
         self.threshold = lifetime;
         self
     }
 
-    /// Flaps in a row that make a link unstable.
+    /// The number of consecutive flaps that make a link flapping.
     pub fn limit(mut self, drops: u32) -> Self {
         self.limit = drops;
         self
     }
 
-    /// How long a flapping link rests, and how long after the last one the drops of a node are remembered.
+    /// The duration of a rest, and the time for which the flaps of a node are remembered after the last one.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Nodes whose drops are remembered at most: beyond it the ones that would be forgotten first go.
+    /// The maximum number of nodes whose flaps are remembered; beyond it, the entries that expire first are
+    /// removed.
     pub fn entries(mut self, nodes: usize) -> Self {
         self.entries = nodes;
         self
     }
 
-    /// What [`threshold`](Self::threshold) has set.
+    /// The lifetime set by [`threshold`](Self::threshold).
     #[must_use]
     pub fn drop_lifetime(&self) -> Duration {
         self.threshold
     }
 
-    /// What [`limit`](Self::limit) has set.
+    /// The number of flaps set by [`limit`](Self::limit).
     #[must_use]
     pub fn drops_limit(&self) -> u32 {
         self.limit
     }
 
-    /// What [`delay`](Self::delay) has set.
+    /// The duration set by [`delay`](Self::delay).
     #[must_use]
     pub fn rest_period(&self) -> Duration {
         self.delay
     }
 
-    /// What [`entries`](Self::entries) has set.
+    /// The number of nodes set by [`entries`](Self::entries).
     #[must_use]
     pub fn entries_limit(&self) -> usize {
         self.entries
@@ -90,7 +92,7 @@ impl Default for FlapPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flaps {
     pub(crate) count: u32,
-    /// Still remembered at this instant, forgotten after it.
+    /// The last instant at which the flaps are remembered.
     pub(crate) until: Instant,
 }
 

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use crate::sync::StdArc;
 
-/// The identity of a managed net. 0 and `u64::MAX` name no net.
+/// The identity of a managed net. 0 and `u64::MAX` are not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetId(pub u64);
 
 impl NetId {
-    /// Whether this can name a net.
+    /// Whether this is a valid identity of a net.
     #[must_use]
     pub const fn is_valid(self) -> bool {
         self.0 != 0 && self.0 != u64::MAX
@@ -25,7 +25,7 @@ impl fmt::Display for NetId {
     }
 }
 
-/// What a managed net asks of the manager.
+/// The configuration of a managed net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct NetConfig {
@@ -35,44 +35,46 @@ pub struct NetConfig {
 }
 
 impl NetConfig {
-    /// A minimum of 3 links (the reference's `links_required`), to which downlinks count. Open to every peer.
+    /// The default configuration: a minimum of 3 links (the `links_required` of the reference design),
+    /// including downlinks, and open to every peer.
     pub fn new() -> Self {
         Self { min_links: 3, count_downlinks: true, reserved_only: false }
     }
 
-    /// While the net is active and has fewer links than this, the manager asks the host for candidates.
+    /// The minimum number of links. While the net is active and has fewer, the manager asks the host for
+    /// candidates.
     pub fn min_links(mut self, links: u32) -> Self {
         self.min_links = links;
         self
     }
 
-    /// Whether links that the peer opened count towards the minimum. With `false`, a well-known node goes on
-    /// dialling even when many peers dial it.
+    /// Whether links that the peer opened count towards the minimum. With `false`, a well-known node keeps
+    /// dialling even if many peers dial it.
     pub fn count_downlinks(mut self, count: bool) -> Self {
         self.count_downlinks = count;
         self
     }
 
-    /// Whether the net is reserved to its permanent peers: no other link is created for it or accounted in
-    /// it, and the manager asks for no candidates, however few links there are.
+    /// Whether the net is reserved for its permanent peers: no other link is created for it or admitted to
+    /// it, and the manager requests no candidates, regardless of the number of links.
     pub fn reserved_only(mut self, reserved: bool) -> Self {
         self.reserved_only = reserved;
         self
     }
 
-    /// What [`min_links`](Self::min_links) has set.
+    /// The minimum set by [`min_links`](Self::min_links).
     #[must_use]
     pub fn links_required(&self) -> u32 {
         self.min_links
     }
 
-    /// What [`count_downlinks`](Self::count_downlinks) has set.
+    /// The value set by [`count_downlinks`](Self::count_downlinks).
     #[must_use]
     pub fn counts_downlinks(&self) -> bool {
         self.count_downlinks
     }
 
-    /// What [`reserved_only`](Self::reserved_only) has set.
+    /// The value set by [`reserved_only`](Self::reserved_only).
     #[must_use]
     pub fn is_reserved_only(&self) -> bool {
         self.reserved_only
@@ -85,27 +87,28 @@ impl Default for NetConfig {
     }
 }
 
-/// An address that was tried recently: candidates for the net leave it out until it expires.
+/// An address that was tried recently. It should not be offered as a candidate for the net until the entry
+/// expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IgnoredEntry<A> {
     pub(crate) addr: A,
-    /// Still ignored at this instant, expired after it.
+    /// The last instant at which the address is ignored.
     pub(crate) until: Instant,
 }
 
-/// A managed net as one version shows it.
+/// A managed net, as of one version.
 #[derive(Clone, Debug)]
 pub struct NetStatus<A> {
     pub(crate) id: NetId,
     pub(crate) config: NetConfig,
     pub(crate) active: bool,
-    /// Links counted by the last request phase (kept for ticked timing).
+    /// Number of links counted by the last request phase (used with ticked timing).
     pub(crate) counted: usize,
-    /// No further request goes out before this instant.
+    /// The earliest instant of the next request.
     pub(crate) request_not_before: Option<Instant>,
-    /// In order of expiry; bounded by the configuration.
+    /// Sorted by expiry; bounded by the configuration.
     pub(crate) ignored: StdArc<VecDeque<IgnoredEntry<A>>>,
-    /// Bounded by the configuration. Copied when it changes, which is rare.
+    /// Bounded by the configuration. Copied on change, which is rare.
     pub(crate) permanent: StdArc<HashSet<A>>,
 }
 
@@ -128,7 +131,7 @@ impl<A> NetStatus<A> {
         self.id
     }
 
-    /// What the net asks for.
+    /// The configuration of the net.
     pub fn config(&self) -> NetConfig {
         self.config
     }
@@ -145,7 +148,7 @@ impl<A> NetStatus<A> {
         self.config.min_links
     }
 
-    /// The peers that the net keeps whatever happens, in no particular order.
+    /// The permanent peers of the net, in no particular order.
     #[must_use]
     pub fn permanent_peers(&self) -> impl ExactSizeIterator<Item = &A> {
         self.permanent.iter()
@@ -153,7 +156,7 @@ impl<A> NetStatus<A> {
 }
 
 impl<A: Eq + Hash> NetStatus<A> {
-    /// Whether the net keeps this peer whatever happens. O(1).
+    /// Whether this is a permanent peer of the net. O(1).
     #[must_use]
     pub fn is_permanent(&self, addr: &A) -> bool {
         self.permanent.contains(addr)
@@ -166,8 +169,9 @@ impl<A: Eq + Hash> NetStatus<A> {
 }
 
 impl<A: Clone + PartialEq> NetStatus<A> {
-    /// Notes that `addr` was tried; an entry that exists is moved to the new expiry. Keeps at most `limit`
-    /// entries: the ones that would expire first go. O(entries). If the address panics, nothing has changed.
+    /// Notes that `addr` was tried; an existing entry moves to the new expiry. Keeps at most `limit` entries,
+    /// and removes those that expire first. O(entries). A panic in the code of the address leaves the list
+    /// unchanged.
     pub(crate) fn ignore(&mut self, addr: &A, until: Instant, limit: usize) {
         let addr = addr.clone();
         let known = self.ignored.iter().position(|entry| entry.addr == addr);
@@ -178,13 +182,13 @@ impl<A: Clone + PartialEq> NetStatus<A> {
         while hot.len() >= limit.max(1) {
             hot.pop_front();
         }
-        // The ignore period is the same for all, so the newest entry expires last, unless time stood still
-        // or the period was shortened: then its place is found.
+        // The ignore period is the same for all entries, and the newest one usually expires last. The search
+        // handles a clock that stood still and a period that was shortened.
         let place = hot.partition_point(|entry| entry.until <= until);
         hot.insert(place, IgnoredEntry { addr, until });
     }
 
-    /// Drops the entries that have expired at `now`; `false` when there was none.
+    /// Removes the entries that have expired at `now`. Returns `false` if there were none.
     pub(crate) fn expire_ignored(&mut self, now: Instant) -> bool {
         let expired = self.ignored.partition_point(|entry| entry.until < now);
         if expired > 0 {
@@ -193,7 +197,7 @@ impl<A: Clone + PartialEq> NetStatus<A> {
         expired > 0
     }
 
-    /// When the address is on the list: how long it stays.
+    /// The expiry of the address, if it is on the list.
     pub(crate) fn ignored_until(&self, addr: &A) -> Option<Instant> {
         self.ignored.iter().find(|entry| entry.addr == *addr).map(|entry| entry.until)
     }

@@ -13,8 +13,8 @@ use crate::link::flaps::Flaps;
 use crate::link::net::NetId;
 use crate::link::stream::{Direction, Stream, StreamId};
 
-/// The identity of one question for an endpoint: from the effect that asks it to the answer, or to the end of
-/// the wait for one. Chosen by the manager, never reused.
+/// The identity of one resolution, from the effect that requests it to the answer or the end of the wait for
+/// it. Chosen by the manager, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResolveId(pub u64);
 
@@ -24,18 +24,18 @@ impl fmt::Display for ResolveId {
     }
 }
 
-/// A question for the endpoint that is under way.
+/// A resolution in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resolve {
     pub(crate) id: ResolveId,
-    /// When it was asked: bounds how long the answer may take.
+    /// The instant at which it was requested; bounds the wait for the answer.
     pub(crate) since: Instant,
 }
 
-/// Everything known about one remote node.
+/// The record of one remote node.
 ///
-/// A record exists as long as there is a reason for it: a net that wants the link, a membership, a cluster of
-/// which the node is a static peer, or a live stream.
+/// A record exists as long as there is a reason to keep it: a net that wants the link, a membership, a
+/// cluster of which the node is a static peer, or a live stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link<A> {
     pub(crate) addr: A,
@@ -43,31 +43,31 @@ pub struct Link<A> {
     pub(crate) state: DialState,
     pub(crate) dialable: bool,
     pub(crate) endpoint: Option<SocketAddr>,
-    /// The endpoint was supplied since the last failure, so that it need not be asked for again.
+    /// Whether the endpoint was supplied since the last failure and need not be resolved again.
     pub(crate) endpoint_fresh: bool,
     pub(crate) nets: Vec<NetId>,
-    /// Main clusters, by their nets.
+    /// The nets in whose main cluster the node is a member.
     pub(crate) members: Vec<NetId>,
-    /// Associated clusters of which the node is a member.
+    /// The associated clusters of which the node is a member.
     pub(crate) clusters: Vec<ClusterId>,
-    /// Clusters of which the node is a static peer: one entry each.
+    /// The clusters of which the node is a static peer, one entry each.
     pub(crate) designations: Vec<Designation>,
-    /// The first one is the primary stream.
+    /// The live streams; the first one is the primary stream.
     pub(crate) streams: Vec<Stream>,
     pub(crate) dial: Option<Dial>,
     pub(crate) resolving: Option<Resolve>,
     pub(crate) attempts: u32,
     pub(crate) not_before: Option<Instant>,
-    /// Until then the link rests, because it was unstable.
+    /// Whether the link rests until `not_before`, because it was flapping.
     pub(crate) resting: bool,
     pub(crate) announce_not_before: Option<Instant>,
-    /// The dialer has had a connection since the record was made.
+    /// Whether the dialer has had a connection since the record was created.
     pub(crate) proven: bool,
     pub(crate) drops: Option<Flaps>,
-    /// When the record was made.
+    /// The instant at which the record was created.
     pub(crate) since: Instant,
-    /// Failures since the last success: what the retry policy is asked with. Unlike `attempts` it does not
-    /// start anew when the nets were told.
+    /// Failures since the last success, the argument of the retry policy. Unlike `attempts`, not reset when
+    /// the nets are notified.
     pub(crate) failures: u32,
     pub(crate) user_data: Option<UserData>,
     /// Shared by all versions of the record.
@@ -109,31 +109,31 @@ impl<A> Link<A> {
         &self.addr
     }
 
-    /// Which side opened the primary stream; [`Direction::Downlink`] while there is none.
+    /// The direction of the primary stream; [`Direction::Downlink`] while there is none.
     #[must_use]
     pub fn direction(&self) -> Direction {
         self.direction
     }
 
-    /// How far the dialer has come.
+    /// The state of the dialer.
     #[must_use]
     pub fn state(&self) -> DialState {
         self.state
     }
 
-    /// Whether the manager may dial this node: some net or cluster asked for it. `false` for a pure downlink.
+    /// Whether the manager may dial this node because a net or cluster wants it. `false` for a pure downlink.
     #[must_use]
     pub fn is_dialable(&self) -> bool {
         self.dialable
     }
 
-    /// Where the node was last known to listen.
+    /// The last known endpoint of the node.
     #[must_use]
     pub fn endpoint(&self) -> Option<SocketAddr> {
         self.endpoint
     }
 
-    /// The nets that want this link, in the order in which they asked.
+    /// The nets that want this link, in the order in which they were added.
     #[must_use]
     pub fn nets(&self) -> &[NetId] {
         &self.nets
@@ -157,7 +157,7 @@ impl<A> Link<A> {
         &self.clusters
     }
 
-    /// Whether the node is a member of a cluster: a main one or an associated one.
+    /// Whether the node is a member of a main or associated cluster.
     #[must_use]
     pub fn is_cluster_member(&self, cluster: ClusterId) -> bool {
         if cluster.is_main() { self.is_member(cluster.net()) } else { self.clusters.contains(&cluster) }
@@ -174,7 +174,8 @@ impl<A> Link<A> {
         self.static_clusters().any(|other| other == cluster)
     }
 
-    /// Flaps in a row that are remembered at `now`: see [`FlapPolicy`](crate::link::FlapPolicy).
+    /// The number of consecutive flaps that are remembered at `now`: see
+    /// [`FlapPolicy`](crate::link::FlapPolicy).
     #[must_use]
     pub fn flaps(&self, now: Instant) -> u32 {
         self.drops.filter(|drops| now <= drops.until).map_or(0, |drops| drops.count)
@@ -186,93 +187,95 @@ impl<A> Link<A> {
         &self.streams
     }
 
-    /// The stream that announcements and messages use.
+    /// The primary stream, which announcements and messages use.
     #[must_use]
     pub fn primary(&self) -> Option<Stream> {
         self.streams.first().copied()
     }
 
-    /// The dial that is under way or holds the connection.
+    /// The identity of the dial that is in progress or holds the connection.
     #[must_use]
     pub fn dial_id(&self) -> Option<DialId> {
         self.dial.map(|dial| dial.id)
     }
 
-    /// Whether the manager waits for the host to say where this node listens.
+    /// Whether the manager waits for the host to supply the endpoint of this node.
     #[must_use]
     pub fn is_resolving(&self) -> bool {
         self.resolving.is_some()
     }
 
-    /// The question for the endpoint that is under way.
+    /// The identity of the resolution in progress.
     #[must_use]
     pub fn resolve_id(&self) -> Option<ResolveId> {
         self.resolving.map(|resolve| resolve.id)
     }
 
-    /// Dial cycles that failed in a row, of those that [`Config::max_attempts`](crate::Config::max_attempts)
-    /// grants.
+    /// The number of consecutive dial cycles that failed, out of those that
+    /// [`Config::max_attempts`](crate::Config::max_attempts) allows.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Failures in a row (dial cycles, and announcements that the peer refused) since the node was last
-    /// reached or accepted: what the [`RetryPolicy`](crate::RetryPolicy) is asked with.
+    /// The number of failures (dial cycles, and announcements that the peer refused) since the node was last
+    /// reached or admitted: the argument of the [`RetryPolicy`](crate::RetryPolicy).
     #[must_use]
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// No dial starts before this instant. `None`: whenever there is a reason to.
+    /// The instant before which no dial starts. `None` if there is no such limit.
     #[must_use]
     pub fn not_before(&self) -> Option<Instant> {
         self.not_before
     }
 
-    /// The earliest instant for the next dial: the end of the retry delay, or one that has passed when there
-    /// is none. `None` while the record itself rules a dial out: a pure downlink, a member of a net or
-    /// cluster, a dial or a question for the endpoint under way.
+    /// The earliest instant of the next dial: the end of the retry delay, or an instant in the past if there
+    /// is none. `None` while the record itself rules out a dial: the link is a pure downlink, the node is a
+    /// member of a net or cluster, or a dial or resolution is in progress.
     ///
-    /// Whether the dial is then wanted is a matter of the nets and of live streams:
-    /// [`LinksSnapshot::explain`](crate::LinksSnapshot::explain) looks at these, too.
+    /// Whether the node is dialled at that instant also depends on the nets and on live streams:
+    /// [`LinksSnapshot::explain`](crate::LinksSnapshot::explain) takes these into account.
     #[must_use]
     pub fn next_attempt_at(&self) -> Option<Instant> {
         let idle = self.dialable && self.is_idle() && !self.is_active();
         idle.then(|| self.not_before.unwrap_or(self.since))
     }
 
-    /// When the record was made. A link that is forgotten and comes back has a new record.
+    /// The instant at which the record was created. A link that is removed and created again has a new
+    /// record.
     #[must_use]
     pub fn since(&self) -> Instant {
         self.since
     }
 
-    /// What the user has attached, if it is a `T`.
+    /// The user value attached to the link, if it is a `T`.
     #[must_use]
     pub fn user_data<T: Any>(&self) -> Option<&T> {
         self.user_data.as_ref()?.downcast_ref()
     }
 
-    /// The traffic of the link: shared by all versions of the record, and newer than any of them.
+    /// The traffic counters of the link, which all versions of the record share and which are newer than any
+    /// version.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// No dial before this instant, after a failure.
+    /// Forbids dials before this instant, after a failure.
     pub(crate) fn delay_until(&mut self, at: Instant) {
         self.not_before = Some(at);
         self.resting = false;
     }
 
-    /// No dial before this instant, because the link is unstable.
+    /// Forbids dials before this instant, because the link is flapping.
     pub(crate) fn rest_until(&mut self, at: Instant) {
         self.not_before = Some(at);
         self.resting = true;
     }
 
-    /// The dialer does nothing and holds nothing.
+    /// Whether the dialer has neither a dial nor a resolution in progress, and holds no connection.
     pub(crate) fn is_idle(&self) -> bool {
         self.state == DialState::Disconnected && self.dial.is_none() && self.resolving.is_none()
     }
@@ -281,7 +284,7 @@ impl<A> Link<A> {
         self.streams.iter().copied().find(|stream| stream.id == id)
     }
 
-    /// Joins the main cluster of `net`; `false` when it is a member already.
+    /// Joins the main cluster of `net`. Returns `false` if the node is already a member.
     pub(crate) fn join(&mut self, net: NetId) -> bool {
         let absent = !self.is_member(net);
         if absent {
@@ -290,14 +293,14 @@ impl<A> Link<A> {
         absent
     }
 
-    /// Leaves the main cluster of `net`; `false` when it was no member.
+    /// Leaves the main cluster of `net`. Returns `false` if the node was not a member.
     pub(crate) fn leave(&mut self, net: NetId) -> bool {
         let before = self.members.len();
         self.members.retain(|member| *member != net);
         self.members.len() != before
     }
 
-    /// Joins an associated cluster; `false` when it is a member already.
+    /// Joins an associated cluster. Returns `false` if the node is already a member.
     pub(crate) fn join_cluster(&mut self, cluster: ClusterId) -> bool {
         let absent = !self.clusters.contains(&cluster);
         if absent {
@@ -306,14 +309,14 @@ impl<A> Link<A> {
         absent
     }
 
-    /// Leaves an associated cluster; `false` when it was no member.
+    /// Leaves an associated cluster. Returns `false` if the node was not a member.
     pub(crate) fn leave_cluster(&mut self, cluster: ClusterId) -> bool {
         let before = self.clusters.len();
         self.clusters.retain(|member| *member != cluster);
         self.clusters.len() != before
     }
 
-    /// Leaves every cluster, as a link without a stream does.
+    /// Leaves every cluster, as required of a link without a stream.
     pub(crate) fn leave_all(&mut self) {
         self.members.clear();
         self.clusters.clear();
@@ -324,12 +327,12 @@ impl<A> Link<A> {
         !self.members.is_empty() || !self.clusters.is_empty()
     }
 
-    /// Whether the node is a static peer of the cluster by this word.
+    /// Whether the node is a static peer of the cluster by this origin.
     pub(crate) fn is_designated(&self, cluster: ClusterId, by: By) -> bool {
         self.designations.iter().any(|designation| designation.cluster == cluster && designation.is_by(by))
     }
 
-    /// Makes the node a static peer of the cluster.
+    /// Adds a designation of this origin for the cluster.
     pub(crate) fn designate(&mut self, cluster: ClusterId, by: By) {
         let known = self.designations.iter().position(|designation| designation.cluster == cluster);
         let index = known.unwrap_or_else(|| {
@@ -339,7 +342,7 @@ impl<A> Link<A> {
         *self.designations[index].by(by) = true;
     }
 
-    /// Takes a designation by this word back.
+    /// Withdraws the designation of this origin for the cluster.
     pub(crate) fn undesignate(&mut self, cluster: ClusterId, by: By) {
         for designation in self.designations.iter_mut().filter(|designation| designation.cluster == cluster) {
             *designation.by(by) = false;
@@ -347,19 +350,20 @@ impl<A> Link<A> {
         self.designations.retain(|designation| designation.asked || designation.role);
     }
 
-    /// The net no longer wants this link; `false` when it did not.
+    /// Notes that the net no longer wants this link. Returns `false` if it did not want it.
     pub(crate) fn dissociate(&mut self, net: NetId) -> bool {
         let before = self.nets.len();
         self.nets.retain(|wanted| *wanted != net);
         self.nets.len() != before
     }
 
-    /// Puts the first of the remaining streams in the place of the primary one.
+    /// Sets the direction to that of the present primary stream.
     pub(crate) fn follow_primary(&mut self) {
         self.direction = self.primary().map_or(Direction::Downlink, |stream| stream.direction);
     }
 
-    /// As [`follow_primary`](Self::follow_primary). What was announced on another stream may have died with it.
+    /// Like [`follow_primary`](Self::follow_primary); if the primary stream has changed, also ends the delay
+    /// of announcements, because those made on the earlier stream may have died with it.
     pub(crate) fn turn_to_primary(&mut self, before: Option<Stream>) {
         self.follow_primary();
         if self.primary().map(|stream| stream.id) != before.map(|stream| stream.id) {
@@ -367,12 +371,13 @@ impl<A> Link<A> {
         }
     }
 
-    /// Whether there is a stream that this node opened.
+    /// Whether the link has a stream that this node opened.
     pub(crate) fn has_uplink(&self) -> bool {
         self.streams.iter().any(|stream| stream.direction == Direction::Uplink)
     }
 
-    /// Nobody asks to dial the node any more: what is left is the streams that it opened.
+    /// Turns the link into a pure downlink, because no net or cluster wants to dial it any more: only the
+    /// streams that the peer opened remain.
     pub(crate) fn demote(&mut self) {
         self.dialable = false;
         self.state = DialState::Disconnected;
@@ -384,7 +389,7 @@ impl<A> Link<A> {
         self.follow_primary();
     }
 
-    /// The dialer has a connection. Its stream may still have to come.
+    /// Notes that the dialer has a connection, whose stream may not have been reported yet.
     pub(crate) fn establish(&mut self, now: Instant) {
         self.state = DialState::Established;
         self.attempts = 0;
@@ -394,7 +399,7 @@ impl<A> Link<A> {
         }
     }
 
-    /// The connection of the dialer is gone; the dialer itself goes on.
+    /// Notes that the connection of the dialer broke, while the dialer itself keeps trying.
     pub(crate) fn break_connection(&mut self, now: Instant) {
         self.state = DialState::Connecting;
         if let Some(dial) = &mut self.dial {
@@ -402,7 +407,7 @@ impl<A> Link<A> {
         }
     }
 
-    /// Heap memory of the record where it is shared, without what the address owns.
+    /// Heap memory of the shared record, without memory that the address owns.
     pub(crate) fn bytes(&self) -> usize {
         let nets = size_of_val(&*self.nets) + size_of_val(&*self.members);
         let clusters = size_of_val(&*self.clusters) + size_of_val(&*self.designations);
@@ -410,8 +415,8 @@ impl<A> Link<A> {
         size_of::<Self>() + 2 * size_of::<usize>() + lists + Counters::BYTES
     }
 
-    /// Whether anything keeps the record: a net that wants it, a membership, a designation, or, for a pure
-    /// downlink, a stream.
+    /// Whether there is a reason to keep the record: a net that wants it, a membership, a designation, or,
+    /// for a pure downlink, a stream.
     pub(crate) fn has_reason(&self) -> bool {
         !self.nets.is_empty()
             || self.is_active()

@@ -1,4 +1,4 @@
-//! When a failed link is dialled again.
+//! Retry policies: the delay before a failed link is dialled again.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -8,12 +8,12 @@ use crate::sync::StdArc;
 use crate::unwind::contain;
 use crate::util::defer_drop::DeferDrop;
 
-/// What a [custom policy](RetryPolicy::custom) that asks for no delay at all gets in its place.
+/// The delay that replaces a delay of zero from a [custom policy](RetryPolicy::custom).
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The delay between a failure and the next dial of the same link.
 ///
-/// Whatever a policy says, no link waits longer than its [cap](Self::cap).
+/// No link waits longer than the [cap](Self::cap) of its policy.
 ///
 /// # Examples
 /// ```
@@ -23,7 +23,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// let policy = RetryPolicy::exponential(Duration::from_secs(1), Duration::from_secs(300));
 /// assert_eq!(policy.cap(), Duration::from_secs(300));
 ///
-/// // One more second for each failure, and a little of chance.
+/// // One more second for each failure, plus random jitter.
 /// let linear = |attempts: u32, random: &mut dyn FnMut() -> u64| {
 ///     Duration::from_secs(attempts.into()) + Duration::from_millis(random() % 100)
 /// };
@@ -33,27 +33,27 @@ const SHORTEST: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetryPolicy {
-    /// Always the same delay. The reference uses 20 s.
+    /// A constant delay. The reference design uses 20 s.
     Fixed(Duration),
-    /// Exponential growth with full jitter: after `n` failures in a row, any delay from next to nothing up to
-    /// `base * 2^(n - 1)` or `cap`, whichever is less, each as likely as the others. Nodes that failed at the
-    /// same time do not come back at the same time.
+    /// Exponential growth with full jitter: after `n` consecutive failures, the delay is uniformly
+    /// distributed between 1 ns and the lesser of `base * 2^(n - 1)` and `cap`. Nodes that fail at the same
+    /// time therefore do not retry at the same time.
     Exponential {
         /// The longest delay after the first failure, longer than zero.
         base: Duration,
-        /// The longest delay of all, not below `base`.
+        /// The longest delay after any failure, not below `base`.
         cap: Duration,
     },
-    /// A policy of the user: see [`RetryPolicy::custom`].
+    /// A user-defined policy: see [`RetryPolicy::custom`].
     Custom(CustomRetry),
 }
 
-/// A retry policy of the user, for [`RetryPolicy::custom`]. Closures are policies.
+/// A user-defined retry policy, for [`RetryPolicy::custom`]. Implemented for closures.
 pub trait Retry: Send + Sync + 'static {
-    /// The delay after `attempts` failures in a row, this one included: 1 for the first.
+    /// Returns the delay after `attempts` consecutive failures, including the present one: 1 for the first.
     ///
-    /// `random` gives random numbers, all values equally likely, from the source that the builder was given:
-    /// who takes chance from there can be replayed.
+    /// `random` returns uniformly distributed random numbers from the source that was given to the builder. A
+    /// policy that uses no other source of randomness can be replayed.
     ///
     /// Runs on the writer's thread inside a command: it must be quick, and must not wait for the manager.
     fn delay(&self, attempts: u32, random: &mut dyn FnMut() -> u64) -> Duration;
@@ -68,7 +68,8 @@ where
     }
 }
 
-/// A [`Retry`] and the longest delay that it may ask for. Clones share the policy; equal are those that do.
+/// A [`Retry`] and the longest delay that it may ask for. Clones share the policy. Two instances are equal if
+/// they share the policy and have the same cap.
 #[derive(Clone)]
 pub struct CustomRetry {
     policy: StdArc<DeferDrop<StdArc<dyn Retry>>>,
@@ -89,37 +90,38 @@ impl fmt::Debug for CustomRetry {
     }
 }
 
-/// A delay that was drawn.
+/// The result of drawing a delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Drawn {
     pub(crate) delay: Duration,
-    /// The policy or the source of chance panicked, or asked for what it may not have.
+    /// Whether the policy or the source of randomness panicked, or the policy returned an invalid delay.
     pub(crate) fault: bool,
 }
 
 impl RetryPolicy {
-    /// Always the same delay.
+    /// Returns a policy with a constant delay.
     #[must_use]
     pub const fn fixed(delay: Duration) -> Self {
         Self::Fixed(delay)
     }
 
-    /// Exponential growth from `base` up to `cap`, with full jitter.
+    /// Returns a policy with exponential growth from `base` up to `cap`, with full jitter.
     #[must_use]
     pub const fn exponential(base: Duration, cap: Duration) -> Self {
         Self::Exponential { base, cap }
     }
 
-    /// A policy of the user. What it does wrong is contained and
-    /// [counted](crate::manager::Stats::retry_faults): a delay above `cap` is cut to it, a delay of zero
-    /// becomes one millisecond (or `cap`, if that is less), and a panic counts as `cap`.
+    /// Returns a user-defined policy. Its faults are contained and
+    /// [counted](crate::manager::Stats::retry_faults): a delay above `cap` is cut to `cap`, a delay of zero
+    /// is replaced by one millisecond (or `cap`, if that is less), and a panic is treated as a delay of
+    /// `cap`.
     #[must_use]
     pub fn custom(policy: impl Retry, cap: Duration) -> Self {
         let policy: StdArc<dyn Retry> = StdArc::new(policy);
         Self::Custom(CustomRetry { policy: StdArc::new(DeferDrop::new(policy)), cap })
     }
 
-    /// The longest delay that this policy can ask for.
+    /// The longest delay that this policy can lead to.
     #[must_use]
     pub fn cap(&self) -> Duration {
         match self {
@@ -129,10 +131,11 @@ impl RetryPolicy {
         }
     }
 
-    /// The delay after `attempts` failures in a row.
+    /// Draws the delay after `attempts` consecutive failures.
     pub(crate) fn draw(&self, attempts: u32, random: &mut dyn FnMut() -> u64) -> Drawn {
         let fallback = Drawn { delay: self.cap(), fault: true };
-        // Unwind safety: a policy that panicked halfway is asked again as it is, and so is the source.
+        // Unwind safety: a policy that panicked is called again in the state that the panic left, and so is
+        // the source.
         let draw = AssertUnwindSafe(|| match self {
             Self::Fixed(delay) => Drawn { delay: *delay, fault: false },
             Self::Exponential { base, cap } => {
@@ -153,9 +156,9 @@ impl CustomRetry {
     }
 }
 
-// The usual crates for this (`backon`, `exponential-backoff`, `backoff`) are iterators that count the
-// attempts and own a generator of random numbers. What is needed here is a function of both, because the
-// count is part of a version and chance has to be injected.
+// The usual crates for this (`backon`, `exponential-backoff`, `backoff`) provide iterators that count the
+// attempts and own a random number generator. Here a function of both is needed, because the count is part of
+// a version and the randomness is injected.
 
 /// The longest delay after `attempts` failures.
 fn ceiling(base: Duration, cap: Duration, attempts: u32) -> Duration {
@@ -163,7 +166,7 @@ fn ceiling(base: Duration, cap: Duration, attempts: u32) -> Duration {
     factor.and_then(|factor| base.checked_mul(factor)).map_or(cap, |delay| delay.min(cap))
 }
 
-/// The part of `ceiling` that `random` is of all random numbers, and never nothing.
+/// Scales `ceiling` by `random / 2^64`. Never returns zero, unless `ceiling` is zero.
 fn jittered(ceiling: Duration, random: u64) -> Duration {
     let nanos = u64::try_from(ceiling.as_nanos()).unwrap_or(u64::MAX);
     let part = (u128::from(nanos) * u128::from(random)) >> 64;
@@ -171,7 +174,7 @@ fn jittered(ceiling: Duration, random: u64) -> Duration {
 }
 
 impl Default for RetryPolicy {
-    /// 20 s, as the reference.
+    /// 20 s, as in the reference design.
     fn default() -> Self {
         Self::Fixed(Duration::from_secs(20))
     }
@@ -192,7 +195,7 @@ mod tests {
     #[test]
     fn a_fixed_delay_needs_no_chance() {
         let policy = RetryPolicy::fixed(SECOND);
-        let drawn = policy.draw(7, &mut || panic!("nobody needs chance here"));
+        let drawn = policy.draw(7, &mut || panic!("a fixed delay needs no random number"));
         assert_eq!(drawn, Drawn { delay: SECOND, fault: false });
     }
 
@@ -205,7 +208,7 @@ mod tests {
             assert!(half.abs_diff(longest * SECOND / 2) <= Duration::from_nanos(2), "{half:?}");
             assert_eq!(draw(&policy, attempts, 0).delay, Duration::from_nanos(1));
         }
-        assert_eq!(draw(&policy, 0, u64::MAX).delay, SECOND, "no failure counts as one");
+        assert_eq!(draw(&policy, 0, u64::MAX).delay, SECOND, "zero failures count as one");
     }
 
     #[test]
@@ -243,7 +246,7 @@ mod tests {
     #[test]
     fn a_source_of_chance_that_panics_is_contained() {
         let policy = RetryPolicy::exponential(SECOND, 8 * SECOND);
-        let drawn = policy.draw(1, &mut || panic!("no chance"));
+        let drawn = policy.draw(1, &mut || panic!("a source that panics"));
         assert_eq!(drawn, Drawn { delay: 8 * SECOND, fault: true });
     }
 
@@ -262,7 +265,7 @@ mod tests {
         let (first, second) = (take(&mut one), take(&mut other));
         assert_ne!(first, second);
         let ones: u32 = first.iter().map(|number| number.count_ones()).sum();
-        // 4096 fair bits: this range is 12 standard deviations wide to each side.
+        // 4096 fair bits: the range extends 12 standard deviations to each side.
         assert!((1_664..=2_432).contains(&ones), "{ones}");
     }
 }

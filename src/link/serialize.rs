@@ -1,4 +1,4 @@
-//! serde: addresses as their text, numbers as numbers.
+//! Serialization: addresses as text, identities as numbers.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use crate::link::net::NetId;
 use crate::link::stream::StreamId;
 
 impl Serialize for NodeAddr {
-    /// As its text, in every format.
+    /// Serializes the address as text, in every format.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
 impl<'de> Deserialize<'de> for NodeAddr {
-    /// From what it is parsed from.
+    /// Deserializes the address from any text that `FromStr` accepts.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
 
@@ -41,7 +41,7 @@ impl<'de> Deserialize<'de> for NodeAddr {
 macro_rules! number {
     ($($name:ident),*) => {
         $(impl Serialize for $name {
-            /// As a number.
+            /// Serializes the identity as a number.
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 self.0.serialize(serializer)
             }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// Which side opened a stream.
+/// The side that opened a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Direction {
-    /// This node dialled.
+    /// This node opened the stream.
     Uplink,
-    /// The peer dialled.
+    /// The peer opened the stream.
     Downlink,
 }
 
@@ -25,8 +25,8 @@ impl fmt::Display for StreamId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stream {
-    /// The identity that the transport gave it.
+    /// The identity that the transport chose.
     pub id: StreamId,
-    /// Which side opened it.
+    /// The side that opened the stream.
     pub direction: Direction,
 }

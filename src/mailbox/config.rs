@@ -1,9 +1,9 @@
-//! What a mailbox is made from: lanes, sizes, policies.
+//! The configuration of a mailbox: lanes, sizes, policies.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// The lane that a command takes. `Critical` is first, in `Ord` too.
+/// The lane that a command takes. `Critical` is the first, also in `Ord`.
 ///
 /// # Examples
 /// ```
@@ -16,17 +16,17 @@ use std::num::NonZeroU32;
 pub enum Priority {
     /// Before everything else: shutdown, errors.
     Critical,
-    /// Before regular work: what frees resources or unblocks somebody.
+    /// Before regular work: commands that free resources or unblock a thread.
     High,
     /// Regular work.
     #[default]
     Normal,
-    /// What can wait: statistics, housekeeping.
+    /// Deferrable work: statistics, housekeeping.
     Low,
 }
 
 impl Priority {
-    /// All priorities, first to last.
+    /// All priorities, from first to last.
     pub const ALL: [Self; 4] = [Self::Critical, Self::High, Self::Normal, Self::Low];
 
     pub(super) const fn index(self) -> usize {
@@ -45,27 +45,27 @@ impl fmt::Display for Priority {
     }
 }
 
-/// What [`Sender::send`](super::Sender::send) does when the lane is full. The other ways to send say
-/// themselves what they do.
+/// The behaviour of [`Sender::send`](super::Sender::send) when the lane is full. The other send methods
+/// document their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backpressure {
-    /// Hand the command back at once.
+    /// Return the command at once.
     #[default]
     Reject,
-    /// Wait until there is room, without a bound.
+    /// Wait for room, without a bound.
     Block,
-    /// Take over the room of the oldest command of the lowest non-empty lane below that may be
-    /// [shed](Config::shed_from), and hand that command to the sender. When there is none, hand the new
-    /// command back.
+    /// Take over the room of the oldest command in the lowest non-empty lane below that may be
+    /// [shed](Config::shed_from), and return that command to the sender. If there is none, return the new
+    /// command.
     ShedLowest,
 }
 
-/// How many commands each lane holds, and the two policies of a mailbox.
+/// The capacity of each lane, and the two policies of a mailbox.
 ///
-/// Capacities are between 1 and [`Config::MAX`], checked when they are set, so that making the mailbox
-/// cannot fail. Rings are allocated when the mailbox is made: one slot per command of capacity, and under
-/// [`Backpressure::ShedLowest`] each lane has the slots of the lanes below it as well (at most 4 times the
+/// Capacities are between 1 and [`Config::MAX`] and are checked when they are set, so creating the mailbox
+/// cannot fail. The rings are allocated when the mailbox is created: one slot per command of capacity; under
+/// [`Backpressure::ShedLowest`] each lane also has the slots of the lanes below it (at most 4 times the
 /// slots).
 ///
 /// # Examples
@@ -85,7 +85,7 @@ pub struct Config {
     lanes: [usize; 4],
     backpressure: Backpressure,
     starvation_limit: NonZeroU32,
-    /// The first lane that may be shed.
+    /// The first lane that may be shed from.
     shed_from: Priority,
 }
 
@@ -93,14 +93,14 @@ impl Config {
     /// The largest capacity of one lane: 1 048 576 commands.
     pub const MAX: usize = 1 << 20;
 
-    // The checkers need every wrap-around and every full lane within a few steps.
+    // The model checkers must reach every wrap-around and every full lane within a few steps.
     #[cfg(not(switchboard_model))]
     const DEFAULT: ([usize; 4], u32) = ([64, 4096, 4096, 1024], 32);
     #[cfg(switchboard_model)]
     const DEFAULT: ([usize; 4], u32) = ([1, 2, 2, 1], 2);
 
-    /// The defaults: 64 critical, 4096 high, 4096 normal and 1024 low commands; [`Backpressure::Reject`]; a
-    /// starvation limit of 32.
+    /// Creates the default configuration: 64 critical, 4096 high, 4096 normal and 1024 low commands;
+    /// [`Backpressure::Reject`]; a starvation limit of 32.
     #[must_use]
     pub const fn new() -> Self {
         let (lanes, limit) = Self::DEFAULT;
@@ -114,7 +114,7 @@ impl Config {
     /// Sets the capacity of the critical lane.
     ///
     /// # Errors
-    /// [`CapacityError`] when it is zero or above [`Config::MAX`].
+    /// [`CapacityError`] if it is zero or above [`Config::MAX`].
     pub const fn critical(self, capacity: usize) -> Result<Self, CapacityError> {
         self.lane(Priority::Critical, capacity)
     }
@@ -122,7 +122,7 @@ impl Config {
     /// Sets the capacity of the high lane.
     ///
     /// # Errors
-    /// [`CapacityError`] when it is zero or above [`Config::MAX`].
+    /// [`CapacityError`] if it is zero or above [`Config::MAX`].
     pub const fn high(self, capacity: usize) -> Result<Self, CapacityError> {
         self.lane(Priority::High, capacity)
     }
@@ -130,7 +130,7 @@ impl Config {
     /// Sets the capacity of the normal lane.
     ///
     /// # Errors
-    /// [`CapacityError`] when it is zero or above [`Config::MAX`].
+    /// [`CapacityError`] if it is zero or above [`Config::MAX`].
     pub const fn normal(self, capacity: usize) -> Result<Self, CapacityError> {
         self.lane(Priority::Normal, capacity)
     }
@@ -138,7 +138,7 @@ impl Config {
     /// Sets the capacity of the low lane.
     ///
     /// # Errors
-    /// [`CapacityError`] when it is zero or above [`Config::MAX`].
+    /// [`CapacityError`] if it is zero or above [`Config::MAX`].
     pub const fn low(self, capacity: usize) -> Result<Self, CapacityError> {
         self.lane(Priority::Low, capacity)
     }
@@ -146,7 +146,7 @@ impl Config {
     /// Sets the capacity of the lane of `priority`.
     ///
     /// # Errors
-    /// [`CapacityError`] when it is zero or above [`Config::MAX`].
+    /// [`CapacityError`] if it is zero or above [`Config::MAX`].
     pub const fn lane(mut self, priority: Priority, capacity: usize) -> Result<Self, CapacityError> {
         if capacity == 0 {
             return Err(CapacityError::Zero { priority });
@@ -158,16 +158,16 @@ impl Config {
         Ok(self)
     }
 
-    /// Sets what [`Sender::send`](super::Sender::send) does when the lane is full.
+    /// Sets the behaviour of [`Sender::send`](super::Sender::send) when the lane is full.
     #[must_use]
     pub const fn backpressure(mut self, backpressure: Backpressure) -> Self {
         self.backpressure = backpressure;
         self
     }
 
-    /// Sets the first lane that [`Backpressure::ShedLowest`] may shed from: this one and those below it. What
-    /// waits above it is as safe as under [`Backpressure::Reject`]. Default: the high lane, which leaves out
-    /// nothing that could be shed.
+    /// Sets the first lane that [`Backpressure::ShedLowest`] may shed from: this one and those below it.
+    /// Commands in the lanes above it are as safe as under [`Backpressure::Reject`]. Default: the high lane,
+    /// so every lane that can be shed from is.
     ///
     /// # Examples
     /// ```
@@ -178,7 +178,7 @@ impl Config {
     /// for priority in [Priority::Critical, Priority::High, Priority::Normal] {
     ///     assert!(sender.send(priority, "kept").is_ok());
     /// }
-    /// // There is nothing in the low lane.
+    /// // The low lane is empty.
     /// assert!(sender.send(Priority::Critical, "one more").is_err_and(|error| error.is_full()));
     /// ```
     #[must_use]
@@ -187,15 +187,15 @@ impl Config {
         self
     }
 
-    /// Sets how many takes in a row may pass over a waiting lane before it has its turn: see
-    /// [the rule](super#order-and-starvation).
+    /// Sets the number of consecutive takes that may pass over a waiting lane before it is served: see [the
+    /// rule](super#order-and-starvation).
     #[must_use]
     pub const fn starvation_limit(mut self, takes: NonZeroU32) -> Self {
         self.starvation_limit = takes;
         self
     }
 
-    /// The capacity of the lane of `priority`.
+    /// Returns the capacity of the lane of `priority`.
     #[must_use]
     pub const fn capacity(&self, priority: Priority) -> usize {
         self.lanes[priority.index()]
@@ -205,7 +205,7 @@ impl Config {
         self.backpressure
     }
 
-    /// The lanes, first to last, that a full lane of `priority` may shed from.
+    /// Returns the lanes, from first to last, that a full lane of `priority` may shed from.
     pub(super) fn sheddable(&self, priority: Priority) -> &'static [Priority] {
         match self.backpressure {
             Backpressure::ShedLowest => &Priority::ALL[self.shed_from.index().max(priority.index() + 1)..],
@@ -217,8 +217,8 @@ impl Config {
         self.starvation_limit
     }
 
-    /// The slots that the ring of `priority` needs. An entry occupies the room of the lane that it came to be
-    /// accounted in, which is its own or, after shedding, a lower one.
+    /// Returns the number of slots that the ring of `priority` needs. An entry occupies a room of the lane
+    /// that it is accounted in, which is its own or, after shedding, a lower one.
     pub(super) fn slots(&self, priority: Priority) -> usize {
         let below = self.sheddable(priority).iter().map(|lane| self.lanes[lane.index()]).sum::<usize>();
         self.lanes[priority.index()] + below
@@ -231,7 +231,7 @@ impl Default for Config {
     }
 }
 
-/// The capacities in the order of [`Priority::ALL`], the policies as in [`Config::new`].
+/// Takes the capacities in the order of [`Priority::ALL`]; the policies are those of [`Config::new`].
 impl TryFrom<[usize; 4]> for Config {
     type Error = CapacityError;
 
@@ -248,18 +248,18 @@ impl TryFrom<[usize; 4]> for Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CapacityError {
-    /// The lane could never hold a command.
+    /// A lane of capacity zero could never hold a command.
     #[non_exhaustive]
     Zero {
         /// The lane.
         priority: Priority,
     },
-    /// More than [`Config::MAX`].
+    /// The capacity is above [`Config::MAX`].
     #[non_exhaustive]
     TooLarge {
         /// The lane.
         priority: Priority,
-        /// What was asked for.
+        /// The requested capacity.
         capacity: usize,
     },
 }
@@ -270,7 +270,7 @@ impl fmt::Display for CapacityError {
             Self::Zero { priority } => write!(f, "the capacity of the {priority} lane is zero"),
             Self::TooLarge { priority, capacity } => {
                 let max = Config::MAX;
-                write!(f, "the capacity of the {priority} lane is {capacity}, above the largest of {max}")
+                write!(f, "the capacity of the {priority} lane is {capacity}, above the maximum of {max}")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Errors, one per operation. Those of sends hand the command back.
+//! Errors, one per operation. The errors of sends return the command.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ macro_rules! returning {
         }
 
         impl<T> $name<T> {
-            /// The command that was not sent.
+            /// Returns the command that was not sent.
             #[must_use]
             pub fn into_inner(self) -> T {
                 match self {
@@ -22,7 +22,9 @@ macro_rules! returning {
             }
 
             $(
-                #[doc = concat!("Whether this is [`", stringify!($name), "::", stringify!($variant), "`].")]
+                #[doc = concat!(
+                    "Returns whether this is [`", stringify!($name), "::", stringify!($variant), "`]."
+                )]
                 #[must_use]
                 pub fn $test(&self) -> bool {
                     matches!(self, Self::$variant(_))
@@ -62,7 +64,9 @@ macro_rules! plain {
 
         impl $name {
             $(
-                #[doc = concat!("Whether this is [`", stringify!($name), "::", stringify!($variant), "`].")]
+                #[doc = concat!(
+                    "Returns whether this is [`", stringify!($name), "::", stringify!($variant), "`]."
+                )]
                 #[must_use]
                 pub fn $test(&self) -> bool {
                     matches!(self, Self::$variant)
@@ -83,7 +87,8 @@ macro_rules! plain {
 }
 
 returning! {
-    /// Why [`Sender::send`](super::Sender::send) or a permit did not queue the command.
+    /// The error of [`Sender::send`](super::Sender::send) and of permits; it returns the command that was not
+    /// queued.
     ///
     /// # Examples
     /// ```
@@ -96,30 +101,32 @@ returning! {
     /// assert_eq!(error.into_inner(), "statistics");
     /// ```
     SendError {
-        /// The lane is full, and under [`Backpressure::ShedLowest`](super::Backpressure::ShedLowest) nothing
-        /// is queued below it.
+        /// The lane is full, and under [`Backpressure::ShedLowest`](super::Backpressure::ShedLowest) no
+        /// command that may be shed is queued below it.
         Full, is_full, "the lane is full";
-        /// The mailbox accepts nothing any more.
+        /// The mailbox is closed and accepts no more commands.
         Closed, is_closed, "the mailbox is closed";
     }
 }
 
 returning! {
-    /// Why [`Sender::try_send`](super::Sender::try_send) did not queue the command.
+    /// The error of [`Sender::try_send`](super::Sender::try_send); it returns the command that was not
+    /// queued.
     TrySendError {
         /// The lane is full.
         Full, is_full, "the lane is full";
-        /// The mailbox accepts nothing any more.
+        /// The mailbox is closed and accepts no more commands.
         Closed, is_closed, "the mailbox is closed";
     }
 }
 
 returning! {
-    /// Why [`Sender::send_timeout`](super::Sender::send_timeout) did not queue the command.
+    /// The error of [`Sender::send_timeout`](super::Sender::send_timeout); it returns the command that was
+    /// not queued.
     SendTimeoutError {
-        /// There was no room in all that time.
+        /// No room became free within the timeout.
         Timeout, is_timeout, "timed out waiting for room in the lane";
-        /// The mailbox accepts nothing any more.
+        /// The mailbox is closed and accepts no more commands.
         Closed, is_closed, "the mailbox is closed";
     }
 }
@@ -134,59 +141,59 @@ impl<T> From<TrySendError<T>> for SendError<T> {
 }
 
 plain! {
-    /// Why [`Sender::reserve`](super::Sender::reserve) gave no permit.
+    /// The error of [`Sender::reserve`](super::Sender::reserve).
     ReserveError {
-        /// The mailbox accepts nothing any more.
+        /// The mailbox is closed and accepts no more commands.
         Closed, is_closed, "the mailbox is closed";
     }
 }
 
 plain! {
-    /// Why [`Sender::try_reserve`](super::Sender::try_reserve) gave no permit.
+    /// The error of [`Sender::try_reserve`](super::Sender::try_reserve).
     TryReserveError {
         /// The lane is full.
         Full, is_full, "the lane is full";
-        /// The mailbox accepts nothing any more.
+        /// The mailbox is closed and accepts no more commands.
         Closed, is_closed, "the mailbox is closed";
     }
 }
 
 plain! {
-    /// Why [`Sender::reserve_timeout`](super::Sender::reserve_timeout) gave no permit.
+    /// The error of [`Sender::reserve_timeout`](super::Sender::reserve_timeout).
     ReserveTimeoutError {
-        /// There was no room in all that time.
+        /// No room became free within the timeout.
         Timeout, is_timeout, "timed out waiting for room in the lane";
-        /// The mailbox accepts nothing any more.
+        /// The mailbox is closed and accepts no more commands.
         Closed, is_closed, "the mailbox is closed";
     }
 }
 
 plain! {
-    /// Why [`Receiver::recv`](super::Receiver::recv) returned no command.
+    /// The error of [`Receiver::recv`](super::Receiver::recv).
     RecvError {
-        /// Closed and drained: there will never be one again.
+        /// The mailbox is closed and drained: no command will follow.
         Closed, is_closed, "the mailbox is closed and drained";
     }
 }
 
 plain! {
-    /// Why [`Receiver::try_recv`](super::Receiver::try_recv) returned no command.
+    /// The error of [`Receiver::try_recv`](super::Receiver::try_recv).
     TryRecvError {
-        /// There is none now.
+        /// No command is queued at the moment.
         Empty, is_empty, "the mailbox is empty";
-        /// Closed and drained: there will never be one again.
+        /// The mailbox is closed and drained: no command will follow.
         Closed, is_closed, "the mailbox is closed and drained";
     }
 }
 
 plain! {
-    /// Why [`Receiver::recv_timeout`](super::Receiver::recv_timeout) returned no command.
+    /// The error of [`Receiver::recv_timeout`](super::Receiver::recv_timeout).
     RecvTimeoutError {
-        /// There was none in all that time.
+        /// No command arrived within the timeout.
         Timeout, is_timeout, "timed out waiting for a command";
-        /// [`Sender::wake`](super::Sender::wake) was called, and no command was there.
+        /// [`Sender::wake`](super::Sender::wake) was called while no command was queued.
         Woken, is_woken, "woken without a command";
-        /// Closed and drained: there will never be one again.
+        /// The mailbox is closed and drained: no command will follow.
         Closed, is_closed, "the mailbox is closed and drained";
     }
 }

@@ -13,11 +13,11 @@ use crate::sync::{Condvar, Mutex, Spin, lock_order};
 /// A command in a ring.
 pub(super) struct Entry<T> {
     pub(super) value: T,
-    /// The lane whose room it occupies: not its own when it took over the room of a shed command.
+    /// The lane whose room it occupies: a lower one if it took over the room of a shed command.
     pub(super) home: Priority,
 }
 
-/// When a wait ends by itself.
+/// The instant at which a wait ends on its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deadline {
     Never,
@@ -25,13 +25,13 @@ pub(super) enum Deadline {
 }
 
 impl Deadline {
-    /// A deadline beyond what the clock can show is none.
+    /// Returns the deadline `timeout` from now, or `Never` if the clock cannot represent it.
     pub(super) fn of(timeout: std::time::Duration) -> Self {
         crate::sync::deadline_after(timeout).map_or(Self::Never, Self::At)
     }
 }
 
-/// Why a wait for a room ended without one.
+/// The reason why a wait for a room ended without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopped {
     Timeout,
@@ -39,19 +39,19 @@ pub(super) enum Stopped {
 }
 
 pub(super) struct Lane<T> {
-    /// Written by every sender and by the receiver; padded so that it shares no line with another lane.
+    /// Written by every sender and by the receiver; padded so that it shares no cache line with another lane.
     pub(super) rooms: CachePadded<Semaphore>,
     pub(super) ring: Ring<Entry<T>>,
-    /// How many senders are registered below.
+    /// Number of senders registered below.
     waiting: AtomicUsize,
-    /// Guards nothing: a sender holds it from its registration to its wait, so that whoever took it in
+    /// Guards nothing: a sender holds it from its registration to its wait, so a thread that acquires it in
     /// between knows that the sender is inside the wait.
     door: Mutex<()>,
     room_freed: Condvar,
     pub(super) counters: Counters,
 }
 
-/// Statistics of one lane; written only on the slow paths.
+/// Statistics of one lane, written only on the slow paths.
 #[derive(Debug)]
 pub(super) struct Counters {
     pub(super) refused: Counter,
@@ -91,16 +91,17 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Of the ring: a stamp beside each entry.
+    /// Returns the memory of the ring, including one stamp per entry.
     #[cfg(feature = "manager")]
     pub(super) fn bytes(&self) -> usize {
         self.ring.capacity() * (size_of::<Entry<T>>() + size_of::<usize>())
     }
 
-    /// Takes a room, waiting for one if need be: tries, spins, parks.
+    /// Takes a room, waiting for one if necessary: tries, spins, parks.
     ///
-    /// It is woken by whoever gives a room back ([`wake_waiting`](Self::wake_waiting)) and by
-    /// [`close`](Self::close), which the receiver calls also when it is dropped, thus when its thread dies.
+    /// The waiter is woken by any thread that gives a room back ([`wake_waiting`](Self::wake_waiting)) and by
+    /// [`close`](Self::close), which the receiver also calls when it is dropped, and therefore when its
+    /// thread dies.
     pub(super) fn take_room(&self, deadline: Deadline) -> Result<(), Stopped> {
         let mut spin = Spin::new();
         loop {
@@ -119,7 +120,7 @@ impl<T> Lane<T> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         // SeqCst: pairs with the fences in `release` and `close`. Of the two threads {register; fence; look
         // for a room} and {give a room back; fence; look for registrations}, the one whose fence is second
-        // sees what the other did. Either this one finds the room, or the other one finds it registered,
+        // sees the other's first step. Either this thread finds the room, or the other finds it registered,
         // waits for the door, which is open only once this one is inside the wait, and notifies.
         fence(Ordering::SeqCst);
         let outcome = loop {
@@ -132,12 +133,12 @@ impl<T> Lane<T> {
                 Deadline::At(deadline) => self.room_freed.wait_until(door, deadline),
             };
             if timed_out {
-                // The last notification may have been for this thread, and nobody else would hear of that
-                // room.
+                // The last notification may have been meant for this thread; no other thread would be told of
+                // that room.
                 break self.try_take_room().unwrap_or(Err(Stopped::Timeout));
             }
         };
-        // Relaxed: a room that is freed from here on is none of this thread's business.
+        // Relaxed: a room that is freed from here on is not needed by this thread.
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         drop(door);
         outcome
@@ -151,7 +152,7 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Gives rooms back and wakes as many senders. True when that drained a closed lane.
+    /// Gives rooms back and wakes as many senders. Returns true if this drained a closed lane.
     pub(super) fn release(&self, rooms: usize) -> bool {
         let drained = self.rooms.release(rooms);
         // SeqCst: pairs with the fence in `take_room_parked`, see there.
@@ -160,21 +161,21 @@ impl<T> Lane<T> {
         drained
     }
 
-    /// Refuses new commands, and wakes all senders that wait for a room so that they see it.
+    /// Refuses new commands, and wakes all senders that wait for a room so that they observe the close.
     pub(super) fn close(&self) {
         self.rooms.close();
-        // SeqCst: pairs with the fence in `take_room_parked`; closing counts as giving a room to everybody.
+        // SeqCst: pairs with the fence in `take_room_parked`; closing counts as a room for every sender.
         fence(Ordering::SeqCst);
         self.wake_waiting(usize::MAX);
     }
 
-    /// After a `fence(SeqCst)` that follows what the senders wait for.
+    /// Must follow a `fence(SeqCst)` after the event that the senders wait for.
     ///
-    /// One notification per room is enough. A notified sender takes the room or sees that another one took
-    /// it, whose giving it back notifies again. One that times out while it is being notified tries once
-    /// more.
+    /// One notification per room is enough. A notified sender takes the room, or finds that another sender
+    /// took it, which notifies again when it gives the room back. A sender that times out while it is being
+    /// notified tries once more.
     fn wake_waiting(&self, rooms: usize) {
-        // Relaxed: ordered by the fence before.
+        // Relaxed: ordered by the fence before the call.
         let waiting = self.waiting.load(Ordering::Relaxed);
         if waiting == 0 {
             return;

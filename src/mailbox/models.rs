@@ -1,6 +1,6 @@
-//! Models of the protocols between the ends. In each, a sender outlives the threads, so that the close by the
-//! last one does not stand in for a wake-up that was forgotten.
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
+//! Models of the protocols between the ends. In each, a sender outlives the threads, so the close by the last
+//! sender cannot stand in for a wake-up that was forgotten.
+#![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
 use super::*;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -70,7 +70,7 @@ fn two_blocked_senders_get_the_one_room_in_turn() {
     });
 }
 
-/// The slot that a take emptied is seen empty by the sender that takes the room.
+/// A sender that takes a room sees the slot that the take emptied as empty.
 #[test]
 fn a_room_comes_with_a_slot() {
     model(|| {
@@ -113,7 +113,7 @@ fn a_dropped_permit_wakes_a_blocked_sender() {
     });
 }
 
-/// Two wait for one room, one of them with a deadline that may pass at any time.
+/// Two senders wait for one room, one of them with a deadline that may pass at any time.
 #[test]
 fn a_sender_that_gives_up_leaves_the_room_to_the_other() {
     model(|| {
@@ -133,7 +133,7 @@ fn a_sender_that_gives_up_leaves_the_room_to_the_other() {
     });
 }
 
-/// A command that is sent as the receiver gives up is received by its next call.
+/// A command that is sent while the receiver gives up is received by its next call.
 #[test]
 fn a_receiver_that_gives_up_loses_no_command() {
     model(|| {
@@ -180,7 +180,7 @@ fn the_last_permit_wakes_the_receiver_of_a_closed_mailbox() {
     });
 }
 
-/// Nothing stays in a queue that nobody reads.
+/// No command stays in a queue that no thread reads.
 #[test]
 fn a_command_that_meets_the_dropped_receiver_is_dropped_or_comes_back() {
     model(|| {
@@ -264,7 +264,7 @@ fn a_wake_carries_what_came_before_it() {
     });
 }
 
-/// The number of commands handed back rises after the counter that says why.
+/// The number of commands handed back rises after the counter of the reason.
 #[cfg(feature = "manager")]
 #[test]
 fn a_refusal_is_counted_before_it_is_announced() {
@@ -285,7 +285,7 @@ fn a_refusal_is_counted_before_it_is_announced() {
     });
 }
 
-/// A notice wakes once: the receiver that has heeded it sleeps until its time is over.
+/// A notice wakes once: a receiver that has consumed it sleeps until its deadline.
 #[test]
 fn a_notice_is_used_up_by_the_wake() {
     model(|| {
@@ -300,7 +300,7 @@ fn a_notice_is_used_up_by_the_wake() {
     });
 }
 
-/// Requests to wake that are merged into one are all answered by it.
+/// Merged requests to wake are all answered by one wake.
 #[test]
 fn merged_wakes_carry_what_came_before_each() {
     model(|| {
@@ -313,7 +313,7 @@ fn merged_wakes_carry_what_came_before_each() {
                 // Relaxed: ordered by the wake.
                 written[index].store(1, Ordering::Relaxed);
                 sender.wake();
-                // Relaxed: says that it has happened, and carries nothing.
+                // Relaxed: says that the event happened, and carries no data.
                 asked.fetch_add(1, Ordering::Relaxed);
             })
         });
@@ -331,7 +331,8 @@ fn merged_wakes_carry_what_came_before_each() {
     });
 }
 
-/// The receiver that is told of the end sees what every sender did before it went, whoever went last.
+/// The receiver that sees `Closed` sees everything each sender did before it was dropped, regardless of the
+/// order.
 #[test]
 fn closed_shows_what_every_sender_did() {
     model(|| {
@@ -356,7 +357,7 @@ fn closed_shows_what_every_sender_did() {
     });
 }
 
-/// A command that sheds another one while the mailbox is closed: both end somewhere, and once.
+/// A command that sheds another one while the mailbox is closed: both end somewhere, exactly once.
 #[test]
 fn shedding_against_the_close_loses_nothing() {
     model(|| {

@@ -1,8 +1,8 @@
-//! Where the receiver sleeps.
+//! The receiver's sleep.
 //!
-//! An event count for one sleeper. The receiver says that it is about to sleep, looks once more for anything
-//! to do, and sleeps; a sender makes something to do, and looks whether the receiver is about to sleep.
-//! Between the two steps each has a `fence(SeqCst)`:
+//! An event count for one sleeper. The receiver announces that it is about to sleep, looks once more for
+//! work, and sleeps; a sender creates work, and then checks whether the receiver is about to sleep. Between
+//! the two steps each has a `fence(SeqCst)`:
 //!
 //! ```text
 //! receiver                          sender
@@ -13,9 +13,10 @@
 //! ```
 //!
 //! The fences are totally ordered. If R2 is first, S3 sees R1 (or a later state, which only the receiver
-//! itself or another sender in S4 can have set: then it is awake, or has a notice). If S2 is first, R3 sees
-//! S1. So no sleep begins with something to do and without a notice. A sender pays for the fence and one load
-//! of a line that is written only when the receiver parks; it takes the lock only when the receiver sleeps.
+//! itself or another sender in S4 can have set: then the receiver is awake, or has a notice). If S2 is first,
+//! R3 sees S1. Hence the receiver never falls asleep with work pending and no notice. A sender pays for the
+//! fence and one load of a cache line that is written only when the receiver parks; it takes the lock only
+//! when the receiver sleeps.
 
 use super::lane::Deadline;
 use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
@@ -25,7 +26,7 @@ const AWAKE: u8 = 0;
 const PARKED: u8 = 1;
 const GONE: u8 = 2;
 
-/// Whether anybody will ever take what was just pushed.
+/// Whether a command that was just pushed can still be received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Notified {
@@ -38,7 +39,7 @@ pub(super) enum Notified {
 pub(super) struct Parking {
     state: AtomicU8,
     wake_asked: AtomicBool,
-    /// Valid after a panic: a notice too many costs one look around.
+    /// Valid after a panic: a superfluous notice costs one look around.
     notice: Mutex<bool>,
     noticed: Condvar,
 }
@@ -53,7 +54,8 @@ impl Parking {
         }
     }
 
-    /// R1 and R2. What follows is a look around, and [`cancel`](Self::cancel) or [`park`](Self::park).
+    /// Performs R1 and R2. The caller then looks around, and calls [`cancel`](Self::cancel) or
+    /// [`park`](Self::park).
     pub(super) fn prepare(&self) {
         // Relaxed: ordered by the fence.
         self.state.store(PARKED, Ordering::Relaxed);
@@ -61,16 +63,17 @@ impl Parking {
         fence(Ordering::SeqCst);
     }
 
-    /// The receiver found something to do after all. A sender may leave a notice nevertheless.
+    /// Called when the receiver found something to do after all. A sender may still leave a notice.
     pub(super) fn cancel(&self) {
-        // Relaxed: tells senders not to bother; the next `prepare` has its own fence.
+        // Relaxed: spares senders the notice; the next `prepare` has its own fence.
         self.state.store(AWAKE, Ordering::Relaxed);
     }
 
-    /// R4: sleeps until there is a notice. False when the time was over before.
+    /// Performs R4: sleeps until there is a notice. Returns false if the deadline passed first.
     ///
-    /// It is woken by whoever makes something to do. The last sender that goes closes the mailbox, which is
-    /// something to do, so the receiver does not outsleep its senders, however they end.
+    /// The receiver is woken by any thread that creates work for it. The last sender to be dropped closes the
+    /// mailbox, which counts as work, so the receiver never sleeps past the end of its senders, however they
+    /// end.
     pub(super) fn park(&self, deadline: Deadline) -> bool {
         let mut notice = self.notice.lock();
         while !*notice {
@@ -86,7 +89,7 @@ impl Parking {
         std::mem::take(&mut *notice)
     }
 
-    /// S2 to S4.
+    /// Performs S2 to S4.
     pub(super) fn notify(&self) -> Notified {
         // SeqCst: pairs with the fences in `prepare` and `leave`.
         fence(Ordering::SeqCst);
@@ -100,8 +103,8 @@ impl Parking {
 
     #[cold]
     fn unpark(&self) -> Notified {
-        // One sender pays for the notice, the others see AWAKE. When this fails the receiver has cancelled,
-        // and will look around again after its next fence, or is gone.
+        // One sender pays for the notice, the others see AWAKE. If this fails, the receiver has cancelled and
+        // will look around again after its next fence, or it is gone.
         // Relaxed: the lock orders the notice, the rings order their values.
         match self.state.compare_exchange(PARKED, AWAKE, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => {
@@ -116,23 +119,24 @@ impl Parking {
 
     /// Asks the receiver to return from its wait without a command.
     pub(super) fn ask_to_wake(&self) {
-        // Release: what the caller did before is visible to a receiver that was woken. A swap, so that
-        // requests which are merged into one are all in the release sequence that `take_wake` reads from.
+        // Release: everything the caller did before is visible to the receiver that was woken. This is a
+        // swap, so requests that are merged into one are all in the release sequence that `take_wake` reads
+        // from.
         self.wake_asked.swap(true, Ordering::Release);
-        // A receiver that is gone needs no waking.
+        // A receiver that is gone need not be woken.
         let _ = self.notify();
     }
 
-    /// Whether the receiver was asked to wake since the last time.
+    /// Returns whether the receiver was asked to wake since the last call.
     pub(super) fn take_wake(&self) -> bool {
         // Relaxed: the swap decides.
         // Acquire: pairs with `ask_to_wake`.
         self.wake_asked.load(Ordering::Relaxed) && self.wake_asked.swap(false, Ordering::Acquire)
     }
 
-    /// The receiver goes. It must empty the rings afterwards: a sender that pushed before this fence may not
-    /// see that it is gone, but then its push is seen by the emptying; one that pushed after sees it and
-    /// empties them.
+    /// Marks the receiver as gone. The caller must empty the rings afterwards: a sender that pushed before
+    /// this fence may not see the mark, but then the emptying sees its push; a sender that pushed after it
+    /// sees the mark and empties the rings itself.
     pub(super) fn leave(&self) {
         // Relaxed: ordered by the fence.
         self.state.store(GONE, Ordering::Relaxed);
@@ -140,7 +144,7 @@ impl Parking {
         fence(Ordering::SeqCst);
     }
 
-    /// Whether [`leave`](Self::leave) was called. A hint: false may be stale.
+    /// Returns whether [`leave`](Self::leave) was called. A hint: false may be stale.
     pub(super) fn is_gone(&self) -> bool {
         // Relaxed: a hint; `notify` decides.
         self.state.load(Ordering::Relaxed) == GONE

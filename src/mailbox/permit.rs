@@ -12,10 +12,10 @@ use super::sender::Sender;
 use super::{Priority, SendError};
 use std::time::Duration;
 
-/// Room for one command, reserved: [`send`](Self::send) does not wait and does not fail for want of room.
+/// A reserved room for one command: [`send`](Self::send) neither waits nor fails for lack of room.
 ///
-/// Dropping it gives the room back and wakes a sender that waits for it. A permit that was handed out before
-/// the mailbox was closed stays valid: the receiver waits for it.
+/// Dropping it gives the room back and wakes a sender that waits for it. A permit that was granted before the
+/// mailbox was closed stays valid: the receiver waits for it.
 ///
 /// # Examples
 /// ```
@@ -35,7 +35,7 @@ pub struct Permit<'a, T> {
     priority: Priority,
 }
 
-/// A [`Permit`] that holds a [`Sender`] of its own, to be kept or moved to another thread.
+/// A [`Permit`] that owns its [`Sender`], so it can be kept or moved to another thread.
 ///
 /// # Examples
 /// ```
@@ -53,7 +53,7 @@ pub struct Permit<'a, T> {
 pub struct OwnedPermit<T> {
     sender: Sender<T>,
     priority: Priority,
-    /// Whether the room is still this permit's.
+    /// Whether the permit still holds the room.
     held: bool,
 }
 
@@ -62,7 +62,7 @@ impl<'a, T> Permit<'a, T> {
         Self { sender, priority }
     }
 
-    /// The lane that the room is in.
+    /// Returns the lane that the room is in.
     #[must_use]
     pub fn priority(&self) -> Priority {
         self.priority
@@ -71,32 +71,32 @@ impl<'a, T> Permit<'a, T> {
     /// Queues a command in the reserved room.
     ///
     /// # Errors
-    /// [`SendError::Closed`], with the command, when the receiver was dropped. A command that meets the
-    /// receiver while it is being dropped may be accepted and dropped with it, like all that was still
+    /// [`SendError::Closed`], with the command, if the receiver was dropped. A command that is sent while the
+    /// receiver is being dropped may be accepted and dropped with it, like all commands that were still
     /// queued.
     pub fn send(self, value: T) -> Result<(), SendError<T>> {
         if self.sender.is_receiver_gone() {
             return Err(SendError::Closed(value));
         }
         let (sender, priority) = (self.sender, self.priority);
-        // The room is the command's now, also when the push meets a receiver that goes, and what is dropped
+        // The room now belongs to the command, even if the push finds the receiver gone and a value dropped
         // there panics.
         std::mem::forget(self);
         sender.send_reserved(priority, value);
         Ok(())
     }
 
-    /// The same room, with a sender of its own.
+    /// Converts this into a permit for the same room that owns its sender.
     pub fn into_owned(self) -> OwnedPermit<T> {
         let owned = OwnedPermit { sender: self.sender.clone(), priority: self.priority, held: true };
-        // The room is the other permit's now.
+        // The room now belongs to the other permit.
         std::mem::forget(self);
         owned
     }
 }
 
 impl<T> OwnedPermit<T> {
-    /// The lane that the room is in.
+    /// Returns the lane that the room is in.
     #[must_use]
     pub fn priority(&self) -> Priority {
         self.priority
@@ -110,7 +110,7 @@ impl<T> OwnedPermit<T> {
         if self.sender.is_receiver_gone() {
             return Err(SendError::Closed(value));
         }
-        // As above.
+        // As in `Permit::send`.
         self.held = false;
         self.sender.send_reserved(self.priority, value);
         Ok(())
@@ -144,7 +144,7 @@ impl<T> fmt::Debug for OwnedPermit<T> {
 }
 
 impl<T> Sender<T> {
-    /// Reserves room for one command, without waiting.
+    /// Reserves room for one command without waiting.
     ///
     /// # Errors
     /// [`TryReserveError::Full`] and [`TryReserveError::Closed`].
@@ -159,9 +159,10 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Reserves room for one command, waiting for it without a bound, whatever the policy. Sheds nothing.
+    /// Reserves room for one command, waiting for it without a bound, regardless of the policy. Sheds
+    /// nothing.
     ///
-    /// Must not be called by the thread that receives.
+    /// Must not be called on the receiver's thread.
     ///
     /// # Errors
     /// [`ReserveError::Closed`].

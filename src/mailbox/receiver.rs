@@ -10,13 +10,13 @@ use super::turns::{LaneSet, Turns};
 use super::{Config, Priority, Stats};
 use crate::sync::{Arc, Spin};
 
-/// The receiving end of a mailbox: the only one.
+/// The only receiving end of a mailbox.
 ///
-/// Commands come first lane first, in the order in which they were sent within a lane, with the exception
-/// that [the rule against starvation](super#order-and-starvation) makes.
+/// Commands are received in lane order, and in the order in which they were sent within a lane, except as
+/// [the rule against starvation](super#order-and-starvation) requires.
 ///
-/// Dropping it closes the mailbox and drops what is queued, on the dropping thread; senders get their
-/// commands back from then on.
+/// Dropping it closes the mailbox and drops the queued commands on the dropping thread; from then on senders
+/// get their commands back.
 ///
 /// # Examples
 /// ```
@@ -31,11 +31,11 @@ use crate::sync::{Arc, Spin};
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     turns: Turns,
-    /// The lanes that are taken from.
+    /// The lanes that commands are taken from.
     open: LaneSet,
 }
 
-/// Rooms whose commands were taken, to be given back together, also when the buffer cannot grow.
+/// Rooms of commands that were taken, given back together even if the buffer fails to grow.
 struct Freed<'a, T> {
     shared: &'a Shared<T>,
     rooms: [usize; 4],
@@ -56,11 +56,11 @@ impl<T> Receiver<T> {
         Self { shared, turns: Turns::new(config.limit()), open: LaneSet::down_to(Priority::Low) }
     }
 
-    /// Takes the next command if there is one.
+    /// Takes the next command, if any.
     ///
     /// # Errors
-    /// [`TryRecvError::Empty`], also when only permits are outstanding; [`TryRecvError::Closed`] when the
-    /// mailbox is closed and drained.
+    /// [`TryRecvError::Empty`], also if only permits are outstanding; [`TryRecvError::Closed`] if the mailbox
+    /// is closed and drained.
     pub fn try_recv(&mut self) -> Result<(Priority, T), TryRecvError> {
         if let Some((priority, entry)) = take(&self.shared, &mut self.turns, self.open) {
             self.shared.release(entry.home, 1);
@@ -69,13 +69,14 @@ impl<T> Receiver<T> {
         Err(self.nothing())
     }
 
-    /// Appends up to `limit` commands to `buffer`, without waiting, and returns how many.
+    /// Appends up to `limit` commands to `buffer` without waiting, and returns their number.
     ///
-    /// The same as that many calls of [`try_recv`](Self::try_recv), but their rooms are given back together
-    /// at the end: one exchange per lane in place of one per command.
+    /// Equivalent to as many calls of [`try_recv`](Self::try_recv), but gives their rooms back together at
+    /// the end: one atomic exchange per lane instead of one per command.
     ///
     /// # Errors
-    /// When there is no command, as [`try_recv`](Self::try_recv). A `limit` of zero is not an error.
+    /// If no command is queued, the errors of [`try_recv`](Self::try_recv). A `limit` of zero is not an
+    /// error.
     ///
     /// # Examples
     /// ```
@@ -113,7 +114,7 @@ impl<T> Receiver<T> {
     /// Takes the next command, waiting for it without a bound.
     ///
     /// # Errors
-    /// [`RecvError::Closed`] when the mailbox is closed and drained.
+    /// [`RecvError::Closed`] if the mailbox is closed and drained.
     pub fn recv(&mut self) -> Result<(Priority, T), RecvError> {
         loop {
             match self.wait(Deadline::Never, false) {
@@ -127,9 +128,9 @@ impl<T> Receiver<T> {
     /// Takes the next command, waiting for it up to `timeout`.
     ///
     /// # Errors
-    /// [`RecvTimeoutError::Timeout`]; [`RecvTimeoutError::Woken`] when there is no command and
-    /// [`Sender::wake`](super::Sender::wake) was called since it was last answered;
-    /// [`RecvTimeoutError::Closed`] when the mailbox is closed and drained.
+    /// [`RecvTimeoutError::Timeout`]; [`RecvTimeoutError::Woken`] if no command is queued and
+    /// [`Sender::wake`](super::Sender::wake) was called since a wake was last reported;
+    /// [`RecvTimeoutError::Closed`] if the mailbox is closed and drained.
     ///
     /// # Examples
     /// ```
@@ -144,51 +145,52 @@ impl<T> Receiver<T> {
     /// assert_eq!(receiver.recv_timeout(Duration::from_secs(60)), Err(RecvTimeoutError::Closed));
     /// ```
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<(Priority, T), RecvTimeoutError> {
-        // The clock is not read when there is something to return.
+        // The clock is not read if a result is available at once.
         match self.look(true) {
             Some(outcome) => outcome,
             None => self.wait(Deadline::of(timeout), true),
         }
     }
 
-    /// Closes the mailbox: new sends are refused, and senders that wait for room give up. What was accepted
-    /// can still be received, and permits that are out stay valid.
+    /// Closes the mailbox: new sends are refused, and senders that wait for room give up. Commands accepted
+    /// before can still be received, and outstanding permits stay valid.
     ///
-    /// The lanes are closed one after the other. When this returns all are.
+    /// The lanes are closed one after another; all are closed when this returns.
     pub fn close(&self) {
         self.shared.close();
     }
 
-    /// Whether every send is refused from now on. Stays true.
+    /// Returns whether every send is refused from now on. Once true, it stays true.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.is_closed()
     }
 
-    /// How many commands are queued at `priority`. A statistic: it may be outdated at once.
+    /// Returns the number of commands queued at `priority`. A statistic: it may be outdated at once.
     #[must_use]
     pub fn len(&self, priority: Priority) -> usize {
         self.shared.lane(priority).ring.len()
     }
 
-    /// How many commands are queued in all lanes together, each read at its own instant.
+    /// Returns the number of commands queued in all lanes together, each read at its own instant.
     #[must_use]
     pub fn len_total(&self) -> usize {
         Priority::ALL.into_iter().map(|priority| self.len(priority)).sum()
     }
 
-    /// Whether no command is queued in the lanes that are [listened to](Self::listen_down_to). Permits may be
-    /// out.
+    /// Returns whether no command is queued in the lanes that are [listened to](Self::listen_down_to).
+    /// Permits may be outstanding.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.shared.waiting().and(self.open).is_empty()
     }
 
-    /// From now on takes from the lanes down to `lowest` only, as if the lanes below were empty: backpressure
-    /// for the less urgent, while the urgent still get through. All lanes at first.
+    /// Takes only from the lanes down to `lowest` from now on, as if the lanes below were empty. This applies
+    /// backpressure to less urgent commands while urgent ones still get through. Initially all lanes are
+    /// listened to.
     ///
-    /// Commands stay queued in the lanes that are left out, and fill them; a mailbox that is closed is not
-    /// drained before they are taken.
+    /// Commands stay queued in the lanes that are left out, and fill them; a closed mailbox is not drained
+    /// before they are taken.
     ///
     /// # Examples
     /// ```
@@ -205,24 +207,24 @@ impl<T> Receiver<T> {
         self.open = LaneSet::down_to(lowest);
     }
 
-    /// How many rooms the lane of `priority` has.
+    /// Returns the number of rooms in the lane of `priority`.
     #[must_use]
     pub fn capacity(&self, priority: Priority) -> usize {
         self.shared.lane(priority).rooms.capacity()
     }
 
-    /// The figures of the lanes.
+    /// Returns the statistics of the lanes.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }
 
     fn nothing(&self) -> TryRecvError {
-        // In this order: a command that came after the look holds a room, so the mailbox is not drained.
+        // Checked last: a command that arrived after the look holds a room, so the mailbox is not drained.
         if self.shared.is_drained() { TryRecvError::Closed } else { TryRecvError::Empty }
     }
 
-    /// Looks around once: a command, the end, or a request to wake.
+    /// Looks around once: for a command, the end, or a request to wake.
     fn look(&mut self, heeds_wake: bool) -> Option<Result<(Priority, T), RecvTimeoutError>> {
         match self.try_recv() {
             Ok(received) => Some(Ok(received)),
@@ -234,7 +236,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Waits in three steps: tries, spins, parks. Who wakes it is said in `parking`.
+    /// Waits in three steps: tries, spins, parks. `parking` lists the threads that wake it.
     fn wait(&mut self, deadline: Deadline, heeds_wake: bool) -> Result<(Priority, T), RecvTimeoutError> {
         let mut spin = Spin::new();
         loop {
@@ -259,7 +261,7 @@ impl<T> Receiver<T> {
     }
 }
 
-/// Takes from the lane whose turn it is. The room stays taken.
+/// Takes from the lane that is due. The room stays taken.
 fn take<T>(shared: &Shared<T>, turns: &mut Turns, open: LaneSet) -> Option<(Priority, Entry<T>)> {
     let mut waiting = shared.waiting().and(open);
     while let Some(priority) = turns.choose(waiting) {
@@ -267,7 +269,7 @@ fn take<T>(shared: &Shared<T>, turns: &mut Turns, open: LaneSet) -> Option<(Prio
             turns.took(priority, waiting);
             return Some((priority, entry));
         }
-        // A sender shed its last command just now. At most once per lane.
+        // A sender shed the lane's last command just now. This happens at most once per lane.
         waiting.remove(priority);
     }
     None

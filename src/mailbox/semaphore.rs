@@ -1,17 +1,17 @@
-//! The accounting of one lane: how many of its rooms are taken, and whether it is closed, in one word.
+//! The accounting of one lane in one word: the number of taken rooms, and whether the lane is closed.
 //!
-//! A room is taken *before* the push and given back *after* the pop, so a ring that has a slot per room is
-//! never full for somebody who has a room. Rooms that are taken and hold no command yet are permits.
+//! A room is taken *before* the push and given back *after* the pop, so a ring with a slot per room is never
+//! full for a thread that holds a room. Rooms that are taken but hold no command yet are permits.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// The word: the number of taken rooms, times two, plus one when the lane is closed.
+/// The packed word: twice the number of taken rooms, plus one if the lane is closed.
 ///
-/// Capacities end at 2^20, so the count cannot reach the top on any platform.
+/// Capacities are at most 2^20, so the count cannot overflow on any platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Word(usize);
 
-/// Why there is no room.
+/// The reason why no room was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     Full,
@@ -59,16 +59,16 @@ impl Semaphore {
         Self { word: AtomicUsize::new(Word::OPEN.0), peak: AtomicUsize::new(0), capacity }
     }
 
-    /// Takes one room. The loop is lock-free: an exchange fails only when somebody else's succeeded.
+    /// Takes one room. The loop is lock-free: an exchange fails only if another thread's succeeded.
     pub(super) fn acquire(&self) -> Result<(), Refused> {
-        // Relaxed: a guess that the exchange confirms. That a refusal is not stale when it matters is due to
-        // the fence in `Lane::take_waiting`.
+        // Relaxed: a guess that the exchange confirms. Where a stale refusal would matter, the fence in
+        // `Lane::take_room_parked` excludes it.
         let mut word = Word(self.word.load(Ordering::Relaxed));
         loop {
             let next = word.take(self.capacity)?;
-            // Acquire: pairs with the release of `release`, so that the push that follows sees the slot
-            // empty. The word is only changed by read-modify-writes, so every earlier `release` is in the
-            // release sequence that this reads from. Relaxed on failure: a guess again.
+            // Acquire: pairs with the release of `release`, so the push that follows sees the slot empty. The
+            // word is only changed by read-modify-writes, so every earlier `release` is in the release
+            // sequence that this reads from. Relaxed on failure: again a guess.
             match self.word.compare_exchange_weak(word.0, next.0, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => {
                     self.note_peak(next.taken());
@@ -79,7 +79,7 @@ impl Semaphore {
         }
     }
 
-    /// Gives `rooms` taken ones back. True when that drained a closed lane.
+    /// Gives back `rooms` rooms. Returns true if this drained a closed lane.
     pub(super) fn release(&self, rooms: usize) -> bool {
         // Release: the pop that emptied the slot happens before the push of the next taker; pairs with
         // `acquire`.
@@ -89,8 +89,8 @@ impl Semaphore {
     }
 
     pub(super) fn close(&self) {
-        // Release: what the closer did before is visible to whoever is refused or sees the lane drained;
-        // pairs with `is_closed` and `is_drained`.
+        // Release: everything the closer did before is visible to a thread that is refused or sees the lane
+        // drained; pairs with `is_closed` and `is_drained`.
         self.word.fetch_or(Word::CLOSED, Ordering::Release);
     }
 
@@ -99,7 +99,7 @@ impl Semaphore {
         Word(self.word.load(Ordering::Acquire)).is_closed()
     }
 
-    /// Closed, and no room is taken. Stays true.
+    /// Returns whether the lane is closed and no room is taken. Once true, it stays true.
     pub(super) fn is_drained(&self) -> bool {
         // Acquire: pairs with `close` and `release`.
         Word(self.word.load(Ordering::Acquire)).is_drained()
@@ -109,14 +109,15 @@ impl Semaphore {
         self.capacity
     }
 
-    /// The most rooms that were ever taken at once.
+    /// Returns the most rooms that were ever taken at once.
     pub(super) fn peak(&self) -> usize {
         // Relaxed: a statistic.
         self.peak.load(Ordering::Relaxed)
     }
 
     fn note_peak(&self, taken: usize) {
-        // Relaxed: a statistic. It shares the cache line of the word, and is written only when it grows.
+        // Relaxed: a statistic. It shares the cache line of the word, and is written only when the peak
+        // grows.
         if taken > self.peak.load(Ordering::Relaxed) {
             self.peak.fetch_max(taken, Ordering::Relaxed);
         }
@@ -169,7 +170,7 @@ mod models {
     use crate::sync::model::{model, spawn};
     use crate::sync::ring::Ring;
 
-    /// A room is handed on with all that was done before it was given back.
+    /// A room is handed over together with everything done before it was given back.
     #[test]
     fn a_room_carries_what_came_before_it() {
         model(|| {
@@ -189,7 +190,8 @@ mod models {
         });
     }
 
-    /// Without the fences of the lane around it, which hide a room that is given back too weakly.
+    /// Runs without the fences of the lane, which would hide a room that is given back with too weak an
+    /// ordering.
     #[test]
     fn a_room_comes_with_an_empty_slot() {
         model(|| {

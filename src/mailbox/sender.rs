@@ -13,11 +13,11 @@ use crate::sync::Arc;
 
 /// The sending end of a mailbox: `Clone`, `Send` and `Sync`.
 ///
-/// Clones send into the same lanes. When the last one is dropped the mailbox closes: the receiver drains what
-/// is queued and is then told that it is closed.
+/// Clones send into the same lanes. When the last one is dropped, the mailbox closes: the receiver drains the
+/// queued commands and then gets [`Closed`](super::RecvError::Closed).
 ///
-/// A send without waiting is two exchanges and a fence; see [progress](super#progress). Dropping takes no
-/// lock unless the receiver sleeps.
+/// A send that does not wait costs two atomic exchanges and a fence; see [progress](super#progress). Dropping
+/// a sender takes no lock unless the receiver sleeps.
 ///
 /// # Examples
 /// ```
@@ -40,7 +40,7 @@ impl<T> Sender<T> {
         Self { shared }
     }
 
-    /// Queues a command if there is room, without waiting or shedding, whatever the policy.
+    /// Queues a command if there is room, without waiting or shedding, regardless of the policy.
     ///
     /// # Errors
     /// [`TrySendError::Full`] and [`TrySendError::Closed`], with the command.
@@ -58,15 +58,15 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Queues a command; when its lane is full, does what the [`Backpressure`] of the mailbox says.
+    /// Queues a command; if its lane is full, follows the [`Backpressure`] policy of the mailbox.
     ///
-    /// Under [`Backpressure::Block`] it waits without a bound, and must not be called by the thread that
-    /// receives. Senders that wait for room have no order among themselves, and a sender that finds room does
+    /// Under [`Backpressure::Block`] it waits without a bound, and must not be called on the receiver's
+    /// thread. Senders that wait for room have no order among themselves, and a sender that finds room does
     /// not queue behind them.
     ///
     /// # Errors
     /// [`SendError::Closed`], with the command. [`SendError::Full`] under [`Backpressure::Reject`], and under
-    /// [`Backpressure::ShedLowest`] when no command is queued in a lower lane.
+    /// [`Backpressure::ShedLowest`] if no command that may be shed is queued in a lower lane.
     pub fn send(&self, priority: Priority, value: T) -> Result<Sent<T>, SendError<T>> {
         match self.shared.policy {
             Backpressure::Reject => {
@@ -84,7 +84,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Queues a command, waiting up to `timeout` for room, whatever the policy. Sheds nothing.
+    /// Queues a command, waiting up to `timeout` for room, regardless of the policy. Sheds nothing.
     ///
     /// # Errors
     /// [`SendTimeoutError::Timeout`] and [`SendTimeoutError::Closed`], with the command.
@@ -105,57 +105,57 @@ impl<T> Sender<T> {
     }
 
     /// Makes the receiver return from [`recv_timeout`](super::Receiver::recv_timeout) without a command: the
-    /// call that is waiting, or else the next one that finds no command.
+    /// call in progress, or else the next one that finds no command.
     ///
-    /// Requests are merged until one is answered. What happened before this call is visible to the receiver
-    /// when it is answered. [`recv`](super::Receiver::recv), which has no way to say that it was woken, waits
-    /// on and leaves the request pending.
+    /// Requests are merged until one is answered. Everything that happened before this call is visible to the
+    /// receiver when it is answered. [`recv`](super::Receiver::recv), which cannot report that it was woken,
+    /// continues to wait and leaves the request pending.
     pub fn wake(&self) {
         self.shared.parking.ask_to_wake();
     }
 
-    /// How many commands are queued at `priority`. A statistic: it may be outdated at once.
+    /// Returns the number of commands queued at `priority`. A statistic: it may be outdated at once.
     #[must_use]
     pub fn len(&self, priority: Priority) -> usize {
         self.shared.lane(priority).ring.len()
     }
 
-    /// How many rooms the lane of `priority` has.
+    /// Returns the number of rooms in the lane of `priority`.
     #[must_use]
     pub fn capacity(&self, priority: Priority) -> usize {
         self.shared.lane(priority).rooms.capacity()
     }
 
-    /// Whether every send is refused from now on. Stays true.
+    /// Returns whether every send is refused from now on. Once true, it stays true.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.is_closed()
     }
 
-    /// Number of commands that were handed back, for whatever reason: it rises after the counter that says why.
+    /// Number of commands that were handed back, for any reason: it rises after the counter of the reason.
     #[cfg(feature = "manager")]
     pub(crate) fn handed_back(&self) -> u64 {
         self.shared.handed_back()
     }
 
-    /// The figures of the lanes.
+    /// Returns the statistics of the lanes.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }
 
-    /// Heap memory of the rings, without what queued commands own.
+    /// Returns the heap memory of the rings, without memory that queued commands own.
     #[cfg(feature = "manager")]
     pub(crate) fn bytes(&self) -> usize {
         self.shared.bytes()
     }
 
-    /// Whether the receiver was dropped. A hint: false may be stale.
+    /// Returns whether the receiver was dropped. A hint: false may be stale.
     pub(super) fn is_receiver_gone(&self) -> bool {
         self.shared.parking.is_gone()
     }
 
-    /// Queues a command in a room that is the command's from now on.
+    /// Queues a command in a room that now belongs to the command.
     pub(super) fn send_reserved(&self, priority: Priority, value: T) {
         self.shared.push(priority, priority, value);
     }
@@ -179,13 +179,13 @@ impl<T> Sender<T> {
             return Err(SendError::Full(value));
         };
         // The room changes hands and is never free in between, so no count changes, and a mailbox that is
-        // closed meanwhile is not drained before this command is received.
+        // closed in the meantime is not drained before this command is received.
         self.shared.push(priority, home, value);
         Ok(Sent::Shed(victim))
     }
 
     pub(super) fn take_room_within(&self, priority: Priority, timeout: Duration) -> Result<(), Stopped> {
-        // The clock is not read when there is room.
+        // The clock is not read if there is room.
         match self.shared.lane(priority).rooms.acquire() {
             Ok(()) => Ok(()),
             Err(Refused::Closed) => Err(Stopped::Closed),

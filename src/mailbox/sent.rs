@@ -1,8 +1,8 @@
-//! The fate of a command that was sent.
+//! The outcome of an accepted send.
 
 use super::config::Priority;
 
-/// What became of a command that was accepted.
+/// The outcome of a command that was accepted.
 ///
 /// # Examples
 /// ```
@@ -20,16 +20,16 @@ use super::config::Priority;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[must_use = "a shed command comes back to the sender, who has to answer for it"]
+#[must_use = "a shed command is returned to the sender, which has to handle it"]
 pub enum Sent<T> {
-    /// It is in its lane.
+    /// The command is queued in its lane.
     Queued,
-    /// It is in its lane and has the room of another command, which will not be received.
+    /// The command is queued in its lane, in the room of another command, which will not be received.
     Shed(Victim<T>),
 }
 
 impl<T> Sent<T> {
-    /// The command that was shed, if any.
+    /// Returns the command that was shed, if any.
     #[must_use]
     pub fn into_victim(self) -> Option<Victim<T>> {
         match self {

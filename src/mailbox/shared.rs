@@ -1,4 +1,4 @@
-//! What the two ends share.
+//! The state that the two ends share.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,19 +15,19 @@ use crate::unwind::{discard, resume};
 
 pub(super) struct Shared<T> {
     lanes: [Lane<T>; 4],
-    /// Read by every send, written when the receiver parks: on a line of its own, which stays with the
-    /// readers.
+    /// Read by every send, written when the receiver parks: it has a cache line of its own, which stays with
+    /// the readers.
     pub(super) parking: CachePadded<Parking>,
     senders: AtomicUsize,
     pub(super) policy: Backpressure,
     /// The lanes that each lane may shed from.
     sheddable: [&'static [Priority]; 4],
-    /// Commands that were handed back, for whatever reason.
+    /// Number of commands that were handed back, for any reason.
     handed_back: AtomicU64,
 }
 
 impl<T> Shared<T> {
-    /// With one sender.
+    /// Creates the state with one sender.
     pub(super) fn new(config: &Config) -> Self {
         Self {
             lanes: Priority::ALL.map(|priority| Lane::new(priority, config)),
@@ -56,7 +56,7 @@ impl<T> Shared<T> {
         self.lane(priority).ring.pop()
     }
 
-    /// Gives a room back that was taken for nothing, or whose command was taken.
+    /// Gives back a room that was not used, or whose command was taken.
     pub(super) fn release(&self, home: Priority, rooms: usize) {
         if self.lane(home).release(rooms) {
             // The receiver may be asleep because of this very room.
@@ -64,7 +64,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// The oldest command of the lowest non-empty lane that `priority` may shed from. Its room is still
+    /// Takes the oldest command of the lowest non-empty lane that `priority` may shed from. Its room stays
     /// taken.
     pub(super) fn shed_below(&self, priority: Priority) -> Option<(Victim<T>, Priority)> {
         let below = self.sheddable[priority.index()];
@@ -84,25 +84,25 @@ impl<T> Shared<T> {
         waiting
     }
 
-    /// Closes the lanes, first to last; the receiver learns of it.
+    /// Closes the lanes, first to last, and notifies the receiver.
     pub(super) fn close(&self) {
         self.lanes.iter().for_each(Lane::close);
         self.notify();
     }
 
-    /// Whether `close` has closed every lane.
+    /// Returns whether `close` has closed every lane.
     pub(super) fn is_closed(&self) -> bool {
         self.lane(Priority::Low).rooms.is_closed()
     }
 
-    /// Closed, no command queued, none on its way, no permit. Stays true, because the count of a closed lane
-    /// only falls.
+    /// Returns whether the lanes are closed with no command queued, no push in progress and no permit. Once
+    /// true, it stays true, because the count of a closed lane only falls.
     pub(super) fn is_drained(&self) -> bool {
         self.lanes.iter().all(|lane| lane.rooms.is_drained())
     }
 
-    /// The receiver goes: nothing is accepted, what is queued is dropped, by this thread or by the sender
-    /// whose push comes too late.
+    /// Called when the receiver is dropped: no command is accepted any more, and queued commands are dropped,
+    /// by this thread or by a sender whose push came too late.
     pub(super) fn leave(&self) {
         self.close();
         self.parking.leave();
@@ -115,16 +115,17 @@ impl<T> Shared<T> {
     }
 
     pub(super) fn remove_sender(&self) {
-        // AcqRel: what each sender did before it went happens before the last one closes; pairs with itself.
+        // AcqRel: everything each sender did before its drop happens before the last one closes; pairs with
+        // itself.
         if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.close();
         }
     }
 
-    /// After the counter that says why.
+    /// Called after the counter of the reason was raised.
     pub(super) fn note_handed_back(&self) {
-        // Release: pairs with the acquire load in `handed_back`, which reads from this or from a later one in its
-        // release sequence; that counter is visible to a thread that sees this one.
+        // Release: pairs with the acquire load in `handed_back`, which reads from this or from a later one in
+        // its release sequence; a thread that sees this count sees that counter.
         self.handed_back.fetch_add(1, Ordering::Release);
     }
 
@@ -134,7 +135,7 @@ impl<T> Shared<T> {
         self.handed_back.load(Ordering::Acquire)
     }
 
-    /// Of the rings.
+    /// Returns the memory of the rings.
     #[cfg(feature = "manager")]
     pub(super) fn bytes(&self) -> usize {
         self.lanes.iter().map(Lane::bytes).sum()
@@ -162,18 +163,18 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Takes and drops everything, holding no lock. The lanes are closed, so only permits can add to it.
+    /// Takes and drops everything, holding no lock. The lanes are closed, so only permits can add commands.
     ///
-    /// A destructor that panics keeps no other command in the mailbox, where whoever waits for its end would
-    /// wait on: the first panic goes on when everything is dropped.
+    /// A destructor that panics leaves no other command in the mailbox, where a thread that waits for the
+    /// command's end would continue to wait. The first panic resumes when everything is dropped.
     #[cold]
     fn empty(&self) {
         let mut first = None;
         for priority in Priority::ALL {
             while let Some(Entry { value, home }) = self.pop(priority) {
-                // Not `release` of this type, which would come back here.
+                // Not `self.release`, which would recurse.
                 self.lane(home).release(1);
-                // Unwind safety: nothing of the command is left to be seen.
+                // Unwind safety: no part of the command remains observable.
                 let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) else { continue };
                 match first {
                     None => first = Some(payload),

@@ -1,10 +1,10 @@
-//! Figures of a mailbox.
+//! Statistics of a mailbox.
 
 use std::ops::Index;
 
 use super::Priority;
 
-/// The figures of all lanes, each read at its own instant. Indexed by [`Priority`].
+/// The statistics of all lanes, each read at its own instant. Indexed by [`Priority`].
 ///
 /// # Examples
 /// ```
@@ -23,7 +23,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// The figures of one lane.
+    /// Returns the statistics of one lane.
     #[must_use]
     pub const fn lane(&self, priority: Priority) -> &LaneStats {
         &self.lanes[priority.index()]
@@ -38,22 +38,22 @@ impl Index<Priority> for Stats {
     }
 }
 
-/// The figures of one lane. Counts are since the mailbox was made.
+/// The statistics of one lane. Counts start when the mailbox is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LaneStats {
-    /// Commands queued now at this priority. After shedding this may exceed the capacity of the lane, because
-    /// some of them occupy the rooms of lower lanes.
+    /// Number of commands queued now at this priority. After shedding this may exceed the capacity of the
+    /// lane, because some of them occupy rooms of lower lanes.
     pub len: usize,
-    /// Rooms of the lane.
+    /// Number of rooms of the lane.
     pub capacity: usize,
     /// The most rooms of this lane that were ever taken at once, by commands and by permits; at most
     /// `capacity`.
     pub rooms_peak: usize,
-    /// Sends and reservations that were refused because the lane was full.
+    /// Number of sends and reservations that were refused because the lane was full.
     pub refused: u64,
-    /// Commands of this priority that were handed to the sender of a more important one.
+    /// Number of commands of this priority that were shed for a more important one.
     pub shed: u64,
-    /// Sends and reservations that gave up waiting for room.
+    /// Number of sends and reservations that timed out waiting for room.
     pub timed_out: u64,
 }

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
+#![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::*;
 use crate::sync::StdArc;
 use crate::sync::model::spawn;
 
-/// Long enough never to pass while a test is not stuck.
+/// Long enough never to pass unless a test is stuck.
 const LONG: Duration = Duration::from_secs(60);
 const SIZES: [usize; 3] = [1, 2, 1024];
 
@@ -241,7 +241,7 @@ fn a_permit_used_after_the_receiver_is_gone_hands_the_command_back() {
     assert_eq!(drops.load(Ordering::SeqCst), 1);
 }
 
-/// The victim is the oldest command of the lowest lane below, as long as there is one.
+/// The victim is the oldest command of the lowest lane below that is not empty.
 #[test]
 fn shedding_takes_the_oldest_of_the_lowest_lane() {
     let (sender, mut receiver) = mailbox(shedding([1, 1, 2, 2]));
@@ -259,7 +259,7 @@ fn shedding_takes_the_oldest_of_the_lowest_lane() {
     let expected = [(Priority::Low, 0), (Priority::Low, 1), (Priority::Normal, 2), (Priority::Normal, 3)];
     assert_eq!(victims, expected);
     assert_eq!(sender.send(Priority::High, 15), Err(SendError::Full(15)));
-    assert_eq!(sender.len(Priority::High), 5, "its own room and those of the shed");
+    assert_eq!(sender.len(Priority::High), 5, "its own room and those of the shed commands");
 
     assert_eq!(sender.send(Priority::Critical, 20), Ok(Sent::Queued));
     let Ok(Sent::Shed(victim)) = sender.send(Priority::Critical, 21) else { panic!("nothing shed") };
@@ -297,14 +297,14 @@ fn rooms_are_conserved_by_shedding() {
                 assert!(sender.stats()[priority].rooms_peak <= capacity);
             }
         }
-        assert_eq!(queued + accounted, sends, "every command is somewhere");
+        assert_eq!(queued + accounted, sends, "every command is accounted for");
         drain(&mut receiver);
         for (priority, capacity) in Priority::ALL.into_iter().zip(lanes) {
             for value in 0..capacity {
                 assert_eq!(sender.send(priority, value), Ok(Sent::Queued), "{priority}: a room was lost");
             }
         }
-        assert!(sender.send(Priority::Low, 0).is_err(), "a room was made");
+        assert!(sender.send(Priority::Low, 0).is_err(), "a room was created");
     }
 }
 
@@ -374,7 +374,7 @@ fn a_blocked_sender_gets_the_room_that_a_take_frees() {
 }
 
 #[test]
-#[allow(clippy::disallowed_types)] // The barrier is the test's, and no checker runs this.
+#[allow(clippy::disallowed_types)] // The barrier belongs to the test, which no model checker runs.
 fn closing_releases_every_blocked_sender() {
     for dropped in [false, true] {
         let (sender, receiver) = mailbox(sized(1).backpressure(Backpressure::Block));
@@ -420,8 +420,8 @@ fn a_timeout_beyond_the_clock_is_none() {
     assert_eq!(thread.join().unwrap(), Ok((Priority::Low, 1)));
 }
 
-/// The destructor of a command that dies with the receiver calls into the mailbox, from any place it can run
-/// at.
+/// The destructor of a command that is dropped with the receiver calls into the mailbox, from every place
+/// where it can run.
 #[test]
 fn the_destructor_of_a_command_may_use_the_mailbox() {
     struct Reenters {

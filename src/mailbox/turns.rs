@@ -1,16 +1,16 @@
-//! Whose turn it is: the rule against starvation, as a pure state machine.
+//! The choice of the next lane: the rule against starvation, as a pure state machine.
 //!
-//! Each take adds one to the count of every lane that waits and is not taken from; a lane that is taken from,
-//! or that is empty, is back at zero. A lane whose count reached the limit is *overdue*. The turn goes to the
-//! overdue lane with the largest count, to the higher lane among equals, and to the highest waiting lane when
-//! none is overdue.
+//! Each take adds one to the count of every lane that waits and is not taken from; the count of a lane that
+//! is taken from, or that is empty, returns to zero. A lane whose count has reached the limit is *overdue*.
+//! The next take is from the overdue lane with the largest count, from the higher lane among equals, and from
+//! the highest waiting lane if none is overdue.
 //!
-//! Bound: of any `limit + 3` takes in a row during which a lane waits, one is from that lane. Take lane X,
-//! passed over `limit` times since it began to wait or was last taken from. The lane that took the last of
-//! these turns is back at zero, so at most two others are ahead of X, that is, overdue with a count not below
-//! that of X. Counts of waiting lanes grow together and a lane that has its turn falls back to zero, below X,
-//! so nobody else gets ahead and nobody ahead has two turns. X is served at the latest after `limit` and two
-//! more: the take of number `limit + 3`.
+//! Bound: of any `limit + 3` consecutive takes during which a lane waits, one is from that lane. Consider
+//! lane X, passed over `limit` times since it began to wait or was last taken from. The lane served by the
+//! last of these takes is back at zero, so at most two others are ahead of X, that is, overdue with a count
+//! not below that of X. Counts of waiting lanes grow together, and a lane that is served falls back to zero,
+//! below X, so no further lane gets ahead and no lane ahead is served twice. X is served after at most
+//! `limit` and two more takes: by take number `limit + 3`.
 
 use std::num::NonZeroU32;
 
@@ -21,7 +21,7 @@ use super::Priority;
 pub(super) struct LaneSet(u8);
 
 impl LaneSet {
-    /// The lanes from the first to `lowest`.
+    /// Returns the lanes from the first to `lowest`.
     pub(super) fn down_to(lowest: Priority) -> Self {
         Self((1 << (lowest.index() + 1)) - 1)
     }
@@ -59,7 +59,7 @@ impl Turns {
         Self { limit: limit.get(), passed: [0; 4] }
     }
 
-    /// The lane whose turn it is among those that wait.
+    /// Returns the lane to take from among those that wait.
     pub(super) fn choose(&self, waiting: LaneSet) -> Option<Priority> {
         let mut chosen: Option<Priority> = None;
         for priority in Priority::ALL.into_iter().filter(|priority| waiting.contains(*priority)) {
@@ -83,7 +83,7 @@ impl Turns {
         }
     }
 
-    /// Zero until the lane is overdue.
+    /// Returns the lane's count once it is overdue, and zero before.
     fn urgency(&self, priority: Priority) -> u32 {
         let passed = self.passed[priority.index()];
         if passed >= self.limit { passed } else { 0 }
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(taken, [0, 0, 0, 0, 1, 2, 3, 0, 0, 1, 2, 3]);
     }
 
-    /// Whatever the other lanes do, a lane that waits is taken from once in `limit + 3` takes.
+    /// Regardless of the other lanes, a waiting lane is taken from at least once in `limit + 3` takes.
     #[test]
     fn no_waiting_lane_is_passed_over_more_than_the_bound() {
         let mut random = fastrand::Rng::with_seed(7);
@@ -128,7 +128,7 @@ mod tests {
             let mut turns = Turns::new(limit);
             let mut since = [0u32; 4];
             for step in 0..40_000 {
-                // Long stretches of one set of lanes, and noise.
+                // Long stretches of one set of lanes, mixed with noise.
                 let noise = if step % 400 < 200 { 0 } else { random.u8(0..16) };
                 let waiting = LaneSet(((step / 400) % 16) as u8 | noise);
                 let Some(taken) = turns.choose(waiting) else { continue };

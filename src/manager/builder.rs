@@ -1,4 +1,4 @@
-//! Building a manager: with threads of its own, or to be driven by the embedder.
+//! The builder of a manager, with its own threads or driven by the embedder.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -22,7 +22,7 @@ use crate::ticket::{Pool, ticket};
 use crate::util::random::Random;
 
 impl<A: Addr> LinkManager<A> {
-    /// Begins to build a manager.
+    /// Returns a builder with this configuration.
     pub fn builder(config: Config) -> LinkManagerBuilder<A> {
         let clock = StdArc::new(MonotonicClock);
         LinkManagerBuilder {
@@ -44,53 +44,57 @@ pub struct LinkManagerBuilder<A: Addr> {
     transport: Option<Box<dyn Transport<A>>>,
     clock: StdArc<dyn Clock>,
     random: Random,
-    /// With the time on the wall clock. Checked.
+    /// The checked export, with the time on the wall clock.
     import: Option<(Export<A>, SystemTime)>,
 }
 
 impl<A: Addr> LinkManagerBuilder<A> {
-    /// The address of this node: links to it are refused.
+    /// Sets the address of this node. Links to it are refused.
     pub fn own_addr(mut self, addr: A) -> Self {
         self.own = Some(addr);
         self
     }
 
-    /// What carries the effects out. Needed by [`spawn`](Self::spawn); a [`Driver`] hands its effects to the
-    /// embedder instead.
+    /// Sets the transport, which carries out the effects. Required by [`spawn`](Self::spawn); a [`Driver`]
+    /// hands its effects to the embedder instead.
     pub fn transport(mut self, transport: impl Transport<A>) -> Self {
         self.transport = Some(Box::new(transport));
         self
     }
 
-    /// Where time comes from. Default [`MonotonicClock`].
+    /// Sets the clock. Default [`MonotonicClock`].
     ///
-    /// A writer's thread waits in real time: with a clock that stands still, it acts when a command arrives.
+    /// The writer's thread waits in real time: with a clock that stands still, it acts only when a command
+    /// arrives.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = StdArc::new(clock);
         self
     }
 
-    /// Where the retry policy takes chance from: 64 random bits for each call. By default a small generator,
-    /// seeded by the operating system; with a generator that has a seed of your own, runs can be repeated.
+    /// Sets the source of randomness for the retry policy, which returns 64 random bits per call. The default
+    /// is a small generator seeded by the operating system; a generator with a fixed seed makes runs
+    /// repeatable.
     ///
-    /// Called on the writer's thread inside a command: it must be quick. A panic in it is contained.
+    /// The source is called on the writer's thread inside a command, and must be quick. A panic in it is
+    /// contained.
     pub fn random(mut self, source: impl FnMut() -> u64 + Send + Sync + 'static) -> Self {
         self.random = Random::new(source);
         self
     }
 
-    /// A manager without threads, for the embedder to drive.
+    /// Builds a manager without threads, which the embedder drives.
     ///
     /// # Errors
-    /// [`ConfigError`] lists the settings that cannot work.
+    /// [`ConfigError`] lists the invalid settings.
     pub fn build(self) -> Result<Driver<A>, ConfigError> {
         self.driver(false)
     }
 
-    /// A manager with two named threads: the writer's, and the one that calls the transport.
+    /// Starts a manager with two named threads: the writer's, and the one that calls the transport.
     ///
     /// # Errors
-    /// [`SpawnError`]: a setting cannot work, there is no transport, or the system refused a thread.
+    /// [`SpawnError`] if a setting is invalid, there is no transport, or the system could not create a
+    /// thread.
     pub fn spawn(mut self) -> Result<LinkManager<A>, SpawnError> {
         let transport = self.transport.take().ok_or(SpawnError::NoTransport)?;
         let (clock, name) = (self.clock.clone(), self.config.name.clone());
@@ -101,8 +105,8 @@ impl<A: Addr> LinkManagerBuilder<A> {
         let (ended, ticket) = ticket();
         let worker =
             TransportWorker { transport, handle: handle.clone(), outbox: outbox.clone(), resume_below };
-        // If the second thread cannot be made, the driver is dropped with its closure, which ends the first
-        // one.
+        // If the second thread cannot be created, the driver is dropped with its closure, which ends the
+        // first thread.
         let effects = sync::spawn(format!("{name}-effects"), move || {
             worker.run();
             let _ = ended.complete(());
@@ -114,7 +118,7 @@ impl<A: Addr> LinkManagerBuilder<A> {
 
     fn driver(self, may_wait: bool) -> Result<Driver<A>, ConfigError> {
         self.config.validate()?;
-        // What a transport reports travels above the low lane, and must not be lost.
+        // Reports of a transport travel above the low lane, and must not be lost.
         let (sender, receiver) = mailbox(self.config.mailbox.shed_from(Priority::Low));
         let policy = self.config.mailbox.policy();
         let tickets = Pool::new(self.config.tickets());
@@ -141,20 +145,21 @@ impl<A: Addr> fmt::Debug for LinkManagerBuilder<A> {
 }
 
 impl<A: Addr> LinkManagerBuilder<A> {
-    /// Begins with what a manager remembered. `wall` is the time on the wall clock when the manager is built;
-    /// a wall clock that was set back or forth in the meantime makes nothing wait longer than the retry policy
-    /// and the ignore period allow.
+    /// Starts from an exported state. `wall` is the time on the wall clock when the manager is built. If the
+    /// wall clock was adjusted in the meantime, no link or ignored address waits longer than the settings in
+    /// force allow.
     ///
-    /// Ignored addresses beyond [`Config::max_ignored`](crate::Config::max_ignored) are left out, the ones that expire
-    /// first; so is what concerns [the own address](Self::own_addr): that this node has a role is remembered
-    /// without its address. Endpoints are asked for anew before they
-    /// are dialled, and used if the host answers that it knows no better.
+    /// Ignored addresses beyond [`Config::max_ignored`](crate::Config::max_ignored) are left out, starting
+    /// with those that expire first. Entries about [the own address](Self::own_addr) are also left out; the
+    /// roles of this node are exported without its address. Endpoints are resolved again before they are
+    /// dialled; if the resolution fails, the imported endpoint is used.
     ///
-    /// The first version of the manager contains all of it. A second import replaces the first. O(export).
+    /// The first version of the manager contains the whole import. A second import replaces the first.
+    /// O(export).
     ///
     /// # Errors
-    /// [`ImportError`]: the export is malformed, or does not fit the configuration. Nothing is imported.
-    /// [`Export::check`] tells beforehand, and keeps the builder.
+    /// [`ImportError`] if the export is malformed, or does not fit the configuration. Nothing is imported.
+    /// [`Export::check`] detects this beforehand, without consuming the builder.
     pub fn import(mut self, export: Export<A>, wall: SystemTime) -> Result<Self, ImportError> {
         export.check(&self.config)?;
         self.import = Some((export, wall));
@@ -162,15 +167,15 @@ impl<A: Addr> LinkManagerBuilder<A> {
     }
 }
 
-/// Why a manager could not be started.
+/// The reason why a manager could not be started.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// Settings that cannot work.
+    /// A setting is invalid.
     Config(ConfigError),
-    /// Nothing would carry the effects out: give the builder a transport, or build a [`Driver`].
+    /// There is no transport to carry out the effects: set one on the builder, or build a [`Driver`].
     NoTransport,
-    /// The system refused a thread.
+    /// The system could not create a thread.
     Thread(std::io::Error),
 }
 
@@ -178,8 +183,8 @@ impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
-            Self::NoTransport => f.write_str("no transport: give the builder one, or build a driver"),
-            Self::Thread(error) => write!(f, "the system refused a thread: {error}"),
+            Self::NoTransport => f.write_str("no transport: set one on the builder, or build a driver"),
+            Self::Thread(error) => write!(f, "the system could not create a thread: {error}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A manager with threads of its own.
+//! A manager with its own threads.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::sync::thread::JoinHandle;
 use crate::sync::{self, StdArc};
 use crate::ticket::{Ticket, ticket};
 
-/// A link manager with a writer's thread of its own.
+/// A link manager with two threads of its own: the writer's and the transport's.
 ///
 /// # Examples
 /// ```
@@ -42,10 +42,10 @@ use crate::ticket::{Ticket, ticket};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// # Ending
-/// [`shutdown`](Self::shutdown) drains and joins. Dropping the manager in its place asks the writer to end,
-/// without waiting for it (but up to a second for room in the critical lane, should that be full); handles
-/// then return `Closed`, and the links stay readable in their last version.
+/// # Shutdown
+/// [`shutdown`](Self::shutdown) drains the mailbox and joins the threads. Dropping the manager instead only
+/// asks the writer to shut down, without waiting for it (except for up to one second for room in the critical
+/// lane if it is full). Afterwards handles return `Closed`, and the last version of the links stays readable.
 pub struct LinkManager<A: Addr = NodeAddr> {
     pub(super) handle: Handle<A>,
     pub(super) links: Links<A>,
@@ -67,22 +67,22 @@ impl<A: Addr> LinkManager<A> {
         self.handle.clone()
     }
 
-    /// Ends the manager.
+    /// Shuts the manager down.
     ///
     /// 1. New commands are refused with `Closed`.
-    /// 2. Accepted commands are applied; those left when `timeout` has passed end with `Closed`.
+    /// 2. Accepted commands are applied; those that remain when `timeout` has passed end with `Closed`.
     /// 3. All links are closed, and the empty table is published.
     /// 4. The writer's thread is joined.
-    /// 5. The effects that still wait go to the transport; its thread is joined.
+    /// 5. The waiting effects are delivered to the transport; its thread is joined.
     ///
-    /// Waits up to `timeout` for all of it, and up to a second more only where the critical lane has had no
-    /// room for the order until then. A thread that is stuck in a callback of the host by then is left
-    /// behind, and the report says so.
+    /// Waits up to `timeout` for all steps, and up to one second more only if the critical lane has had no
+    /// room for the shutdown request until then. A thread that is stuck in a callback of the host at that
+    /// point is not joined, and the report says so.
     ///
-    /// A callback of the transport or of a ticket that calls this does not wait for the thread that it runs on:
-    /// that thread ends when the callback returns, and the report says that it was not joined. On the writer's
-    /// thread it waits for nothing at all.
-    #[allow(clippy::must_use_candidate)] // The report may be of no interest; the end is the point.
+    /// If a callback of the transport or of a ticket calls this method, it does not wait for the thread on
+    /// which it runs: that thread ends after the callback returns, and the report says that it was not
+    /// joined. On the writer's thread it waits for neither thread.
+    #[allow(clippy::must_use_candidate)] // The shutdown matters; the report may be ignored.
     pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
         let deadline = sync::deadline_after(timeout);
         let left = || deadline.map_or(timeout, sync::time_left);
@@ -91,7 +91,7 @@ impl<A: Addr> LinkManager<A> {
         let mut report = ShutdownReport::default();
         let on_writer = self.writer.as_ref().is_some_and(is_current);
         if self.handle.send_shutdown(order, timeout) {
-            // The order is on its way: dropping this manager must not send another one, without a deadline.
+            // The request is sent: dropping this manager must not send another one without a deadline.
             let writer = self.writer.take();
             if !on_writer && let Ok(Ok(drain)) = drained.wait_timeout(left()) {
                 report.drain = Some(drain);
@@ -112,7 +112,7 @@ impl<A: Addr> LinkManager<A> {
     }
 }
 
-/// Whether this is the thread that runs: it cannot wait for itself.
+/// Whether this is the current thread, which cannot wait for itself.
 fn is_current(thread: &JoinHandle<()>) -> bool {
     thread.thread().id() == sync::thread::current().id()
 }
@@ -122,7 +122,7 @@ impl<A: Addr> Drop for LinkManager<A> {
         if self.writer.is_some() {
             let (completion, _) = ticket();
             let order = Message::Shutdown(Shutdown { deadline: None, completion });
-            // The lane is emptied by a writer that never waits: a second is for ever.
+            // The writer never waits, and empties the lane: one second is ample.
             let _ = self.handle.send_shutdown(order, Duration::from_secs(1));
         }
     }

@@ -1,7 +1,7 @@
 //! Models of the whole manager: producers, a reader, a transport, a shutdown.
 //!
-//! Under shuttle (and on plain threads); too large for loom, which explores the mailbox, the tickets and the
-//! cell by themselves.
+//! They run under shuttle and on plain threads. They are too large for loom, which explores the mailbox, the
+//! tickets and the cell separately.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
 #![cfg(not(switchboard_loom))]
 
@@ -38,7 +38,8 @@ fn open(handle: &Handle<NodeAddr>) {
     assert!(handle.set_net_active(NET, true).unwrap().wait().is_ok());
 }
 
-/// The count of a net is the number of addresses listed for it, and each address has a record that agrees.
+/// Checks that the count of a net is the number of addresses listed for it, and that the record of each
+/// address agrees.
 fn assert_coherent(snapshot: &LinksSnapshot<NodeAddr>) {
     let listed: Vec<_> = snapshot.addrs(NET, MemberFilter::All).collect();
     assert_eq!(listed.len(), snapshot.count(NET));
@@ -48,8 +49,8 @@ fn assert_coherent(snapshot: &LinksSnapshot<NodeAddr>) {
     }
 }
 
-/// Whoever saw a ticket complete finds the change in any snapshot taken after, until the manager is closed;
-/// and a command that was accepted ends.
+/// A thread that saw a ticket complete finds the change in every snapshot taken afterwards, until the manager
+/// is closed. Every accepted command ends.
 #[test]
 fn two_producers_a_reader_and_a_shutdown() {
     model(|| {
@@ -95,16 +96,15 @@ fn two_producers_a_reader_and_a_shutdown() {
             }
         });
 
-        // The deadline of a model passes at once, so the report may be short of an answer; the end is the
-        // same.
+        // The deadline of a model passes at once, so the report may lack an answer; the outcome is the same.
         let _ = manager.shutdown(LONG);
         assert!(producers.into_iter().all(|producer| producer.join().is_ok()));
         assert!(reader.join().is_ok());
     });
 }
 
-/// Shutdown applies every command that was accepted and refuses every other one: none is lost between the
-/// two.
+/// Shutdown applies every command that was accepted and refuses every other one: no command is lost in
+/// between.
 #[test]
 fn a_shutdown_applies_exactly_what_was_accepted() {
     model(|| {
@@ -141,8 +141,8 @@ fn a_shutdown_applies_exactly_what_was_accepted() {
     });
 }
 
-/// The transport is woken by the effect, its callback uses the handle, and nobody waits for anybody in a
-/// circle.
+/// The effect wakes the transport, the callback of the transport uses the handle, and no threads wait for
+/// each other in a cycle.
 #[test]
 fn a_callback_that_calls_back_into_the_handle_never_deadlocks() {
     model(|| {
@@ -151,7 +151,7 @@ fn a_callback_that_calls_back_into_the_handle_never_deadlocks() {
         let transport = move |effect: Effect<NodeAddr>, handle: &Handle<NodeAddr>| {
             if let Effect::Announce { addr, net, stream } = effect {
                 let joined = handle.admit(net, addr, stream).unwrap();
-                // Waiting for the writer is legal here: the writer never waits for the transport.
+                // A callback may wait for the writer, because the writer never waits for the transport.
                 let joined = joined.wait();
                 assert!(joined.is_ok_and(|applied| applied.outcome == Outcome::Done));
                 if let Some(answered) = answered.take() {
@@ -181,8 +181,8 @@ fn a_callback_that_calls_back_into_the_handle_never_deadlocks() {
     });
 }
 
-/// What callbacks do to the manager, they do from two threads at once: the transport's and one of their own.
-/// Every answer comes, whatever the order, and the end is clean.
+/// Callbacks call the manager from two threads at once: the transport's thread and one of their own. Every
+/// call is answered in every order of events, and the shutdown is clean.
 #[test]
 fn callbacks_call_from_two_threads_and_nobody_waits_for_ever() {
     model(|| {
@@ -210,7 +210,7 @@ fn callbacks_call_from_two_threads_and_nobody_waits_for_ever() {
         let (handle, links) = (manager.handle(), manager.links());
         open(&handle);
         handle.create_link(NodeAddr(1), NET).unwrap();
-        // Its effects may find the transport in the middle of the above.
+        // Its effects may arrive while the callback above is still running.
         let deleted = handle.delete_link(NodeAddr(1)).unwrap();
         assert!(deleted.wait().is_ok());
         assert_eq!(calling.wait(), Ok(()));
@@ -219,7 +219,7 @@ fn callbacks_call_from_two_threads_and_nobody_waits_for_ever() {
     });
 }
 
-/// B11: the death of a stream and the accounting for it, sent by different threads, in any order.
+/// B11: different threads report the end of a stream and the accounting for it, in any order.
 #[test]
 fn accounting_for_a_stream_never_outlives_it() {
     model(|| {
@@ -234,7 +234,7 @@ fn accounting_for_a_stream_never_outlives_it() {
             let handle = handle.clone();
             spawn(move || handle.admit(NET, addr, old).unwrap().wait().unwrap())
         };
-        // The stream dies and the node comes back with another one, which nobody has accounted for.
+        // The stream ends and the node connects again with another one, for which there is no accounting.
         let deleted = handle.delete_stream(addr, old).unwrap();
         let added = handle.add_stream(addr, new, Direction::Downlink).unwrap();
         assert!(deleted.wait().is_ok() && added.wait().is_ok());
@@ -247,7 +247,8 @@ fn accounting_for_a_stream_never_outlives_it() {
     });
 }
 
-/// A writer that is gone is visible: every ticket ends, every call is refused, nothing hangs.
+/// Dropping the manager is visible to its clients: every ticket ends, every call is refused, and no thread
+/// hangs.
 #[test]
 fn a_dropped_manager_ends_every_ticket() {
     model(|| {
@@ -259,7 +260,7 @@ fn a_dropped_manager_ends_every_ticket() {
             let (handle, stop) = (manager.handle(), stop.clone());
             spawn(move || {
                 let mut nets = 0;
-                // Relaxed: the flag carries nothing.
+                // Relaxed: the flag publishes no other data.
                 while !stop.load(Ordering::Relaxed) && nets < 3 {
                     nets += 1;
                     match handle.add_net(NetId(nets), NetConfig::new()).map(Ticket::wait) {
@@ -270,7 +271,7 @@ fn a_dropped_manager_ends_every_ticket() {
             })
         };
         drop(manager);
-        // Relaxed: the flag carries nothing.
+        // Relaxed: the flag publishes no other data.
         stop.store(true, Ordering::Relaxed);
         assert!(producer.join().is_ok());
     });

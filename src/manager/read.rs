@@ -1,4 +1,4 @@
-//! The read side: what readers do with a version.
+//! The read side: queries on one version.
 
 pub(super) mod clusters;
 pub(super) mod explain;

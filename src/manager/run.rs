@@ -1,4 +1,4 @@
-//! The moving parts: from the mailbox through the core to the transport.
+//! The path of a command: from the handle through the mailbox and the core to the transport.
 
 pub(crate) mod driver;
 pub(crate) mod handle;

@@ -1,4 +1,4 @@
-//! The manager with its threads, and the driver: properties that the core alone does not have.
+//! The manager with its threads, and the driver: the properties that the core alone does not have.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
 
 use std::num::NonZeroUsize;
@@ -52,7 +52,7 @@ fn endpoint() -> std::net::SocketAddr {
     std::net::SocketAddr::from(([192, 0, 2, 1], 7))
 }
 
-/// Holds the writer up in the middle of a command, until it is opened.
+/// Blocks the writer in the middle of a command until the gate is opened.
 struct Gate {
     entered: StdArc<AtomicBool>,
     released: StdArc<AtomicBool>,
@@ -64,7 +64,7 @@ impl Gate {
     }
 }
 
-/// A manager whose writer stands still in a source of chance. It has `NET`, and `A`.
+/// A manager whose writer is blocked in its source of randomness. It has the net `NET` and the link `A`.
 fn held_up(config: Config) -> (LinkManager<NodeAddr>, Gate) {
     let gate = Gate { entered: StdArc::default(), released: StdArc::default() };
     let (entered, released) = (gate.entered.clone(), gate.released.clone());
@@ -125,7 +125,7 @@ mod driver {
         let before = driver.links().version();
         let _ = driver.run_once(clock.now());
         assert_eq!(driver.links().version().as_u64(), before.as_u64() + 1);
-        // Nothing to do: nothing published.
+        // A turn without work publishes no version.
         let after = driver.links().version();
         let _ = driver.run_once(clock.now());
         assert_eq!(driver.links().version(), after);
@@ -167,7 +167,7 @@ mod driver {
             let error = handle.create_link(A, NET).unwrap_err();
             assert!(error.is_full() && !error.is_closed());
             assert_eq!(error.into_inner(), Command::CreateLink { addr: A, net: NET });
-            // Reports too: the thread that calls may be the one that drives.
+            // Reports are refused as well: the calling thread may be the one that runs the driver.
             handle.add_stream(A, StreamId(1), Direction::Downlink).unwrap();
             assert!(
                 handle.add_stream(B, StreamId(2), Direction::Downlink).is_err_and(|error| error.is_full())
@@ -201,7 +201,7 @@ mod driver {
         assert_eq!((report.drained, report.refused, report.links_closed), (2, 0, 1));
         assert!(accepted.wait().is_ok() && stream.wait().is_ok());
         assert!(handle.add_net(NET, NetConfig::new()).is_err_and(|error| error.is_closed()));
-        assert_eq!(driver.run_once(clock.now()), None, "nothing is due any more");
+        assert_eq!(driver.run_once(clock.now()), None, "no further deadline is due");
         let effects: Vec<_> = driver.effects().collect();
         assert_eq!(effects, [Effect::CloseStreams { addr: A, streams: vec![StreamId(1)] }]);
         let snapshot = driver.links().snapshot();
@@ -226,7 +226,7 @@ mod driver {
     fn a_wake_up_does_not_cut_the_drain_short() {
         let (mut driver, clock) = driver([4; 4], Backpressure::Reject);
         let handle = driver.handle();
-        // A send that has its room and has not pushed yet, and a worker that asks for a look.
+        // A sender that has reserved its room but not sent yet, and a transport worker that wakes the writer.
         let permit = handle.sender().reserve(Priority::Normal).unwrap();
         handle.wake_writer();
         let (completion, ticket) = crate::ticket::ticket_with();
@@ -237,7 +237,7 @@ mod driver {
         while !handle.is_closed() {
             std::hint::spin_loop();
         }
-        // Long enough for a drain that gives up to be over; one that does not is in no hurry.
+        // Long enough for a drain that gives up to end; a correct drain waits for the permit.
         for _ in 0..1_000 {
             std::hint::spin_loop();
         }
@@ -268,11 +268,11 @@ mod driver {
         handle.add_net(NET, NetConfig::new().min_links(1)).unwrap();
         handle.set_net_active(NET, true).unwrap();
         let _ = driver.run_once(clock.now());
-        // One effect waits, which is all there is room for.
+        // One effect waits, which fills the outbox.
         let mut host = handle.create_link(A, NET).unwrap();
         let transport = handle.add_stream(B, StreamId(1), Direction::Downlink).unwrap();
         let next = driver.run_once(clock.now()).unwrap();
-        assert!(next > clock.now(), "nothing to do until the outbox drains");
+        assert!(next > clock.now(), "the writer waits until the outbox drains");
         assert!(transport.wait().is_ok());
         assert!(host.try_take().is_none());
         assert_eq!(driver.effects().count(), 1);
@@ -337,7 +337,7 @@ mod threads {
         open(&handle);
         let version = links.version();
         drop(manager);
-        // The writer ends by itself; a command sent meanwhile is applied or refused, and never hangs.
+        // The writer ends by itself; a command sent in the meantime is applied or refused, and never hangs.
         while !handle.is_closed() {
             let _ = handle.wake_up().map(Ticket::wait);
         }
@@ -352,7 +352,8 @@ mod threads {
         let report = manager.shutdown(Duration::from_millis(1));
         assert!(report.drain.is_none() && !report.writer_joined);
         gate.open();
-        // One is taken together with the order; for the others there is no time.
+        // The writer takes one command in the same batch as the shutdown, and the deadline passes for the
+        // others.
         let closed = late.into_iter().map(Ticket::wait).filter(|end| *end == Err(CommandError::Closed));
         assert_eq!(closed.count(), 2);
     }
@@ -379,7 +380,7 @@ mod threads {
             let fatal =
                 matches!(effect, Effect::Resolve { .. } | Effect::Dial { .. } | Effect::Announce { .. });
             let _ = sender.send(effect);
-            assert!(!fatal, "a transport that panics");
+            assert!(!fatal, "the transport panics");
         });
         let (handle, links) = (manager.handle(), manager.links());
         open(&handle);
@@ -389,15 +390,15 @@ mod threads {
                 return effect;
             }
         };
-        // Resolve: given up.
+        // Resolve: the attempt is given up.
         handle.create_link(A, NET).unwrap();
         wait_for("Resolve");
         wait_for("CloseDialer");
-        // Dial: given up.
+        // Dial: the attempt is given up.
         handle.create_link(A, NET).unwrap();
         handle.set_endpoint(A, endpoint()).unwrap();
         wait_for("CloseDialer");
-        // Announce: refused; the peer's stream stays.
+        // Announce: the net is refused, and the peer's stream stays open.
         handle.add_stream(B, StreamId(1), Direction::Downlink).unwrap().wait().unwrap();
         handle.create_link(B, NET).unwrap().wait().unwrap();
         wait_for("Announce");
@@ -429,7 +430,8 @@ mod threads {
         }
         handle.create_link(B, NET).unwrap().wait().unwrap();
         assert_eq!(links.snapshot().len(), 192);
-        // The writer ends beside it, and what was left to do is done once it goes on.
+        // The writer ends while the transport is blocked; the remaining effects are delivered once it
+        // continues.
         let closing = sync::spawn(String::from("closing"), move || manager.shutdown(LONG)).unwrap();
         while !links.snapshot().is_empty() {
             std::thread::yield_now();
@@ -467,7 +469,7 @@ mod threads {
             let links = links.get_or_insert_with(|| links_out.recv().unwrap());
             if let Effect::Resolve { addr, .. } = effect {
                 assert!(links.snapshot().contains(&addr, NET));
-                // Waiting for the writer from inside a callback is legal: the writer never waits for us.
+                // A callback may wait for the writer, because the writer never waits for the transport.
                 let applied = handle.set_endpoint(addr, endpoint()).unwrap().wait().unwrap();
                 assert!(links.snapshot().version() >= applied.version);
                 handle.create_link(B, NET).unwrap().wait().unwrap();
@@ -487,7 +489,7 @@ mod threads {
         let config = Config::default().outbox(NonZeroUsize::MIN);
         let manager = spawn(config, move |effect: Effect<NodeAddr>, handle: &Handle<NodeAddr>| {
             if matches!(effect, Effect::Resolve { addr: A, .. }) {
-                // Behind this effect the outbox fills up.
+                // The outbox fills up while this effect is being delivered.
                 for node in 100..110 {
                     handle.add_stream(NodeAddr(node), StreamId(node), Direction::Uplink).unwrap();
                 }
@@ -508,11 +510,11 @@ mod threads {
         let (manager, gate) = held_up(Config::default());
         let (handle, links) = (manager.handle(), manager.links());
         let (sender, receiver) = mpsc::channel();
-        // The writer stands still: a callback that comes too late runs, and panics, on the thread that leaves
-        // it.
+        // The writer is blocked, so the callback is registered before the ticket completes: a callback that
+        // is registered later runs, and panics, on the registering thread.
         handle.add_net(NetId(2), NetConfig::new()).unwrap().on_complete(move |applied| {
             sender.send(applied.is_ok()).unwrap();
-            panic!("in a ticket callback");
+            panic!("panic in a ticket callback");
         });
         gate.open();
         assert!(receiver.recv_timeout(LONG).unwrap());

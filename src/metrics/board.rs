@@ -1,7 +1,8 @@
-//! Where the newest report is: many threads publish, one at a time, and any number read without waiting.
+//! The store of the newest report: many threads publish, one at a time, and any number of threads read
+//! without waiting.
 //!
 //! A report is a fixed number of words. There are several copies of them: report number `n` is written into
-//! copy `n % COPIES` while readers read the copies of the reports before, and then becomes the newest.
+//! copy `n % COPIES` while readers read the copies of the previous reports, and then becomes the newest.
 //!
 //! ```text
 //! publisher (holds the lock)             reader
@@ -13,13 +14,14 @@
 //!
 //! R1 reads from P3 of report `n`, so R2 reads its words or later ones. Later ones are those of report `n +
 //! COPIES`, whose P2 comes after the report before it, `n + COPIES - 1`, became the newest. If R2 reads any
-//! of them, then P1 synchronizes with R3, and R4 sees that. So what passes R4 is report `n` and nothing else.
-//! A publisher that stands still between P1 and P3 makes nobody look again: `newest` does not move.
+//! of them, then P1 synchronizes with R3, and R4 detects it. A copy that passes R4 is therefore exactly
+//! report `n`. A publisher that stalls between P1 and P3 makes no reader retry: `newest` does not change.
 //!
-//! With a report goes its *mark*, a number that stands for everything that the report was made of. Who finds that
-//! the mark of the present is that of the newest report need not make another one.
+//! Each report has a *mark*, a number that stands for everything that the report was computed from. If the
+//! current mark equals that of the newest report, no new report is needed.
 //!
-//! Not the cell of the table: that would take another lock under the report's, to keep its retired headers.
+//! This is not the cell of the table: the cell would take another lock under the report's, to keep its
+//! retired headers.
 
 use crossbeam_utils::CachePadded;
 
@@ -31,18 +33,18 @@ const COPIES: usize = 4;
 #[cfg(switchboard_model)]
 const COPIES: usize = 2;
 
-/// The newest report of `W` words. All zero, as version 0, until there is one.
+/// The newest report of `W` words. Before the first report, all words are zero, and the version is 0.
 pub(super) struct Board<const W: usize> {
     newest: CachePadded<AtomicU64>,
-    /// The mark of the newest report, or of the one before.
+    /// The mark of the newest report, or of the previous one.
     mark: CachePadded<AtomicU64>,
     copies: [CachePadded<[AtomicU64; W]>; COPIES],
-    /// The lock of the report: who holds it publishes. Valid after a panic: it changes by one assignment,
-    /// and what a publisher left in a copy is overwritten before that copy becomes the newest.
+    /// The lock of the report, held to publish. Valid after a panic: it changes by one assignment, and
+    /// whatever a publisher left in a copy is overwritten before that copy becomes the newest.
     last: Mutex<Last>,
 }
 
-/// What was published last.
+/// The number and the version of the last published report.
 #[derive(Clone, Copy, Debug, Default)]
 struct Last {
     number: u64,
@@ -60,9 +62,9 @@ impl<const W: usize> Board<W> {
         }
     }
 
-    /// Publishes `words` as the report of `version`, after `complete` has added what must not be older than
-    /// in the report before, and returned the mark: of what there was before it read anything. False, and
-    /// nothing is published, when a later version was.
+    /// Publishes `words` as the report of `version`, after calling `complete`, which adds the figures that
+    /// must not be older than in the previous report and returns the mark, computed before it reads anything.
+    /// Returns false, and publishes nothing, if a report of a later version was published.
     ///
     /// `complete` runs under the lock: it may read counters.
     pub(super) fn publish(
@@ -77,45 +79,46 @@ impl<const W: usize> Board<W> {
         }
         let mark = complete(words);
         let number = last.number + 1;
-        // Release: pairs with the fence in `read`; the head comment says what for.
+        // Release: pairs with the fence in `read_first`; the head comment explains why.
         fence(Ordering::Release);
         for (place, word) in self.copy(number).iter().zip(words.iter()) {
             // Relaxed: ordered by the fence before and the store below.
             place.store(*word, Ordering::Relaxed);
         }
-        // Release: pairs with the acquire load in `read`.
+        // Release: pairs with the acquire loads in `read_first` and `number`.
         self.newest.store(number, Ordering::Release);
-        // Release: pairs with the acquire load in `is_of`. After the store above, so that whoever sees the mark
-        // finds the report.
+        // Release: pairs with the acquire load in `is_of`. After the store above, so a thread that sees the
+        // mark finds the report.
         self.mark.store(mark, Ordering::Release);
         *last = Last { number, version };
         true
     }
 
-    /// Whether the newest report, or the one before, has the mark that `now` computes. A thread that reads after
-    /// that finds it or a later one.
+    /// Returns whether the newest report, or the previous one, has the mark that `now` computes. A thread
+    /// that reads after that finds that report or a later one.
     ///
-    /// Means nothing before the first report.
+    /// The result is meaningless before the first report.
     pub(super) fn is_of(&self, now: impl FnOnce() -> u64) -> bool {
-        // Acquire: pairs with the release store of the mark in `publish`. Before the mark of the present: each
-        // counter in it is read as it was for that report or later, so that equal sums are sums of equals.
+        // Acquire: pairs with the release store of the mark in `publish`. Loaded before the current mark is
+        // computed: each counter in that mark is read as it was for the report or later, so equal sums have
+        // equal terms.
         let mark = self.mark.load(Ordering::Acquire);
         mark == now()
     }
 
-    /// The newest report. Lock-free; waits for nobody: see the head of this file.
+    /// Returns the newest report. Lock-free; waits for no other thread: see the head of this file.
     pub(super) fn read(&self) -> [u64; W] {
         self.read_first().1
     }
 
-    /// The number of the newest report: one atomic load. Whoever has read the report of this number, with
-    /// [`read_first`](Self::read_first), has the newest one.
+    /// Returns the number of the newest report with one atomic load. A thread that has read the report of
+    /// this number, with [`read_first`](Self::read_first), has the newest one.
     pub(super) fn number(&self) -> u64 {
-        // Acquire: pairs with the release store in `publish`, so that what this thread reads next is no older.
+        // Acquire: pairs with the release store in `publish`, so later reads of this thread are no older.
         self.newest.load(Ordering::Acquire)
     }
 
-    /// The number of the newest report, zero if there is none yet, and its first words.
+    /// Returns the number of the newest report, zero if there is none yet, and its first words.
     pub(super) fn read_first<const N: usize>(&self) -> (u64, [u64; N]) {
         const { assert!(N <= W, "a report has that many words") };
         loop {

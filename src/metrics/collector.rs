@@ -1,4 +1,4 @@
-//! A thread that collects.
+//! A thread that collects reports.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use crate::metrics::handle::Metrics;
 use crate::metrics::report::MetricsReport;
 use crate::unwind::contain;
 
-/// A named thread that [collects](Metrics::collect) every so often and passes each report on.
+/// A named thread that [collects](Metrics::collect) a report periodically and passes it to a sink.
 ///
-/// Nobody needs one: whoever wants a report can collect it.
+/// It is optional: any thread can collect a report.
 ///
-/// # Ending
+/// # Shutdown
 /// [`stop`](Self::stop) ends the thread and waits for it. Dropping the collector tells the thread to end,
 /// without waiting.
 ///
@@ -41,15 +41,15 @@ pub struct MetricsCollector {
 }
 
 impl MetricsCollector {
-    /// Starts a thread called `name` that collects every `period` and passes each report to `sink`. A period
-    /// too long for the clock, as [`Duration::MAX`], is none: then it collects when it is
-    /// [asked to](Self::collect_now). A period of zero collects without pause, and takes a processor for itself.
+    /// Starts a thread named `name` that collects every `period` and passes each report to `sink`. With a
+    /// period that the clock cannot represent, such as [`Duration::MAX`], it collects only when [asked
+    /// to](Self::collect_now). With a period of zero it collects continuously and occupies a processor.
     ///
-    /// Nothing is held while `sink` runs: it may use the metrics, the manager and the collector itself. A
-    /// panic in it is contained, once per report; the panic hook reports it.
+    /// No lock is held while `sink` runs: it may use the metrics, the manager and the collector itself. A
+    /// panic in it is contained, and collecting continues with the next report; the panic hook reports it.
     ///
     /// # Errors
-    /// The system refused the thread.
+    /// The error of the operating system if it cannot create the thread.
     pub fn start<A: Addr>(
         name: impl Into<String>,
         metrics: Metrics<A>,
@@ -58,19 +58,20 @@ impl MetricsCollector {
     ) -> std::io::Result<Self> {
         let body = move || {
             let report = metrics.collect();
-            // Unwind safety: what the sink leaves half done is its own.
+            // Unwind safety: only the sink itself can observe state that it left half updated.
             let _ = contain(AssertUnwindSafe(|| sink(&report)));
         };
         Ok(Self { ticker: Ticker::start(name.into(), period, body)? })
     }
 
-    /// Has it collect at once. Requests are merged until one is heeded.
+    /// Makes the thread collect immediately. Requests are merged until one is handled.
     pub fn collect_now(&self) {
         self.ticker.tick();
     }
 
-    /// Ends the thread, within the tick that is under way. Idempotent, from any thread and at any time; of
-    /// several calls at once, one waits for the thread to end, and a call from the sink does not.
+    /// Ends the thread once the report in progress, if any, is done. Idempotent; may be called from any
+    /// thread at any time. Of several concurrent calls, one waits for the thread to end; a call from the sink
+    /// does not wait.
     pub fn stop(&self) {
         self.ticker.stop();
     }

@@ -1,4 +1,4 @@
-//! The figures for the crate `metrics`, the facade.
+//! The exporter for the crate `metrics`, the facade.
 
 use ::metrics::{Label, counter, describe_counter, describe_gauge, gauge};
 
@@ -6,16 +6,16 @@ use super::figures::{DURATIONS, FAMILIES, Shape};
 use crate::link::addr::Addr;
 use crate::metrics::handle::Metrics;
 
-/// Quantiles of the durations that are recorded.
+/// Quantiles of the recorded durations.
 const QUANTILES: [(&str, f64); 4] = [("0.5", 0.5), ("0.9", 0.9), ("0.99", 0.99), ("1", 1.0)];
 
 impl<A: Addr> Metrics<A> {
-    /// Hands all figures to the recorder of the `metrics` facade, labelled `node="name"`: counters as
-    /// absolute values, durations as gauges of their quantiles in seconds. What is said of links and nets is
-    /// taken from one snapshot, but recorders show it piece by piece. Allocates.
+    /// Passes all figures to the recorder of the `metrics` facade, labelled `node="name"`: counters as
+    /// absolute values, durations as gauges of their quantiles in seconds. The figures of links and nets are
+    /// taken from one snapshot, but recorders show them one by one. Allocates.
     ///
-    /// Call it from one thread at a time: of two calls at once, the one with the older snapshot may set its gauges
-    /// last.
+    /// Call it from one thread at a time: of two concurrent calls, the one with the older snapshot may set
+    /// its gauges last.
     ///
     /// Available with the feature `metrics`.
     pub fn record(&self, name: &str) {
@@ -40,7 +40,8 @@ impl<A: Addr> Metrics<A> {
         }
     }
 
-    /// Tells the recorder of the `metrics` facade what the figures mean. Once is enough.
+    /// Registers the descriptions of the figures with the recorder of the `metrics` facade. One call is
+    /// enough.
     ///
     /// Available with the feature `metrics`.
     pub fn describe() {

@@ -1,4 +1,4 @@
-//! The figures by name, as exporters show them: one table for all of them.
+//! The figures by name, as exporters show them, in one table.
 
 use crate::link::addr::Addr;
 use crate::mailbox::Priority;
@@ -8,7 +8,7 @@ use crate::util::histogram::Histogram;
 
 use crate::metrics::report::{LaneReport, MetricsReport};
 
-/// Everything that one scrape says of one manager, from one snapshot.
+/// All figures of one manager in one scrape, from one snapshot.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) report: MetricsReport,
@@ -51,15 +51,15 @@ impl Answer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// Never falls; shown with `_total` behind its name.
+    /// Never decreases; shown with the suffix `_total`.
     Counter,
     Gauge,
 }
 
-/// Labels and value of one sample, to be written.
+/// Writes one sample: its labels and its value.
 type Write<'a> = &'a mut dyn FnMut(&[(&'static str, &str)], u64);
 
-/// Samples of one name.
+/// The samples of one name.
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
@@ -86,32 +86,28 @@ fn by_net(answer: &Answer, write: Write<'_>, figure: fn(&NetAnswer) -> u64) {
     answer.nets.iter().for_each(|net| write(&[("net", &net.name)], figure(net)));
 }
 
-/// In the order in which they are shown. [`docs::metrics`](crate::docs::metrics) lists them.
+/// The families in the order in which they are shown. [`docs::metrics`](crate::docs::metrics) lists them.
 pub(super) const FAMILIES: &[Family] = &[
-    gauge(
-        "switchboard_version",
-        "The version that the gauges of links and nets belong to.",
-        |answer, write| {
-            write(&[], answer.report.version().as_u64());
-        },
-    ),
-    gauge("switchboard_active", "Whether the manager is switched on.", |answer, write| {
+    gauge("switchboard_version", "Version that the gauges of links and nets belong to.", |answer, write| {
+        write(&[], answer.report.version().as_u64());
+    }),
+    gauge("switchboard_active", "Whether the manager is active.", |answer, write| {
         write(&[], u64::from(answer.report.is_manager_active()));
     }),
     gauge("switchboard_links", "Links of all kinds.", |answer, write| write(&[], answer.report.links())),
-    gauge("switchboard_nets", "Nets that are managed.", |answer, write| write(&[], answer.report.nets())),
-    gauge("switchboard_net_active", "Whether the net is switched on.", |answer, write| {
+    gauge("switchboard_nets", "Number of nets.", |answer, write| write(&[], answer.report.nets())),
+    gauge("switchboard_net_active", "Whether the net is active.", |answer, write| {
         by_net(answer, write, |net| u64::from(net.active));
     }),
-    gauge("switchboard_net_min_links", "Links that the net wants at least.", |answer, write| {
+    gauge("switchboard_net_min_links", "Minimum number of links of the net.", |answer, write| {
         by_net(answer, write, |net| net.min_links);
     }),
-    gauge("switchboard_net_needed", "Links that the net is short of.", |answer, write| {
+    gauge("switchboard_net_needed", "Number of links that the net lacks.", |answer, write| {
         by_net(answer, write, |net| net.needed);
     }),
     gauge(
         "switchboard_net_members",
-        "Members of the net, by who opened the primary stream.",
+        "Members of the net, by direction of the primary stream.",
         |answer, write| {
             for net in &answer.nets {
                 write(&[("net", &net.name), ("direction", "uplink")], net.uplinks);
@@ -119,36 +115,28 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         },
     ),
-    gauge("switchboard_lane_queued", "Commands that wait.", |answer, write| {
+    gauge("switchboard_lane_queued", "Commands waiting in the lane.", |answer, write| {
         by_lane(answer, write, |lane| lane.queued);
     }),
-    gauge("switchboard_lane_queued_peak", "The most rooms that were ever taken at once.", |answer, write| {
+    gauge("switchboard_lane_queued_peak", "Largest number of rooms taken at once.", |answer, write| {
         by_lane(answer, write, |lane| lane.queued_peak);
     }),
-    gauge("switchboard_lane_capacity", "Rooms of the lane.", |answer, write| {
+    gauge("switchboard_lane_capacity", "Capacity of the lane, in rooms.", |answer, write| {
         by_lane(answer, write, |lane| lane.capacity);
     }),
-    counter("switchboard_lane_processed", "Commands that the writer has taken.", |answer, write| {
+    counter("switchboard_lane_processed", "Commands taken by the writer.", |answer, write| {
         by_lane(answer, write, |lane| lane.processed);
     }),
-    counter(
-        "switchboard_lane_refused",
-        "Commands handed back because the lane was full.",
-        |answer, write| {
-            by_lane(answer, write, |lane| lane.refused);
-        },
-    ),
-    counter(
-        "switchboard_lane_shed",
-        "Commands that gave their room to a more urgent one.",
-        |answer, write| {
-            by_lane(answer, write, |lane| lane.shed);
-        },
-    ),
-    counter("switchboard_lane_timed_out", "Senders that gave up waiting for room.", |answer, write| {
+    counter("switchboard_lane_refused", "Commands refused because the lane was full.", |answer, write| {
+        by_lane(answer, write, |lane| lane.refused);
+    }),
+    counter("switchboard_lane_shed", "Commands shed for a more important one.", |answer, write| {
+        by_lane(answer, write, |lane| lane.shed);
+    }),
+    counter("switchboard_lane_timed_out", "Sends that timed out waiting for room.", |answer, write| {
         by_lane(answer, write, |lane| lane.timed_out);
     }),
-    counter("switchboard_commands", "Commands that the writer has taken, by kind.", |answer, write| {
+    counter("switchboard_commands", "Commands taken by the writer, by kind.", |answer, write| {
         for kind in CommandKind::ALL {
             write(&[("kind", kind.as_str())], answer.report.operations(*kind));
         }
@@ -158,7 +146,7 @@ pub(super) const FAMILIES: &[Family] = &[
     }),
     counter(
         "switchboard_stale_answers",
-        "Commands that named something that is no more.",
+        "Commands that named a stream, dial or request that no longer exists.",
         |answer, write| {
             write(&[], answer.report.stats().stale_answers());
         },
@@ -166,52 +154,56 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge("switchboard_tickets_kept", "Tickets in the pool, in use or free.", |answer, write| {
         write(&[], answer.report.tickets().kept as u64);
     }),
-    counter("switchboard_tickets_reused", "Tickets that cost no allocation.", |answer, write| {
+    counter("switchboard_tickets_reused", "Tickets created without an allocation.", |answer, write| {
         write(&[], answer.report.tickets().reused);
     }),
-    counter("switchboard_tickets_allocated", "Tickets that were allocated.", |answer, write| {
+    counter("switchboard_tickets_allocated", "Tickets allocated.", |answer, write| {
         write(&[], answer.report.tickets().allocated);
     }),
     counter("switchboard_publishes", "Versions published.", |answer, write| {
         write(&[], answer.report.stats().publishes());
     }),
     counter("switchboard_dials", "Dials started.", |answer, write| write(&[], answer.report.stats().dials())),
-    counter("switchboard_dial_timeouts", "Dials that nobody answered in time.", |answer, write| {
+    counter("switchboard_dial_timeouts", "Dials and resolutions that timed out.", |answer, write| {
         write(&[], answer.report.stats().dial_timeouts());
     }),
-    counter("switchboard_established", "Dials that reached the node.", |answer, write| {
+    counter("switchboard_established", "Dials that reached their node.", |answer, write| {
         write(&[], answer.report.stats().established());
     }),
-    counter("switchboard_reconnects", "Of these, to a node reached before.", |answer, write| {
+    counter("switchboard_reconnects", "Dials that reached a node reached before.", |answer, write| {
         write(&[], answer.report.stats().reconnects());
     }),
-    counter("switchboard_requests", "Times that a net asked for candidates.", |answer, write| {
+    counter("switchboard_requests", "Requests for candidates by nets.", |answer, write| {
         write(&[], answer.report.stats().requests());
     }),
-    counter("switchboard_links_created", "Links that came.", |answer, write| {
+    counter("switchboard_links_created", "Links created.", |answer, write| {
         write(&[], answer.report.stats().links_created());
     }),
-    counter("switchboard_links_deleted", "Links that went.", |answer, write| {
+    counter("switchboard_links_deleted", "Links removed.", |answer, write| {
         write(&[], answer.report.stats().links_deleted());
     }),
-    counter("switchboard_panics", "Panics that the writer contained.", |answer, write| {
+    counter("switchboard_panics", "Panics contained by the writer.", |answer, write| {
         write(&[], answer.report.stats().panics());
     }),
-    counter("switchboard_transport_panics", "Panics of the transport.", |answer, write| {
-        write(&[], answer.report.stats().transport_panics());
-    }),
-    counter("switchboard_effects_coalesced", "Effects merged with one that waited.", |answer, write| {
+    counter(
+        "switchboard_transport_panics",
+        "Panics of the transport that were contained.",
+        |answer, write| {
+            write(&[], answer.report.stats().transport_panics());
+        },
+    ),
+    counter("switchboard_effects_coalesced", "Effects merged with a waiting effect.", |answer, write| {
         write(&[], answer.report.stats().effects_coalesced());
     }),
     counter("switchboard_unclosed_streams", "Refused streams that no effect closes.", |answer, write| {
         write(&[], answer.report.stats().unclosed_streams());
     }),
-    counter("switchboard_retry_faults", "Delays that had to be mended.", |answer, write| {
+    counter("switchboard_retry_faults", "Invalid retry delays that were replaced.", |answer, write| {
         write(&[], answer.report.stats().retry_faults());
     }),
 ];
 
-/// A histogram by name.
+/// A histogram and its name.
 pub(super) struct Durations {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
@@ -221,17 +213,17 @@ pub(super) struct Durations {
 pub(super) const DURATIONS: &[Durations] = &[
     Durations {
         name: "switchboard_queue_wait_seconds",
-        help: "From the submission of a command to the turn that takes it.",
+        help: "Time from the submission of a command to the turn that takes it.",
         of: |answer| &answer.queue_wait,
     },
     Durations {
         name: "switchboard_processing_seconds",
-        help: "From the turn that takes a command until its version is published.",
+        help: "Time from the turn that takes a command until its version is published.",
         of: |answer| &answer.processing,
     },
 ];
 
-/// The bounds of the buckets that are shown, in nanoseconds; each is the end of a power of two.
+/// The upper bounds of the buckets shown, in nanoseconds; each is one below a power of two.
 pub(super) const BOUNDS_NS: [u64; 12] = [
     (1 << 9) - 1,
     (1 << 11) - 1,

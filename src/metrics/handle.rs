@@ -1,4 +1,4 @@
-//! The figures of a manager, collected into reports.
+//! The collection of a manager's figures into reports.
 
 use std::fmt;
 
@@ -13,19 +13,19 @@ use crate::metrics::report::{self, MetricsReport};
 use crate::sync::StdArc;
 use crate::util::histogram::Histogram;
 
-/// The metrics of one link manager: collects reports, and hands out the newest one.
+/// The metrics of one link manager: collects reports, and provides the newest one.
 ///
-/// Clones are cheap and share the newest report. There is no background work: somebody calls
-/// [`collect`](Self::collect), or starts a [`MetricsCollector`](crate::MetricsCollector). It stays usable after the manager has ended, whose
-/// mailbox it keeps in memory.
+/// Clones are cheap and share the newest report. There is no background work: a thread calls
+/// [`collect`](Self::collect), or a [`MetricsCollector`](crate::MetricsCollector) is started. The metrics
+/// stay usable after the manager has ended, and keep its mailbox in memory.
 ///
 /// # Progress
 /// [`report`](Self::report) never waits: neither for the writer nor for a thread that collects, even if that
-/// thread stands still in the middle. It looks again when three reports were published while it copied one.
-/// [`collect`](Self::collect) takes no lock when nothing has changed since the newest report; otherwise it blocks while
-/// another thread collects, for as long as it takes to read some
-/// counters and to store the report (well under a microsecond); nothing is allocated, dropped or called back
-/// meanwhile. Neither allocates, and neither does the manager for being counted.
+/// thread stalls in the middle. It retries if three reports were published while it copied one.
+/// [`collect`](Self::collect) takes no lock if nothing has changed since the newest report; otherwise it
+/// blocks while another thread collects, for the time it takes to read some counters and to store the report
+/// (well under a microsecond); nothing is allocated, dropped or called back meanwhile. Neither
+/// allocates, and the manager's counters need no allocation either.
 ///
 /// # Examples
 /// ```
@@ -56,13 +56,13 @@ pub(super) struct Shared<A: Addr> {
 }
 
 impl<A: Addr> Metrics<A> {
-    /// The metrics of a manager, with a first report.
+    /// Creates the metrics of a manager, with a first report.
     #[must_use]
     pub fn new(manager: &LinkManager<A>) -> Self {
         Self::of(manager.links(), manager.handle())
     }
 
-    /// The metrics of a manager that the embedder drives, with a first report.
+    /// Creates the metrics of a manager that the embedder drives, with a first report.
     #[must_use]
     pub fn for_driver(driver: &Driver<A>) -> Self {
         Self::of(driver.links(), driver.handle())
@@ -70,27 +70,27 @@ impl<A: Addr> Metrics<A> {
 
     pub(super) fn of(links: Links<A>, handle: Handle<A>) -> Self {
         let metrics = Self { shared: StdArc::new(Shared { links, handle, board: Board::new() }) };
-        // Also when nothing has happened yet: the lanes and the pool have their capacities.
+        // Needed even if nothing has happened yet: the lanes and the pool have their capacities.
         metrics.collect_from(&metrics.shared.links.snapshot());
         metrics
     }
 
-    /// Makes a report of the newest version and publishes it, if anything has changed since the newest one.
-    /// Returns the report that is the newest then: this one, or that of a thread that was faster.
+    /// Makes and publishes a report of the newest version, if anything has changed since the newest report.
+    /// Returns the report that is then the newest: this one, or that of a faster thread.
     ///
-    /// O(nets) when there is a new version, O(1) when not.
-    #[allow(clippy::must_use_candidate)] // To have it published may be the point.
+    /// O(nets) for a new version, O(1) otherwise.
+    #[allow(clippy::must_use_candidate)] // The caller may only want it published.
     pub fn collect(&self) -> MetricsReport {
         self.refresh();
         self.report()
     }
 
-    /// [`collect`](Self::collect) without the report: sees to it that the newest one says what is so now. Returns
-    /// whether there was something new.
+    /// Brings the newest report up to date, as [`collect`](Self::collect) does, without returning it. Returns
+    /// whether anything had changed.
     ///
-    /// When nothing has changed, in the manager, in its mailbox or in its pool of tickets, this is some 20 atomic
-    /// loads: no lock is taken and nothing is written. A command that is just being put into the mailbox may
-    /// be counted as waiting only with the next change.
+    /// If nothing has changed, in the manager, in its mailbox or in its pool of tickets, this takes some 20
+    /// atomic loads: no lock is taken and nothing is written. A command that is just being put into the
+    /// mailbox may not be counted as waiting before the next change.
     #[allow(clippy::must_use_candidate)] // As above.
     pub fn refresh(&self) -> bool {
         let Shared { links, handle, board } = &*self.shared;
@@ -98,7 +98,7 @@ impl<A: Addr> Metrics<A> {
         if is_new {
             let version = links.version();
             let mut report = MetricsReport::of_head(board.read_first().1);
-            // Of a version that was reported before, only the counters are new.
+            // For a version that was already reported, only the counters are new.
             if report.version() != version {
                 report = MetricsReport::of(&links.snapshot());
             }
@@ -107,8 +107,8 @@ impl<A: Addr> Metrics<A> {
         is_new
     }
 
-    /// As [`collect`](Self::collect), of a version that the caller has: for reports that go together with
-    /// other answers from it. When the newest report is of a later version, that one is returned.
+    /// As [`collect`](Self::collect), for a version that the caller holds: for reports that are combined with
+    /// other answers from it. If the newest report is of a later version, that report is returned.
     ///
     /// The snapshot must be of the same manager.
     #[allow(clippy::must_use_candidate)] // As above.
@@ -117,41 +117,43 @@ impl<A: Addr> Metrics<A> {
         if self.publish(&mut report) { report } else { self.report() }
     }
 
-    /// Completes and publishes what was computed from a version; false when a later one was published.
+    /// Completes and publishes a report that was computed from a version. Returns false if a later one was
+    /// published.
     pub(super) fn publish(&self, report: &mut MetricsReport) -> bool {
         let Shared { handle, board, .. } = &*self.shared;
         let version = report.version();
         board.publish(version.as_u64(), report.words_mut(), |words| {
-            // Before anything is counted: what changes meanwhile is news for the next report.
+            // Computed before anything is counted: a change in the meantime is left to the next report.
             let mark = report::mark(version, handle);
             report::count(words, handle);
             mark
         })
     }
 
-    /// The newest report.
+    /// Returns the newest report.
     #[must_use]
     pub fn report(&self) -> MetricsReport {
         MetricsReport::from_words(self.shared.board.read())
     }
 
-    /// How long commands waited in the mailbox: from their submission to the beginning of the turn of the
-    /// writer that took them. Read now, whatever the newest report says.
+    /// Returns the time that commands waited in the mailbox, from their submission to the beginning of the
+    /// turn that took them. Read now, regardless of the newest report.
     #[must_use]
     pub fn queue_wait(&self) -> Histogram {
         self.shared.handle.meters().queue_wait.read()
     }
 
-    /// How long commands took from the beginning of the turn that took them until the version with their
-    /// change was published. Read now, whatever the newest report says.
+    /// Returns the time from the beginning of the turn that took a command until the version with its change
+    /// was published. Read now, regardless of the newest report.
     ///
-    /// Commands that are taken together are published together, and took as long as all of them.
+    /// Commands that are taken together are published together, and count with the time of the whole batch.
     #[must_use]
     pub fn processing(&self) -> Histogram {
         self.shared.handle.meters().processing.read()
     }
 
-    /// What an exporter shows: all of it from one snapshot, which need not be the one of the newest report.
+    /// Returns the figures that an exporter shows, from one snapshot, which need not be that of the newest
+    /// report.
     pub(super) fn answer(&self) -> Answer {
         let snapshot = self.shared.links.snapshot();
         let mut report = MetricsReport::of(&snapshot);
@@ -159,7 +161,7 @@ impl<A: Addr> Metrics<A> {
         Answer::new(&snapshot, report, self.queue_wait(), self.processing())
     }
 
-    /// The read side of the manager.
+    /// Returns the read side of the manager.
     #[must_use]
     pub fn links(&self) -> Links<A> {
         self.shared.links.clone()

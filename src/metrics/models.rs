@@ -1,5 +1,5 @@
-//! Reports under loom and shuttle: collectors, updates, and the end of the thread that collects.
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
+//! Reports under loom and shuttle: collectors, updates, and the end of the collecting thread.
+#![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
 use std::time::Duration;
 
@@ -10,21 +10,22 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::model::{model, model_each, spawn};
 use crate::table::handle::Table;
 
-/// No tick but those that are asked for: a deadline of a model passes at once, and would hide a lost wake-up.
+/// Allows only the ticks that are asked for: a deadline of a model passes at once, and would hide a lost
+/// wake-up.
 const NEVER: Duration = Duration::MAX;
 
 type Links = Table<u64, u64>;
 
-/// A report: the version, what it says about the state, and a counter.
+/// A report: its version, its part of the state, and a counter.
 const WORDS: usize = 3;
 
-/// What a report is made of. Never zero.
+/// The sources of a report. Never zero.
 fn mark(version: u64, counter: &AtomicU64) -> u64 {
     // Relaxed: a counter.
     1 + version * 16 + counter.load(Ordering::Relaxed)
 }
 
-/// Computes a report from one snapshot and publishes it, if there is anything new, as `Metrics::collect` does.
+/// Computes a report from one snapshot and publishes it if anything has changed, as `Metrics::collect` does.
 fn collect(links: &Links, counter: &AtomicU64, board: &Board<WORDS>) {
     if board.is_of(|| mark(links.version().as_u64(), counter)) {
         return;
@@ -40,7 +41,7 @@ fn collect(links: &Links, counter: &AtomicU64, board: &Board<WORDS>) {
     });
 }
 
-/// Reads the newest report, which is of one version and not older than the one before.
+/// Reads the newest report, which belongs to one version and is no older than the previous one.
 fn check(board: &Board<WORDS>, before: [u64; WORDS]) -> [u64; WORDS] {
     let report = board.read();
     assert_eq!(report[0], report[1], "a report of two versions");
@@ -78,7 +79,8 @@ fn a_collector_two_updates_and_a_stop() {
     });
 }
 
-/// Two threads collect at once, each from a snapshot of its own: whichever is slower, no reader goes back.
+/// Two threads collect concurrently, each from its own snapshot: regardless of which is slower, no reader
+/// goes back.
 #[test]
 fn a_slower_collector_does_not_overwrite_a_newer_report() {
     model_each(|| {
@@ -95,13 +97,13 @@ fn a_slower_collector_does_not_overwrite_a_newer_report() {
         counter.fetch_add(1, Ordering::Relaxed);
         collect(&links, &counter, &board);
         let mine = check(&board, [0; WORDS]);
-        assert_eq!(mine[0], 1, "what this thread collected is there");
+        assert_eq!(mine[0], 1, "this thread's report was published");
         slower.join().unwrap();
         check(&board, mine);
     });
 }
 
-/// Who finds that a report has been made of what there is now finds that report.
+/// A thread that learns from the mark that the newest report is current reads that report.
 #[test]
 fn what_needs_no_report_has_one() {
     model_each(|| {
@@ -120,13 +122,13 @@ fn what_needs_no_report_has_one() {
             assert_eq!(board.read(), [1, 1, 1], "not the report that was promised");
         }
         collect(&links, &counter, &board);
-        assert_eq!(board.read(), [1, 1, 1], "not what there is");
+        assert_eq!(board.read(), [1, 1, 1], "not the current state");
         other.join().unwrap();
     });
 }
 
-/// A mark is a sum, and equal sums are of equal counters: a thread that has counted something and is told that a
-/// report has been made of what there is finds it in there, although others count elsewhere meanwhile.
+/// A mark is a sum, and equal sums have equal terms: a thread that has counted an event and learns that the
+/// newest report is current finds the event in it, although other threads count elsewhere meanwhile.
 #[test]
 fn equal_marks_are_of_equal_counters() {
     /// Both counters, and their sum.
@@ -160,7 +162,7 @@ fn equal_marks_are_of_equal_counters() {
     });
 }
 
-/// Who sees the mark of a report reads that report or a later one.
+/// A thread that sees the mark of a report reads that report or a later one.
 #[test]
 fn the_mark_comes_after_its_report() {
     model(|| {
@@ -175,7 +177,7 @@ fn the_mark_comes_after_its_report() {
     });
 }
 
-/// What is read is one report, however many are published meanwhile.
+/// A read returns one report, regardless of how many are published meanwhile.
 #[test]
 fn a_reader_sees_whole_reports_in_order() {
     model(|| {
@@ -186,7 +188,7 @@ fn a_reader_sees_whole_reports_in_order() {
             for _ in 0..2 {
                 let newest = other.number();
                 let (number, report) = other.read_first::<2>();
-                assert!(number >= newest, "what was read is older than what was announced");
+                assert!(number >= newest, "the report read is older than the one announced");
                 assert_eq!(report[0], report[1], "a torn report");
                 assert!(report[0] >= before[0], "the report went back");
                 before = report;
@@ -200,7 +202,7 @@ fn a_reader_sees_whole_reports_in_order() {
     });
 }
 
-/// A request to tick is heeded, whenever it comes.
+/// A request to tick is handled whenever it arrives.
 #[test]
 fn a_tick_that_was_asked_for_happens() {
     model(|| {
@@ -218,7 +220,7 @@ fn a_tick_that_was_asked_for_happens() {
     });
 }
 
-/// However many stop it, and whenever: it ends, and nobody waits for ever.
+/// The thread ends and no caller waits forever, regardless of how many stop it and when.
 #[test]
 fn a_ticker_ends_however_it_is_stopped() {
     model(|| {
@@ -235,15 +237,15 @@ fn a_ticker_ends_however_it_is_stopped() {
 
 /// A tick that is due when the thread is told to stop does not happen.
 ///
-/// Under loom only: there a thread is not interrupted between giving a lock back and what it does next, so that
-/// the decision to tick and the tick are one step.
+/// Only under loom: there a thread is not interrupted between releasing a lock and its next action, so the
+/// decision to tick and the tick are one step.
 #[cfg(switchboard_loom)]
 #[test]
 fn a_ticker_that_was_told_to_stop_does_not_tick() {
     use crate::sync::StdArc;
 
     model(|| {
-        // Its count is not seen by loom, and orders nothing.
+        // Loom does not see its reference count, which orders nothing.
         let running = StdArc::new(());
         let seen = running.clone();
         let ticker = Ticker::start(String::from("ticker"), Duration::from_millis(1), move || {

@@ -1,4 +1,4 @@
-//! The figures as text, for Prometheus to scrape.
+//! The figures as text for Prometheus.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,12 +7,11 @@ use super::figures::{Answer, BOUNDS_NS, DURATIONS, FAMILIES, Shape};
 use crate::link::addr::Addr;
 use crate::metrics::handle::Metrics;
 
-/// The figures of one or several managers in the text format of Prometheus (version 0.0.4), without any
+/// A page with the figures of one or more managers in the Prometheus text format (version 0.0.4), without any
 /// dependency.
 ///
-/// What is said of one manager was taken from one snapshot when it was added: every gauge of links and nets
-/// belongs to the version that `switchboard_version` shows. [`docs::metrics`](crate::docs::metrics) lists the
-/// names.
+/// All figures of one manager are taken from one snapshot when it is added: every gauge of links and nets
+/// belongs to the version in `switchboard_version`. [`docs::metrics`](crate::docs::metrics) lists the names.
 ///
 /// # Examples
 /// ```
@@ -25,21 +24,21 @@ use crate::metrics::handle::Metrics;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-#[must_use = "it is written by its `Display`"]
+#[must_use = "a page is written by its `Display`"]
 pub struct Page {
     nodes: Vec<(String, Answer)>,
 }
 
 impl Page {
-    /// The content type to serve it with.
+    /// The content type to serve the page with.
     pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-    /// A page without a manager.
+    /// Creates a page without managers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds what a manager has to say now, labelled `node="name"`. O(nets).
+    /// Adds the current figures of a manager, labelled `node="name"`. O(nets).
     pub fn add<A: Addr>(mut self, name: impl Into<String>, metrics: &Metrics<A>) -> Self {
         self.nodes.push((name.into(), metrics.answer()));
         self
@@ -104,7 +103,7 @@ fn write_labels(f: &mut fmt::Formatter<'_>, node: &str, labels: &[(&'static str,
         }
     }
     f.write_str("\"")?;
-    // These are the crate's own, without anything to escape.
+    // The crate's own labels need no escaping.
     labels.iter().try_for_each(|(name, value)| write!(f, ",{name}=\"{value}\""))?;
     f.write_str("}")
 }

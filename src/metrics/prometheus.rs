@@ -1,4 +1,4 @@
-//! The figures for the crate `prometheus-client`.
+//! The exporter for the crate `prometheus-client`.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use super::figures::{BOUNDS_NS, DURATIONS, FAMILIES, Shape};
 use crate::link::addr::Addr;
 use crate::metrics::handle::Metrics;
 
-/// Takes one snapshot for each scrape: every gauge of links and nets belongs to the version that
-/// `switchboard_version` shows. Register it with `Registry::register_collector`; several managers in
-/// registries with labels of their own.
+/// Takes one snapshot per scrape: every gauge of links and nets belongs to the version in
+/// `switchboard_version`. Register it with `Registry::register_collector`; register several managers in
+/// registries with distinct labels.
 ///
 /// # Examples
 /// ```
@@ -41,8 +41,8 @@ impl<A: Addr> Collector for Metrics<A> {
             let mut written = Ok(());
             (family.samples)(&answer, &mut |labels, value| {
                 written = written.and_then(|()| {
-                    // Without a label there are no braces, which some parsers do not read when they are
-                    // empty.
+                    // A sample without labels is written without braces: some parsers reject empty
+                    // ones.
                     if labels.is_empty() {
                         return encode(&mut metric, family.shape, value);
                     }
@@ -55,7 +55,7 @@ impl<A: Addr> Collector for Metrics<A> {
             let histogram = (durations.of)(&answer);
             let help = bare(durations.help);
             let mut metric = encoder.encode_descriptor(durations.name, help, None, MetricType::Histogram)?;
-            // Each with what is in it alone; the encoder adds them up.
+            // Each bucket gets its own count; the encoder adds them up.
             let mut below = 0;
             let mut bucket = |bound: f64, up_to: u64| {
                 let own = up_to - below;
@@ -81,7 +81,7 @@ fn encode(sample: &mut MetricEncoder<'_>, shape: Shape, value: u64) -> fmt::Resu
     }
 }
 
-/// The encoder ends the text itself.
+/// Strips the full stop, which the encoder adds itself.
 fn bare(help: &'static str) -> &'static str {
     help.trim_end_matches('.')
 }

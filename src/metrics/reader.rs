@@ -1,4 +1,4 @@
-//! The newest report, at hand.
+//! A reader that keeps the newest report.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use crate::link::addr::{Addr, NodeAddr};
 use crate::metrics::handle::Metrics;
 use crate::metrics::report::MetricsReport;
 
-/// Keeps the newest report of a [`Metrics`] for one thread.
+/// A handle of one thread that keeps the newest report of a [`Metrics`].
 ///
-/// Where a thread looks often and reports are made seldom, this is the fastest way to look: nothing is copied but
-/// a report that is new.
+/// It is the fastest way to read for a thread that reads often while reports are rare: only a new report is
+/// copied.
 ///
 /// # Progress
-/// Wait-free while no report is published: one atomic load, and no write to shared memory. After one, as
-/// [`Metrics::report`]. Allocates nothing.
+/// Wait-free while no report is published: one atomic load, and no write to shared memory. After a new
+/// report, as [`Metrics::report`]. Allocates nothing.
 ///
 /// # Examples
 /// ```
@@ -37,7 +37,7 @@ impl<A: Addr> Reader<A> {
         Self { metrics, number, report: MetricsReport::from_words(words) }
     }
 
-    /// The newest report. It never goes back: neither its version nor a counter.
+    /// Returns the newest report. Neither its version nor a counter ever decreases.
     pub fn report(&mut self) -> &MetricsReport {
         if self.metrics.shared.board.number() != self.number {
             let (number, words) = self.metrics.shared.board.read_first();
@@ -48,7 +48,7 @@ impl<A: Addr> Reader<A> {
 }
 
 impl<A: Addr> Clone for Reader<A> {
-    /// Another reader of the same metrics, for another thread.
+    /// Returns another reader of the same metrics, for another thread.
     fn clone(&self) -> Self {
         Self { metrics: self.metrics.clone(), number: self.number, report: self.report }
     }
@@ -61,8 +61,8 @@ impl<A: Addr> fmt::Debug for Reader<A> {
 }
 
 impl<A: Addr> Metrics<A> {
-    /// A reader for one thread, which keeps the newest report and asks with one atomic load whether there is a newer
-    /// one.
+    /// Creates a reader for one thread. It keeps the newest report, and checks for a newer one with one
+    /// atomic load.
     #[must_use]
     pub fn reader(&self) -> Reader<A> {
         Reader::new(self.clone())

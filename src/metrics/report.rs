@@ -1,6 +1,6 @@
-//! The figures of a report, and where each of them comes from.
+//! The figures of a report and their sources.
 //!
-//! A report is an array of words, so that it can be published as a whole: see `board`. The first words are
+//! A report is an array of words, so it can be published as a whole: see `board`. The first words are
 //! computed from a snapshot and belong to its version; the others are read from the counters.
 
 use std::fmt;
@@ -24,7 +24,7 @@ const NETS_ACTIVE: usize = 4;
 const UPLINKS: usize = 5;
 const DOWNLINKS: usize = 6;
 const STATS: usize = 7;
-/// The words of the snapshot. The others follow.
+/// Number of words from the snapshot. The others follow.
 const HEAD: usize = STATS + Stats::WORDS;
 const LANES: usize = HEAD;
 const LANE_WORDS: usize = 7;
@@ -38,54 +38,54 @@ pub(super) const WORDS: usize = ERRORS + CommandError::CODES.len();
 
 type Words = [u64; WORDS];
 
-/// What a link manager had and had done at one moment; made by [`Metrics`](crate::Metrics).
+/// The state and the activity of a link manager at one moment; made by [`Metrics`](crate::Metrics).
 ///
-/// A plain value (about 0.8 KB), which does not change.
+/// A plain value (about 0.8 KB) that does not change.
 ///
-/// * What it says of links, nets and members, and [`stats`](Self::stats), is of one
-///   [version](Self::version): the same as any snapshot of that version answers.
-/// * What it says of lanes, waiting times, tickets, operations and errors was counted up to the moment of the
-///   report, each figure by itself. Of two reports of a manager, in the order in which they were published,
-///   no version and no counter is smaller in the later one.
+/// * The figures of links, nets and members, and [`stats`](Self::stats), belong to one
+///   [version](Self::version) and equal those of any snapshot of that version.
+/// * The figures of lanes, waiting times, tickets, operations and errors were counted up to the moment of the
+///   report, each on its own. Of two reports of a manager, in the order in which they were published, the
+///   later one has no smaller version and no smaller counter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct MetricsReport {
     words: Words,
 }
 
-/// One lane of the mailbox.
+/// The figures of one lane of the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LaneReport {
-    /// Commands that the writer has taken.
+    /// Number of commands that the writer has taken.
     pub processed: u64,
-    /// Commands that wait now.
+    /// Number of commands waiting now.
     pub queued: u64,
     /// The most rooms that were ever taken at once.
     pub queued_peak: u64,
-    /// Rooms that there are.
+    /// Number of rooms of the lane.
     pub capacity: u64,
-    /// Commands that were handed back because the lane was full.
+    /// Number of commands that were refused because the lane was full.
     pub refused: u64,
-    /// Commands that had to give their room to a more urgent one.
+    /// Number of commands that were shed for a more important one.
     pub shed: u64,
-    /// Senders that gave up waiting for room.
+    /// Number of sends that timed out waiting for room.
     pub timed_out: u64,
 }
 
-/// How long something took, all in all.
+/// The total of one kind of measured duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Latency {
-    /// How often.
+    /// Number of measurements.
     pub count: u64,
-    /// All together.
+    /// Sum of the durations.
     pub sum: Duration,
-    /// The longest.
+    /// The longest duration.
     pub max: Duration,
 }
 
 impl Latency {
-    /// The mean; zero when nothing was measured.
+    /// Returns the mean; zero if nothing was measured.
     #[must_use]
     pub fn mean(&self) -> Duration {
         match u32::try_from(self.count) {
@@ -96,7 +96,7 @@ impl Latency {
 }
 
 impl MetricsReport {
-    /// The part that belongs to a version. O(nets).
+    /// Computes the part that belongs to a version. O(nets).
     pub(super) fn of<A: Addr>(snapshot: &LinksSnapshot<A>) -> Self {
         let mut words = [0; WORDS];
         words[VERSION] = snapshot.version().as_u64();
@@ -113,7 +113,7 @@ impl MetricsReport {
         Self { words }
     }
 
-    /// The same, from an earlier report of that version.
+    /// Takes the same part from an earlier report of that version.
     pub(super) fn of_head(head: [u64; HEAD]) -> Self {
         let mut words = [0; WORDS];
         words[..HEAD].copy_from_slice(&head);
@@ -128,55 +128,55 @@ impl MetricsReport {
         &mut self.words
     }
 
-    /// The version that the figures of links and nets belong to.
+    /// Returns the version that the figures of links and nets belong to.
     #[must_use]
     pub fn version(&self) -> Version {
         Version::from_u64(self.words[VERSION])
     }
 
-    /// Whether the manager is switched on.
+    /// Returns whether the manager is active.
     #[must_use]
     pub fn is_manager_active(&self) -> bool {
         self.words[ACTIVE] != 0
     }
 
-    /// Links of all kinds.
+    /// Returns the number of links of all kinds.
     #[must_use]
     pub fn links(&self) -> u64 {
         self.words[LINKS]
     }
 
-    /// Nets that are managed.
+    /// Returns the number of nets.
     #[must_use]
     pub fn nets(&self) -> u64 {
         self.words[NETS]
     }
 
-    /// Nets that are switched on.
+    /// Returns the number of active nets.
     #[must_use]
     pub fn nets_active(&self) -> u64 {
         self.words[NETS_ACTIVE]
     }
 
-    /// Memberships whose primary stream this node opened, of all nets together.
+    /// Returns the number of memberships whose primary stream this node opened, over all nets.
     #[must_use]
     pub fn uplinks(&self) -> u64 {
         self.words[UPLINKS]
     }
 
-    /// Memberships whose primary stream the peer opened, of all nets together.
+    /// Returns the number of memberships whose primary stream the peer opened, over all nets.
     #[must_use]
     pub fn downlinks(&self) -> u64 {
         self.words[DOWNLINKS]
     }
 
-    /// What the manager had done up to the version.
+    /// Returns the counters of the manager up to the version.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::from_words(std::array::from_fn(|index| self.words[STATS + index]))
     }
 
-    /// One lane of the mailbox.
+    /// Returns the figures of one lane of the mailbox.
     #[must_use]
     pub fn lane(&self, lane: Priority) -> LaneReport {
         let word = |index| self.words[LANES + LANE_WORDS * lane as usize + index];
@@ -191,25 +191,25 @@ impl MetricsReport {
         }
     }
 
-    /// Commands that the writer has taken, from all lanes.
+    /// Returns the number of commands that the writer has taken, from all lanes.
     #[must_use]
     pub fn processed(&self) -> u64 {
         Priority::ALL.into_iter().map(|lane| self.lane(lane).processed).sum()
     }
 
-    /// From the submission of a command to the beginning of the writer's turn that takes it.
+    /// Returns the time from the submission of a command to the beginning of the turn that takes it.
     #[must_use]
     pub fn queue_wait(&self) -> Latency {
         self.latency(QUEUE_WAIT)
     }
 
-    /// From the beginning of that turn until the version with the change is published.
+    /// Returns the time from the beginning of that turn until the version with the change is published.
     #[must_use]
     pub fn processing(&self) -> Latency {
         self.latency(PROCESSING)
     }
 
-    /// The pool of tickets.
+    /// Returns the statistics of the ticket pool.
     #[must_use]
     pub fn tickets(&self) -> PoolStats {
         let word = |index| self.words[TICKETS + index];
@@ -221,19 +221,19 @@ impl MetricsReport {
         }
     }
 
-    /// Commands of one kind that the writer has taken.
+    /// Returns the number of commands of one kind that the writer has taken.
     #[must_use]
     pub fn operations(&self, kind: CommandKind) -> u64 {
         self.words[KINDS + kind.index()]
     }
 
-    /// How many accepted commands have ended with each error, by its [code](CommandError::code).
+    /// Returns the number of accepted commands that ended with each error, by its [code](CommandError::code).
     pub fn errors(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CommandError::CODES.iter().copied().zip(self.words[ERRORS..].iter().copied())
     }
 
-    /// How many accepted commands have ended with the error of this [code](CommandError::code); 0 for an
-    /// unknown one.
+    /// Returns the number of accepted commands that ended with the error of this [code](CommandError::code);
+    /// 0 for an unknown one.
     #[must_use]
     pub fn error_count(&self, code: &str) -> u64 {
         self.errors().find(|(other, _)| *other == code).map_or(0, |(_, count)| count)
@@ -248,13 +248,14 @@ impl MetricsReport {
     }
 }
 
-/// A number that stands for a version and everything that [`count`] reads: the sum of counters one of which rises,
-/// and none of which ever falls, with every change of these. So it is the same only if nothing has changed.
+/// Returns a number that stands for a version and everything that [`count`] reads: a sum of counters that
+/// never decrease, at least one of which increases with every change. It is therefore the same only if
+/// nothing has changed.
 pub(super) fn mark<A: Addr>(version: Version, handle: &Handle<A>) -> u64 {
     version.as_u64().wrapping_add(handle.activity())
 }
 
-/// Reads the counters into the rest of the words. Allocates nothing, calls nobody, takes no lock.
+/// Reads the counters into the other words. Allocates nothing, calls no user code, takes no lock.
 pub(super) fn count<A: Addr>(words: &mut Words, handle: &Handle<A>) {
     let (meters, lanes, tickets) = (handle.meters(), handle.mailbox_stats(), handle.ticket_stats());
     let mut shed = 0;
@@ -286,7 +287,7 @@ pub(super) fn count<A: Addr>(words: &mut Words, handle: &Handle<A>) {
         words[KINDS + kind.index()] = meters.operations(*kind);
     }
     words[ERRORS..].copy_from_slice(&meters.errors());
-    // The sender of the more urgent command ends those, not the writer.
+    // These commands are ended by the sender of the more important command, not by the writer.
     words[ERRORS + CommandError::Shed.code_index()] = shed;
 }
 

@@ -1,6 +1,6 @@
-//! Reports against what they are made from, and the threads that collect.
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Real threads, and no models.
+//! Reports compared with their sources, and the threads that collect.
+#![allow(clippy::unwrap_used)] // These tests fail by panicking.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // These tests use real threads, not models.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
@@ -110,7 +110,7 @@ fn the_writer_counts_what_it_does() {
     assert_eq!((report.processing().count, report.processing().sum), (3, Duration::ZERO));
     assert_eq!(metrics.queue_wait().quantile(0.5), Duration::from_millis(3));
     assert_eq!(metrics.processing().count(), 3);
-    // The one that was refused gave its ticket back.
+    // The refused command returned its ticket to the pool.
     assert_eq!(report.tickets().allocated + report.tickets().reused, 4);
     assert_eq!(report.tickets().capacity, 13);
 }
@@ -140,13 +140,13 @@ fn an_older_version_does_not_replace_a_newer_one() {
     let newer = metrics.collect();
     assert_eq!(metrics.collect_from(&old), newer);
     assert_eq!(metrics.report(), newer);
-    // The same version again: the counters are those of now.
+    // The same version again: the counters are current.
     handle.remove_net(NET).unwrap();
     let again = metrics.collect();
     assert_eq!((again.version(), again.lane(Priority::Normal).queued), (newer.version(), 1));
 }
 
-/// Memory is counted by the writer, and grows with what is there.
+/// The writer counts memory, which grows with the content.
 #[test]
 fn memory_is_measured_on_demand() {
     let (mut driver, clock) = driver(mailbox::Config::new());
@@ -191,7 +191,7 @@ fn a_lock_under_the_reports_lock_panics() {
     });
 }
 
-/// Other threads read while one that collects stands still in the middle.
+/// Other threads read while a collecting thread stalls in the middle.
 #[test]
 fn a_collector_that_stands_still_delays_no_reader() {
     let board = Arc::new(Board::<2>::new());
@@ -215,17 +215,17 @@ fn a_collector_that_stands_still_delays_no_reader() {
     assert_eq!(board.read(), [2, 2]);
 }
 
-/// What is asked for when nothing has changed is there already; whatever is counted is news.
+/// A second refresh changes nothing, and every counted event makes a new report.
 #[test]
 fn nothing_new_makes_no_report_and_every_change_does() {
     let (mut driver, clock) = driver(mailbox::Config::new().normal(1).unwrap());
     let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());
     let settled = |what: &str| {
-        assert!(metrics.refresh(), "{what} is news");
-        assert!(!metrics.refresh(), "{what} is news once");
+        assert!(metrics.refresh(), "{what} changes the report");
+        assert!(!metrics.refresh(), "{what} changes the report only once");
         metrics.report()
     };
-    assert!(!metrics.refresh(), "the first report is there");
+    assert!(!metrics.refresh(), "the first report exists");
     let waiting = handle.add_net(NET, NetConfig::new()).unwrap();
     assert_eq!(settled("a command that waits").lane(Priority::Normal).queued, 1);
     assert!(handle.add_net(NET, NetConfig::new()).unwrap_err().is_full());
@@ -248,7 +248,7 @@ fn a_reader_has_the_newest_report_and_never_goes_back() {
     for net in 1..=20 {
         drop(handle.add_net(NetId(net), NetConfig::new()).unwrap());
         driver.run_once(clock.now());
-        assert_eq!(*reader.report(), before, "nobody has collected");
+        assert_eq!(*reader.report(), before, "no report was collected");
         let collected = metrics.collect();
         assert_eq!((*reader.report(), reader.report().nets()), (collected, net));
         assert!(reader.report().version() > before.version());
@@ -279,7 +279,7 @@ fn a_sink_may_use_everything() {
     collector.get().unwrap().collect_now();
     assert_eq!(results.recv_timeout(Duration::from_secs(60)), Ok(true));
     collector.get().unwrap().stop();
-    // The thread is gone, and the sink with it.
+    // The thread has ended and dropped the sink.
     assert!(results.recv().is_err());
     assert!(manager.shutdown(Duration::from_secs(60)).is_clean());
 }
@@ -302,7 +302,7 @@ fn a_panicking_sink_does_not_end_its_collector() {
     assert!(reports.recv().is_err());
 }
 
-/// Dropped, started and stopped from everywhere while it collects without pause.
+/// The collector is dropped, started and stopped from several threads while it collects continuously.
 #[test]
 fn a_collector_may_be_stopped_at_any_time() {
     let manager = manager();

@@ -1,14 +1,14 @@
-//! A thread that does one thing again and again, until it is told to stop.
+//! A thread that repeats one action until it is told to stop.
 
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{self, Arc, Condvar, Mutex, lock_order};
 use std::time::Duration;
 
-/// The owner's end.
+/// The owner's end of a repeating thread.
 #[derive(Debug)]
 pub(super) struct Ticker {
     signal: Arc<Signal>,
-    /// Taken by the one that joins it. Valid after a panic: it changes by one assignment.
+    /// Taken by the call that joins it. Valid after a panic: it changes by one assignment.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -26,10 +26,11 @@ struct Asked {
 }
 
 impl Ticker {
-    /// Starts a thread that calls `body` every `period` (one too long for the clock: only when asked to).
+    /// Starts a thread that calls `body` every `period`, or only when asked to if the clock cannot represent
+    /// `period`.
     ///
     /// # Errors
-    /// The system refused the thread.
+    /// The error of the operating system if it cannot create the thread.
     pub(super) fn start(
         name: String,
         period: Duration,
@@ -48,7 +49,7 @@ impl Ticker {
         Ok(Self { signal, thread: Mutex::new(&lock_order::TICKER_THREAD, Some(thread)) })
     }
 
-    /// Has the thread tick now. Requests are merged until one is heeded.
+    /// Makes the thread tick now. Requests are merged until one is handled.
     pub(super) fn tick(&self) {
         self.signal.ask(|asked| asked.tick = true);
     }
@@ -58,10 +59,10 @@ impl Ticker {
         self.signal.ask(|asked| asked.stop = true);
     }
 
-    /// Tells the thread to stop, and waits for its end: until the call of `body` that is under way returns.
-    /// Idempotent. Of several calls at once one waits; the thread itself does not.
+    /// Tells the thread to stop, and waits until it has ended: a call of `body` in progress is completed.
+    /// Idempotent. Of several concurrent calls one waits; a call from the thread itself does not.
     ///
-    /// Steps: signal, release, join. Nothing is held while it waits.
+    /// Steps: signal, release, join. No lock is held while it waits.
     pub(super) fn stop(&self) {
         self.ask_to_stop();
         let mut place = self.thread.lock();
@@ -69,7 +70,7 @@ impl Ticker {
         let thread = if own { None } else { place.take() };
         drop(place);
         if let Some(thread) = thread {
-            // It contains the panics of what it calls; one of its own has been reported by the hook.
+            // The thread contains panics of the code it calls; the panic hook has reported one of its own.
             let _ = thread.join();
         }
     }
@@ -81,8 +82,8 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    /// Waits for the next tick; false to stop. Woken by `tick` and `ask_to_stop`, which the owner calls on
-    /// its way out.
+    /// Waits for the next tick; returns false to stop. Woken by `tick` and `ask_to_stop`; the owner calls the
+    /// latter when it is dropped.
     fn wait(&self, period: Duration) -> bool {
         let deadline = sync::deadline_after(period);
         let mut asked = self.asked.lock();
@@ -106,7 +107,7 @@ impl Signal {
 }
 
 impl Drop for Ticker {
-    /// Does not wait.
+    /// Asks the thread to stop, without waiting for it.
     fn drop(&mut self) {
         self.ask_to_stop();
     }

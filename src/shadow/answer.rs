@@ -1,4 +1,4 @@
-//! Answers of a store: their values, and why there may be none.
+//! Answers of a store, and the errors returned instead of one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,28 +13,28 @@ use crate::link::stream::Direction;
 use crate::manager::model::command::CommandError;
 use crate::table::version::Version;
 
-/// What a store says to an operation.
+/// The reply of a store to an operation.
 pub type Reply<T> = Result<Answer<T>, StoreError>;
 
 /// The answer of a store.
 ///
-/// Two answers are equal when their values are: a version says something about one store only.
+/// Two answers are equal if their values are; a version is meaningful within one store only.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<T> {
-    /// What was asked for, or how the change ended.
+    /// The queried value, or the outcome of the change.
     pub value: T,
-    /// A version of the store that contains the change, or that the value was read from. `None`: the store
-    /// has no versions.
+    /// The version of the store that contains the change, or from which the value was read. `None` if the
+    /// store has no versions.
     pub version: Option<Version>,
 }
 
 impl<T> Answer<T> {
-    /// An answer of a store without versions.
+    /// Creates an answer of a store without versions.
     pub fn new(value: T) -> Self {
         Self { value, version: None }
     }
 
-    /// An answer that belongs to a version.
+    /// Creates an answer that belongs to a version.
     pub fn at(value: T, version: Version) -> Self {
         Self { value, version: Some(version) }
     }
@@ -52,21 +52,21 @@ impl<T: PartialEq> PartialEq for Answer<T> {
 
 impl<T: Eq> Eq for Answer<T> {}
 
-/// Why a store has no answer.
+/// The reason why a store has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The store refused the operation. Nothing changed.
     Refused(CommandError),
-    /// The store refused the operation with a code of its own: translate it where the codes are known.
+    /// The store refused the operation with a code of its own, to be translated where the codes are known.
     Code(i64),
-    /// There is no room for the operation: it was not applied. Try again later, or ask for less.
+    /// There is no room for the operation, which was not applied. Try again later, or submit less.
     Full,
-    /// The store has ended: the operation was not applied.
+    /// The store is closed; the operation was not applied.
     Closed,
-    /// No answer came in time. Whether the operation was, or will be, applied is unknown: ask.
+    /// No answer arrived in time. Whether the operation was, or will be, applied is unknown: query the store.
     TimedOut,
-    /// The store panicked. Whether the operation was applied is unknown: ask.
+    /// The store panicked. Whether the operation was applied is unknown: query the store.
     Panicked,
 }
 
@@ -74,11 +74,11 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(error) => write!(f, "refused: {error}"),
-            Self::Code(code) => write!(f, "refused with code {code}: translate it where the codes are known"),
+            Self::Code(code) => write!(f, "refused with the store's own code {code}"),
             Self::Full => f.write_str("no room for the operation: try again later"),
-            Self::Closed => f.write_str("the store has ended: start it, or use the other one"),
-            Self::TimedOut => f.write_str("no answer in time: ask whether the operation was applied"),
-            Self::Panicked => f.write_str("the store panicked: ask whether the operation was applied"),
+            Self::Closed => f.write_str("the store is closed: start it, or use the other one"),
+            Self::TimedOut => f.write_str("no answer in time: query whether the operation was applied"),
+            Self::Panicked => f.write_str("the store panicked: query whether the operation was applied"),
         }
     }
 }
@@ -93,7 +93,7 @@ impl std::error::Error for StoreError {
 }
 
 impl From<CommandError> for StoreError {
-    /// `Closed` stays what it is; everything else is a refusal.
+    /// Maps `Closed`, `Panicked` and `Shed` to `Closed`, `Panicked` and `Full`. Any other error is a refusal.
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Closed => Self::Closed,
@@ -106,7 +106,7 @@ impl From<CommandError> for StoreError {
 
 /// One link as plain data.
 ///
-/// What it leaves out is each store's own: the identity of a dial, and when something is due next.
+/// It omits the data that belongs to one store only: the identity of a dial, and the time of the next action.
 ///
 /// # Examples
 /// ```
@@ -122,28 +122,28 @@ impl From<CommandError> for StoreError {
 pub struct LinkView<A> {
     /// The remote node.
     pub addr: A,
-    /// Which side opened the primary stream; `Downlink` while there is none.
+    /// The direction of the primary stream; `Downlink` if there is none.
     pub direction: Direction,
-    /// How far the dialer has come.
+    /// The progress of the dialer.
     pub state: DialState,
     /// Whether a net asked to dial the node.
     pub dialable: bool,
-    /// Where it was last known to listen.
+    /// The last known endpoint of the node.
     pub endpoint: Option<SocketAddr>,
-    /// Whether the host is being asked where the node listens.
+    /// Whether a resolution is in progress.
     pub resolving: bool,
-    /// The nets that want the link, in rising order.
+    /// The nets that want the link, in ascending order.
     pub nets: Vec<NetId>,
-    /// The nets of which the node is a member, in rising order.
+    /// The nets of which the node is a member, in ascending order.
     pub memberships: Vec<NetId>,
-    /// The live streams: the primary one, then the others in rising order.
+    /// The live streams: the primary one, then the others in ascending order.
     pub streams: Vec<Stream>,
-    /// Dial cycles that failed in a row.
+    /// Number of consecutive dial cycles that failed.
     pub attempts: u32,
 }
 
 impl<A> LinkView<A> {
-    /// A link of which nothing is known but its address.
+    /// Creates the view of a link with only its address known.
     pub fn new(addr: A) -> Self {
         Self {
             addr,
@@ -159,7 +159,7 @@ impl<A> LinkView<A> {
         }
     }
 
-    /// Puts the lists into the order in which they are compared.
+    /// Sorts the lists into the order in which they are compared.
     #[must_use]
     pub fn in_order(mut self) -> Self {
         self.nets.sort_unstable();
@@ -189,7 +189,9 @@ impl<A: Addr> From<&Link<A>> for LinkView<A> {
     }
 }
 
-/// The members of a net. Equal when both parts have the same addresses, in whatever order, each as often.
+/// The members of a net.
+///
+/// Two listings are equal if both parts contain the same addresses equally often, in any order.
 #[derive(Clone, Debug)]
 pub struct Listing<A> {
     /// Members whose primary stream this node opened.
@@ -199,13 +201,13 @@ pub struct Listing<A> {
 }
 
 impl<A> Listing<A> {
-    /// Members listed.
+    /// Returns the number of members listed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.uplinks.len() + self.downlinks.len()
     }
 
-    /// Whether nobody is listed.
+    /// Returns whether the listing is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

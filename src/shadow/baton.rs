@@ -1,4 +1,4 @@
-//! One at a time, without a lock that is held meanwhile.
+//! Exclusive access to a value without holding a lock during the access.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -7,12 +7,12 @@ use std::time::Instant;
 use crate::sync::lock_order::Lock;
 use crate::sync::{Condvar, Mutex};
 
-/// A value that one thread at a time takes away, works with, and puts back.
+/// A value that one thread at a time takes, works with, and puts back.
 ///
-/// The lock is held only to take and to put, so foreign code may run while the value is away. Code that asks
-/// for it again on the same thread waits for itself until its deadline.
+/// The lock is held only while the value is taken or put back, so user code may run while a thread has the
+/// value. Code that takes it again on the same thread waits for itself until its deadline.
 ///
-/// The place is valid after any panic: it has the value or it has not.
+/// The place is valid after any panic: it either has the value or not.
 pub(super) struct Baton<T> {
     place: Mutex<Option<T>>,
     back: Condvar,
@@ -23,8 +23,8 @@ impl<T> Baton<T> {
         Self { place: Mutex::new(lock, Some(value)), back: Condvar::new() }
     }
 
-    /// Takes the value; waits until `deadline` while another one has it. Woken when the value is put back,
-    /// which happens also when its holder panics.
+    /// Takes the value, waiting until `deadline` while another thread has it. Woken when the value is put
+    /// back, which also happens if its holder panics.
     pub(super) fn take(&self, deadline: Option<Instant>) -> Option<Taken<'_, T>> {
         let mut place = self.place.lock();
         let mut late = false;

@@ -34,60 +34,60 @@ where
     A: LinkStore,
     B: LinkStore<Addr = A::Addr>,
 {
-    /// The workers are called so, with `-a` and `-b` behind it. Default `shadow`.
+    /// Sets the name of the worker threads, to which `-a` and `-b` are appended. Default `shadow`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Whose answers the callers get at first. Default [`Side::A`].
+    /// Sets the side whose answers callers get initially. Default [`Side::A`].
     pub fn serve(mut self, side: Side) -> Self {
         self.settings.serve = side;
         self
     }
 
-    /// Whose effects the transport carries out; see [`Shadow`]. Default [`Side::A`].
+    /// Sets the side whose effects the transport carries out; see [`Shadow`]. Default [`Side::A`].
     pub fn driven_by(mut self, side: Side) -> Self {
         self.settings.driven_by = side;
         self
     }
 
-    /// Operations that may wait for each side. Default 1,024.
+    /// Sets the number of operations that may wait for each side. Default 1,024.
     pub fn queue(mut self, operations: NonZeroUsize) -> Self {
         self.settings.queue = operations.get();
         self
     }
 
-    /// How long a caller waits for a side. Default 1 s; `None` waits for ever, which gives up the protection
-    /// against a side that hangs.
+    /// Sets how long a caller waits for a side. Default 1 s. With `None` it waits indefinitely, without
+    /// protection against a side that hangs.
     pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
         self.settings.deadline = deadline.into();
         self
     }
 
-    /// Mismatches that are kept: beyond it the oldest ones go. Default 256.
+    /// Sets the number of mismatches to keep; beyond it the oldest are discarded. Default 256.
     pub fn keep(mut self, mismatches: NonZeroUsize) -> Self {
         self.settings.keep = mismatches.get();
         self
     }
 
-    /// Where [`Mismatch::at`] and the latencies come from. Default
+    /// Sets the clock for [`Mismatch::at`] and the latencies. Default
     /// [`MonotonicClock`](crate::clock::MonotonicClock). Deadlines pass in real time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.settings.clock = StdArc::new(clock);
         self
     }
 
-    /// Has `callback` called with every mismatch, on the worker's thread that found it. It should be short:
-    /// the worker does nothing else meanwhile. A panic in it is contained.
+    /// Sets a callback that is called with every mismatch, on the worker thread that found it. Keep it short:
+    /// it blocks that worker. A panic in it is contained.
     pub fn on_mismatch(mut self, callback: impl Fn(&Mismatch<A::Addr>) + Send + Sync + 'static) -> Self {
         self.settings.sink = Some(Box::new(callback));
         self
     }
 
-    /// Has `rule` decide in place of `==` whether two answers agree, the one of side A first: where the old
-    /// store is known to say something else for the same. Called as the callback of
-    /// [`on_mismatch`](Self::on_mismatch); if it panics, the answers differ.
+    /// Sets a rule that decides, instead of `==`, whether two answers agree; the answer of side A comes
+    /// first. Use it if the old store is known to answer differently in the same situation. The rule runs
+    /// where the callback of [`on_mismatch`](Self::on_mismatch) does; if it panics, the answers differ.
     pub fn compare_with(
         mut self,
         rule: impl Fn(&Operation<A::Addr>, &Reply<Value<A::Addr>>, &Reply<Value<A::Addr>>) -> bool
@@ -102,14 +102,14 @@ where
     /// Starts two named threads, one for each side.
     ///
     /// # Errors
-    /// The system refused a thread.
+    /// The error of the operating system if it cannot create a thread.
     pub fn spawn(self) -> std::io::Result<Shadow<A, B>> {
         let name = self.name.clone();
         let shadow = self.assemble(true);
         for (side, suffix) in Side::BOTH.into_iter().zip(["a", "b"]) {
             let (ending, ended) = ticket();
             let engine = shadow.engine.clone();
-            // If the second thread cannot be made, dropping the shadow ends the first one.
+            // If the second thread cannot be created, dropping the shadow ends the first one.
             let thread = sync::spawn(format!("{name}-{suffix}"), move || {
                 engine.work(side);
                 drop(engine);
@@ -120,11 +120,12 @@ where
         Ok(shadow)
     }
 
-    /// A shadow without threads: each caller performs what is queued on both sides itself, one caller at a
-    /// time, A before B. For tests, and for embedders with one thread.
+    /// Creates a shadow without threads, for tests and for embedders with one thread. Each caller performs
+    /// the queued operations of both sides itself, one caller at a time, A before B.
     ///
-    /// Deterministic, and without protection against a side that hangs: there is nobody else to go on. A
-    /// store that calls the shadow back waits until the deadline and gets `TimedOut`.
+    /// Such a shadow is deterministic, but has no protection against a side that hangs: there is no other
+    /// thread to continue. A store that calls back into the shadow waits until the deadline and gets
+    /// `TimedOut`.
     pub fn inline(self) -> Shadow<A, B> {
         self.assemble(false)
     }
@@ -155,7 +156,7 @@ where
     A: LinkStore,
     B: LinkStore<Addr = A::Addr>,
 {
-    /// Begins to put two stores side by side.
+    /// Returns a builder of a shadow of the stores `a` and `b`.
     pub fn builder(a: A, b: B) -> Builder<A, B> {
         Builder { a, b, name: String::from("shadow"), settings: Settings::default() }
     }

@@ -1,4 +1,4 @@
-//! Stores that are one function from operations to answers.
+//! Stores that consist of one function from operations to answers.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -17,7 +17,7 @@ use crate::manager::MemberFilter;
 use crate::manager::model::command::Outcome;
 use crate::sync::StdArc;
 
-/// A reply of the kind that the operation asks for.
+/// Converts a reply to the kind that the operation calls for.
 pub(super) fn of_kind<A: Addr, T: Kind<A>>(reply: Reply<Value<A>>) -> Reply<T> {
     reply.map(|answer| {
         answer.map(|value| match T::from_value(value) {
@@ -27,7 +27,7 @@ pub(super) fn of_kind<A: Addr, T: Kind<A>>(reply: Reply<Value<A>>) -> Reply<T> {
     })
 }
 
-/// Implements [`LinkStore`] for a type by a function `(&Self, Operation<Addr>) -> Reply<Value<Addr>>`.
+/// Implements [`LinkStore`] for a type through a function `(&Self, Operation<Addr>) -> Reply<Value<Addr>>`.
 macro_rules! link_store_by_operation {
     ([$($generics:tt)*] $type:ty, $addr:ty, $perform:expr) => {
         impl<$($generics)*> LinkStore for $type {
@@ -135,17 +135,19 @@ macro_rules! link_store_by_operation {
 
 pub(super) use link_store_by_operation;
 
-/// A store that is one function; see [`from_fn`].
+/// A store that consists of one function; see [`from_fn`].
 pub struct FnStore<A, F> {
     function: F,
     addr: PhantomData<fn(A)>,
 }
 
-/// Makes a store of one function: for an adapter that treats most operations alike, such as one in front of
-/// another store that translates codes or leaves something out.
+/// Creates a store from one function.
 ///
-/// The function answers each operation with a value of the kind that the method of [`LinkStore`] has; with
-/// another one the call panics.
+/// This suits an adapter that treats most operations alike, such as one in front of another store that
+/// translates codes or omits some data.
+///
+/// The function must answer each operation with a value of the kind that the corresponding method of
+/// [`LinkStore`] returns; the call panics otherwise.
 ///
 /// # Examples
 /// ```
@@ -175,7 +177,7 @@ link_store_by_operation!(
     |store: &Self, operation| (store.function)(operation)
 );
 
-// Of a store that is shared with those who use it around a shadow.
+// For a store that is also used directly, bypassing the shadow.
 link_store_by_operation!(
     [S: LinkStore + ?Sized] StdArc<S>, S::Addr,
     |store: &Self, operation: Operation<S::Addr>| operation.perform_on(&**store)

@@ -1,4 +1,4 @@
-//! One order for two stores: accepting, performing, waiting, ending.
+//! One order for two stores: accepting, performing, waiting, stopping.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -22,11 +22,11 @@ use crate::unwind::contain;
 pub(super) struct Engine<A: Addr> {
     stores: [StdArc<dyn LinkStore<Addr = A>>; 2],
     state: Mutex<State<A>>,
-    /// A job for the worker of this side, or the end.
+    /// Signals the worker of each side that there is a job, or that the shadow is closed.
     filled: [Condvar; 2],
     room: Condvar,
     idle: Condvar,
-    /// Who performs, where there are no workers.
+    /// The turn to perform, if there are no workers.
     turn: Option<Baton<()>>,
     recorder: Recorder<A>,
 }
@@ -55,7 +55,7 @@ impl<A: Addr> Engine<A> {
 
     pub(super) fn serve(&self, side: Side) -> Side {
         let before = std::mem::replace(&mut self.state.lock().serving, side);
-        // Whoever waits for room on the other side need not any more.
+        // Callers that wait for room on the other side no longer need it.
         self.room.notify_all();
         before
     }
@@ -77,7 +77,7 @@ impl<A: Addr> Engine<A> {
                 let mut state = self.state.lock();
                 let lane = state.lane(first);
                 lane.timeouts += u64::from(late);
-                // It may have caught up since.
+                // The side may have caught up since.
                 lane.lagging |= late && !lane.is_idle();
                 let Some(Found::Reply(reply)) = other else {
                     return Err(if late { StoreError::TimedOut } else { StoreError::Closed });
@@ -89,7 +89,7 @@ impl<A: Addr> Engine<A> {
         StdArc::unwrap_or_clone(reply)
     }
 
-    /// Puts the operation into the queues. Waits up to `deadline` for room on the serving side.
+    /// Appends the operation to the queues. Waits until `deadline` for room on the serving side.
     fn accept(
         &self,
         pair: &StdArc<Pair<A>>,
@@ -108,8 +108,7 @@ impl<A: Addr> Engine<A> {
                 Placed::Closed => return Err(StoreError::Closed),
                 Placed::Full => return Err(StoreError::Full),
                 Placed::Wait(side) => {
-                    // Woken by the worker for each job it takes, by the one who moves the flag, and by the
-                    // end.
+                    // Woken by the worker for each job it takes, by `serve` and by `close`.
                     state.waiting_for_room += 1;
                     let late;
                     (state, late) = match deadline {
@@ -132,14 +131,14 @@ impl<A: Addr> Engine<A> {
         }
     }
 
-    /// The worker of one side: performs its queue until the shadow is closed and the queue is empty.
+    /// Runs the worker of one side: performs its queue until the shadow is closed and the queue is empty.
     pub(super) fn work(&self, side: Side) {
         while let Some(job) = self.next(side) {
             self.run(side, job);
         }
     }
 
-    /// The next job of a side; parks while there is none. Woken by `accept`, `resync` and `close`.
+    /// Returns the next job of a side; parks while there is none. Woken by `accept`, `resync` and `close`.
     fn next(&self, side: Side) -> Option<Job<A>> {
         let mut state = self.state.lock();
         loop {
@@ -163,7 +162,7 @@ impl<A: Addr> Engine<A> {
         }
     }
 
-    /// Where there are no workers: performs what is queued, oldest first, or waits until another caller has.
+    /// If there are no workers, performs the queued jobs, oldest first, or waits until another caller has.
     fn perform_inline(&self, deadline: Option<Instant>) {
         let Some(turn) = &self.turn else { return };
         let Some(_turn) = turn.take(deadline) else { return };
@@ -174,7 +173,7 @@ impl<A: Addr> Engine<A> {
             drop(state);
             let Some((side, job)) = next else { return };
             self.run(side, job);
-            // Nothing is left of it before the other side goes on.
+            // The job is finished before the other side continues.
             self.state.lock().lane(side).busy = false;
         }
     }
@@ -184,7 +183,7 @@ impl<A: Addr> Engine<A> {
         match job {
             Job::Perform { pair, number } => self.run_operation(side, &pair, number),
             Job::Copy { copy, imports, .. } => {
-                // Unwind safety: what a failed copy leaves behind is a side that has diverged.
+                // Unwind safety: a side whose copy failed counts as diverged.
                 let copied = contain(AssertUnwindSafe(copy));
                 let mut state = self.state.lock();
                 let next = state.next;
@@ -203,7 +202,7 @@ impl<A: Addr> Engine<A> {
         let store = &*self.stores[side as usize];
         let before = settings.clock.now();
         let foreign = side != settings.driven_by && pair.operation.has_identity();
-        // Unwind safety: the state of a store that panicked is the store's concern, and shows in its answers.
+        // Unwind safety: the state after a panic is the concern of the store, and shows in its answers.
         let result = contain(AssertUnwindSafe(|| match foreign {
             true => pair.operation.clone().without_identity().perform_on(store),
             false => pair.operation.perform_on(store),
@@ -230,7 +229,7 @@ impl<A: Addr> Engine<A> {
     ) -> Result<(), ResyncError> {
         let (exported, exports) = ticket();
         let export = move || exported.complete(export()).is_delivered();
-        // The wait ends when the export is done, or dropped with its queue, or panics.
+        // The wait ends when the export completes, panics, or is dropped with its queue.
         let import = move || exports.wait().map(import).is_ok();
         let mut state = self.state.lock();
         let source = stale.other();
@@ -258,7 +257,7 @@ impl<A: Addr> Engine<A> {
         Ok(())
     }
 
-    /// Waits until both queues are empty and nothing is under way.
+    /// Waits until both queues are empty and no job is in progress.
     pub(super) fn wait_idle(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
         let mut late = false;
@@ -277,7 +276,7 @@ impl<A: Addr> Engine<A> {
         true
     }
 
-    /// No operation is accepted any more.
+    /// Stops accepting operations.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
@@ -288,7 +287,7 @@ impl<A: Addr> Engine<A> {
         self.room.notify_all();
     }
 
-    /// Skips everything that still waits. The workers end when they are done with what they are at.
+    /// Skips every queued job. Each worker ends after its current job.
     pub(super) fn abandon(&self) {
         for side in Side::BOTH {
             let mut state = self.state.lock();
@@ -339,13 +338,13 @@ fn side_stats<A: Addr>(lane: &Lane<A>) -> SideStats {
     }
 }
 
-/// A side could not be resynchronized.
+/// The reason why a side could not be resynchronized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResyncError {
-    /// A queue has no room: try again when the side answers again.
+    /// A queue has no room: try again once the side answers again.
     Full,
-    /// The other side has diverged itself: there is nothing to copy from.
+    /// The other side has diverged as well, so there is nothing to copy from.
     NoSource,
     /// The shadow is stopped.
     Closed,
@@ -354,8 +353,8 @@ pub enum ResyncError {
 impl fmt::Display for ResyncError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Full => "a queue has no room: try again when the side answers again",
-            Self::NoSource => "the other side has diverged itself: restore it first",
+            Self::Full => "a queue has no room: try again once the side answers again",
+            Self::NoSource => "the other side has diverged as well: restore it first",
             Self::Closed => "the shadow is stopped",
         })
     }

@@ -1,4 +1,4 @@
-//! The queues of the two sides, and who serves: everything that is decided under one lock.
+//! The queues of the two sides and the serving side: all decisions made under one lock.
 
 use std::collections::VecDeque;
 
@@ -7,11 +7,11 @@ use super::side::Side;
 use crate::link::addr::Addr;
 use crate::sync::StdArc;
 
-/// What waits in the queue of a side.
+/// One entry in the queue of a side.
 pub(super) enum Job<A: Addr> {
-    /// An operation, by its number in the order.
+    /// An operation, with its number in the order.
     Perform { pair: StdArc<Pair<A>>, number: u64 },
-    /// One half of a resynchronization. `false`: it failed.
+    /// One half of a resynchronization; `copy` returns `false` if it failed.
     Copy { copy: Box<dyn FnOnce() -> bool + Send>, number: u64, imports: bool },
 }
 
@@ -23,18 +23,18 @@ impl<A: Addr> Job<A> {
     }
 }
 
-/// One side.
+/// The queue, status and counters of one side.
 pub(super) struct Lane<A: Addr> {
     pub(super) queue: VecDeque<Job<A>>,
-    /// A job of this side is under way.
+    /// Whether a job of this side is in progress.
     pub(super) busy: bool,
-    /// The worker waits for a job.
+    /// Whether the worker waits for a job.
     pub(super) parked: bool,
-    /// A caller has waited for it in vain, and it has not emptied its queue since.
+    /// Whether a caller's wait for this side timed out and the queue has not been empty since.
     pub(super) lagging: bool,
-    /// It missed a change: it gets nothing until it is resynchronized.
+    /// Whether the side missed a change; it gets no operations until it is resynchronized.
     pub(super) diverged: bool,
-    /// Answers to operations before this number are not compared.
+    /// The lowest operation number whose answers are compared.
     pub(super) void_below: u64,
     pub(super) performed: u64,
     pub(super) skipped: u64,
@@ -63,7 +63,7 @@ impl<A: Addr> Lane<A> {
     }
 }
 
-/// What the lock of a shadow guards. Valid after any panic: each step moves whole jobs.
+/// The state behind the lock of a shadow. Valid after any panic: each step moves whole jobs.
 pub(super) struct State<A: Addr> {
     pub(super) lanes: [Lane<A>; 2],
     pub(super) serving: Side,
@@ -73,15 +73,16 @@ pub(super) struct State<A: Addr> {
     pub(super) accepted: u64,
     pub(super) refused: u64,
     pub(super) fallbacks: u64,
-    /// Callers that wait for room, and threads that wait for idle queues.
+    /// Number of callers that wait for room.
     pub(super) waiting_for_room: usize,
+    /// Number of threads that wait for idle queues.
     pub(super) waiting_for_idle: usize,
     pub(super) closed: bool,
 }
 
-/// What became of an operation that a caller brought.
+/// The result of placing an operation in the queues.
 pub(super) enum Placed {
-    /// In the queues of these sides. The caller waits for `first`, and has `second` to fall back on.
+    /// The queues of these sides have the operation. The caller waits for `first` and falls back on `second`.
     Accepted {
         first: Side,
         second: Option<Side>,
@@ -122,7 +123,7 @@ impl<A: Addr> State<A> {
         !lane.lagging && !lane.diverged
     }
 
-    /// The side to wait for: the one that serves, unless it is unwell and the other one is not.
+    /// Returns the side to wait for: the serving one, unless it is unwell and the other one is well.
     fn answering(&self) -> Side {
         let other = self.serving.other();
         if !self.is_well(self.serving) && self.is_well(other) { other } else { self.serving }
@@ -136,12 +137,12 @@ impl<A: Addr> State<A> {
         self.lanes.iter().all(Lane::is_idle)
     }
 
-    /// Gives the operation its place in the order, in the queues of the sides that take it.
+    /// Gives the operation its number, and appends it to the queues of the sides that take it.
     pub(super) fn place(&mut self, pair: &StdArc<Pair<A>>) -> Placed {
         if self.closed {
             return Placed::Closed;
         }
-        // Who waits for a side that is well waits for room there, too.
+        // A caller that waits for the answer of a well side also waits for room there.
         let first = self.answering();
         if self.is_well(first) && !self.has_room(first) {
             return Placed::Wait(first);
@@ -160,7 +161,7 @@ impl<A: Addr> State<A> {
                 self.lane(side).queue.push_back(Job::Perform { pair, number });
             } else {
                 self.lane(side).skipped += 1;
-                // Who has missed a change gives other answers from here on.
+                // A side that has missed a change answers differently from here on.
                 self.lane(side).diverged |= pair.operation.is_change();
             }
         }
@@ -168,7 +169,7 @@ impl<A: Addr> State<A> {
         Placed::Accepted { first, second: Some(first.other()).filter(|side| taking[*side as usize]) }
     }
 
-    /// The next job of a side; notes that the side is busy with it, or has caught up.
+    /// Takes the next job of a side, and marks the side as busy or, without a job, as caught up.
     pub(super) fn take(&mut self, side: Side) -> Option<Job<A>> {
         let lane = self.lane(side);
         let job = lane.queue.pop_front();
@@ -177,7 +178,7 @@ impl<A: Addr> State<A> {
         job
     }
 
-    /// The side whose next job is the oldest; A before B where it is the same one.
+    /// Returns the side whose next job is the oldest, A if both have the same number.
     pub(super) fn oldest(&self) -> Option<Side> {
         let first = |side: Side| self.lanes[side as usize].queue.front().map(Job::number);
         let waiting = Side::BOTH.into_iter().filter_map(|side| Some((first(side)?, side)));

@@ -1,6 +1,6 @@
-//! The reference design done well: one lock for the nets, one for the links, nothing called under either.
+//! The reference design done well: one lock for the nets, one for the links, and no callbacks under either.
 //!
-//! * `tables`: what the locks guard. `work`: one operation with both locks held.
+//! * `tables`: the data behind the locks. `work`: one operation with both locks held.
 //! * `links`, `streams`, `dialling`: the operations.
 
 use std::fmt;
@@ -36,24 +36,24 @@ use work::{Rules, Work};
 
 /// A link manager behind two read-write locks: the design that this crate replaces, done well.
 ///
-/// The same links, nets, streams and dials as the [`LinkManager`](crate::LinkManager) with
-/// [`Timing::Immediate`], in a second implementation that shares only plain data types with it: the oracle of
-/// the tests, the baseline of the benches, and a stand-in for an old manager.
+/// It manages the same links, nets, streams and dials as the [`LinkManager`](crate::LinkManager) with
+/// [`Timing::Immediate`], in a second implementation that shares only plain data types with it. It is the
+/// oracle of the tests, the baseline of the benchmarks, and a stand-in for an old manager.
 ///
-/// * The nets have one lock, the links another, always taken in this order. Every change takes both for
+/// * The nets have one lock and the links another, always acquired in this order. Every change takes both for
 ///   writing; [`count`](LinkStore::count), [`needed`](LinkStore::needed) and
 ///   [`is_active`](LinkStore::is_active) read the nets, [`get`](LinkStore::get) and
 ///   [`contains`](LinkStore::contains) the links, [`addrs`](LinkStore::addrs) both.
-/// * Nothing is called back under a lock: what is to be done comes out as a list of [`Effect`]s.
-/// * There is no thread. What waits for time happens in [`tick`](LinkStore::tick), which looks at every link.
+/// * No callback runs under a lock: instructions to the transport are returned as a list of [`Effect`]s.
+/// * There is no thread. Timed actions happen in [`tick`](LinkStore::tick), which examines every link.
 ///
-/// # What it does not do
+/// # Limitations
 /// No ticked timing, no ignore list, no statistics, no versions. A panic in the `Hash` or `Eq` of an address
-/// leaves the operation half done: locks have no undo.
+/// leaves the operation half done: a lock cannot roll it back.
 ///
 /// # Progress
-/// Blocking. A change is O(1) expected in the number of links, but for switching a net (O(its links)) and
-/// `tick` (O(links)); each holds up every other call meanwhile.
+/// Blocking. A change takes expected O(1) time in the number of links, except for switching a net (O(its
+/// links)) and `tick` (O(links)). It blocks every other call in the meantime.
 ///
 /// # Examples
 /// ```
@@ -80,10 +80,10 @@ pub struct LockedLinks<A: Addr = NodeAddr> {
 type OnEffects<A> = Box<dyn Fn(Vec<Effect<A>>) + Send + Sync>;
 
 impl<A: Addr> LockedLinks<A> {
-    /// No nets and no links yet. Of `config` it uses the limits, the policies and the tick.
+    /// Creates a manager without nets and links. It uses the limits, the policies and the tick of `config`.
     ///
     /// # Errors
-    /// [`ConfigError`] lists the settings that cannot work.
+    /// [`ConfigError`] lists the invalid settings.
     pub fn new(config: Config, own: Option<A>, clock: impl Clock) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
@@ -95,9 +95,9 @@ impl<A: Addr> LockedLinks<A> {
         })
     }
 
-    /// Has `callback` called with the effects of each change that has any, on the thread that made the
-    /// change, after both locks are released. It may use the store; effects of two threads may overtake each
-    /// other.
+    /// Sets a callback that is called with the effects of each change that has any, on the thread that made
+    /// the change, after both locks are released. The callback may use the store; effects of two threads may
+    /// overtake each other.
     ///
     /// Without a callback, the methods of [`LinkStore`] drop the effects.
     #[must_use]
@@ -109,7 +109,7 @@ impl<A: Addr> LockedLinks<A> {
     /// Makes a change and returns its effects, in order. A query changes nothing.
     ///
     /// # Errors
-    /// The change is refused; there may be effects all the same: a refused stream is closed.
+    /// The reason why the change is refused. There may be effects nevertheless: a refused stream is closed.
     pub fn change(&self, operation: &Operation<A>) -> (Result<Outcome, CommandError>, Vec<Effect<A>>) {
         let now = match operation {
             Operation::Tick { now } => *now,

@@ -10,19 +10,19 @@ use super::operation::Value;
 use crate::link::addr::Addr;
 use crate::table::version::Version;
 
-/// Two stores said different things about the same operation at the same point of the order.
+/// Two different answers to the same operation at the same point of the order.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Mismatch<A: Addr> {
     /// The operation.
     pub operation: Operation<A>,
-    /// What side A said.
+    /// The answer of side A.
     pub answer_a: Reply<Value<A>>,
-    /// What side B said.
+    /// The answer of side B.
     pub answer_b: Reply<Value<A>>,
-    /// The versions that belong to the answers of A and B, for stores that have versions.
+    /// The versions of the answers of A and B, if the stores have versions.
     pub versions: (Option<Version>, Option<Version>),
-    /// When the mismatch was found, on the clock of the shadow.
+    /// The time at which the mismatch was found, on the clock of the shadow.
     pub at: Instant,
 }
 
@@ -38,9 +38,9 @@ impl<A: Addr> fmt::Display for Mismatch<A> {
 fn write_reply<A: Addr>(f: &mut fmt::Formatter<'_>, name: &str, reply: &Reply<Value<A>>) -> fmt::Result {
     match reply {
         Ok(Answer { value, version: Some(version) }) => {
-            write!(f, "{name} says {value:?} (version {version})")
+            write!(f, "{name} answered {value:?} (version {version})")
         }
-        Ok(Answer { value, version: None }) => write!(f, "{name} says {value:?}"),
-        Err(error) => write!(f, "{name} fails: {error}"),
+        Ok(Answer { value, version: None }) => write!(f, "{name} answered {value:?}"),
+        Err(error) => write!(f, "{name} failed: {error}"),
     }
 }

@@ -1,7 +1,7 @@
-//! Models of the shadow: callers, the flag, a full queue, the end.
+//! Models of the shadow: callers, the serving side, a full queue, stopping.
 //!
-//! Under shuttle (and on plain threads); too large for loom.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
+//! Run under shuttle (and on plain threads); too large for loom.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // Tests fail by panicking.
 #![cfg(not(switchboard_loom))]
 
 use std::num::NonZeroUsize;
@@ -17,7 +17,7 @@ use crate::shadow::builder::Builder;
 use crate::sync::model::{model, spawn};
 use crate::sync::{Mutex, StdArc, lock_order};
 
-/// The nets that a side was told to add, in the order in which it was.
+/// The nets that a side was told to add, in order.
 type Log = StdArc<Mutex<Vec<u64>>>;
 
 fn log() -> Log {
@@ -28,11 +28,11 @@ fn performed(log: &Log) -> Vec<u64> {
     log.lock().clone()
 }
 
-/// A store whose answers say which side it is.
+/// A store whose answers identify its side.
 fn probe(log: &Log, says: Outcome) -> impl LinkStore<Addr = NodeAddr> + use<> {
     let log = log.clone();
     from_fn(move |operation| {
-        let Operation::AddNet { net, .. } = operation else { panic!("nothing else is asked") };
+        let Operation::AddNet { net, .. } = operation else { panic!("unexpected operation") };
         log.lock().push(net.0);
         let reply: Reply<Value<NodeAddr>> = Ok(Answer::new(Value::Outcome(says)));
         reply
@@ -52,8 +52,8 @@ fn side_of(outcome: Outcome) -> Side {
     if outcome == Outcome::Done { Side::A } else { Side::B }
 }
 
-/// Each log is a part of the order of the other one: what both performed, they performed in one order, and
-/// nobody performed anything twice.
+/// Asserts that both sides performed their common operations in the same order, and that neither performed
+/// one twice.
 fn assert_one_order(a: &[u64], b: &[u64]) {
     let common = |of: &[u64], other: &[u64]| -> Vec<u64> {
         of.iter().copied().filter(|net| other.contains(net)).collect()
@@ -67,8 +67,8 @@ fn assert_one_order(a: &[u64], b: &[u64]) {
     }
 }
 
-/// Each caller gets the answer of a side that the flag named during the call; every accepted operation
-/// reaches both sides once; the end comes.
+/// Each caller gets the answer of a side that served during the call, every accepted operation reaches both
+/// sides once, and stopping terminates.
 #[test]
 fn two_callers_a_flag_and_an_end() {
     model(|| {
@@ -84,7 +84,7 @@ fn two_callers_a_flag_and_an_end() {
                         let reply = shadow.add_net(net, NetConfig::new());
                         let after = shadow.serving();
                         match reply {
-                            // The flag is moved once: what it named during the call lies between the two.
+                            // The serving side changes once, so it was one of the two during the call.
                             Ok(answer) => {
                                 let side = side_of(answer.value);
                                 assert!(side == before || side == after, "{side:?}: {before:?}..{after:?}");
@@ -112,8 +112,8 @@ fn two_callers_a_flag_and_an_end() {
     });
 }
 
-/// With room for one operation: every accepted one is performed once by each side, or counted as skipped
-/// there; what both perform, they perform in one order.
+/// With room for one operation, each side performs every accepted operation once or counts it as skipped, and
+/// both sides perform their common operations in the same order.
 #[test]
 fn a_full_queue_skips_and_counts() {
     model(|| {
@@ -142,13 +142,13 @@ fn a_full_queue_skips_and_counts() {
             assert_eq!(log.lock().len() as u64, side.performed);
             assert_eq!(side.diverged, side.skipped > 0);
         }
-        assert!(stats.a.skipped == 0 || stats.b.skipped == 0, "a side that is well has everything");
+        assert!(stats.a.skipped == 0 || stats.b.skipped == 0, "at most one side skips");
         let [a, b] = logs.each_ref().map(performed);
         assert_one_order(&a, &b);
     });
 }
 
-/// An end that does not wait: callers get an answer or `Closed`, and every thread ends.
+/// Stopping with a timeout of zero: callers get an answer or `Closed`, and every thread ends.
 #[test]
 fn an_end_that_cannot_wait_leaves_no_caller_behind() {
     model(|| {
@@ -171,7 +171,7 @@ fn an_end_that_cannot_wait_leaves_no_caller_behind() {
     });
 }
 
-/// A side that has missed something is brought back: from there on both have the same.
+/// After a resynchronization of a side that missed operations, both sides have the same state.
 #[test]
 fn a_side_that_is_resynchronized_has_what_the_other_one_has() {
     model(|| {
@@ -187,7 +187,7 @@ fn a_side_that_is_resynchronized_has_what_the_other_one_has() {
         };
         let (from, to) = (logs[0].clone(), logs[1].clone());
         let export = move |_: &_| performed(&from);
-        // A queue may be full, and then nothing happens.
+        // A queue may be full, in which case nothing happens.
         let copied = shadow.resync_b(export, move |_, nets: Vec<u64>| *to.lock() = nets).is_ok();
         assert!(caller.join().is_ok());
         let stats = shadow.stop(Duration::MAX).stats;
@@ -199,7 +199,7 @@ fn a_side_that_is_resynchronized_has_what_the_other_one_has() {
     });
 }
 
-/// A side is lagging only while it has something to do, however late its caller was.
+/// A side is lagging only while it has jobs, regardless of how late its caller was.
 #[test]
 fn a_side_that_has_caught_up_is_not_lagging() {
     model(|| {
@@ -213,7 +213,7 @@ fn a_side_that_has_caught_up_is_not_lagging() {
             })
         };
         assert!(caller.join().is_ok());
-        // It waits without a bound, so that it ends under the checkers, too.
+        // Without a bound, because every deadline has passed under the checkers.
         assert!(shadow.wait_idle(Duration::MAX));
         let stats = shadow.stats();
         assert!(!stats.a.lagging && !stats.b.lagging, "{stats:?}");

@@ -1,5 +1,4 @@
-//! Operations and their answers as values: what travels to the sides of a shadow, and what a mismatch
-//! shows.
+//! Operations and their answers as values, which are sent to the sides of a shadow and shown in a mismatch.
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -21,7 +20,7 @@ pub enum Operation<A> {
     AddNet {
         /// The net.
         net: NetId,
-        /// What it asks for.
+        /// The requirements of the net.
         config: NetConfig,
     },
     /// [`LinkStore::remove_net`].
@@ -33,7 +32,7 @@ pub enum Operation<A> {
     SetNetActive {
         /// The net.
         net: NetId,
-        /// Whether it is on.
+        /// Whether to switch it on.
         active: bool,
     },
     /// [`LinkStore::create_link`].
@@ -47,7 +46,7 @@ pub enum Operation<A> {
     SetEndpoint {
         /// The remote node.
         addr: A,
-        /// Where it listens.
+        /// The endpoint at which the node listens.
         endpoint: SocketAddr,
     },
     /// [`LinkStore::delete_link`].
@@ -59,7 +58,7 @@ pub enum Operation<A> {
     ResolveFailed {
         /// The remote node.
         addr: A,
-        /// The question; `None` is the present one.
+        /// The resolution; `None` is the current one.
         resolve: Option<ResolveId>,
     },
     /// [`LinkStore::add_stream`].
@@ -68,7 +67,7 @@ pub enum Operation<A> {
         addr: A,
         /// The stream.
         stream: StreamId,
-        /// Which side opened it.
+        /// The direction of the stream.
         direction: Direction,
     },
     /// [`LinkStore::replace_stream`].
@@ -79,7 +78,7 @@ pub enum Operation<A> {
         old: StreamId,
         /// The stream that takes over.
         new: StreamId,
-        /// Which side opened the new one.
+        /// The direction of the new stream.
         direction: Direction,
     },
     /// [`LinkStore::delete_stream`].
@@ -104,21 +103,21 @@ pub enum Operation<A> {
     DialConnected {
         /// The remote node.
         addr: A,
-        /// The dial; `None` is the present one.
+        /// The dial; `None` is the current one.
         dial: Option<DialId>,
     },
     /// [`LinkStore::dial_failed`].
     DialFailed {
         /// The remote node.
         addr: A,
-        /// The dial; `None` is the present one.
+        /// The dial; `None` is the current one.
         dial: Option<DialId>,
         /// Whether the dialer has given up.
         last: bool,
     },
     /// [`LinkStore::tick`].
     Tick {
-        /// The time.
+        /// The current time.
         now: Instant,
     },
     /// [`LinkStore::count`].
@@ -152,13 +151,13 @@ pub enum Operation<A> {
     Addrs {
         /// The net.
         net: NetId,
-        /// Which members.
+        /// The members to list.
         filter: MemberFilter,
     },
 }
 
 impl<A: Addr> Operation<A> {
-    /// Calls the method of `store` that this operation stands for.
+    /// Calls the method of `store` that corresponds to this operation.
     ///
     /// # Errors
     /// The error of the store.
@@ -199,7 +198,7 @@ fn answer<T, A: Addr>(reply: Reply<T>, value: impl FnOnce(T) -> Value<A>) -> Rep
 }
 
 impl<A> Operation<A> {
-    /// Whether this may change a store, in contrast to a query.
+    /// Returns whether this operation may change a store, as opposed to a query.
     #[must_use]
     pub fn is_change(&self) -> bool {
         !matches!(
@@ -213,8 +212,8 @@ impl<A> Operation<A> {
         )
     }
 
-    /// The same operation for a store whose dials and questions are its own: a report about one is about the
-    /// present one.
+    /// Removes the identity of a dial or a resolution, which is meaningless to the other store: there the
+    /// report refers to the current one.
     pub(super) fn without_identity(self) -> Self {
         match self {
             Self::ResolveFailed { addr, .. } => Self::ResolveFailed { addr, resolve: None },
@@ -224,7 +223,7 @@ impl<A> Operation<A> {
         }
     }
 
-    /// Whether this names a dial or a question of one of the stores.
+    /// Returns whether this names a dial or a resolution of one of the stores.
     pub(super) fn has_identity(&self) -> bool {
         matches!(
             self,
@@ -239,11 +238,11 @@ impl<A> Operation<A> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Value<A: Addr> {
-    /// How a change ended.
+    /// The outcome of a change.
     Outcome(Outcome),
     /// A count.
     Count(usize),
-    /// Yes or no.
+    /// The answer to a yes-or-no query.
     Flag(bool),
     /// A link, or none.
     Link(Option<Box<LinkView<A>>>),
@@ -251,7 +250,7 @@ pub enum Value<A: Addr> {
     Listing(Listing<A>),
 }
 
-/// A kind of answer. The operation decides which one it is, so a conversion back never fails.
+/// A kind of answer. The operation determines the kind, so a conversion back never fails.
 pub(super) trait Kind<A: Addr>: Sized {
     fn from_value(value: Value<A>) -> Option<Self>;
 }

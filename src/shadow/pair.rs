@@ -14,7 +14,7 @@ pub(super) type Shared<A> = StdArc<Reply<Value<A>>>;
 #[derive(Debug)]
 pub(super) struct Pair<A: Addr> {
     pub(super) operation: Operation<A>,
-    /// A panic under the lock cannot happen: nothing is cloned or dropped there but counters.
+    /// No panic is possible under the lock: nothing but reference counters is cloned or dropped there.
     answers: Mutex<Answers<A>>,
     answered: Condvar,
 }
@@ -22,7 +22,7 @@ pub(super) struct Pair<A: Addr> {
 #[derive(Debug)]
 struct Answers<A: Addr> {
     slots: [Slot<A>; 2],
-    /// The caller waits.
+    /// Whether the caller waits.
     awaited: bool,
 }
 
@@ -33,15 +33,15 @@ enum Slot<A: Addr> {
         reply: Shared<A>,
         comparable: bool,
     },
-    /// This side will not answer: it was left out, or the shadow ended before.
+    /// This side will not answer: the operation was skipped, or the shadow stopped first.
     Never,
 }
 
-/// What the caller finds.
+/// The result of a caller's wait for an answer.
 pub(super) enum Found<A: Addr> {
     Reply(Shared<A>),
     Never,
-    /// Not there before the deadline.
+    /// There was no answer before the deadline.
     Late,
 }
 
@@ -51,8 +51,8 @@ impl<A: Addr> Pair<A> {
         Self { operation, answers: Mutex::new(&lock_order::SHADOW_PAIR, answers), answered: Condvar::new() }
     }
 
-    /// Takes the answer of one side. Returns both, A's first, when this is the second one and they may be
-    /// compared.
+    /// Stores the answer of one side. Returns both answers, A's first, if this is the second one and they may
+    /// be compared.
     pub(super) fn answer(&self, side: Side, reply: Shared<A>, comparable: bool) -> Option<[Shared<A>; 2]> {
         let mut answers = self.answers.lock();
         answers.slots[side as usize] = Slot::There { reply, comparable };
@@ -66,7 +66,7 @@ impl<A: Addr> Pair<A> {
         both
     }
 
-    /// One side will not answer.
+    /// Notes that one side will not answer.
     pub(super) fn leave_out(&self, side: Side) {
         let mut answers = self.answers.lock();
         answers.slots[side as usize] = Slot::Never;
@@ -79,9 +79,9 @@ impl<A: Addr> Pair<A> {
         }
     }
 
-    /// Waits for the answer of `side`. Woken by `answer` and `leave_out`: one of them is called for each
-    /// side whose queue took the operation, by its worker or by whoever empties the queue at the end; a
-    /// worker that is stuck calls neither, and the deadline passes.
+    /// Waits for the answer of `side`. Woken by `answer` and `leave_out`: one of them is called for each side
+    /// whose queue took the operation, by its worker or by the thread that empties the queue at the end. A
+    /// stuck worker calls neither, and the deadline passes.
     pub(super) fn wait(&self, side: Side, deadline: Option<Instant>) -> Found<A> {
         let mut answers = self.answers.lock();
         let mut late = false;
@@ -100,7 +100,7 @@ impl<A: Addr> Pair<A> {
         }
     }
 
-    /// The answer of `side`, if it is there.
+    /// Returns the answer of `side` if it has arrived.
     pub(super) fn peek(&self, side: Side) -> Found<A> {
         match &self.answers.lock().slots[side as usize] {
             Slot::There { reply, .. } => Found::Reply(reply.clone()),

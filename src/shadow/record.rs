@@ -1,4 +1,4 @@
-//! What a shadow finds out: mismatches, counters, latencies.
+//! The findings of a shadow: mismatches, counters, latencies.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -17,26 +17,26 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock_order};
 use crate::unwind::contain;
 
-/// What a [`Shadow`](super::Shadow) has done so far.
+/// The counters of a [`Shadow`](super::Shadow).
 ///
-/// Each counter is exact; read while operations are under way, they need not belong together. When both sides
-/// are idle, each side has performed or skipped every accepted operation.
+/// Each counter is exact, but counters read while operations are in progress need not be consistent with each
+/// other. When both sides are idle, each side has performed or skipped every accepted operation.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Operations that got a place in the order.
+    /// Number of operations that got a place in the order.
     pub accepted: u64,
-    /// Operations that no side had room for: they changed nothing.
+    /// Number of operations for which no side had room. They changed nothing.
     pub refused: u64,
-    /// Pairs of answers that were compared.
+    /// Number of pairs of answers that were compared.
     pub compared: u64,
-    /// Pairs that differed.
+    /// Number of pairs that differed.
     pub mismatches: u64,
-    /// Mismatches that made room for newer ones before anybody took them.
+    /// Number of mismatches discarded to make room for newer ones before they were taken.
     pub mismatches_dropped: u64,
-    /// Callers that got the answer of the side that did not serve, because the other one had none.
+    /// Number of callers that got the answer of the side that did not serve, as the serving side had none.
     pub fallbacks: u64,
-    /// Panics of the callbacks, contained.
+    /// Number of contained panics in callbacks.
     pub callback_panics: u64,
     /// The first side.
     pub a: SideStats,
@@ -44,52 +44,52 @@ pub struct Stats {
     pub b: SideStats,
 }
 
-/// One side of a shadow.
+/// The counters and status of one side of a shadow.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SideStats {
-    /// Operations performed, those that panicked included.
+    /// Number of operations performed, including those that panicked.
     pub performed: u64,
-    /// Operations that were accepted and that this side never performs.
+    /// Number of accepted operations that this side will never perform.
     pub skipped: u64,
-    /// Panics of the store, contained.
+    /// Number of contained panics in the store.
     pub panics: u64,
-    /// Callers that waited for this side until their deadline.
+    /// Number of callers that waited for this side until their deadline.
     pub timeouts: u64,
-    /// Operations that wait in its queue.
+    /// Number of operations in its queue.
     pub queue_len: usize,
-    /// A caller has waited in vain, and the side has not caught up since.
+    /// Whether a caller's wait timed out and the side has not caught up since.
     pub lagging: bool,
-    /// The side has missed a change and is left out until it is resynchronized.
+    /// Whether the side has missed a change. It gets no operations until it is resynchronized.
     pub diverged: bool,
-    /// How long the store took.
+    /// The latency of the calls of the store.
     pub latency: CallLatency,
 }
 
-/// How long the calls of one store took, in nanoseconds, with a relative error below 1 %.
+/// The latency of the calls of one store, in nanoseconds, with a relative error below 1 %.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CallLatency {
-    /// Calls measured.
+    /// Number of calls measured.
     pub count: u64,
     /// The mean.
     pub ns_mean: f64,
-    /// Half of the calls took no longer.
+    /// The median: half of the calls took no longer.
     pub ns_p50: u64,
-    /// 99 of 100 calls took no longer.
+    /// The 99th percentile: 99 of 100 calls took no longer.
     pub ns_p99: u64,
-    /// 999 of 1000 calls took no longer.
+    /// The 99.9th percentile: 999 of 1000 calls took no longer.
     pub ns_p999: u64,
-    /// The longest; what took longer than a minute counts as a minute.
+    /// The maximum; a call that took longer than a minute counts as a minute.
     pub ns_max: u64,
 }
 
-/// Compares, counts, keeps.
+/// Compares answers, counts, and keeps mismatches.
 ///
-/// Latencies are recorded under a lock of their own for each side. Its worker is the only one that records,
-/// so it waits only for somebody who reads the statistics; a histogram for each thread would need to be
-/// collected, and would not be cheaper: an uncontended lock is small beside the hand-over between two threads
-/// that every operation costs.
+/// Latencies are recorded under a separate lock for each side. Only the worker of that side records, so it
+/// waits only for a thread that reads the statistics. A histogram for each thread would have to be merged,
+/// and would not be cheaper: an uncontended lock costs little compared with the hand-over between two threads
+/// that every operation needs.
 pub(super) struct Recorder<A: Addr> {
     settings: Settings<A>,
     compared: AtomicU64,
@@ -98,7 +98,7 @@ pub(super) struct Recorder<A: Addr> {
     latencies: [Mutex<Histogram<u64>>; 2],
 }
 
-/// Valid after any panic: a mismatch is in it as a whole or not at all.
+/// The most recent mismatches. Valid after any panic: a mismatch is in the ring as a whole or not at all.
 struct Ring<A: Addr> {
     mismatches: VecDeque<Mismatch<A>>,
     found: u64,
@@ -126,9 +126,9 @@ impl<A: Addr> Recorder<A> {
         self.latencies[side as usize].lock().saturating_record(ns);
     }
 
-    /// Compares the answers of both sides. No lock is held while foreign code runs.
+    /// Compares the answers of both sides. No lock is held while user code runs.
     pub(super) fn compare(&self, operation: &Operation<A>, [a, b]: [Shared<A>; 2]) {
-        // Unwind safety: answers are read only.
+        // Unwind safety: the answers are only read.
         let agreed = contain(AssertUnwindSafe(|| match &self.settings.agree {
             Some(rule) => rule(operation, &a, &b),
             None => a == b,
@@ -136,11 +136,12 @@ impl<A: Addr> Recorder<A> {
         if !agreed.unwrap_or_else(|| self.count_panic()) {
             self.report(operation, &a, &b);
         }
-        // Relaxed: a plain counter. After the mismatch, so that nobody sees more compared than counted.
+        // Relaxed: a plain counter. Increased last, when the mismatch has been counted.
         self.compared.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Every mismatch goes through here, whatever it is then told to: the place for structured logs.
+    /// Reports a mismatch to the callback and keeps it. Every mismatch passes through here, which makes it
+    /// the place for structured logs.
     fn report(&self, operation: &Operation<A>, a: &Reply<Value<A>>, b: &Reply<Value<A>>) {
         let version = |reply: &Reply<Value<A>>| reply.as_ref().ok().and_then(|answer| answer.version);
         let mismatch = Mismatch {
@@ -188,7 +189,7 @@ impl<A: Addr> Recorder<A> {
         }
     }
 
-    /// Adds its own counters to those of the queues.
+    /// Fills in the counters and latencies that this recorder keeps.
     pub(super) fn complete(&self, stats: &mut Stats) {
         let ring = self.ring.lock();
         stats.mismatches = ring.found;
@@ -202,10 +203,10 @@ impl<A: Addr> Recorder<A> {
     }
 }
 
-/// From 1 ns to a minute in steps below 1 %: about 30 KiB.
+/// Creates a histogram from 1 ns to one minute in steps below 1 %, of about 30 KiB.
 fn histogram() -> Histogram<u64> {
     match Histogram::new_with_bounds(1, 60_000_000_000, 2) {
         Ok(histogram) => histogram,
-        Err(_) => unreachable!("constants that the histogram accepts"),
+        Err(_) => unreachable!("the histogram accepts these constants"),
     }
 }

@@ -17,7 +17,7 @@ type Agree<A> = Box<dyn Fn(&Operation<A>, &Reply<Value<A>>, &Reply<Value<A>>) ->
 
 type Sink<A> = Box<dyn Fn(&Mismatch<A>) + Send + Sync>;
 
-/// What a shadow is told at construction.
+/// The settings of a shadow, fixed at construction.
 pub(super) struct Settings<A: Addr> {
     pub(super) serve: Side,
     pub(super) driven_by: Side,

@@ -1,4 +1,4 @@
-//! What an embedder does with a link manager, as a trait that two different managers can implement.
+//! The interface of a link manager for its embedder, as a trait that two different managers can implement.
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -10,61 +10,63 @@ use crate::link::stream::{Direction, StreamId};
 use crate::link::{DialId, ResolveId};
 use crate::manager::MemberFilter;
 use crate::manager::model::command::Outcome;
-/// A link manager as its embedder sees it: synchronous, with plain data for answers.
+/// A link manager as its embedder uses it: synchronous, with plain data as answers.
 ///
-/// Implement it for the manager that is to be replaced, and [`Shadow`](super::Shadow) compares it with the
-/// new one, which [`ManagerStore`](super::ManagerStore) puts behind the same trait.
-/// [`from_fn`](super::from_fn) makes a store of one function, for adapters.
+/// Implement it for the manager to be replaced. [`Shadow`](super::Shadow) then compares it with the new
+/// manager, for which [`ManagerStore`](super::ManagerStore) implements the same trait.
+/// [`from_fn`](super::from_fn) creates a store from one function, for adapters.
 ///
-/// # What two stores must have in common to be compared
-/// * *When a call returns, its change is made*, and every later call on any thread finds it.
-/// * *Refusals are answers.* An operation that is refused changes nothing and says
-///   [`StoreError::Refused`](crate::shadow::StoreError::Refused); one that names a stream, a dial or a link that is gone is no error: its
-///   outcome is [`Outcome::Stale`].
-/// * *Order counts only where it means something.* A [`Listing`] keeps uplinks and downlinks apart and has no
-///   order inside of either; a [`LinkView`] has the nets in rising order and the primary stream first.
-/// * *Identities of streams are the transport's*, the same for both stores. *Identities of dials and of
-///   questions for endpoints are the store's own*: a report about one names it to the store that started it,
-///   and says `None` to every other store, for which it means the one that the link has at that time.
-/// * *Time comes in by [`tick`](Self::tick).* A store with a clock and a thread of its own acts between two
-///   calls, and two such stores do not do so in the same moment: share the clock, or expect mismatches
-///   around retries and time-outs.
+/// # Requirements for a comparison
+/// Two stores can be compared if both follow these rules:
+/// * *A change takes effect before its call returns*, and every later call on any thread observes it.
+/// * *Refusals are answers.* A refused operation changes nothing and returns
+///   [`StoreError::Refused`](crate::shadow::StoreError::Refused). A report that names a stream, a dial or a
+///   link that no longer exists is not an error: its outcome is [`Outcome::Stale`].
+/// * *Order matters only where it is meaningful.* A [`Listing`] separates uplinks from downlinks, and neither
+///   part is ordered; a [`LinkView`] has the nets in ascending order and the primary stream first.
+/// * *The transport assigns the identities of streams*, which are the same for both stores. *Each store
+///   assigns the identities of its dials and resolutions*: a report carries the identity for the store that
+///   started the dial or resolution, and `None` for any other store, where it refers to the current one of
+///   the link.
+/// * *Time advances through [`tick`](Self::tick).* A store with its own clock and thread also acts between
+///   two calls, and two such stores do not act at the same moment: share the clock, or expect mismatches
+///   around retries and timeouts.
 ///
 /// # Errors
 /// Every method: [`StoreError`](crate::shadow::StoreError).
 #[allow(clippy::missing_errors_doc)] // One section for all, above.
 pub trait LinkStore: Send + Sync + 'static {
-    /// What identifies a remote node.
+    /// The address of a remote node.
     type Addr: Addr;
 
-    /// Manages a net, which starts switched off: `Done`; refused with `InvalidNet`, `NetExists`,
-    /// `LimitReached`.
+    /// Adds a net, which starts switched off: `Done`; refused with `InvalidNet`, `NetExists`, `LimitReached`.
     fn add_net(&self, net: NetId, config: NetConfig) -> Reply<Outcome>;
 
-    /// Switches a net off and stops managing it: `Done`; refused with `UnknownNet`.
+    /// Switches a net off and removes it: `Done`; refused with `UnknownNet`.
     fn remove_net(&self, net: NetId) -> Reply<Outcome>;
 
     /// Switches a net on or off: `Done`, `Unchanged`; refused with `UnknownNet`.
     fn set_net_active(&self, net: NetId, active: bool) -> Reply<Outcome>;
 
-    /// A net wants a link: `Created`, `Associated`, `AlreadyAssociated`; refused with `BlankAddr`, `OwnAddr`,
-    /// `UnknownNet`, `LimitReached`.
+    /// Creates a link for a net, or associates an existing link with it: `Created`, `Associated`,
+    /// `AlreadyAssociated`; refused with `BlankAddr`, `OwnAddr`, `UnknownNet`, `LimitReached`.
     fn create_link(&self, addr: &Self::Addr, net: NetId) -> Reply<Outcome>;
 
-    /// Where a node listens: `Done`, `Unchanged`; refused with `UnknownLink`, `NotDialable`, `LinkBusy`, `Endpoint`.
+    /// Sets the endpoint at which a node listens: `Done`, `Unchanged`; refused with `UnknownLink`,
+    /// `NotDialable`, `LinkBusy`, `Endpoint`.
     fn set_endpoint(&self, addr: &Self::Addr, endpoint: SocketAddr) -> Reply<Outcome>;
 
-    /// Closes a link and forgets it: `Done`; refused with `UnknownLink`.
+    /// Closes and removes a link: `Done`; refused with `UnknownLink`.
     fn delete_link(&self, addr: &Self::Addr) -> Reply<Outcome>;
 
-    /// Nobody knows where the node listens: `Done`, `Stale`. `None` is the question that waits now.
+    /// Reports that a resolution found no endpoint: `Done`, `Stale`. `None` is the current resolution.
     fn resolve_failed(&self, addr: &Self::Addr, resolve: Option<ResolveId>) -> Reply<Outcome>;
 
-    /// A stream appeared: `Done`, `Spare`, `Unchanged`, `Stale`; refused with `BlankAddr`, `OwnAddr`,
+    /// Reports a new stream: `Done`, `Spare`, `Unchanged`, `Stale`; refused with `BlankAddr`, `OwnAddr`,
     /// `Inactive`, `UnknownLink`, `LimitReached`.
     fn add_stream(&self, addr: &Self::Addr, stream: StreamId, direction: Direction) -> Reply<Outcome>;
 
-    /// A stream died and another one takes over: `Done`, `Unchanged`, `Stale`.
+    /// Reports that a stream died and another one replaces it: `Done`, `Unchanged`, `Stale`.
     fn replace_stream(
         &self,
         addr: &Self::Addr,
@@ -73,45 +75,46 @@ pub trait LinkStore: Send + Sync + 'static {
         direction: Direction,
     ) -> Reply<Outcome>;
 
-    /// A stream died: `Done`, `Stale`.
+    /// Reports that a stream died: `Done`, `Stale`.
     fn delete_stream(&self, addr: &Self::Addr, stream: StreamId) -> Reply<Outcome>;
 
-    /// Both sides agreed when a net was announced on a stream: `Done`, `Unchanged`, `Stale`; refused with
-    /// `UnknownNet`, `NetInactive`.
+    /// Reports that both ends agreed on a net announced on a stream: `Done`, `Unchanged`, `Stale`; refused
+    /// with `UnknownNet`, `NetInactive`.
     fn admit(&self, net: NetId, addr: &Self::Addr, stream: StreamId) -> Reply<Outcome>;
 
-    /// One side declined when a net was announced on a stream: as [`admit`](Self::admit).
+    /// Reports that one end declined a net announced on a stream; answers as [`admit`](Self::admit).
     fn refuse(&self, net: NetId, addr: &Self::Addr, stream: StreamId) -> Reply<Outcome>;
 
-    /// A dial reached the node: `Done`, `Unchanged`, `Stale`. `None` is the dial that the link has now.
+    /// Reports that a dial reached the node: `Done`, `Unchanged`, `Stale`. `None` is the current dial of the
+    /// link.
     fn dial_connected(&self, addr: &Self::Addr, dial: Option<DialId>) -> Reply<Outcome>;
 
-    /// A dial failed, or its connection broke; with `last` the dialer has given up: `Done`, `Stale`. `None`
-    /// is the dial that the link has now.
+    /// Reports that a dial failed or that its connection broke; with `last`, the dialer has given up: `Done`,
+    /// `Stale`. `None` is the current dial of the link.
     fn dial_failed(&self, addr: &Self::Addr, dial: Option<DialId>, last: bool) -> Reply<Outcome>;
 
-    /// Does what is due at `now`, which must not go backwards: `Done`. A store that keeps its own time does
-    /// nothing.
+    /// Performs the actions due at `now`, which must not decrease between calls: `Done`. A store that keeps
+    /// its own time does nothing.
     fn tick(&self, now: Instant) -> Reply<Outcome> {
         let _ = now;
         Ok(Answer::new(Outcome::Done))
     }
 
-    /// Members of the net; 0 for an unknown one.
+    /// Returns the number of members of the net; 0 for an unknown net.
     fn count(&self, net: NetId) -> Reply<usize>;
 
-    /// How many links the net is short of its minimum; 0 for an unknown one.
+    /// Returns the number of links by which the net falls short of its minimum; 0 for an unknown net.
     fn needed(&self, net: NetId) -> Reply<usize>;
 
-    /// Whether the net is switched on; `false` for an unknown one.
+    /// Returns whether the net is switched on; `false` for an unknown net.
     fn is_active(&self, net: NetId) -> Reply<bool>;
 
-    /// Whether there is a link that the net wants.
+    /// Returns whether a link to the node exists that the net wants.
     fn contains(&self, addr: &Self::Addr, net: NetId) -> Reply<bool>;
 
-    /// The link of an address.
+    /// Returns the link of an address.
     fn get(&self, addr: &Self::Addr) -> Reply<Option<LinkView<Self::Addr>>>;
 
-    /// The members of the net; none for an unknown one.
+    /// Returns the members of the net; none for an unknown net.
     fn addrs(&self, net: NetId, filter: MemberFilter) -> Reply<Listing<Self::Addr>>;
 }

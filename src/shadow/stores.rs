@@ -1,4 +1,4 @@
-//! The new link manager as a store: behind its handle, and driven by the caller.
+//! The new link manager as a store, either through its handle or driven by the caller.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,16 +25,16 @@ use crate::sync::{StdArc, deadline_after, lock_order};
 use crate::table::version::Version;
 use crate::ticket::Ticket;
 
-/// A dial and a question that never were: the manager counts from 1.
+/// Identities of a dial and a resolution that never exist: the manager counts from 1.
 const NO_DIAL: DialId = DialId(0);
 const NO_RESOLVE: ResolveId = ResolveId(0);
 
 /// A [`LinkManager`](crate::LinkManager) as a [`LinkStore`].
 ///
-/// Each change is sent through the handle and waited for, up to a time-out; each query reads a snapshot of at
-/// least the newest version that a ticket of this store has named.
+/// Each change is submitted through the handle and waited for, up to a timeout. Each query reads a snapshot
+/// of at least the newest version that a ticket of this store has named.
 ///
-/// [`tick`](LinkStore::tick) has the manager look at what is due on *its* clock.
+/// [`tick`](LinkStore::tick) makes the manager perform the actions that are due on *its* clock.
 ///
 /// # Examples
 /// ```
@@ -59,10 +59,10 @@ pub struct ManagerStore<A: Addr = NodeAddr> {
 }
 
 impl<A: Addr> ManagerStore<A> {
-    /// A store that waits up to `timeout` for each change.
+    /// Creates a store that waits up to `timeout` for each change.
     ///
-    /// `handle` and `links` belong to one manager, with a thread of its own: a
-    /// [`Driver`] that nobody runs meanwhile would let every call time out.
+    /// `handle` and `links` must belong to the same manager, which must have its own thread: with a
+    /// [`Driver`] that no other thread runs, every change would time out.
     #[must_use]
     pub fn new(handle: Handle<A>, links: Links<A>, timeout: Duration) -> Self {
         Self { handle, links, timeout, seen: AtomicU64::new(0) }
@@ -72,7 +72,7 @@ impl<A: Addr> ManagerStore<A> {
         let ticket = self.handle.submit(command).map_err(|error| refused(&error))?;
         match ticket.wait_timeout(self.timeout) {
             Ok(Ok(Applied { outcome, version })) => {
-                // Relaxed: the ticket has ordered the version before this; here only its number is kept.
+                // Relaxed: the ticket orders the version before this; only its number is kept here.
                 self.seen.fetch_max(version.as_u64(), Ordering::Relaxed);
                 Ok(Answer::at(outcome, version))
             }
@@ -82,11 +82,12 @@ impl<A: Addr> ManagerStore<A> {
     }
 
     fn read<T>(&self, query: impl FnOnce(&LinksSnapshot<A>) -> T) -> Reply<T> {
-        // Relaxed: whoever waited for a ticket on another thread has told this one by other means.
+        // Relaxed: a thread that waited for a ticket and wants its change to be seen here must synchronize with
+        // this one by other means.
         let version = Version::from_u64(self.seen.load(Ordering::Relaxed));
         let snapshot = match self.links.wait_for(version, self.timeout) {
             Ok(snapshot) => snapshot,
-            // Published before the ticket was completed: only a manager that has ended is behind it.
+            // The version was published before the ticket completed, so only a closed manager is behind it.
             Err(_) => self.links.snapshot(),
         };
         Ok(Answer::at(query(&snapshot), snapshot.version()))
@@ -107,7 +108,7 @@ fn listing<A: Addr>(snapshot: &LinksSnapshot<A>, net: NetId, filter: MemberFilte
     Listing { uplinks, downlinks }
 }
 
-/// The methods of a store whose changes are commands and whose queries are reads of a snapshot.
+/// Implements [`LinkStore`] for a type whose changes are commands and whose queries read a snapshot.
 macro_rules! store_of_commands {
     ($type:ty) => {
         impl<A: Addr> LinkStore for $type {
@@ -214,7 +215,7 @@ store_of_commands!(ManagerStore<A>);
 store_of_commands!(DriverStore<A>);
 
 impl<A: Addr> ManagerStore<A> {
-    /// Wakes up what is due on the manager's own clock.
+    /// Wakes the manager for the actions that are due on its own clock.
     fn turn(&self, _: Instant) -> Reply<Outcome> {
         self.change(Command::WakeUp)
     }
@@ -226,11 +227,11 @@ impl<A: Addr> fmt::Debug for ManagerStore<A> {
     }
 }
 
-/// A [`Driver`] as a [`LinkStore`]: each change is one turn on the caller's thread.
+/// A [`Driver`] as a [`LinkStore`], which runs each change on the caller's thread.
 ///
-/// Deterministic: the same calls at the same times give the same answers, versions and effects. One caller at
-/// a time has the driver, others wait up to the time-out; so does a callback of a turn that calls the store
-/// again.
+/// The store is deterministic: the same calls at the same times give the same answers, versions and effects.
+/// One caller at a time has the driver; other callers wait up to the timeout, as does a callback of a turn
+/// that calls the store again.
 pub struct DriverStore<A: Addr = NodeAddr> {
     driver: Baton<Driver<A>>,
     handle: Handle<A>,
@@ -240,7 +241,7 @@ pub struct DriverStore<A: Addr = NodeAddr> {
 }
 
 impl<A: Addr> DriverStore<A> {
-    /// A store that runs `driver` at the times of `clock`.
+    /// Creates a store that runs `driver` at the times of `clock`.
     #[must_use]
     pub fn new(driver: Driver<A>, clock: impl Clock, timeout: Duration) -> Self {
         let (handle, links) = (driver.handle(), driver.links());
@@ -248,8 +249,8 @@ impl<A: Addr> DriverStore<A> {
         Self { driver, handle, links, clock: StdArc::new(clock), timeout }
     }
 
-    /// Takes the effects that wait, in order; none while another thread has the driver for longer than the
-    /// time-out.
+    /// Takes the pending effects, in order. Returns none if another thread has the driver for longer than the
+    /// timeout.
     #[must_use]
     pub fn take_effects(&self) -> Vec<Effect<A>> {
         let driver = self.driver.take(deadline_after(self.timeout));
@@ -286,8 +287,8 @@ impl<A: Addr> DriverStore<A> {
     }
 }
 
-/// Turns until the ticket is complete and nothing more is due: a mailbox that other handles fill as well may
-/// take several.
+/// Runs turns until nothing more is due, and returns the result of the ticket. This may take several turns if
+/// other handles fill the mailbox as well.
 fn run<A: Addr>(
     driver: &mut Driver<A>,
     now: Instant,

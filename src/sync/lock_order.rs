@@ -1,28 +1,28 @@
-//! The lock order, as a table. The only place where a lock may be declared.
+//! The lock order, as a table. This is the only file that may declare a lock.
 //!
 //! | rank | locks | guards |
 //! |---|---|---|
 //! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
 //! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
-//! | 1 writer | [`RETIRED`] | the retired versions of one cell; taken by its one writer only |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`] | parking, and hand-over of one result or effect |
-//! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the metrics report: who publishes the next one; the latencies of a shadow |
+//! | 1 writer | [`RETIRED`] | the retired versions of one cell; taken only by its one writer |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`] | parking, and handing over one result or effect |
+//! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the publication of the next metrics report; the latencies of a shadow |
 //!
-//! A thread acquires locks in strictly rising rank: while it holds one of rank 2 it may take only one of rank
-//! 3. Two locks of one rank are never held together, so every auxiliary lock is a leaf among its kind.
-//! Under a lock there is no user code (wakers, callbacks, `Drop` of user values), no allocation that the
-//! protocol does not need, no I/O and no wait other than the condition variable of that lock. One exception:
-//! the outbox merges effects by their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an address run under
-//! [`OUTBOX`]; [`Addr`](crate::Addr) asks them to be cheap and not to block.
+//! A thread acquires locks in strictly increasing rank: while it holds a lock of rank 2 it may only take one
+//! of rank 3. Two locks of one rank are never held together, so every auxiliary lock is a leaf among its
+//! kind. Under a lock there is no user code (wakers, callbacks, `Drop` of user values), no allocation that
+//! the protocol does not need, no I/O and no wait other than on the condition variable of that lock. There is
+//! one exception: the outbox merges effects by their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an
+//! address run under [`OUTBOX`]; [`Addr`](crate::Addr) requires them to be cheap and not to block.
 //!
-//! Under the checkers and in tests there are three more: the stand-in for the cell, rank 2, below [`RETIRED`],
-//! and the locks of the tests of this file.
+//! Under the checkers and in tests there are three more: the stand-in for the cell, rank 2, below
+//! [`RETIRED`], and the locks of this file's tests.
 //!
-//! The two locks of the reference design ([`LockedLinks`](crate::shadow::LockedLinks)) are here to be
-//! compared with: they are the ones that readers and writers of that store share, and it allocates under
-//! them, as the design does that it stands for. What is called back is called outside of them all the same.
+//! The two locks of the reference design ([`LockedLinks`](crate::shadow::LockedLinks)) exist for comparison:
+//! readers and writers of that store share them, and it allocates under them, as the design that it
+//! represents does. Its callbacks nevertheless run without them.
 //!
-//! Debug builds check the order on every acquisition and panic on an inversion; release builds do not look.
+//! Debug builds check the order on every acquisition and panic on an inversion; release builds do not check.
 
 #[cfg(debug_assertions)]
 use std::cell::RefCell;
@@ -77,39 +77,39 @@ pub(crate) static LOCKED_NETS: Lock = Lock::new(Rank::Nets, "locked links: nets"
 /// The links of [`LockedLinks`](crate::shadow::LockedLinks).
 #[cfg(feature = "shadow")]
 pub(crate) static LOCKED_LINKS: Lock = Lock::new(Rank::Links, "locked links: links");
-/// The queues of a shadow and which side serves.
+/// The queues of a shadow, and the side that serves.
 #[cfg(feature = "shadow")]
 pub(crate) static SHADOW: Lock = Lock::new(Rank::Auxiliary, "shadow: queues");
 /// The two answers to one operation.
 #[cfg(feature = "shadow")]
 pub(crate) static SHADOW_PAIR: Lock = Lock::new(Rank::Auxiliary, "shadow: answers");
-/// The differences found last.
+/// The latest differences.
 #[cfg(feature = "shadow")]
 pub(crate) static SHADOW_RING: Lock = Lock::new(Rank::Auxiliary, "shadow: differences");
 /// The threads of a shadow, until one call joins them.
 #[cfg(feature = "shadow")]
 pub(crate) static SHADOW_WORKERS: Lock = Lock::new(Rank::Auxiliary, "shadow: threads");
-/// Whose turn it is in a shadow without threads.
+/// The turn of a shadow without threads.
 #[cfg(feature = "shadow")]
 pub(crate) static SHADOW_TURN: Lock = Lock::new(Rank::Auxiliary, "shadow: turn");
-/// The driver of a store, while nobody has it.
+/// The driver of a store, while no thread uses it.
 #[cfg(feature = "shadow")]
 pub(crate) static DRIVER_STORE: Lock = Lock::new(Rank::Auxiliary, "shadow: driver of a store");
 /// The latencies of one side of a shadow.
 #[cfg(feature = "shadow")]
 pub(crate) static SHADOW_LATENCY: Lock = Lock::new(Rank::Metrics, "shadow: latencies");
 
-/// What the thread of a metrics collector is asked to do.
+/// The requests to the thread of a metrics collector.
 #[cfg(feature = "manager")]
 pub(crate) static TICKER: Lock = Lock::new(Rank::Auxiliary, "metrics: parked collector");
-/// The thread of a metrics collector, until somebody joins it.
+/// The thread of a metrics collector, until a call joins it.
 #[cfg(feature = "manager")]
 pub(crate) static TICKER_THREAD: Lock = Lock::new(Rank::Auxiliary, "metrics: collector's thread");
-/// The report that is the newest.
+/// The newest report.
 #[cfg(feature = "manager")]
 pub(crate) static METRICS: Lock = Lock::new(Rank::Metrics, "metrics: report");
 
-/// The stand-in for the atomic pointer of a cell, under the checkers only; a leaf below [`RETIRED`].
+/// The stand-in for the atomic pointer of a cell, only under the checkers; a leaf below [`RETIRED`].
 #[cfg(switchboard_model)]
 pub(crate) static TWIN: Lock = Lock::new(Rank::Auxiliary, "checkers: stand-in for the cell");
 
@@ -124,22 +124,22 @@ super::thread_local! {
     static HELD: RefCell<Vec<&'static Lock>> = RefCell::new(Vec::new());
 }
 
-/// Evidence that the current thread is on record as a holder; withdraws the record when dropped.
+/// Evidence that the current thread is recorded as a holder; removes the record when dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
     #[cfg(debug_assertions)]
     lock: &'static Lock,
 }
 
-/// Puts `lock` on the record of the current thread.
+/// Adds `lock` to the record of the current thread.
 ///
 /// # Panics
-/// In debug builds, when the thread already holds a lock of the same or a higher rank.
+/// In debug builds, if the thread already holds a lock of the same or a higher rank.
 #[cfg_attr(not(debug_assertions), allow(unused_variables))]
 pub(crate) fn acquire(lock: &'static Lock) -> Held {
     #[cfg(debug_assertions)]
     {
-        // A thread that is being torn down has no record any more: then nothing is checked.
+        // A thread that is being torn down no longer has a record: then nothing is checked.
         let conflict = HELD
             .try_with(|held| {
                 let mut held = held.borrow_mut();

@@ -1,6 +1,6 @@
 //! The harness of the models: one body for loom, shuttle and plain threads.
 //!
-//! A model lives in a `models` module beside the code it checks and is run by all three:
+//! A model is in a `models` module beside the code it checks and is run by all three:
 //!
 //! ```text
 //! cargo test --lib models
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! loom explores the weak memory orders of small models, up to `LOOM_MAX_PREEMPTIONS` preemptions (3 unless
-//! set). shuttle explores interleavings of larger ones under sequential consistency, `SWITCHBOARD_ITERATIONS`
-//! random schedules (500 unless set) and as many by priorities. Plain threads run the body that often too.
+//! set). shuttle explores interleavings of larger ones under sequential consistency: `SWITCHBOARD_ITERATIONS`
+//! random schedules (500 unless set) and as many by priorities. Plain threads also run the body that often.
 #![allow(clippy::unwrap_used)]
 
 #[cfg(not(switchboard_loom))]
@@ -51,7 +51,7 @@ pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
     }
 }
 
-/// As [`model`], once with each stand-in for the cell; see [`twin`](super::twin).
+/// As [`model`], but once with each stand-in for the cell; see [`twin`](super::twin).
 #[cfg(switchboard_model)]
 pub(crate) fn model_each(body: impl Fn() + Send + Sync + Clone + 'static) {
     use super::twin::{Twin, choose};
@@ -63,40 +63,41 @@ pub(crate) fn model_each(body: impl Fn() + Send + Sync + Clone + 'static) {
     choose(Twin::Locked);
 }
 
-/// As [`model`], on the real cell.
+/// As [`model`], but on the real cell.
 #[cfg(not(switchboard_model))]
 pub(crate) fn model_each(body: impl Fn() + Send + Sync + Clone + 'static) {
     model(body);
 }
 
-// Not seen by the checkers, for what a model writes down about its executions: no scheduling point, no edge.
+// Not seen by the checkers, for records that a model keeps about its executions: no scheduling point, no
+// edge.
 pub(crate) use std::sync::Mutex as UnseenMutex;
 pub(crate) use std::sync::atomic::AtomicU64 as UnseenU64;
 
 #[cfg(switchboard_model)]
 pub(crate) use super::timed::Time;
 
-/// The clock of a model, see [`timed`](super::timed); here it is the real one.
+/// The clock of a model, see [`timed`](super::timed); here it is the real clock.
 #[cfg(not(switchboard_model))]
 pub(crate) struct Time;
 
 #[cfg(not(switchboard_model))]
-#[allow(clippy::unused_self)] // The interface of the other one.
+#[allow(clippy::unused_self)] // Same interface as the model's clock.
 impl Time {
     pub(crate) fn stopped() -> super::StdArc<Self> {
         super::StdArc::new(Self)
     }
 
-    /// It passes without help.
+    /// Does nothing: real time passes by itself.
     pub(crate) fn pass(&self) {}
 
-    /// About as long as it takes the other threads to do what the wait is for.
+    /// Returns about as long as the other threads take to do what the wait is for.
     pub(crate) fn timeout(&self) -> std::time::Duration {
         std::time::Duration::from_micros(20)
     }
 }
 
-/// Starts a thread of the model that does nothing but let time pass.
+/// Starts a thread of the model that only lets time pass.
 pub(crate) fn spawn_clock(time: &super::StdArc<Time>) -> super::thread::JoinHandle<()> {
     let time = time.clone();
     spawn(move || time.pass())

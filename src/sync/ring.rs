@@ -1,19 +1,19 @@
 //! A bounded FIFO queue for many producers and many consumers.
 //!
-//! `crossbeam_queue::ArrayQueue`, and under the checkers a twin of the same algorithm (Vyukov's bounded
-//! queue) over the atomics of the facade, so that loom explores stale reads of its stamps and cursors. The
-//! twin is never stronger than the original: what `ArrayQueue` does with `SeqCst` accesses and fences, the
-//! twin does with acquire and release, or without.
+//! This is `crossbeam_queue::ArrayQueue`, and under the checkers a twin of the same algorithm (Vyukov's
+//! bounded queue) on the atomics of the facade, so loom explores stale reads of its stamps and cursors. The
+//! twin is never stronger than the original: where `ArrayQueue` uses `SeqCst` accesses and fences, the twin
+//! uses acquire and release, or neither.
 //!
-//! What callers may rely on, and nothing else:
-//! * what happened before a `push` is visible to the `pop` that returns the value;
-//! * what happened before a `pop` is visible to the `push` that uses its slot again;
-//! * a `push` fails only when all slots are taken, where a slot is taken from the start of its `push` to the
+//! Callers may rely only on these properties:
+//! * everything before a `push` is visible to the `pop` that returns the value;
+//! * everything before a `pop` is visible to the `push` that reuses its slot;
+//! * a `push` fails only if all slots are taken, where a slot is taken from the start of its `push` to the
 //!   end of its `pop`;
-//! * after a `fence(SeqCst)`, `pop` and `is_empty` miss no `push` that was followed by an earlier one.
+//! * after a `fence(SeqCst)`, `pop` and `is_empty` miss no `push` that was followed by an earlier such fence.
 //!
-//! Neither operation is lock-free: a `pop` waits for a preempted peer that has claimed the slot and not
-//! filled it yet, and a `push` for one that has not emptied it yet.
+//! Neither operation is lock-free: a `pop` waits for a preempted thread that has claimed the slot but not yet
+//! filled it, and a `push` for one that has not yet emptied it.
 
 #[cfg(not(switchboard_model))]
 pub(crate) use crossbeam_queue::ArrayQueue as Ring;
@@ -26,7 +26,7 @@ mod twin {
     use crate::sync::{Backoff, Unseen};
 
     /// The twin of `ArrayQueue`. A cursor counts slots in its low bits and laps above them; a stamp equals
-    /// the tail when its slot is free for that push, and the tail plus one when its value is there.
+    /// the tail while its slot is free for that push, and the tail plus one once its value is stored.
     pub(crate) struct Ring<T> {
         head: AtomicUsize,
         tail: AtomicUsize,
@@ -61,7 +61,7 @@ mod twin {
                 let stamp = slot.stamp.load(Ordering::Acquire);
                 if stamp == tail {
                     // Release: pairs with the fence below and with the loads of `is_empty`.
-                    // Relaxed on failure: a guess again.
+                    // Relaxed on failure: again a guess.
                     let next = self.after(tail);
                     match self.tail.compare_exchange(tail, next, Ordering::Release, Ordering::Relaxed) {
                         Ok(_) => {
@@ -96,7 +96,7 @@ mod twin {
                 // Acquire: pairs with the release store of the stamp in `push`.
                 let stamp = slot.stamp.load(Ordering::Acquire);
                 if stamp == head + 1 {
-                    // Release: pairs with the fence in `push`. Relaxed on failure: a guess again.
+                    // Release: pairs with the fence in `push`. Relaxed on failure: again a guess.
                     let next = self.after(head);
                     match self.head.compare_exchange(head, next, Ordering::Release, Ordering::Relaxed) {
                         Ok(_) => {
@@ -110,7 +110,7 @@ mod twin {
                     continue;
                 }
                 if stamp == head {
-                    // No fence, although the original has one: a caller for whom a missed push matters has
+                    // No fence, although the original has one: a caller to which a missed push matters has
                     // its own.
                     if self.tail.load(Ordering::Relaxed) == head {
                         return None;
@@ -134,7 +134,8 @@ mod twin {
         }
 
         pub(crate) fn len(&self) -> usize {
-            // Acquire: as in `is_empty`. An instant in between cannot be named, so the result is clamped.
+            // Acquire: as in `is_empty`. No single instant corresponds to both loads, so the result is
+            // clamped.
             let head = self.head.load(Ordering::Acquire);
             let tail = self.tail.load(Ordering::Acquire);
             let (head_index, tail_index) = (head & (self.one_lap - 1), tail & (self.one_lap - 1));

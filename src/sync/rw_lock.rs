@@ -8,8 +8,8 @@ use super::lock_order::{self, Held, Lock};
 
 /// A read-write lock with a rank, without poisoning.
 ///
-/// Created from an entry of the [`lock_order`] table. A thread that has it, for reading or writing, may not
-/// take it again: a writer that waits between two readers of one thread would stop all three.
+/// Created from an entry of the [`lock_order`] table. A thread that holds it, for reading or writing, may not
+/// acquire it again: a writer waiting between two acquisitions of one thread would deadlock both threads.
 pub(crate) struct RwLock<T> {
     lock: &'static Lock,
     inner: imp::RwLock<T>,
@@ -22,7 +22,7 @@ impl<T> RwLock<T> {
 
     /// Blocks while another thread has the lock for writing. A panic of an earlier holder is ignored.
     pub(crate) fn read(&self) -> ReadGuard<'_, T> {
-        // The rank is checked before the wait, so that an inversion panics in place of deadlocking.
+        // The rank is checked before the wait, so an inversion panics instead of deadlocking.
         let held = lock_order::acquire(self.lock);
         let inner = match self.inner.read() {
             Ok(guard) => guard,
@@ -48,7 +48,7 @@ impl<T> std::fmt::Debug for RwLock<T> {
     }
 }
 
-/// Shared access to the value of a [`RwLock`]. Fields are dropped in order: the lock goes before its rank.
+/// Shared access to the value of a [`RwLock`]. Fields are dropped in order: the lock before its rank.
 pub(crate) struct ReadGuard<'a, T> {
     inner: imp::RwLockReadGuard<'a, T>,
     _held: Held,
@@ -62,7 +62,7 @@ impl<T> Deref for ReadGuard<'_, T> {
     }
 }
 
-/// Exclusive access to the value of a [`RwLock`]. Fields are dropped in order: the lock goes before its rank.
+/// Exclusive access to the value of a [`RwLock`]. Fields are dropped in order: the lock before its rank.
 pub(crate) struct WriteGuard<'a, T> {
     inner: imp::RwLockWriteGuard<'a, T>,
     _held: Held,

@@ -1,17 +1,17 @@
-//! Deadlines under the checkers, which know no time: a thread of the model lets it pass.
+//! Deadlines under the checkers, which do not model time: a thread of the model lets it pass.
 //!
-//! A model that begins with [`Time::stopped`] has a clock that stands still. Whatever waits with a deadline
-//! sleeps until it is notified or until a thread of the model calls [`Time::pass`], whichever comes first; both
-//! orders are explored, as those of any two threads are. From then on every deadline has passed. In a model
-//! without a clock every deadline has passed from the beginning.
+//! A model that begins with [`Time::stopped`] has a stopped clock. A thread that waits with a deadline sleeps
+//! until it is notified or until a thread of the model calls [`Time::pass`]. The checkers explore both
+//! orders, as they do for any two threads. After that call every deadline has passed. In a model without a
+//! clock every deadline has passed from the beginning.
 //!
-//! A waiter whose deadline passes stays among those that can be notified until it is awake again, and may use
-//! up a notification that another one would have got. POSIX allows that of `pthread_cond_timedwait`, so code
-//! that waits for a condition has to look at it once more after a deadline. Waiters with a deadline are
+//! A waiter whose deadline passes can still be notified until it is awake again, and may consume a
+//! notification that another waiter would have received. POSIX allows this for `pthread_cond_timedwait`, so
+//! code that waits for a condition has to check it once more after a deadline. Waiters with a deadline are
 //! notified before those without, for the same reason: it is the order that loses wake-ups.
 //!
-//! What happens before a call of `pass` is visible to the threads whose deadlines it ends. Where that could hide
-//! something, a thread that does nothing else has to call it.
+//! Everything before a call of `pass` is visible to the threads whose deadlines it ends. Where that could
+//! hide an error, a thread that does nothing else has to call it.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -31,9 +31,9 @@ pub(crate) struct Time {
     is_over: Unseen<bool>,
 }
 
-#[cfg_attr(not(test), allow(dead_code))] // Models make it.
+#[cfg_attr(not(test), allow(dead_code))] // Only models use it.
 impl Time {
-    /// A clock that stands still, for all waits of this execution.
+    /// Creates a stopped clock, for all waits of this execution.
     pub(crate) fn stopped() -> StdArc<Self> {
         let time = StdArc::new(Self { queue: Queue::new(), is_over: Unseen::new(false) });
         NOW.set(StdArc::downgrade(&time));
@@ -48,8 +48,8 @@ impl Time {
         waiting.iter().for_each(|waiter| waiter.wake(Woken::TimedOut));
     }
 
-    /// A bound for a wait that this clock ends.
-    #[allow(clippy::unused_self)] // Outside of the checkers there is another one.
+    /// Returns a timeout for a wait that this clock ends.
+    #[allow(clippy::unused_self)] // Same interface as outside the checkers.
     pub(crate) fn timeout(&self) -> std::time::Duration {
         std::time::Duration::from_secs(60)
     }
@@ -75,7 +75,7 @@ enum Woken {
     TimedOut,
 }
 
-/// One wait with a deadline. The first to wake it says why it woke.
+/// One wait with a deadline. The first call that wakes it determines the reason.
 pub(super) struct Waiter {
     woken: Mutex<Woken>,
     changed: Condvar,
@@ -90,7 +90,7 @@ impl Waiter {
         }
     }
 
-    /// Whether the deadline came first.
+    /// Sleeps until woken. Returns whether the deadline came first.
     fn sleep(&self) -> bool {
         let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
         while *woken == Woken::Not {
@@ -100,9 +100,9 @@ impl Waiter {
     }
 }
 
-/// Those that wait with a deadline: the ones of a condition variable, or all that the clock can end.
+/// The threads waiting with a deadline: those of a condition variable, or all that the clock can end.
 pub(super) struct Queue {
-    /// No thread waits for it; touched before each access, so that all orders of those are explored.
+    /// No thread waits for it; it is touched before each access, so all orders of the accesses are explored.
     order: Condvar,
     waiting: Unseen<VecDeque<StdArc<Waiter>>>,
 }
@@ -112,7 +112,7 @@ impl Queue {
         Self { order: Condvar::new(), waiting: Unseen::new(VecDeque::new()) }
     }
 
-    /// Registers, lets go of the lock with `release`, and sleeps. True when the deadline came first.
+    /// Registers, releases the lock with `release`, and sleeps. Returns true if the deadline came first.
     pub(super) fn wait(&self, time: &Time, release: impl FnOnce()) -> bool {
         let waiter = StdArc::new(Waiter { woken: Mutex::new(Woken::Not), changed: Condvar::new() });
         self.touch();
@@ -125,7 +125,7 @@ impl Queue {
         timed_out
     }
 
-    /// Notifies the first one; false when there is none.
+    /// Notifies the first waiter. Returns false if there is none.
     pub(super) fn notify_one(&self) -> bool {
         if Time::now().is_none() {
             return false;

@@ -1,22 +1,23 @@
 //! The atomics of the facade under loom: each load first touches a second object.
 //!
-//! loom 0.7.2 remembers one last access for each atomic, and tries another order only where that one races
-//! with what comes next. Loads do not depend on each other. So where a thread loads and then writes the same
-//! atomic, the write is compared with the thread's own load, and a load of another thread before that is
-//! forgotten: that it could have come after the write is never tried. With the plain types two counters that
-//! one thread adds to in turn are seen as (0, 0) by another thread that reads them in the opposite order, and
-//! never otherwise; see [`models`].
+//! loom 0.7.2 remembers the last access of each atomic, and tries another order only where that access races
+//! with the next one. Loads do not depend on each other. If a thread loads and then writes the same atomic,
+//! the write is therefore compared with the thread's own load, and an earlier load of another thread is
+//! forgotten: loom never tries the order in which that load comes after the write. With the plain types, if
+//! one thread adds to two counters one after the other, a thread that reads them in the opposite order only
+//! ever sees (0, 0); see [`models`].
 //!
 //! Here each load first notifies a condition variable that belongs to the atomic and that no thread ever
-//! waits for. Two such notifications depend on each other, so that loom tries the loads in both orders, and
-//! from there on it finds the rest. A notification without a waiter changes nothing and carries no edge
-//! between threads. A relaxed read-modify-write of a second atomic would do as well, but for fences: a
-//! release fence before it and an acquire fence after it synchronize through it, which hides what is wrong
-//! with the fences of the code under test.
+//! waits for. Two such notifications depend on each other, so loom tries the loads in both orders, and
+//! explores the rest from there. A notification without a waiter changes nothing and carries no edge between
+//! threads. A relaxed read-modify-write of a second atomic would also work, except with fences: a release
+//! fence before it and an acquire fence after it synchronize through it, which hides errors in the fences of
+//! the code under test.
 //!
-//! A compare-exchange that fails is a load, and may read a value that is stale; loom's reads the newest one.
-//! Here it may be stale as well, if its failure ordering is relaxed. (With an acquiring one, the load would
-//! carry an edge into exchanges that succeed.) A weak one does not fail without a reason, as in loom.
+//! A compare-exchange that fails is a load, and may read a stale value; loom's reads the newest one. Here it
+//! may be stale as well, if its failure ordering is relaxed. (With an acquire failure ordering, the load
+//! would carry an edge into exchanges that succeed.) As in loom, a weak compare-exchange never fails
+//! spuriously.
 
 use std::fmt;
 
@@ -24,7 +25,7 @@ use super::imp::{Condvar, plain};
 
 pub(crate) use plain::{Ordering, fence};
 
-/// What the loads of one atomic touch.
+/// The object that the loads of one atomic touch.
 struct Touched(Condvar);
 
 impl Touched {
@@ -46,7 +47,7 @@ macro_rules! atomic {
             touched: Touched,
         }
 
-        #[allow(dead_code)] // The interface of the standard library, as far as the crate uses it somewhere.
+        #[allow(dead_code)] // The part of the standard interface that the crate uses.
         impl $name {
             #[track_caller]
             pub(crate) fn new(value: $value) -> Self {

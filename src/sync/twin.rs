@@ -1,22 +1,22 @@
-//! What stands in for `arc_swap::ArcSwap` under the checkers, which cannot see inside it.
+//! The stand-in for `arc_swap::ArcSwap` under the checkers, which cannot see inside it.
 //!
-//! Two twins, because neither proves enough alone:
+//! There are two twins, because neither proves enough alone:
 //!
 //! * [`Twin::Locked`] is a mutex around the `Arc`. The old `Arc` is really taken out, so the reuse of headers
-//!   is explored. But a lock makes every load release to the next one, which `ArcSwap` does not promise: an
-//!   edge that the protocol above needs and does not have would be hidden.
-//! * [`Twin::Weak`] has just the edge that `ArcSwap` documents, from a swap to the loads that return what it
-//!   stored: a slot for each version and an index, release to acquire. Loads may be as stale as the memory
-//!   model allows. The slots keep what was published, so nothing is ever reused.
+//!   is explored. But a lock makes every load release to the next one, which `ArcSwap` does not promise: if a
+//!   protocol lacked an edge that it needs, this twin would hide that.
+//! * [`Twin::Weak`] has only the edge that `ArcSwap` documents, from a swap to the loads that return the
+//!   stored value: a slot for each version and an index, release to acquire. Loads may be as stale as the
+//!   memory model allows. The slots keep the published values, so nothing is ever reused.
 //!
-//! A model runs under both, see [`model_each`](super::model::model_each).
+//! A model runs with both, see [`model_each`](super::model::model_each).
 
 use std::sync::OnceLock;
 
 use super::atomic::{AtomicUsize, Ordering};
 use super::{Arc, Mutex, lock_order};
 
-/// The versions that a model can publish in a weak twin.
+/// Number of versions that a model can publish in a weak twin.
 const SLOTS: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl<T> ArcCell<T> {
         }
     }
 
-    /// Called by one thread at a time.
+    /// Must be called by one thread at a time.
     pub(crate) fn swap(&self, next: Arc<T>) -> Arc<T> {
         match self {
             Self::Locked(current) => std::mem::replace(&mut *current.lock(), next),
@@ -90,7 +90,7 @@ fn chosen() -> Twin {
     Twin::Locked
 }
 
-/// Cells made on this thread from here on are of this kind.
+/// Selects the kind of the cells that this thread creates from now on.
 #[cfg(test)]
 pub(crate) fn choose(twin: Twin) {
     CHOSEN.set(twin);

@@ -11,7 +11,7 @@ use crate::table::hash::DefaultHashBuilder;
 use crate::table::snapshot::Snapshot;
 use crate::table::writer::Writer;
 
-/// How a table is to be made; see [`Table::builder`].
+/// A builder for a table; see [`Table::builder`].
 ///
 /// # Examples
 /// ```
@@ -49,68 +49,71 @@ impl<K, V> TableBuilder<K, V> {
 }
 
 impl<K, V, I, S> TableBuilder<K, V, I, S> {
-    /// An index that is kept over the entries and published with them. A tuple keeps several.
+    /// Sets an index, which is maintained over the entries and published with them. A tuple is several
+    /// indexes.
     ///
-    /// It must be the index of no entries.
+    /// `index` must be empty: the index of a table without entries.
     pub fn index<J>(self, index: J) -> TableBuilder<K, V, J, S> {
         let Self { hasher, expected_len, recycles, history, max_versions, entry, .. } = self;
         TableBuilder { index, hasher, expected_len, recycles, history, max_versions, entry }
     }
 
-    /// What hashes the keys. Default: [`DefaultHashBuilder`], seeded at random.
+    /// Sets the hasher of the keys. Default: [`DefaultHashBuilder`], randomly seeded.
     pub fn hasher<T>(self, hasher: T) -> TableBuilder<K, V, I, T> {
         let Self { index, expected_len, recycles, history, max_versions, entry, .. } = self;
         TableBuilder { index, hasher, expected_len, recycles, history, max_versions, entry }
     }
 
-    /// About how many entries there will be. A hint: the table grows and shrinks in small steps anyway.
+    /// Sets the expected number of entries. This is a hint: the table grows and shrinks in small steps
+    /// anyway.
     pub fn expected_len(mut self, expected_len: usize) -> Self {
         self.expected_len = expected_len;
         self
     }
 
-    /// Whether retired versions are brought up to date and used again, in place of copying the pages that a
+    /// Sets whether retired versions are brought up to date and reused, instead of copying the pages that a
     /// batch touches. Default: yes.
     ///
     /// With recycling, updates are several times faster, and the table takes the memory of two copies (three,
-    /// while readers are so busy that there is always one on the version before the last). It needs no
-    /// waiting and no help from readers: a version that somebody holds is left alone, and pages are copied
-    /// until there is another. Without, it takes the memory of one, and of what has changed since the oldest
-    /// version that is held.
+    /// while readers are so busy that one of them always holds the version before the last). Recycling never
+    /// waits for readers and needs no help from them: a version that is held is left alone, and pages are
+    /// copied until another version is free. Without recycling, the table takes the memory of one copy, and
+    /// of what has changed since the oldest version that is held.
     ///
-    /// A batch of more than 1024 operations or an eighth of the entries, whichever is more, is not repeated
-    /// unless somebody follows: see [`Writer`](Writer#memory).
+    /// A batch of more than 1024 operations or an eighth of the entries, whichever is more, is not replayed
+    /// unless there is a subscriber: see [`Writer`](Writer#memory).
     pub fn recycle(mut self, recycles: bool) -> Self {
         self.recycles = recycles;
         self
     }
 
-    /// How many versions a [`Feed`](crate::table::Feed) may be behind and still get each of them, and how many
-    /// operations these may have together. Default: 128 versions, 4096 operations.
+    /// Sets how many versions a [`Feed`](crate::table::Feed) may fall behind and still get each of them, and
+    /// how many operations these may have in total. Default: 128 versions, 4096 operations.
     ///
-    /// The history is kept only while there is a feed, and takes at most twice as much: that many keys and
-    /// values. A batch of more operations is not kept, and with `0` versions nothing is: then feeds get
-    /// [`FeedEvent::Lagged`](crate::table::FeedEvent::Lagged). Of the batch that is staged, a table that
-    /// [recycles](Self::recycle) records that many operations also while there is no feed: the first one may
-    /// come at any time.
+    /// The history is kept only while there is a feed, and holds at most twice as much: the keys and values
+    /// of that many operations. A batch of more operations is not kept, and with `0` versions none is; feeds
+    /// then get [`FeedEvent::Lagged`](crate::table::FeedEvent::Lagged). A table that
+    /// [recycles](Self::recycle) records up to that many operations of the staged batch even while there is
+    /// no feed, because the first one may subscribe at any time.
     pub fn history(mut self, versions: usize, operations: usize) -> Self {
         self.history = Limits { versions, operations };
         self
     }
 
-    /// How many older versions may be held at the same time. Default: no limit, and then only the readers bound
-    /// it: each version that a snapshot, [`Reader`](crate::Reader), feed or change set holds stays.
+    /// Sets how many older versions may be held at the same time. Default: no limit, so that only the readers
+    /// bound the number: each version that a snapshot, [`Reader`](crate::Reader), feed or change set holds
+    /// stays alive.
     ///
     /// While `versions` older versions are held, nothing is published: [`Writer::try_publish`] fails with
-    /// [`TooManyVersions`](crate::table::TooManyVersions), [`Writer::publish`] returns the current version, and the batch
-    /// stays staged, to be published with what is added to it. Nothing is lost. **Reading always succeeds**: a
-    /// snapshot is of the version that was published last, and a reader that is refused a newer one holds no
-    /// version more.
+    /// [`TooManyVersions`](crate::table::TooManyVersions), [`Writer::publish`] returns the current version,
+    /// and the batch stays staged, to be published together with later changes. Nothing is lost. **Reading
+    /// always succeeds**: a snapshot is of the last published version, and a reader that gets no newer
+    /// version holds no additional one.
     ///
-    /// The limit bounds what held versions keep in memory, and the headers of versions, of which there are at most
+    /// The limit bounds the memory of held versions, and the number of version headers, which is at most
     /// `versions` + 3. It lets readers hold up the writer, which they cannot do otherwise. An idle
-    /// [`Reader`](crate::Reader) and a feed that is not read hold a version each, so take at least the number of
-    /// readers and feeds, and what snapshots need beyond that.
+    /// [`Reader`](crate::Reader) and an unread feed hold one version each, so allow at least the number of
+    /// readers and feeds, plus what snapshots need.
     ///
     /// A batch that grows while it waits is recorded up to the same bound as any other: see
     /// [`Writer`](Writer#memory).
@@ -147,17 +150,17 @@ where
     I: Index<K, V>,
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
-    /// An empty table at version zero, with its one writer.
+    /// Builds an empty table at version zero, with its one writer.
     #[allow(clippy::type_complexity)] // The two ends belong together.
     pub fn build(self) -> (Writer<K, V, I, S>, Table<K, V, I, S>) {
         self.build_with([])
     }
 
-    /// A table that has `entries` at version zero, with its one writer. Of several entries for one key the
-    /// last counts.
+    /// Builds a table that contains `entries` at version zero, with its one writer. Of several entries for
+    /// one key, the last one wins.
     ///
-    /// Costs an insertion for each entry, and no memory beside that of the table: nothing is recorded or
-    /// published in between. When the iterator or other foreign code panics, there is no table.
+    /// Costs one insertion for each entry, and no memory beyond that of the table: nothing is recorded or
+    /// published in between. If the iterator or other user code panics, no table is created.
     ///
     /// # Examples
     /// ```
@@ -194,14 +197,14 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// An empty table at version zero, with its one writer.
+    /// Creates an empty table at version zero, with its one writer.
     #[allow(clippy::new_ret_no_self)] // The two ends belong together.
     #[must_use]
     pub fn new() -> (Writer<K, V>, Self) {
         Self::builder().build()
     }
 
-    /// A table with an index, another hasher, or an expected size.
+    /// Returns a builder, to create a table with an index, another hasher, or an expected size.
     pub fn builder() -> TableBuilder<K, V> {
         TableBuilder::new()
     }
@@ -214,7 +217,7 @@ where
     I: Index<K, V> + Default,
     S: BuildHasher + Clone + Default + Send + Sync + 'static,
 {
-    /// Version zero of a table of its own, which has no writer. For a table that has one, see
+    /// Builds version zero of a separate table, which has no writer. For a table with a writer, see
     /// [`TableBuilder::build_with`].
     fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
         let builder = TableBuilder::new().index(I::default()).hasher(S::default()).recycle(false);

@@ -3,21 +3,21 @@
 //!
 //! # Why the headers are type-stable
 //!
-//! arc-swap's readers announce what they are about to use by writing the *address* of the `Arc` into a slot
-//! (a debt) of a process-wide list; a writer that takes an `Arc` out of a cell walks that list and counts the
-//! `Arc` up once for every debt on its address. Nothing in a debt says which cell it was made for. So a
-//! reader of one cell can be paid by the writer of another one, if the address was freed and allocated again
-//! in between, and then returns the other cell's object (arc-swap issue 210; `tests/adversary.rs` shows it
-//! happening).
+//! A reader of arc-swap announces what it is about to use by writing the *address* of the `Arc` into a slot
+//! (a debt) of a process-wide list. A writer that takes an `Arc` out of a cell walks that list and increments
+//! the reference count of the `Arc` once for every debt on its address. A debt does not name the cell it was
+//! made for. A reader of one cell can therefore be paid by the writer of another, if the address was freed
+//! and allocated again in between, and then returns the other cell's object (arc-swap issue 210;
+//! `tests/adversary.rs` shows it happening).
 //!
-//! This file keeps a discipline that takes the address out of circulation:
+//! This file follows a discipline that takes the address out of circulation:
 //!
 //! * **D1.** Every [`Header`] that a cell ever publishes is held by the cell (by `current`, or by one of the
 //!   lists in [`Retired`]) from its first publication until the cell itself is dropped.
 //! * **D2.** A header is changed only through `Arc::get_mut`, only by the writer, only while it is in
 //!   [`Retired`].
 //! * **D3.** A header is published again only by the cell that published it before.
-//! * **D4.** Readers use `load_full` only, and never get at the `Arc` other than as a counted reference.
+//! * **D4.** Readers use `load_full` only, and never access the `Arc` other than through a counted reference.
 //!
 //! # The argument
 //!
@@ -30,42 +30,43 @@
 //! 2. *A debt that the reader makes is paid, if at all, by the writer of C, on a header of C.*
 //!    `Debt::pay_all` is called with an address that has just been taken out of a cell, by `swap` or by the
 //!    drop of the cell; by 1 that cell is C. (Relies on: 1, and on arc-swap calling `pay_all` nowhere else.)
-//! 3. *What the reader returns was current during the call.* Fast path, confirmed: the address was in
-//!    `current` when it was read again. Fast path, paid: the payment followed a `swap` that took this header
-//!    out after the debt was made; the version it carried then was current at the first read or was published
-//!    after it. Slow path: either the candidate is confirmed under a generation that no writer interfered
-//!    with, or it is replaced by what the writer of C loaded during the call. In every case it is a header of
-//!    C by 1 and 2. (Relies on: arc-swap's own argument for one cell, which reuse of an address by *the same*
-//!    cell does not break: the counter that is counted up is the counter of the object that is returned.)
-//! 4. *`get_mut` tells the truth.* When `swap` has returned, each reader that will return the header from
-//!    that publication has been counted: by itself, before it withdrew its debt, or by `pay_all`. A reader
-//!    whose debt `pay_all` did not see made it after the swap, in the total order of the sequentially
-//!    consistent operations; its second read then sees the swap, and it withdraws the debt and looks again.
-//!    Here the *failure* ordering of `Debt::pay` carries weight, and has to be sequentially consistent for
-//!    headers that are published again: with less, `pay_all` may read a slot as it was before the debt, miss
-//!    it, and leave a count of one; relaxed, it may also miss the count of a reader that has withdrawn its
-//!    debt, and a reader that finds its debt paid may read what the header carried before (`reuse.rs` shows all
-//!    three). It is so in `arc_swap` 1.9.3, and the version is pinned for it.
-//!    So a count of one means that only [`Retired`] has the header, and nobody can come to have it before the
-//!    next publication. The acquire load in `get_mut` reads the last decrement and thereby pairs with the
-//!    release of every one before it: all that readers did with the header happens before the writer changes
-//!    it. (Relies on: D4, and on the orderings of arc-swap and of `Arc`.)
+//! 3. *The header that the reader returns was current during the call.* Fast path, confirmed: the address was
+//!    in `current` when it was read again. Fast path, paid: the payment followed a `swap` that took this
+//!    header out after the debt was made; the version that the header carried then was current at the first
+//!    read or was published after it. Slow path: either the candidate is confirmed under a generation that no
+//!    writer interfered with, or it is replaced by what the writer of C loaded during the call. In every case
+//!    it is a header of C by 1 and 2. (Relies on: arc-swap's own argument for one cell, which reuse of an
+//!    address by *the same* cell does not break: the incremented count is that of the returned object.)
+//! 4. *`get_mut` is accurate.* When `swap` has returned, each reader that will return the header from that
+//!    publication has been counted: by itself, before it withdrew its debt, or by `pay_all`. A reader whose
+//!    debt `pay_all` did not see made it after the swap, in the total order of the sequentially consistent
+//!    operations; its second read then sees the swap, and it withdraws the debt and retries. This depends on
+//!    the *failure* ordering of `Debt::pay`, which has to be sequentially consistent for headers that are
+//!    published again: with a weaker ordering, `pay_all` may read a slot as it was before the debt, miss it,
+//!    and leave a count of one; if it is relaxed, `pay_all` may also miss the increment by a reader that has
+//!    withdrawn its debt, and a reader that finds its debt paid may read what the header carried before
+//!    (`reuse.rs` shows all three). The failure ordering is sequentially consistent in `arc_swap` 1.9.3, and
+//!    the dependency is pinned to that version for this reason.
+//!    A count of one therefore means that only [`Retired`] has the header, and no thread can obtain it before
+//!    the next publication. The acquire load in `get_mut` reads the last decrement and thereby pairs with the
+//!    release of every one before it: everything that readers did with the header happens before the writer
+//!    changes it. (Relies on: D4, and on the orderings of arc-swap and of `Arc`.)
 //! 5. *A stale debt on a retired header is harmless.* The reader that made it has not dereferenced anything.
-//!    It confirms (the header was published again: it gets the new version), withdraws the debt, or has been
-//!    paid for a later publication of the same header (3).
-//! 6. *A reader never drops the last reference.* By D1 the cell has one as long as it lives.
+//!    It confirms (the header was published again: the reader gets the new version), withdraws the debt, or
+//!    has been paid for a later publication of the same header (3).
+//! 6. *A reader never drops the last reference.* By D1 the cell holds one as long as it lives.
 //!
-//! What this does not cure: a plain `ArcSwap` elsewhere in the process is as exposed as before, and could
-//! even return a header of ours under its own type. It cannot do so because of anything a table does.
+//! Limits of this: a plain `ArcSwap` elsewhere in the process is as exposed as before, and could even return
+//! a header of ours under its own type. Nothing that a table does can cause that.
 //!
 //! # The version counter
 //!
 //! A [`Reader`](crate::Reader) must not pay for `load_full` when nothing has changed, so the cell has a
-//! counter beside the pointer. The writer stores it *after* the swap: whoever sees the count finds that
-//! version, or a newer one, in `current`. The price is a moment in which the pointer is ahead of the counter.
-//! A thread that loads in that moment and tells another thread about it must not be contradicted by the other
-//! thread's `Reader`, so whoever loads a version that is ahead of the counter **moves the counter itself**,
-//! before it returns.
+//! counter beside the pointer. The writer stores it *after* the swap: a thread that sees the count finds that
+//! version, or a newer one, in `current`. As a consequence, the pointer is briefly ahead of the counter. A
+//! thread that loads during that time and tells another thread about the version must not be contradicted by
+//! the other thread's `Reader`, so a thread that loads a version ahead of the counter **advances the counter
+//! itself** before it returns.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -83,7 +84,7 @@ type Current<T> = arc_swap::ArcSwap<Header<T>>;
 #[cfg(switchboard_model)]
 type Current<T> = crate::sync::twin::ArcCell<Header<T>>;
 
-/// Retired versions that one publish looks at, to see whether the last holder has let go.
+/// Retired versions that one publish checks for remaining holders.
 ///
 /// Each publish retires one version, so any number above one lets the list shrink.
 #[cfg(not(switchboard_model))]
@@ -91,25 +92,25 @@ const SWEEP: usize = 4;
 #[cfg(switchboard_model)]
 const SWEEP: usize = 2;
 
-/// Retired versions that are looked at without letting go of the lock.
+/// Retired versions that are checked without releasing the lock.
 const SWEEP_ROUND: usize = 64;
 
 /// Retired versions that are kept for recycling.
 ///
 /// With one, a version can be recycled only if every reader has left it by the time the next batch begins;
-/// the second one gives them a whole batch more.
+/// the second one gives them one more batch.
 const RECENT: usize = 2;
 
-/// How often in a row the second one must have been of no use before its memory is given back.
+/// Number of consecutive batches that must find the second copy unneeded before its memory is freed.
 #[cfg(not(switchboard_model))]
 const SHRINK_AFTER: u32 = 64;
 #[cfg(switchboard_model)]
 const SHRINK_AFTER: u32 = 2;
 
-/// What a cell publishes: a state and its version. Never freed while its cell lives.
+/// A state and its version, as a cell publishes them. Never freed while its cell lives.
 pub(crate) struct Header<T> {
     version: Version,
-    // `None` only in a header that nobody but the cell holds.
+    // `None` only in a header that only the cell holds.
     state: Option<T>,
 }
 
@@ -122,7 +123,7 @@ impl<T> Header<T> {
     pub(crate) fn state(&self) -> &T {
         match &self.state {
             Some(state) => state,
-            None => unreachable!("a header that somebody holds has a state"),
+            None => unreachable!("a header that is held has a state"),
         }
     }
 }
@@ -131,38 +132,38 @@ impl<T> Header<T> {
 ///
 /// Valid after a panic: no code that can panic runs between two statements that move a header.
 struct Retired<T> {
-    /// The versions whose states may be recycled, oldest first. Somebody may hold them.
+    /// The versions whose states may be recycled, oldest first. Readers may hold them.
     recent: VecDeque<Arc<Header<T>>>,
-    /// The versions that only wait for their last holder, in no order.
+    /// The versions that only wait for their last holder, in no particular order.
     held: VecDeque<Arc<Header<T>>>,
-    /// Headers without a state, ready to be published. Nobody else has them.
+    /// Headers without a state, ready to be published. Only the cell holds them.
     spare: Vec<Arc<Header<T>>>,
-    /// How many headers this cell has, the current one included.
+    /// Number of headers of this cell, including the current one.
     headers: usize,
-    /// How often in a row the newest recent version would have done.
+    /// Number of consecutive times that the newest recent version would have sufficed.
     needless: u32,
 }
 
 impl<T> Retired<T> {
-    /// A header with this version and state that nobody else has.
+    /// Returns a header with this version and state that only the caller holds.
     fn take_spare(&mut self, version: Version, state: T) -> Arc<Header<T>> {
         while let Some(mut header) = self.spare.pop() {
             if let Some(unshared) = Arc::get_mut(&mut header) {
                 *unshared = Header { version, state: Some(state) };
                 return header;
             }
-            // Step 4 of the argument says that this cannot be. Were it wrong, the header would only be late.
+            // Excluded by step 4 of the argument. If that were wrong, the header would only be reused later.
             self.held.push_back(header);
         }
         self.headers += 1;
-        // So that no later publish has to grow a list.
+        // Ensures that no later publish has to grow a list.
         self.recent.reserve(self.headers - self.recent.len());
         self.held.reserve(self.headers - self.held.len());
         self.spare.reserve(self.headers - self.spare.len());
         Arc::new(Header { version, state: Some(state) })
     }
 
-    /// Retires `header`. Of the recent versions, those that are older than `replayable` or too many are not
+    /// Retires `header`. Recent versions that are older than `replayable`, or beyond the limit, are no longer
     /// kept for recycling.
     fn retire(&mut self, header: Arc<Header<T>>, replayable: Version) {
         self.recent.push_back(header);
@@ -173,7 +174,7 @@ impl<T> Retired<T> {
         }
     }
 
-    /// Empties up to `limit` retired headers that nobody holds any more; their states go to `garbage`.
+    /// Empties up to `limit` retired headers that no one holds any longer; their states go to `garbage`.
     fn sweep(&mut self, limit: usize, garbage: &mut Vec<T>) {
         for _ in 0..limit.min(self.held.len()) {
             let Some(mut header) = self.held.pop_front() else { return };
@@ -187,7 +188,7 @@ impl<T> Retired<T> {
         }
     }
 
-    /// The oldest recent version that nobody holds.
+    /// Takes the oldest recent version that no one holds.
     fn recycle(&mut self) -> Option<Recycled<T>> {
         let free = self.recent.iter_mut().map(|header| Arc::get_mut(header).is_some());
         let is_needless = free.filter(|is_free| *is_free).count() == RECENT;
@@ -199,7 +200,7 @@ impl<T> Retired<T> {
         self.take_recent(|_| true)
     }
 
-    /// The oldest recent version that nobody holds, of those that `wanted` wants.
+    /// Takes the oldest recent version that no one holds, of those that `wanted` accepts.
     fn take_recent(&mut self, wanted: impl Fn(Version) -> bool) -> Option<Recycled<T>> {
         for index in 0..self.recent.len() {
             let unshared = self.recent.get_mut(index).and_then(Arc::get_mut);
@@ -215,58 +216,58 @@ impl<T> Retired<T> {
     }
 }
 
-/// A state that nobody reads, to be changed in place.
+/// A state without readers, to be changed in place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Recycled<T> {
-    /// The version that it is.
+    /// The version of the state.
     pub(crate) version: Version,
     pub(crate) state: T,
 }
 
-/// The two words that readers look at, and that every publish writes.
+/// The two words that readers access and every publish writes.
 struct Hot<T> {
     current: Current<T>,
     /// Never ahead of `current`.
     version: AtomicU64,
 }
 
-/// A place where one writer publishes versions of a `T`.
+/// A cell in which one writer publishes versions of a `T`.
 ///
-/// Shared by the writer and all readers; see the head of this file for how it works.
+/// Shared by the writer and all readers; the head of this file explains how it works.
 pub(crate) struct SnapshotCell<T> {
-    // Padded: the counter of the `Arc` around the cell and the waiters' word change at other times than
-    // these.
+    // Padded: the reference count of the `Arc` around the cell and the waiters' word change at other times.
     hot: CachePadded<Hot<T>>,
-    // Here and not in the `Publisher`: dropping the writer must not free a header while readers live (D1).
+    // Not in the `Publisher`: dropping the writer must not free a header while readers live (D1).
     retired: Mutex<Retired<T>>,
     waiters: Waiters,
-    /// Those who want to know each version. Beside the waiters: both change seldom.
+    /// Number of subscribers. Placed beside the waiters because both rarely change.
     followers: AtomicUsize,
 }
 
 impl<T> SnapshotCell<T> {
-    /// The newest version. Wait-free as `arc_swap` words it; never drops a state.
+    /// Returns the newest version. Wait-free as `arc_swap` words it; never drops a state.
     pub(crate) fn load(&self) -> Arc<Header<T>> {
         let header = self.hot.current.load_full();
         let version = header.version.as_u64();
         // Relaxed: a value that is too small costs a needless `fetch_max`; one that is large enough stays
-        // large enough for everybody who learns of `header` from this thread, by coherence.
+        // large enough, by coherence, for every thread that learns of `header` from this one.
         if self.hot.version.load(Ordering::Relaxed) < version {
-            // Release: pairs with the acquire load in `version`; hands on the edge from the swap, which the
+            // Release: pairs with the acquire load in `version`; passes on the edge from the swap, which the
             // load above acquired.
             self.hot.version.fetch_max(version, Ordering::Release);
         }
         header
     }
 
-    /// The number of the newest version: one atomic load. A later `load` returns this version or a newer one.
+    /// Returns the number of the newest version: one atomic load. A later `load` returns this version or a
+    /// newer one.
     #[inline]
     pub(crate) fn version(&self) -> Version {
         // Acquire: pairs with the release store in `Publisher::publish` and the release in `load`.
         Version::from_u64(self.hot.version.load(Ordering::Acquire))
     }
 
-    /// Blocks until `version` is published, the writer is gone, or the time is over.
+    /// Blocks until `version` is published, the writer is dropped, or the timeout expires.
     pub(crate) fn wait_for(&self, version: Version, timeout: Duration) -> Result<Version, WaitError> {
         self.waiters.wait(version, timeout, || self.version())
     }
@@ -276,8 +277,8 @@ impl<T> SnapshotCell<T> {
     }
 
     pub(crate) fn followers(&self) -> usize {
-        // Relaxed: a count and nothing else. A publish that misses the newest follower makes a version
-        // without a history, which the follower finds out from the version itself.
+        // Relaxed: only a count. A publish that misses the newest follower makes a version without a history,
+        // which the follower detects from the version itself.
         self.followers.load(Ordering::Relaxed)
     }
 
@@ -305,17 +306,17 @@ impl<T> fmt::Debug for SnapshotCell<T> {
     }
 }
 
-/// The right to publish in one cell: there is one, and it cannot be cloned.
+/// The right to publish in one cell: unique, and not `Clone`.
 pub(crate) struct Publisher<T> {
     cell: Arc<SnapshotCell<T>>,
     /// The newest version.
     version: Version,
-    /// States that nobody needs, until they are dropped outside of the lock.
+    /// States that are no longer needed, until they are dropped outside of the lock.
     garbage: Vec<T>,
 }
 
 impl<T> Publisher<T> {
-    /// A cell whose version zero is `first`.
+    /// Creates a cell whose version zero is `first`.
     pub(crate) fn new(first: T) -> Self {
         let version = Version::ZERO;
         let header = Arc::new(Header { version, state: Some(first) });
@@ -342,23 +343,23 @@ impl<T> Publisher<T> {
         &self.cell
     }
 
-    /// Makes `state` the newest version, and puts it in the place of `newest`: the reference of whoever
-    /// publishes to the version before, which does not count as one that holds it.
+    /// Makes `state` the newest version and stores it in `newest`, which is the caller's reference to the
+    /// previous version and does not count as holding it.
     ///
-    /// Retires the version before it. Versions older than `replayable` are not given out by
-    /// [`recycle`](Self::recycle) any more. No user code runs in here; call [`tidy`](Self::tidy) afterwards.
+    /// Retires the previous version. Versions older than `replayable` are no longer returned by
+    /// [`recycle`](Self::recycle). No user code runs in here; call [`tidy`](Self::tidy) afterwards.
     pub(crate) fn publish(&mut self, state: T, replayable: Version, newest: &mut Arc<Header<T>>) {
         let version = self.version.next();
-        // One critical section, and nothing in it that can panic: between the lists and `current` a header is
-        // in no place that keeps it (D1).
+        // One critical section, in which nothing can panic: between the lists and `current`, a header is in
+        // no place that keeps it alive (D1).
         let mut retired = self.cell.retired.lock();
         let header = retired.take_spare(version, state);
         let published = header.clone();
         let old = self.cell.hot.current.swap(header);
         // Not the last reference: `old` is another one.
         *newest = published;
-        // Release: pairs with the acquire load in `SnapshotCell::version`. After the swap, so that whoever
-        // sees the number finds the version.
+        // Release: pairs with the acquire load in `SnapshotCell::version`. After the swap, so that a thread
+        // that sees the number finds the version.
         self.cell.hot.version.store(version.as_u64(), Ordering::Release);
         retired.retire(old, replayable);
         retired.sweep(SWEEP, &mut self.garbage);
@@ -367,7 +368,7 @@ impl<T> Publisher<T> {
         self.cell.waiters.notify(version);
     }
 
-    /// The state of a recent version that nobody holds, oldest first, and the oldest version that is left.
+    /// Returns the state of the oldest recent version that no one holds, and the oldest version that remains.
     pub(crate) fn recycle(&mut self) -> (Option<Recycled<T>>, Option<Version>) {
         let mut retired = self.cell.retired.lock();
         let recycled = retired.recycle();
@@ -375,8 +376,8 @@ impl<T> Publisher<T> {
     }
 
     /// Drops the states that [`publish`](Self::publish) found to be no longer needed: user code, outside of
-    /// any lock. `dismantle` is to take one of them apart, and says whether it has; if not, the rest is for
-    /// later.
+    /// any lock. `dismantle` takes one of them apart and returns whether it is done; if not, the rest is left
+    /// for later.
     pub(crate) fn tidy(&mut self, mut dismantle: impl FnMut(&mut T) -> bool) {
         while self.garbage.last_mut().is_some_and(&mut dismantle) {
             drop(self.garbage.pop());
@@ -391,13 +392,13 @@ impl<T> Publisher<T> {
         discarded
     }
 
-    /// The state that was discarded last.
+    /// Returns the state that was discarded last.
     pub(crate) fn take_back(&mut self) -> Option<T> {
         self.garbage.pop()
     }
 
-    /// As [`recycle`](Self::recycle), of those that are older than the newest: to be brought up to it and
-    /// given back with [`keep`](Self::keep).
+    /// Like [`recycle`](Self::recycle), among versions older than the newest: the state is to be brought up
+    /// to date and returned with [`keep`](Self::keep).
     pub(crate) fn recycle_older(&mut self) -> (Option<Recycled<T>>, Option<Version>) {
         let newest = self.version;
         let mut retired = self.cell.retired.lock();
@@ -412,15 +413,15 @@ impl<T> Publisher<T> {
         retired.recent.push_back(header);
     }
 
-    /// Looks at up to `limit` retired versions that are not for recycling, and leaves those that nobody holds
-    /// to [`tidy`](Self::tidy).
+    /// Checks up to `limit` retired versions that are not kept for recycling, and leaves those that no one
+    /// holds to [`tidy`](Self::tidy).
     pub(crate) fn sweep(&mut self, limit: usize) {
         self.garbage.reserve(limit.min(SWEEP_ROUND));
         self.cell.retired.lock().sweep(limit.min(SWEEP_ROUND), &mut self.garbage);
     }
 
-    /// Looks at every retired version once, in place of the bounded number that a publish looks at. Returns
-    /// how many are still held.
+    /// Checks every retired version once, not only the bounded number that a publish checks. Returns the
+    /// number of versions still held.
     pub(crate) fn sweep_all(&mut self) -> usize {
         self.tidy(|_| true);
         let mut left = self.cell.retired.lock().held.len();
@@ -435,10 +436,11 @@ impl<T> Publisher<T> {
         held
     }
 
-    /// Whether fewer than `limit` retired versions are held. If it takes a look at them to know, those that nobody
-    /// holds and that are not for recycling are left to [`tidy`](Self::tidy).
+    /// Whether fewer than `limit` retired versions are held. If it has to check them, those that no one holds
+    /// and that are not kept for recycling are left to [`tidy`](Self::tidy).
     ///
-    /// A retired version that is found free stays free, so no more than `limit` are held after the next publish.
+    /// A retired version that is found free stays free, so no more than `limit` are held after the next
+    /// publish.
     pub(crate) fn has_fewer_held(&mut self, limit: usize) -> bool {
         let mut retired = self.cell.retired.lock();
         if retired.recent.len() + retired.held.len() < limit {
@@ -452,7 +454,7 @@ impl<T> Publisher<T> {
         retired.held.len() + recent < limit
     }
 
-    /// Shows every retired version, and whether somebody holds it.
+    /// Calls `look` with every retired version, and whether it is held.
     pub(crate) fn each_retired(&self, mut look: impl FnMut(&Arc<Header<T>>, bool)) {
         let mut retired = self.cell.retired.lock();
         let Retired { recent, held, .. } = &mut *retired;
@@ -462,12 +464,12 @@ impl<T> Publisher<T> {
         }
     }
 
-    /// The states that wait for [`tidy`](Self::tidy).
+    /// Iterates over the states that wait for [`tidy`](Self::tidy).
     pub(crate) fn garbage(&self) -> impl Iterator<Item = &T> {
         self.garbage.iter()
     }
 
-    /// [`publish`](Self::publish), for tests: returns the new version.
+    /// Calls [`publish`](Self::publish) and returns the new version, for tests.
     #[cfg(test)]
     pub(crate) fn publish_next(&mut self, state: T, replayable: Version) -> Arc<Header<T>> {
         let mut newest = self.cell.load();
@@ -475,14 +477,14 @@ impl<T> Publisher<T> {
         newest
     }
 
-    /// How many headers the cell has: those in use, and those that wait to be used again.
+    /// Returns the number of headers of the cell: those in use, and those that wait to be reused.
     pub(crate) fn headers(&self) -> usize {
         self.cell.retired.lock().headers
     }
 
-    /// Heap memory of the headers, and of the lists that have room for all of them.
+    /// Returns the heap memory of the headers, and of the lists that have room for all of them.
     pub(crate) fn header_bytes(&self) -> usize {
-        /// The two counters in front of what an `Arc` holds.
+        /// The two reference counts in front of the value in an `Arc`.
         const COUNTERS: usize = 2 * size_of::<usize>();
         let retired = self.cell.retired.lock();
         let places = retired.recent.capacity() + retired.held.capacity() + retired.spare.capacity();

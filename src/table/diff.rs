@@ -1,4 +1,4 @@
-//! What changed between two versions of a map.
+//! The differences between two versions of a map.
 
 use std::iter::FusedIterator;
 use std::{slice, vec};
@@ -39,12 +39,12 @@ pub enum Change<'a, K, V> {
     },
 }
 
-/// What changed from `old` to `new`, in an arbitrary order, each key at most once.
+/// Returns the changes from `old` to `new`, in an arbitrary order, each key at most once.
 ///
-/// Skips what both versions share, by comparing pointers, and of what they do not share the pages that have
-/// one [stamp](super::page_map::node::Stamp): O(pages that they do not share + entries of those that
-/// differ), each entry looked up once in the other version. `hasher` is the one that both maps were filled
-/// with, and they must be versions of one table. Does not allocate.
+/// Skips shared pages by comparing pointers, and unshared pages if both have the same
+/// [stamp](super::page_map::pages::Stamp): O(unshared pages + entries of those that differ), each entry
+/// looked up once in the other version. `hasher` is the one that both maps were filled with, and they must be
+/// versions of one table. Does not allocate.
 pub(crate) fn diff<'a, K, V, H>(
     old: &'a PageMap<K, V>,
     new: &'a PageMap<K, V>,
@@ -71,10 +71,10 @@ pub(crate) struct Diff<'a, K, V, H> {
     old: &'a PageMap<K, V>,
     new: &'a PageMap<K, V>,
     hasher: H,
-    /// The pages of `old` that `new` does not have: what was removed or updated.
+    /// The pages of `old` that `new` does not have: removed or updated entries.
     left: Walk<'a, (K, V)>,
     left_page: hash_table::Iter<'a, (K, V)>,
-    /// The pages of `new` that `old` does not have: what was inserted.
+    /// The pages of `new` that `old` does not have: inserted entries.
     joined: Walk<'a, (K, V)>,
     joined_page: hash_table::Iter<'a, (K, V)>,
 }
@@ -118,8 +118,8 @@ where
 {
 }
 
-/// What changed from `old` to `new`, where these operations lead from the one to the other: each key that one
-/// of them touched is looked up in both. O(operations).
+/// Returns the changes from `old` to `new`, given the operations that lead from one to the other: each key
+/// that an operation touched is looked up in both. O(operations).
 pub(crate) fn diff_by_ops<'a, K: Eq, V>(
     old: &'a PageMap<K, V>,
     new: &'a PageMap<K, V>,
@@ -161,8 +161,8 @@ impl<'a, K: Eq, V: PartialEq> Iterator for DiffByOps<'a, K, V> {
     }
 }
 
-/// One way to find the changes, or the other.
-#[allow(clippy::large_enum_variant)] // Lives on the stack of whoever asks; a box would allocate.
+/// Either of the two ways to find the changes.
+#[allow(clippy::large_enum_variant)] // Lives on the caller's stack; a box would allocate.
 pub(crate) enum EitherDiff<'a, K, V, H> {
     Ops(DiffByOps<'a, K, V>),
     Pages(Diff<'a, K, V, H>),
@@ -192,18 +192,18 @@ where
 {
 }
 
-/// The pages of one version that another version does not have at the same place.
+/// The pages of one version that another version does not have in the same position.
 struct Walk<'a, T> {
     stack: [Frame<'a, T>; LEVELS + 1],
     level: usize,
 }
 
-/// A directory that is visited, and what the other version has in its place: a directory or one slot.
+/// A directory being visited, and its counterpart in the other version: a directory or one slot.
 struct Frame<'a, T> {
     slots: &'a [Slot<T>],
     others: &'a [Slot<T>],
     index: usize,
-    /// The slots of both are for the same hashes, one by one.
+    /// Whether the slots of both are for the same hashes, one by one.
     is_aligned: bool,
 }
 

@@ -1,13 +1,13 @@
-//! Following a table version by version.
+//! Subscriptions to a table, version by version.
 //!
-//! The writer has no queue and does not know who follows, only how many. While there is anybody, each version
-//! carries its [history](super::history); a feed holds the version up to which it has delivered, loads the
-//! newest one when there is one, and finds in it all that led from the one to the other: a [`Window`]. Or it
-//! does not: the history is bounded, and then the feed has two whole versions, the one that it was at and the
-//! newest, and says so.
+//! The writer has no queue and does not know its subscribers, only how many there are. While there are any,
+//! each version carries its [history](super::history). A feed holds the version up to which it has delivered,
+//! loads the newest version when there is one, and finds in it every operation between the two: a [`Window`].
+//! The history is bounded; if it does not reach back far enough, the feed delivers the two whole versions,
+//! the one that it was at and the newest, as [`FeedEvent::Lagged`].
 //!
-//! What the history has of an operation is its key and the new value. The old one is in the last operation on
-//! the key since the start of the window or, if there is none, in the version at its start.
+//! The history has the key of an operation and the new value. The old value is in the last operation on the
+//! key since the start of the window or, if there is none, in the version at its start.
 
 #[cfg(test)]
 mod models;
@@ -29,41 +29,41 @@ use crate::table::waiters::WaitError;
 use window::Changes;
 use window::Window;
 
-/// A subscription to a table: every version's changes, in order, from an exact snapshot on.
+/// A subscription to a table: the changes of every version, in order, starting from an exact snapshot.
 ///
-/// Made by [`Table::subscribe`](crate::Table::subscribe). Each version that is published later comes out as
-/// one [`FeedEvent::Changes`], exactly once and without a gap: who applies them one after the other to a copy
-/// of [`snapshot`](Self::snapshot) has each version in turn.
+/// Created by [`Table::subscribe`](crate::Table::subscribe). Each version published later is delivered as one
+/// [`FeedEvent::Changes`], exactly once and without gaps: applying them one after the other to a copy of
+/// [`snapshot`](Self::snapshot) reproduces every version.
 ///
 /// # A slow subscriber
 ///
 /// The writer never waits for a subscriber and keeps no queue for it. While there is a feed, versions are
 /// published together with the changes that led to the last few of them
-/// ([bounded](crate::TableBuilder::history)). A feed that has fallen further behind gets
-/// [`FeedEvent::Lagged`] in the place of all that it has missed, with both ends, and goes on from the newer
-/// one: `resync.diff(&from)` is what happened in between, taken together.
+/// ([bounded](crate::TableBuilder::history)). A feed that falls further behind gets [`FeedEvent::Lagged`]
+/// instead of everything that it has missed, with both ends, and continues from the newer one:
+/// `resync.diff(&from)` returns the combined changes in between.
 ///
-/// There is one more reason for `Lagged`, which a subscriber that is fast enough can see, too: a version that
-/// was not recorded. These are versions with more operations than the bound, those whose batch
-/// [cleared](crate::Writer::clear) the table, and the one that was in the making when the first feed of a
-/// table came: if the writer was inside [`publish`](crate::Writer::publish), or, in a table that does not
-/// [recycle](crate::TableBuilder::recycle), had begun to stage.
+/// A fast subscriber can see `Lagged` for one other reason: a version that was not recorded. Such versions
+/// are those with more operations than the bound, those whose batch [cleared](crate::Writer::clear) the
+/// table, and the one in progress when the first feed of a table was created, if the writer was inside
+/// [`publish`](crate::Writer::publish) or, in a table that does not [recycle](crate::TableBuilder::recycle),
+/// had begun to stage.
 ///
 /// # Memory
 ///
-/// A feed holds the version that it is at, as a [`Reader`](crate::Reader) does, and at most one newer one
-/// whose changes it is delivering. All feeds of a table share one history. A feed that is never read, or
-/// leaked, therefore costs two versions and the bounded history, however much is published. The keys and
-/// values of the history are dropped by the writer, never by a subscriber.
+/// A feed holds its current version, as a [`Reader`](crate::Reader) does, and at most one newer one whose
+/// changes it is delivering. All feeds of a table share one history. A feed that is never read, or leaked,
+/// therefore costs two versions and the bounded history, however much is published. The keys and values of
+/// the history are dropped by the writer, never by a subscriber.
 ///
 /// # Progress
 ///
-/// [`try_next`](Self::try_next) takes no lock. It is wait-free, in O(operations in the versions since the
-/// last look) at the first of them, and O(1) at the others. [`next_timeout`](Self::next_timeout) and the
-/// iterator block.
+/// [`try_next`](Self::try_next) takes no lock. It is wait-free: O(operations in the versions published since
+/// the last call) for the first of these versions, and O(1) for the others.
+/// [`next_timeout`](Self::next_timeout) and the iterator block.
 ///
-/// A subscriber costs the writer O(1) for each publish, whatever the number of subscribers, and a clone of
-/// each key and value that a retired version is brought up to date with. Without one, the writer looks at a
+/// Having subscribers costs the writer O(1) for each publish, regardless of their number, and a clone of each
+/// key and value that a retired version is brought up to date with. Without subscribers, the writer reads a
 /// counter once per batch and once per publish.
 ///
 /// # Examples
@@ -90,39 +90,39 @@ use window::Window;
 /// }
 ///
 /// drop(writer);
-/// // The rest, and then the end, because the writer is gone.
+/// The rest, and then the end, because the writer was dropped.
 /// assert_eq!(feed.count(), 1);
 /// ```
-#[must_use = "a feed makes the writer keep a history, for nothing unless it is read"]
+#[must_use = "a feed makes the writer keep a history, which is wasted unless the feed is read"]
 pub struct Feed<K, V, I = (), S = DefaultHashBuilder> {
     follower: Follower<State<K, V, I, S>>,
-    /// All versions up to this one have been delivered.
+    /// The version up to which everything has been delivered.
     base: Snapshot<K, V, I, S>,
-    /// What leads on from `base`, unless all of it has been delivered.
+    /// The versions after `base`, unless all of them have been delivered.
     window: Option<StdArc<Window<K, V, I, S>>>,
-    /// How many change sets of the window have been delivered.
+    /// Number of change sets of the window that have been delivered.
     delivered: usize,
 }
 
-/// What a [`Feed`] delivers.
+/// An event that a [`Feed`] delivers.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FeedEvent<K, V, I = (), S = DefaultHashBuilder> {
     /// The changes of the next version.
     Changes(ChangeSet<K, V, I, S>),
-    /// The next version is not in the history: this feed goes on from `resync`.
+    /// The next version is not in the history; this feed continues from `resync`.
     #[non_exhaustive]
     Lagged {
         /// The version up to which everything was delivered.
         from: Snapshot<K, V, I, S>,
-        /// The newest version: the next change set leads on from here.
+        /// The newest version; the next change set follows it.
         resync: Snapshot<K, V, I, S>,
     },
 }
 
-/// What one version changed, relative to the one before it. Owned: may be kept and sent.
+/// The changes of one version, relative to the version before it. Owned: may be kept and sent.
 ///
-/// Holds the versions at both ends of what the feed has fetched at once, as snapshots.
+/// Holds snapshots of the first and the last version of those that the feed fetched together.
 pub struct ChangeSet<K, V, I = (), S = DefaultHashBuilder> {
     window: StdArc<Window<K, V, I, S>>,
     index: usize,
@@ -133,7 +133,7 @@ impl<K, V, I, S> Feed<K, V, I, S> {
         cell: Arc<SnapshotCell<State<K, V, I, S>>>,
         from: Option<Snapshot<K, V, I, S>>,
     ) -> Self {
-        // Counted before the version is loaded: a publish that begins later than this call is recorded.
+        // Counted before the version is loaded: a publish that begins after this call is recorded.
         let follower = Follower::new(cell);
         let newest = Snapshot::new(follower.cell.load());
         let base = from.unwrap_or_else(|| newest.clone());
@@ -141,16 +141,16 @@ impl<K, V, I, S> Feed<K, V, I, S> {
         Self { follower, base, window: None, delivered: 0 }
     }
 
-    /// A version up to which everything has been delivered: the one that the feed started at, was
-    /// resynchronized to, or has caught up with last.
+    /// Returns a version up to which everything has been delivered: the one that the feed started at, was
+    /// resynchronized to, or has last caught up with.
     ///
-    /// It is behind [`version`](Self::version) while the feed is delivering several versions that it found
-    /// at once.
+    /// It is behind [`version`](Self::version) while the feed is delivering several versions that it fetched
+    /// together.
     pub fn snapshot(&self) -> &Snapshot<K, V, I, S> {
         &self.base
     }
 
-    /// The version that was delivered last: the next change set is that of the next version.
+    /// Returns the last delivered version: the next change set is that of the version after it.
     #[must_use]
     pub fn version(&self) -> Version {
         match &self.window {
@@ -159,7 +159,7 @@ impl<K, V, I, S> Feed<K, V, I, S> {
         }
     }
 
-    /// Whether the writer is gone and everything has been delivered: nothing comes any more.
+    /// Whether the writer was dropped and everything has been delivered: no event will follow.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         // The flag before the version: the last version is never missed.
@@ -173,15 +173,15 @@ impl<K, V, I, S> Feed<K, V, I, S> {
 }
 
 impl<K: Eq, V, I, S> Feed<K, V, I, S> {
-    /// The next event, if there is one.
+    /// Returns the next event, if there is one.
     ///
-    /// `None` does not mean the end; ask [`is_closed`](Self::is_closed) for that.
+    /// `None` does not mean the end; check [`is_closed`](Self::is_closed) for that.
     ///
-    /// Calls `Eq` of the keys, on this thread. If that panics, nothing has been delivered.
+    /// Calls `Eq` of the keys on this thread. If that panics, nothing has been delivered.
     ///
     /// # Progress
     ///
-    /// Wait-free; one atomic load if there is nothing. See [`Feed`] for the complexity.
+    /// Wait-free; one atomic load if there is no event. See [`Feed`] for the complexity.
     pub fn try_next(&mut self) -> Option<FeedEvent<K, V, I, S>> {
         if self.window.is_none() {
             if !self.is_behind() {
@@ -194,27 +194,28 @@ impl<K: Eq, V, I, S> Feed<K, V, I, S> {
         self.deliver().map(FeedEvent::Changes)
     }
 
-    /// The next event, for which it waits up to `timeout`.
+    /// Waits up to `timeout` for the next event.
     ///
     /// # Errors
-    /// [`WaitError::Timeout`] when nothing was published within `timeout` (one too long for the clock is no
-    /// bound), and [`WaitError::WriterClosed`] when the writer is gone and everything has been delivered.
+    /// [`WaitError::Timeout`] if nothing was published within `timeout` (a timeout that the clock cannot
+    /// represent never expires), and [`WaitError::WriterClosed`] if the writer was dropped and everything has
+    /// been delivered.
     ///
     /// # Progress
     ///
-    /// Blocks as [`Table::wait_for`](crate::Table::wait_for): woken by the next publish and by the drop of
+    /// Blocks like [`Table::wait_for`](crate::Table::wait_for): woken by the next publish and by the drop of
     /// the writer.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<FeedEvent<K, V, I, S>, WaitError> {
         loop {
             if let Some(event) = self.try_next() {
                 return Ok(event);
             }
-            // Once: the version that this waits for is there when it returns.
+            // Waits at most once: the awaited version is published when this returns.
             self.follower.cell.wait_for(self.base.version().next(), timeout)?;
         }
     }
 
-    /// Loads the newest version, which is newer than the base, and with it what leads to it.
+    /// Loads the newest version, which is newer than the base, and the operations that lead to it.
     fn fetch(&mut self) -> Option<FeedEvent<K, V, I, S>> {
         let newest = Snapshot::new(self.follower.cell.load());
         match newest.state().history.since(self.base.version()) {
@@ -231,7 +232,7 @@ impl<K: Eq, V, I, S> Feed<K, V, I, S> {
         }
     }
 
-    /// The next change set of the window.
+    /// Returns the next change set of the window.
     fn deliver(&mut self) -> Option<ChangeSet<K, V, I, S>> {
         let window = self.window.take()?;
         let index = self.delivered;
@@ -245,7 +246,7 @@ impl<K: Eq, V, I, S> Feed<K, V, I, S> {
     }
 }
 
-/// Blocks for each event, and ends when the writer is gone and everything has been delivered.
+/// Blocks for each event, and ends when the writer was dropped and everything has been delivered.
 impl<K: Eq, V, I, S> Iterator for Feed<K, V, I, S> {
     type Item = FeedEvent<K, V, I, S>;
 
@@ -257,37 +258,36 @@ impl<K: Eq, V, I, S> Iterator for Feed<K, V, I, S> {
 impl<K: Eq, V, I, S> FusedIterator for Feed<K, V, I, S> {}
 
 impl<K, V, I, S> ChangeSet<K, V, I, S> {
-    /// The version that made these changes to the one before it.
+    /// Returns the version that made these changes to the one before it.
     #[must_use]
     pub fn version(&self) -> Version {
         self.window.version(self.index)
     }
 
-    /// How many keys changed. O(1).
+    /// Returns the number of changed keys. O(1).
     #[must_use]
     pub fn len(&self) -> usize {
         self.window.changes(self.index).len()
     }
 
-    /// Whether no key changed: the batch undid all it did, or touched nothing but the index.
+    /// Whether no key changed: the batch reverted all its changes, or touched only the index.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The newest version when this was fetched: that of this change set, or a later one if the feed was
-    /// behind by several.
+    /// Returns the newest version at the time of fetching: that of this change set, or a later one if the
+    /// feed was several versions behind.
     pub fn newest(&self) -> &Snapshot<K, V, I, S> {
         self.window.end()
     }
 }
 
 impl<K: Eq, V, I, S> ChangeSet<K, V, I, S> {
-    /// The changes, each key once, in the order in which the keys were first touched.
+    /// Iterates over the changes, each key once, in the order in which the keys were first touched.
     ///
-    /// What was written counts, not what it was before: an [`Updated`](Change::Updated) may have two equal
-    /// values. A key that was inserted and removed in one batch is not mentioned. O(1) for each, does not
-    /// allocate.
+    /// Writes are not compared with the old value: an [`Updated`](Change::Updated) may have two equal values.
+    /// A key that was inserted and removed in one batch is omitted. O(1) for each change, does not allocate.
     pub fn iter(&self) -> Changes<'_, K, V, I, S> {
         self.window.iter(self.index)
     }
@@ -302,7 +302,7 @@ impl<'a, K: Eq, V, I, S> IntoIterator for &'a ChangeSet<K, V, I, S> {
     }
 }
 
-/// One of the followers that a cell counts.
+/// A follower that is counted by a cell.
 struct Follower<T> {
     cell: Arc<SnapshotCell<T>>,
 }

@@ -12,71 +12,72 @@ use crate::table::snapshot::Snapshot;
 use crate::table::state::State;
 use crate::table::version::Version;
 use crate::table::waiters::WaitError;
-/// The read side of a table: a cheap handle, for as many threads as there are.
+/// The read side of a table: a cheap handle that any number of threads can clone.
 ///
-/// A table maps keys to values in *versions*. One [`Writer`](crate::Writer) stages changes and publishes them; a published
-/// version never changes. Readers take the newest version, whole, and read it for as long as they like: what
-/// they see is consistent in itself, over all keys and over the [index](crate::table::Index), and no reader ever waits for
-/// the writer or makes it wait.
+/// A table maps keys to values in *versions*. One [`Writer`](crate::Writer) stages changes and publishes
+/// them; a published version never changes. A reader takes the newest version as a whole and reads it for as
+/// long as it likes: the keys and the [index](crate::table::Index) of a version are consistent with each
+/// other, and no reader ever waits for the writer or makes it wait.
 ///
 /// | to | use | cost |
 /// |---|---|---|
-/// | look up in a hot loop | [`reader`](Self::reader), then [`Reader::get`] | one atomic load more than a map |
-/// | ask several questions about one version | [`snapshot`](Self::snapshot) | one reference count up and down |
-/// | follow what another thread wrote | [`wait_for`](Self::wait_for) its version | blocks |
-/// | start from entries, or from a file | [`TableBuilder::build_with`](crate::TableBuilder::build_with) (or feature `serde`) | one insertion each |
-/// | hear of every change | [`subscribe`](Self::subscribe) | O(changes) for the subscriber |
+/// | look up keys in a hot loop | [`reader`](Self::reader), then [`Reader::get`] | one atomic load more than a map |
+/// | ask several questions about one version | [`snapshot`](Self::snapshot) | one increment and one decrement of a reference count |
+/// | see what another thread has published | [`wait_for`](Self::wait_for) its version | blocks |
+/// | start with entries, or from a file | [`TableBuilder::build_with`](crate::TableBuilder::build_with) (or feature `serde`) | one insertion each |
+/// | receive every change | [`subscribe`](Self::subscribe) | O(changes) for the subscriber |
 ///
 /// # Consistency
 ///
-/// * A publish is atomic: a snapshot has all of it or nothing.
-/// * Reads are linearizable over all handles: once a publish has returned, or once any thread has seen a
-///   version, nobody who learns of that reads an older one. A [`Reader`] never goes backwards.
-/// * A [`Feed`] delivers each version once and in order, or says that it has missed some.
-/// * A value that was removed is dropped when no one holds a version that has it, in one of the publishes that
-///   follow or in [`Writer::reclaim`](crate::Writer::reclaim). A resource in it, such as a socket, is better closed explicitly.
-/// * Values are not tracked. A counter inside a value (an `Arc<AtomicU64>`) is newer than the version it is
-///   found in.
+/// * A publish is atomic: a snapshot contains all of it or none of it.
+/// * Reads are linearizable across all handles: once a publish has returned, or any thread has seen a
+///   version, no thread that learns of this reads an older one. A [`Reader`] never goes backwards.
+/// * A [`Feed`] delivers each version once and in order, or reports that it has missed some.
+/// * A removed value is dropped when no one holds a version that contains it, in one of the publishes that
+///   follow or in [`Writer::reclaim`](crate::Writer::reclaim). A resource in it, such as a socket, is better
+///   closed explicitly.
+/// * Changes inside values are not tracked. A counter in a value (an `Arc<AtomicU64>`) may be newer than the
+///   version that contains it.
 ///
 /// # Complexity
 ///
-/// `n` is the number of entries; a page has up to 448 of them, fewer if they are large.
+/// `n` is the number of entries; a page holds up to 448 of them, fewer if they are large.
 ///
 /// | operation | cost | progress |
 /// |---|---|---|
 /// | [`Reader::get`], nothing new published | O(1): one atomic load, one hash lookup behind one or two directories | wait-free |
-/// | [`Reader::get`] after a publish, [`snapshot`](Self::snapshot) | O(1): a reference count more | wait-free, see [below](#progress) |
+/// | [`Reader::get`] after a publish, [`snapshot`](Self::snapshot) | O(1): also increments a reference count | wait-free, see [below](#progress) |
 /// | [`Snapshot::get`], [`len`](Snapshot::len), `clone` | O(1) | wait-free |
-/// | [`Snapshot::iter`] | O(n); nothing allocated | wait-free |
-/// | [`Snapshot::diff`] | O(pages that differ), each entry of which is looked up once | wait-free |
-/// | dropping a [`Snapshot`] | O(1): a counter | wait-free |
+/// | [`Snapshot::iter`] | O(n); allocates nothing | wait-free |
+/// | [`Snapshot::diff`] | O(pages that differ), each of whose entries is looked up once | wait-free |
+/// | dropping a [`Snapshot`] | O(1): decrements a reference count | wait-free |
 /// | [`Writer::insert`](crate::Writer::insert), [`update`](crate::Writer::update), [`remove`](crate::Writer::remove) | O(1) amortized, done twice when versions are recycled; at most eight pages at once when pages split | never waits for readers |
 /// | the first of these on a page that a held version shares | a copy of the page, and of 64 pointers per directory | never waits for readers |
-/// | [`Writer::publish`](crate::Writer::publish) | O(1), and a share of dropping old versions in proportion to the batch | lock-free, see there |
-/// | [`Writer::clear`](crate::Writer::clear) | O(1); dropped in the publishes that follow | never waits for readers |
+/// | [`Writer::publish`](crate::Writer::publish) | O(1), and dropping old versions in proportion to the batch | lock-free, see there |
+/// | [`Writer::clear`](crate::Writer::clear) | O(1); the entries are dropped in the publishes that follow | never waits for readers |
 /// | [`GroupIndex`](crate::table::GroupIndex) count, listing | O(1), O(keys listed) | wait-free |
-/// | [`Feed::next_timeout`] | O(changes) | blocks until there is something |
+/// | [`Feed::next_timeout`] | O(changes) | blocks until there is an event |
 ///
 /// # Trade-offs
 ///
-/// There is one writer. An update costs a hash lookup or two and, where the page is shared with a version
-/// that somebody holds, a copy of that page; in return it is seen at once as a whole.
+/// There is one writer. An update costs one or two hash lookups and, where the page is shared with a version
+/// that is held, a copy of that page; in return, a batch becomes visible all at once.
 ///
-/// | take | when |
+/// | use | when |
 /// |---|---|
-/// | this table | many read, one writes (or can be made to: an actor, a mutex around the [`Writer`](crate::Writer)), and readers want more than one key of the same moment: counts, lists, indexes, differences, "wait until you see what I wrote" |
-/// | papaya, scc, dashmap | many threads write all the time, each entry is for itself, and nobody asks about the whole |
+/// | this table | many threads read, one writes (or can be made to: an actor, a mutex around the [`Writer`](crate::Writer)), and readers need several keys of the same moment: counts, lists, indexes, differences, "wait until you see what I wrote" |
+/// | papaya, scc, dashmap | many threads write all the time, each entry stands alone, and no query spans the whole map |
 /// | `RwLock<HashMap>` | there is little contention, writes are as frequent as reads, or memory is scarce: a table that recycles versions has two copies of what changes ([`TableBuilder::recycle`](crate::TableBuilder::recycle)) |
-/// | `ArcSwap<HashMap>` | it changes so seldom that a copy of everything per change does not matter: then it has the fastest lookups |
+/// | `ArcSwap<HashMap>` | changes are so rare that copying the whole map for each one does not matter: then its lookups are the fastest |
 ///
-/// Figures beside each of these are in [`docs::performance`](crate::docs::performance).
+/// Figures for each of these are in [`docs::performance`](crate::docs::performance).
 ///
 /// # Progress
 ///
 /// "Wait-free" is used as `arc_swap` uses it: a load is wait-free except at most once in `usize::MAX / 4`
 /// loads, when it is lock-free; and the first load of a thread claims or allocates a small record that
-/// `arc_swap` keeps for the life of the process. [`reader`](Self::reader) on a new thread is a good place to
-/// pay for that.
+/// `arc_swap` keeps for the life of the process. To pay for that early, call [`reader`](Self::reader) when a
+/// thread starts.
 ///
 /// # Examples
 /// ```
@@ -100,35 +101,37 @@ impl<K, V, I, S> Table<K, V, I, S> {
         Self { cell }
     }
 
-    /// The newest version, to keep.
+    /// Returns a snapshot of the newest version.
     ///
     /// # Progress
     ///
-    /// Wait-free (see [`Table`]). Writes to shared memory, to count itself: in a hot loop, a [`Reader`] does
-    /// not.
+    /// Wait-free (see [`Table`]). Writes to shared memory, to increment a reference count; in a hot loop, use
+    /// a [`Reader`], which does not.
     pub fn snapshot(&self) -> Snapshot<K, V, I, S> {
         Snapshot::new(self.cell.load())
     }
 
-    /// A reader for one thread, which asks with one atomic load whether its version is still the newest.
+    /// Returns a reader for one thread, which checks with one atomic load whether its version is still the
+    /// newest.
     #[must_use]
     pub fn reader(&self) -> Reader<K, V, I, S> {
         Reader::new(self.cell.clone())
     }
 
-    /// The number of the newest version: one atomic load, wait-free.
+    /// Returns the number of the newest version: one atomic load, wait-free.
     #[must_use]
     pub fn version(&self) -> Version {
         self.cell.version()
     }
 
-    /// Blocks until `version` or a later one is published, and returns the newest: read your writes.
+    /// Blocks until `version` or a later one is published, and returns the newest version.
     ///
-    /// Any snapshot that is taken after this has returned is of `version` or newer.
+    /// This is how a thread reads its own writes: any snapshot taken after the return is of `version` or
+    /// newer.
     ///
     /// # Errors
-    /// [`WaitError::Timeout`] when that has not happened within `timeout` (one too long for the clock is no
-    /// bound), and [`WaitError::WriterClosed`] as soon as it is clear that it never will.
+    /// [`WaitError::Timeout`] if that has not happened within `timeout` (a timeout that the clock cannot
+    /// represent never expires), and [`WaitError::WriterClosed`] as soon as it is certain that it never will.
     ///
     /// # Examples
     /// ```
@@ -148,10 +151,10 @@ impl<K, V, I, S> Table<K, V, I, S> {
         self.cell.wait_for(version, timeout)
     }
 
-    /// Follows the table from its newest version on, version by version.
+    /// Follows the table from its newest version onwards, version by version.
     ///
-    /// The feed starts at an exact snapshot, [`Feed::snapshot`]; what is published later comes out of it. See
-    /// [`Feed`] for an example and for what a slow subscriber gets.
+    /// The feed starts at an exact snapshot, [`Feed::snapshot`], and delivers every version published after
+    /// it. See [`Feed`] for an example and for what happens to a slow subscriber.
     ///
     /// # Progress
     ///
@@ -160,15 +163,15 @@ impl<K, V, I, S> Table<K, V, I, S> {
         Feed::new(self.cell.clone(), None)
     }
 
-    /// Follows the table from `snapshot` on, version by version: resumes what another feed, or a reader, has
-    /// left off.
+    /// Follows the table from `snapshot` onwards, version by version: continues where another feed, or a
+    /// reader, stopped.
     ///
-    /// When some of the versions since then are not in the history any more, or nobody was subscribed when
-    /// they were published, the first event is [`FeedEvent::Lagged`](crate::table::FeedEvent::Lagged). To be sure to miss nothing between two
-    /// feeds, make the second one before the first is dropped.
+    /// If some of the versions since then are no longer in the history, or there was no subscriber when they
+    /// were published, the first event is [`FeedEvent::Lagged`](crate::table::FeedEvent::Lagged). To miss
+    /// nothing between two feeds, create the second one before the first is dropped.
     ///
     /// # Panics
-    /// When `snapshot` is of another table.
+    /// If `snapshot` is of another table.
     ///
     /// # Progress
     ///
@@ -177,7 +180,7 @@ impl<K, V, I, S> Table<K, V, I, S> {
         Feed::new(self.cell.clone(), Some(snapshot))
     }
 
-    /// Whether the writer has been dropped: then the newest version is the last one.
+    /// Whether the writer has been dropped; the newest version is then the last one.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.cell.is_closed()
@@ -185,7 +188,7 @@ impl<K, V, I, S> Table<K, V, I, S> {
 }
 
 impl<K, V, I, S> Clone for Table<K, V, I, S> {
-    /// Another handle of the same table.
+    /// Returns another handle of the same table.
     fn clone(&self) -> Self {
         Self { cell: self.cell.clone() }
     }

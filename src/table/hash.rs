@@ -1,11 +1,9 @@
 use std::hash::{BuildHasher, Hasher};
 
-/// The hasher of a table unless another one is given to the builder: foldhash, seeded at random for each
-/// table.
+/// The default hasher of a table: foldhash, randomly seeded for each table.
 ///
-/// Fast, and hard to attack by somebody who sees neither hashes nor the order of iteration; not
-/// cryptographic. Where an attacker chooses keys *and* watches closely, give the builder a SipHash
-/// (`std::hash::RandomState`).
+/// Fast, and hard to attack without seeing hashes or the order of iteration; not cryptographic. If an
+/// attacker chooses keys *and* observes closely, pass a SipHash (`std::hash::RandomState`) to the builder.
 #[derive(Clone, Debug, Default)]
 pub struct DefaultHashBuilder(foldhash::fast::RandomState);
 
@@ -18,7 +16,7 @@ impl BuildHasher for DefaultHashBuilder {
     }
 }
 
-/// What a [`DefaultHashBuilder`] builds.
+/// The hasher that a [`DefaultHashBuilder`] builds.
 #[derive(Clone)]
 pub struct DefaultHasher(foldhash::fast::FoldHasher<'static>);
 
@@ -28,7 +26,7 @@ impl std::fmt::Debug for DefaultHasher {
     }
 }
 
-/// Hands each call on: the defaults of the trait would turn numbers into byte slices.
+/// Forwards each call: the default methods of the trait would turn numbers into byte slices.
 macro_rules! forward {
     ($($write:ident: $number:ty),*) => {
         $(#[inline]

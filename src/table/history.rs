@@ -1,13 +1,14 @@
-//! The batches that made the last versions, published with each version. Pure.
+//! The batches that led to the last versions, published with each version. Pure.
 //!
-//! A version that was published while somebody subscribed carries the operations of its own batch and of the
-//! ones before it, back to a bound. So whoever has loaded a version has its history, without a lock and
-//! without a word to the writer, and it goes when the version goes: on the thread of the writer.
+//! A version that is published while there is a subscriber carries the operations of its own batch and of the
+//! batches before it, up to a bound. A thread that has loaded a version therefore has its history, without a
+//! lock and without contacting the writer; the history is dropped with its version, on the thread of the
+//! writer.
 //!
-//! It is a list from the newest batch to the oldest, and a list that is shared cannot be cut at its end. So
-//! there are two: when the young one is full it becomes the old one, and the old one is let go as a whole.
-//! Two neighbours were too long for one list, or the first one was full: what fits into the bounds is always
-//! there, and never more than twice as much.
+//! It is a list from the newest batch to the oldest, and a shared list cannot be cut at its end. There are
+//! therefore two: when the young one is full it becomes the old one, and the old one is released as a whole.
+//! The lists change roles only when a batch does not fit into the young one, so all that fits into the bounds
+//! is always present, and never more than twice as much.
 
 use std::mem;
 
@@ -15,11 +16,11 @@ use super::op::Op;
 use crate::sync::StdArc;
 use crate::table::version::Version;
 
-/// How much history there is at least, if there are as many versions; at most twice as much.
+/// The guaranteed length of a history, if there are that many versions; it is at most twice as long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) versions: usize,
-    /// In all these versions together. A batch with more is not kept at all.
+    /// Total number in all these versions. A batch with more is not kept at all.
     pub(super) operations: usize,
 }
 
@@ -33,7 +34,7 @@ impl Default for Limits {
     }
 }
 
-/// The operations that led to one version from the one before, and the list of those before them.
+/// The operations that led to one version from the version before it, and the list of earlier ones.
 pub(super) struct Link<K, V> {
     pub(super) version: Version,
     pub(super) ops: Vec<Op<K, V>>,
@@ -41,17 +42,17 @@ pub(super) struct Link<K, V> {
 }
 
 impl<K, V> Link<K, V> {
-    /// The operations, and the list of those before them.
+    /// Takes the operations, and the list of earlier ones.
     pub(super) fn take(&mut self) -> (Vec<Op<K, V>>, Option<StdArc<Self>>) {
         (mem::take(&mut self.ops), self.previous.take())
     }
 }
 
-/// The history with one batch more, and that batch; or the batch, given back because it is too long.
+/// The history extended by a batch, and that batch; or the batch itself, returned because it is too long.
 pub(super) type Pushed<K, V> = Result<(History<K, V>, StdArc<Link<K, V>>), Vec<Op<K, V>>>;
 
 impl<K, V> Drop for Link<K, V> {
-    /// One by one: the list may be longer than the stack is deep.
+    /// Drops the links one by one: recursion over a long list would overflow the stack.
     fn drop(&mut self) {
         let mut previous = self.previous.take();
         while let Some(mut link) = previous.and_then(StdArc::into_inner) {
@@ -64,7 +65,7 @@ impl<K, V> Drop for Link<K, V> {
 pub(crate) struct History<K, V> {
     young: Option<StdArc<Link<K, V>>>,
     old: Option<StdArc<Link<K, V>>>,
-    /// Versions and operations in the young list.
+    /// Numbers of versions and operations in the young list.
     versions: usize,
     operations: usize,
 }
@@ -82,9 +83,9 @@ impl<K, V> Clone for History<K, V> {
 }
 
 impl<K, V> History<K, V> {
-    /// This history and the batch that made `version`, the one after the newest here.
+    /// Returns this history extended by the batch that made `version`, which follows the newest one here.
     ///
-    /// Makes another one, so that nothing is dropped: operations have destructors, which are user code.
+    /// Builds a new history, so that nothing is dropped: operations have destructors, which are user code.
     pub(super) fn extended(&self, limits: Limits, version: Version, ops: Vec<Op<K, V>>) -> Pushed<K, V> {
         if limits.versions == 0 || ops.len() > limits.operations {
             return Err(ops);
@@ -98,26 +99,26 @@ impl<K, V> History<K, V> {
         Ok((extended, link))
     }
 
-    /// The links, newest first.
+    /// Iterates over the links, newest first.
     fn links(&self) -> impl Iterator<Item = &StdArc<Link<K, V>>> {
         let lists = [&self.young, &self.old].into_iter().flatten();
         lists.flat_map(|head| std::iter::successors(Some(head), |link| link.previous.as_ref()))
     }
 
-    /// The lists, to be let go one link after the other.
+    /// Returns the lists, to be released one link after the other.
     pub(super) fn into_lists(self) -> impl Iterator<Item = StdArc<Link<K, V>>> {
         [self.young, self.old].into_iter().flatten()
     }
 
-    /// Heap memory, without what keys and values own. O(versions).
+    /// Returns the heap memory, without what keys and values own. O(versions).
     pub(super) fn bytes(&self) -> usize {
         let link =
             |link: &StdArc<Link<K, V>>| size_of::<Link<K, V>>() + link.ops.capacity() * size_of::<Op<K, V>>();
         self.links().map(link).sum()
     }
 
-    /// The operations that lead from `version` to the newest here, batch by batch, newest first; `None` if
-    /// that goes too far back.
+    /// Returns the operations that lead from `version` to the newest one here, batch by batch, newest first;
+    /// `None` if the history does not reach back to `version`.
     pub(super) fn ops_since(&self, version: Version) -> Option<Vec<&[Op<K, V>]>> {
         let mut batches = Vec::new();
         for link in self.links() {
@@ -129,8 +130,8 @@ impl<K, V> History<K, V> {
         None
     }
 
-    /// The batches that lead from `version` to the newest here, oldest first; `None` if that goes too far
-    /// back.
+    /// Returns the batches that lead from `version` to the newest one here, oldest first; `None` if the
+    /// history does not reach back to `version`.
     pub(super) fn since(&self, version: Version) -> Option<Vec<StdArc<Link<K, V>>>> {
         let mut links = Vec::new();
         for link in self.links() {

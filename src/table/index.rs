@@ -1,4 +1,4 @@
-//! Secondary indexes: kept by the writer, published in the same version as the entries.
+//! Secondary indexes: maintained by the writer, published in the same version as the entries.
 
 mod chunks;
 mod group_set;
@@ -14,16 +14,16 @@ pub(crate) use group_set::GroupSet;
 
 /// State derived from the entries of a table, maintained by its writer and published with them.
 ///
-/// The writer tells the index of every change of an entry, in order, before the version that contains the
-/// change is published; readers find the index of a version in its snapshot.
+/// The writer reports every change of an entry to the index, in order, before it publishes the version that
+/// contains the change; readers find the index of a version in its snapshot.
 ///
-/// A version is a clone, so cloning must be cheap: O(1) with persistent data structures, as [`GroupIndex`]
-/// does. The writer may also apply a change twice, to the two versions it alternates between: the index must
-/// depend on nothing but the keys and values it is given, except for what it copies in
+/// Each version has a clone of the index, so cloning must be cheap: O(1) with persistent data structures, as
+/// in [`GroupIndex`]. The writer may also apply a change twice, to the two versions that it alternates
+/// between: the index must depend only on the keys and values that it is given, except for what it copies in
 /// [`refresh`](Self::refresh).
 ///
 /// A method that panics may leave the index half changed: the writer then makes another one, from the one
-/// that was published last or from the one that the table was built with, which must be that of no entries.
+/// published last or from the one that the table was built with, which must be empty.
 ///
 /// `()` is the index of a table without one; a tuple of up to four indexes is an index.
 ///
@@ -53,46 +53,50 @@ pub(crate) use group_set::GroupSet;
 /// assert_eq!(sum.0, 5);
 /// ```
 pub trait Index<K, V>: Clone + Send + Sync + 'static {
-    /// `key` was absent and now has `value`.
+    /// Called when `key` was absent and now has `value`.
     fn insert(&mut self, key: &K, value: &V);
 
-    /// The value of `key` was `old` and is now `new`. By default [`remove`](Self::remove) and
-    /// [`insert`](Self::insert).
+    /// Called when the value of `key` was `old` and is now `new`. The default implementation calls
+    /// [`remove`](Self::remove) and [`insert`](Self::insert).
     fn update(&mut self, key: &K, old: &V, new: &V) {
         self.remove(key, old);
         self.insert(key, new);
     }
 
-    /// `key` had the value `old` and is now absent.
+    /// Called when `key` had the value `old` and is now absent.
     fn remove(&mut self, key: &K, old: &V);
 
-    /// This index was brought up to `newest` by repeating the changes: it belongs to a retired version that
-    /// is to be used again, or `newest` is half changed, because one of the methods above has panicked, and
-    /// is to be replaced. For state that is not derived from keys and values: copy it here. By default
+    /// Copies state that is not derived from keys and values from `newest`. The default implementation does
     /// nothing.
+    ///
+    /// This index has caught up with `newest` by replaying the changes. Either it belongs to a retired
+    /// version that will be reused, or it replaces `newest`, which is half changed because one of the methods
+    /// above has panicked.
     fn refresh(&mut self, newest: &Self) {
         let _ = newest;
     }
 
-    /// Takes this index apart in steps: it is that of a version that is not needed any more.
+    /// Drops the index of a version that is no longer needed, in steps.
     ///
-    /// A publish drops old versions, and must not take long for it. So it calls this with a `budget`, which
-    /// the index lowers by one for each *part* that it drops: what can be dropped in a few microseconds, and
-    /// only what no clone of this index shares. Returns `false` when the budget is used up and something is
-    /// left, for the next publish; and `true` when the rest is quickly dropped, which is then done. Nothing
-    /// else is called in between.
+    /// A publish drops old versions, and must stay short. It therefore calls this with a `budget`, which the
+    /// index decrements for each *part* that it drops: something that is dropped in a few microseconds and
+    /// that no clone of this index shares. Returns `false` when the budget is used up and something is left,
+    /// for the next publish; returns `true` when dropping the rest is quick, and the index is then dropped.
+    /// No other method is called in between.
     ///
-    /// By default `true`: the index is dropped in one step.
+    /// The default implementation returns `true`: the index is dropped in one step.
     fn dismantle(&mut self, budget: &mut usize) -> bool {
         let _ = budget;
         true
     }
 
-    /// Returns how many parts, at most, the changes since the last call have copied, so that an older version
-    /// is alone with the originals: publishes drop parts as fast as they are made. Starts again at zero.
+    /// Returns an upper bound of the number of parts copied by the changes since the last call, and resets it
+    /// to zero. The originals of copied parts are left to older versions, and publishes drop parts as fast as
+    /// they are made.
     ///
-    /// To be implemented together with [`dismantle`](Self::dismantle). By default zero, which is right for an
-    /// index that is dropped in one step. Each entry that a batch changes pays for three parts anyway.
+    /// Implement this together with [`dismantle`](Self::dismantle). The default implementation returns zero,
+    /// which is right for an index that is dropped in one step. Each entry that a batch changes pays for
+    /// three parts in any case.
     fn take_copied(&mut self) -> usize {
         0
     }
@@ -143,12 +147,12 @@ tuple_index!(A.0, B.1, C.2, D.3);
 /// Groups keys by any function of the entry, with O(1) counts and contiguous listing.
 ///
 /// The function passes each group of an entry to its third argument: none, one or several, in any order; a
-/// group passed twice counts once. It must give the same groups for the same entry whenever it is called.
+/// group passed twice counts once. It must always give the same groups for the same entry.
 ///
 /// A clone is O(1) and shares everything. A change touches only the groups that an entry enters or leaves, in
-/// O(1) amortized per group, and copies at most a chunk of 128 keys and one page of positions of what a clone
-/// still shares. An update calls the function once for each value and once more for each group of either. Old
-/// versions are [dismantled](Index::dismantle) by chunks and pages.
+/// O(1) amortized per group, and copies at most a chunk of 128 keys and one page of positions that a clone
+/// still shares. An update calls the function once for each value and once more for each group of the old
+/// one. Old versions are [dismantled](Index::dismantle) by chunks and pages.
 ///
 /// # Examples
 ///
@@ -170,7 +174,7 @@ tuple_index!(A.0, B.1, C.2, D.3);
 /// assert!(by_net.contains(&20, &2));
 /// ```
 ///
-/// Where the type must be named, use a function pointer, which is the default of the last parameter:
+/// To name the type, use a function pointer, which is the default of the last parameter:
 ///
 /// ```
 /// use switchboard::table::{GroupIndex, Index};
@@ -190,7 +194,7 @@ tuple_index!(A.0, B.1, C.2, D.3);
 pub struct GroupIndex<K, V, G, F = fn(&K, &V, &mut dyn FnMut(G))> {
     set: GroupSet<G, K>,
     groups_of: F,
-    // Takes values and holds none.
+    // Accepts values and holds none.
     values: PhantomData<fn(&V)>,
 }
 
@@ -204,7 +208,7 @@ impl<K, V, G, F> GroupIndex<K, V, G, F>
 where
     F: Fn(&K, &V, &mut dyn FnMut(G)),
 {
-    /// An empty index that groups by `groups_of`.
+    /// Creates an empty index that groups by `groups_of`.
     #[must_use]
     pub fn new(groups_of: F) -> Self {
         Self { set: GroupSet::new(), groups_of, values: PhantomData }
@@ -212,7 +216,8 @@ where
 }
 
 impl<K, V, G, F> GroupIndex<K, V, G, F> {
-    /// The groups that have keys, with their numbers of keys, in an arbitrary order. Does not allocate.
+    /// Iterates over the groups that have keys, with their numbers of keys, in an arbitrary order. Does not
+    /// allocate.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = (&G, usize)> {
         self.set.groups()
     }
@@ -222,7 +227,7 @@ impl<K, V, G, F> GroupIndex<K, V, G, F>
 where
     G: Hash + Eq,
 {
-    /// How many keys the group has. O(1).
+    /// Returns the number of keys in the group. O(1).
     #[must_use]
     pub fn count<Q>(&self, group: &Q) -> usize
     where
@@ -232,7 +237,7 @@ where
         self.set.count(group)
     }
 
-    /// The keys of the group, each once, in an arbitrary order. Does not allocate.
+    /// Iterates over the keys of the group, each once, in an arbitrary order. Does not allocate.
     pub fn keys<Q>(&self, group: &Q) -> impl ExactSizeIterator<Item = &K> + use<'_, K, V, G, F, Q>
     where
         G: Borrow<Q>,
@@ -241,7 +246,8 @@ where
         self.set.keys(group)
     }
 
-    /// The keys of the group as slices, none of them empty: the fastest way to go through all of them.
+    /// Returns the keys of the group as slices, none of them empty: the fastest way to iterate over all of
+    /// them.
     pub fn chunks<Q>(&self, group: &Q) -> impl Iterator<Item = &[K]> + use<'_, K, V, G, F, Q>
     where
         G: Borrow<Q>,
@@ -305,7 +311,7 @@ where
 }
 
 impl<K, V, G: Debug, F> Debug for GroupIndex<K, V, G, F> {
-    /// The groups with their counts.
+    /// Formats the groups with their counts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.groups()).finish()
     }

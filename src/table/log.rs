@@ -1,9 +1,9 @@
-//! What the last batches did, so that it can be done again to an older version. Pure.
+//! The operations of the last batches, to be replayed on an older version. Pure.
 //!
-//! Operations own keys and values, whose destructors are user code and may panic. So nothing in here drops an
-//! operation except [`Log::tidy`]: all else moves what is no longer needed to where `tidy` finds it, and the
-//! writer calls that when its own state is whole again. A batch may be an eighth of the table, so `tidy` goes in
-//! steps.
+//! Operations own keys and values, whose destructors are user code and may panic. Therefore only
+//! [`Log::tidy`] drops operations: all other methods move unneeded ones to where `tidy` finds them, and the
+//! writer calls it once its own state is consistent again. A batch may be an eighth of the table, so `tidy`
+//! works in steps.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
@@ -16,27 +16,27 @@ use super::state::State;
 use crate::sync::StdArc;
 use crate::table::version::Version;
 
-/// Operations that are kept at least, and entries of the table per operation that is kept beyond that.
+/// Minimum number of operations to keep, and entries of the table per operation beyond that.
 ///
-/// A log is repeated for less than what copying the touched pages would cost, whatever its length; the bound
-/// is there for the memory, an eighth of the table's.
+/// Replaying a log costs less than copying the touched pages, whatever its length; the bound limits the
+/// memory, to an eighth of the table's.
 const KEPT_MIN: usize = 1024;
 const ENTRIES_PER_KEPT: usize = 8;
 
-/// Empty buffers that are kept, of up to [`KEPT_MIN`] operations each.
+/// Empty buffers to keep, of up to [`KEPT_MIN`] operations each.
 const SPARE_MAX: usize = 16;
 
-/// From this many entries on, a table is too large for the caches next to the processor, and [`look_ahead`]
-/// pays.
+/// Number of entries from which a table exceeds the caches next to the processor, and [`look_ahead`] pays
+/// off.
 const LARGE: usize = 16 * 1024;
 
-/// How many operations it looks ahead.
+/// Number of operations that [`look_ahead`] reads ahead.
 const AHEAD: usize = 32;
 
 /// The operations of a sealed batch.
 enum Ops<K, V> {
     Own(Vec<Op<K, V>>),
-    /// The history of published versions has them too.
+    /// Also in the history of published versions.
     Shared(StdArc<Link<K, V>>),
 }
 
@@ -49,30 +49,30 @@ impl<K, V> Ops<K, V> {
     }
 }
 
-/// The operations that led from the version before to `version`.
+/// The operations that led from the version before `version` to it.
 struct Batch<K, V> {
     version: Version,
-    /// How many operations they were before they were repeated for good.
+    /// Number of operations before they were consumed by the last replay.
     len: usize,
     ops: Ops<K, V>,
 }
 
-/// The last batches without a gap, and the one that is being staged.
+/// The last batches without a gap, and the staged one.
 pub(super) struct Log<K, V> {
     batches: VecDeque<Batch<K, V>>,
-    /// The operations in these batches.
+    /// Number of operations in these batches.
     kept: usize,
-    /// The operations of the staged batch, each of which has been done.
+    /// The operations of the staged batch, all of which have been applied.
     staged: Vec<Op<K, V>>,
-    /// The staged batch is not recorded (any more): it has grown too long, or has cleared the table.
+    /// Whether recording of the staged batch has stopped: it has grown too long, or has cleared the table.
     cut: bool,
-    /// What is no longer needed, until [`tidy`](Self::tidy).
+    /// Unneeded operations, until [`tidy`](Self::tidy) drops them.
     doomed: Vec<Batch<K, V>>,
     /// Empty buffers, to be filled again.
     spare: Vec<Vec<Op<K, V>>>,
-    /// Whether older versions are to be brought up to date. If not, the log is for the history only.
+    /// Whether older versions are brought up to date. If not, the log serves only the history.
     recycles: bool,
-    /// What is kept for subscribers, while there are any.
+    /// The bounds of what is kept for subscribers, while there are any.
     limits: Limits,
 }
 
@@ -90,7 +90,7 @@ impl<K, V> Log<K, V> {
         }
     }
 
-    /// The operations to keep for a table of `len` entries.
+    /// Returns the number of operations to keep for a table of `len` entries.
     fn limit(&self, len: usize, is_followed: bool) -> usize {
         let followed = if is_followed && self.limits.versions > 0 { self.limits.operations } else { 0 };
         KEPT_MIN.max(len / ENTRIES_PER_KEPT).max(followed)
@@ -98,14 +98,14 @@ impl<K, V> Log<K, V> {
 
     /// Whether the next operation of the staged batch, on a table of `len` entries, is to be recorded.
     ///
-    /// The limit is that of a batch that is followed, whether it is or not: the first feed may come at any
-    /// time before the batch is published, and is to have all of it.
+    /// The limit is always that of a batch with subscribers: the first one may arrive at any time before the
+    /// batch is published, and must get all of it.
     #[inline]
     pub(super) fn records_next(&self, len: usize) -> bool {
         !self.cut && self.staged.len() < self.limit(len, true)
     }
 
-    /// Records an operation of the staged batch that has been done; without one, no more of the batch.
+    /// Records an applied operation of the staged batch; `None` stops recording the batch.
     #[inline]
     pub(super) fn record(&mut self, op: Option<Op<K, V>>) {
         match op {
@@ -114,7 +114,7 @@ impl<K, V> Log<K, V> {
         }
     }
 
-    /// Records no more of the staged batch: no older version can be brought up to it.
+    /// Stops recording the staged batch: no older version can be brought up to it.
     pub(super) fn cut(&mut self) {
         self.cut = true;
         self.doom_staged();
@@ -137,13 +137,14 @@ impl<K, V> Log<K, V> {
         self.doomed.push(Batch { version: Version::ZERO, len: 0, ops });
     }
 
-    /// Leaves the history of a version that is no longer needed to [`tidy`](Self::tidy).
+    /// Leaves the history of an unneeded version to [`tidy`](Self::tidy).
     pub(super) fn doom_history(&mut self, history: History<K, V>) {
         history.into_lists().for_each(|link| self.doom(Ops::Shared(link)));
     }
 
-    /// The staged batch made `version` of `len` entries. Returns the oldest version that the log leads on
-    /// from, and the history of `version`: none, unless there is a history `before` to go on with.
+    /// Seals the staged batch, which made `version` of `len` entries. Returns the oldest version that the log
+    /// can bring up to date, and the history of `version`: empty, unless there is a history `before` to
+    /// extend.
     pub(super) fn seal(
         &mut self,
         version: Version,
@@ -174,8 +175,8 @@ impl<K, V> Log<K, V> {
         (self.batches.front().map_or(version, |batch| batch.version.previous()), history)
     }
 
-    /// Forgets the batches that lead to `oldest` and before; all of them, if there is no older version to
-    /// lead on from.
+    /// Forgets the batches that lead to `oldest` and to versions before it; all of them, if there is no older
+    /// version to bring up to date.
     pub(super) fn trim(&mut self, oldest: Option<Version>) {
         while let Some(batch) = self.batches.front()
             && oldest.is_none_or(|oldest| batch.version <= oldest)
@@ -191,10 +192,10 @@ impl<K, V> Log<K, V> {
         true
     }
 
-    /// Drops up to `budget` operations, and links of histories, that are no longer needed: user code. What a panic leaves is dropped by
-    /// the next call.
+    /// Drops up to `budget` unneeded operations and links of histories: user code. What a panic leaves is
+    /// dropped by the next call.
     ///
-    /// Keeps the buffers, unless they are large, or not only ours, or enough are kept.
+    /// Keeps the buffers, unless they are large or shared, or enough are kept.
     pub(super) fn tidy(&mut self, budget: &mut usize) {
         while let Some(batch) = self.doomed.last_mut() {
             let is_due = match &mut batch.ops {
@@ -223,7 +224,7 @@ impl<K, V> Log<K, V> {
         }
     }
 
-    /// If no one else has the link, its operations, and the links before it, are next.
+    /// Queues the operations of the link, and the links before it, unless the link is shared.
     fn doom_link(&mut self, link: StdArc<Link<K, V>>) {
         let Some(mut link) = StdArc::into_inner(link) else { return };
         let (ops, previous) = link.take();
@@ -233,15 +234,15 @@ impl<K, V> Log<K, V> {
         self.doom(Ops::Own(ops));
     }
 
-    /// Drops what no one will ask for, and the buffers.
+    /// Frees the empty buffers and unused capacity.
     pub(super) fn shrink(&mut self) {
         self.spare = Vec::new();
         self.batches.shrink_to_fit();
     }
 }
 
-/// Drops up to `budget` operations, the last ones first; `true` when none is left. Those that have no destructor
-/// cost nothing.
+/// Drops up to `budget` operations, the last ones first; returns `true` when none is left. Operations without
+/// a destructor cost nothing.
 fn truncate<K, V>(ops: &mut Vec<Op<K, V>>, budget: &mut usize) -> bool {
     let dropped = if mem::needs_drop::<Op<K, V>>() { ops.len().min(*budget) } else { ops.len() };
     *budget = budget.saturating_sub(dropped);
@@ -250,7 +251,7 @@ fn truncate<K, V>(ops: &mut Vec<Op<K, V>>, budget: &mut usize) -> bool {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {
-    /// Applies the staged batch to the state before it; `false` when the batch was not recorded.
+    /// Applies the staged batch to the state before it; returns `false` if the batch was not recorded.
     pub(super) fn replay_staged<I, S>(&self, state: &mut State<K, V, I, S>) -> bool
     where
         I: Index<K, V>,
@@ -262,10 +263,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {
         !self.cut
     }
 
-    /// Brings `state` from `version` to the newest one. If user code panics, `state` is of no version, and
-    /// the log is as if it had not.
+    /// Brings `state` from `version` to the newest one. If user code panics, `state` belongs to no version,
+    /// and the log is as if it had not panicked.
     ///
-    /// `keep` is the oldest version that the log will have to lead on from after this.
+    /// `keep` is the oldest version that the log must still be able to bring up to date after this.
     pub(super) fn replay<I, S>(
         &mut self,
         version: Version,
@@ -275,7 +276,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {
         I: Index<K, V>,
         S: BuildHasher,
     {
-        // First: what is used up is not in the log any more, however far the repeating comes.
+        // First: consumed operations must not remain in the log, however far the replay gets.
         let first_doomed = self.doomed.len();
         self.trim(keep);
         for batch in self.doomed[first_doomed..].iter_mut().filter(|batch| batch.version > version) {
@@ -292,8 +293,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {
     }
 }
 
-/// Reads the entries that are about to be changed: one after the other does not wait for the one before, so
-/// that the misses of many overlap, which those of the changes themselves do not.
+/// Reads the entries that are about to be changed. These reads are independent of each other, so their cache
+/// misses overlap, unlike those of the changes themselves.
 fn look_ahead<K, V, I, S>(state: &State<K, V, I, S>, ops: &[Op<K, V>])
 where
     K: Hash + Eq,
@@ -319,7 +320,7 @@ where
     }
 }
 
-/// [`repeat`], for the last time: uses the operations up.
+/// Like [`repeat`], for the last time: consumes the operations.
 fn repeat_for_good<K, V, I, S>(state: &mut State<K, V, I, S>, ops: &mut [Op<K, V>])
 where
     K: Hash + Eq + Clone,
@@ -333,7 +334,7 @@ where
     }
 }
 
-/// [`apply`], for the last time: what is not needed any more stays in the log, to be dropped with it.
+/// Like [`apply`], for the last time: unneeded values stay in the log, and are dropped with it.
 #[inline]
 fn apply_for_good<K, V, I, S>(state: &mut State<K, V, I, S>, op: &mut Op<K, V>)
 where

@@ -8,7 +8,7 @@ use crate::table::snapshot::Snapshot;
 use crate::table::version::Version;
 use crate::table::writer::Writer;
 
-/// The entry that every batch changes. Each batch adds one of its own too.
+/// The entry that every batch changes. Each batch also adds an entry.
 const NEWEST: u64 = 0;
 
 fn publish(writer: &mut Writer<u64, u64>) -> Version {
@@ -18,7 +18,7 @@ fn publish(writer: &mut Writer<u64, u64>) -> Version {
     writer.publish()
 }
 
-/// A snapshot has all that its batches did and nothing else, now and whenever it is looked at again.
+/// Checks that a snapshot has all changes of its batches and nothing else, each time it is called.
 fn check(snapshot: &Snapshot<u64, u64>) -> u64 {
     let version = snapshot.version().as_u64();
     assert_eq!(snapshot.get(&NEWEST), (version > 0).then_some(&version));
@@ -49,7 +49,7 @@ fn a_reader_finds_what_was_completed_and_never_goes_back() {
     });
 }
 
-/// A snapshot may be newer than the counter that a reader asks. Nobody can tell.
+/// A snapshot may be newer than the counter that a reader checks. No thread can observe it.
 #[test]
 fn a_reader_is_not_behind_a_snapshot_that_it_was_told_of() {
     model_each(|| {
@@ -73,7 +73,7 @@ fn a_reader_is_not_behind_a_snapshot_that_it_was_told_of() {
     });
 }
 
-/// Five versions over at most four states: what is held stays as it is while the others are changed in place.
+/// Five versions over at most four states: a held version is unchanged while the others are changed in place.
 #[test]
 fn a_held_snapshot_is_not_recycled() {
     model_each(|| {

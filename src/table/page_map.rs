@@ -1,7 +1,7 @@
-//! The persistent paged map: what a version of the table is made of.
+//! The persistent paged map, which holds the entries of a version.
 //!
-//! A clone is O(1) and shares everything; a write copies the page it touches and the directories above it, if
-//! and only if they are shared. The structure is explained in [`pages`].
+//! A clone is O(1) and shares everything; a write copies the page that it touches and the directories above
+//! it, if and only if they are shared. [`pages`] explains the structure.
 
 mod iter;
 pub(crate) mod node;
@@ -17,30 +17,30 @@ use std::mem;
 
 use pages::{Dismantle, Entry, Pages};
 
-/// A persistent hash map. The caller hashes.
+/// A persistent hash map. The caller computes the hashes.
 ///
-/// Every operation on a key takes the hash of that key, and those that may move entries a hasher that must
-/// agree with it. A panic of `K`'s or `V`'s code in the middle of an operation leaves the map as it was
-/// before.
+/// Every operation on a key takes the hash of that key, and those that may move entries also take a hasher
+/// that must agree with it. A panic of `K`'s or `V`'s code in the middle of an operation leaves the map as it
+/// was before.
 ///
 /// # Bounds
 ///
-/// A page has up to `P` entries ([`Page::FULL`](node::Page::FULL): 448, fewer for entries of more than 64 bytes), a directory
-/// up to 64 slots, and a path one directory up to about 28 thousand entries, two up to 1.8 million, and so
-/// on; eleven with a hasher that makes all bits alike but the last ones.
+/// A page has up to `P` entries ([`Page::FULL`](node::Page::FULL): 448, fewer for entries of more than 64
+/// bytes) and a directory up to 64 slots. A path has one directory up to about 28 thousand entries, two up to
+/// 1.8 million, and so on; eleven if all hashes agree in all but the last bits.
 ///
 /// * `get`: one array access per directory, then one probe of a `hashbrown::HashTable`.
-/// * `get_mut`, and `insert` of a key that is there: the same; of what is shared it copies one page (`P`
-///   entries) and 64 pointers per directory, and nothing else.
+/// * `get_mut`, and `insert` of an existing key: the same, and a copy of at most one page (`P` entries) and
+///   64 pointers per directory, as far as they are shared.
 /// * `insert` of a new key: in addition it moves the entries of one page when its table grows, and of up to
-///   eight pages (`8 * P` entries, copied first if shared) when they become sixty-four. With a good hasher
-///   this happens once in `8 * P` insertions, one directory at a time: O(1) amortized.
+///   eight pages (`8 * P` entries, copied first if shared) when they are split into sixty-four. With a good
+///   hasher this happens once in `8 * P` insertions, one directory at a time: O(1) amortized.
 /// * `remove`: in addition it moves up to `4 * P` entries when pages merge, with the same amortization, and
 ///   reads the sizes of up to 64 pages once in eight removals from a page.
-/// * `clone`: one reference count. `iter`: O(1) to start, no allocation. `clear`, and dropping a map: as many
-///   pages as no other version shares.
+/// * `clone`: increments one reference count. `iter`: O(1) to start, no allocation. `clear`, and dropping a
+///   map: as many pages as no other version shares.
 ///
-/// Entries whose 64-bit hashes are all equal cannot be told apart: they share one page of unbounded size.
+/// Entries whose 64-bit hashes are all equal cannot be separated: they share one page of unbounded size.
 pub(crate) struct PageMap<K, V> {
     pages: Pages<(K, V)>,
 }
@@ -53,12 +53,12 @@ impl<K, V> Clone for PageMap<K, V> {
 }
 
 impl<K, V> PageMap<K, V> {
-    /// An empty map. Does not allocate.
+    /// Creates an empty map. Does not allocate.
     pub(crate) fn new() -> Self {
         Self { pages: Pages::new() }
     }
 
-    /// An empty map. The capacity is a hint.
+    /// Creates an empty map. The capacity is a hint.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self { pages: Pages::with_capacity(capacity) }
     }
@@ -73,13 +73,13 @@ impl<K, V> PageMap<K, V> {
         self.len() == 0
     }
 
-    /// Drops up to `budget` pages that no other version shares; `true` when nothing is left. For versions
-    /// that nobody needs any more: in between, what is left is not a map.
+    /// Drops up to `budget` pages that no other version shares; returns `true` when nothing is left. For
+    /// versions that are no longer needed: until it is done, the remains are not a valid map.
     pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
         self.pages.dismantle(budget)
     }
 
-    /// [`dismantle`](Self::dismantle), for entries that are to be dismantled themselves.
+    /// Like [`dismantle`](Self::dismantle), for entries that have to be dismantled themselves.
     pub(crate) fn dismantle_with(&mut self, budget: &mut usize, entry: &mut Dismantle<'_, (K, V)>) -> bool {
         self.pages.dismantle_with(budget, entry)
     }
@@ -91,12 +91,12 @@ impl<K, V> PageMap<K, V> {
         self.pages = Pages::new();
     }
 
-    /// What is changed from here on makes the version of this number; see [`node::Stamp`].
+    /// Sets the number of the version that later changes make; see [`node::Stamp`].
     pub(crate) fn set_stamp(&mut self, stamp: node::Stamp) {
         self.pages.set_stamp(stamp);
     }
 
-    /// The entries, in an arbitrary order.
+    /// Iterates over the entries, in an arbitrary order.
     pub(crate) fn iter(&self) -> Iter<'_, K, V> {
         Iter { entries: self.pages.iter() }
     }
@@ -107,7 +107,8 @@ impl<K, V> PageMap<K, V> {
         self.pages.stats()
     }
 
-    /// Heap memory of what is not in `seen`, which is a set of addresses, and adds it. O(pages).
+    /// Returns the heap memory of pages and directories whose addresses are not in `seen`, and adds them to
+    /// it. O(pages).
     pub(crate) fn bytes_unseen(&self, seen: &mut HashSet<usize>) -> usize {
         self.pages.bytes_unseen(seen)
     }
@@ -138,7 +139,7 @@ impl<K: Eq, V> PageMap<K, V> {
 }
 
 impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
-    /// The value, writable. Copies no page if the key is absent.
+    /// Returns a mutable reference to the value. Copies no page if the key is absent.
     #[inline]
     pub(crate) fn get_mut<Q>(&mut self, hash: u64, key: &Q) -> Option<&mut V>
     where
@@ -148,7 +149,7 @@ impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
         self.get_key_value_mut(hash, key).map(|(_, value)| value)
     }
 
-    /// The key and the value, writable. Copies no page if the key is absent.
+    /// Returns the key and a mutable reference to the value. Copies no page if the key is absent.
     #[inline]
     pub(crate) fn get_key_value_mut<Q>(&mut self, hash: u64, key: &Q) -> Option<(&K, &mut V)>
     where
@@ -158,17 +159,17 @@ impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
         self.pages.find_mut(hash, |(k, _)| k.borrow() == key).map(|(key, value)| (&*key, value))
     }
 
-    /// Inserts or replaces; a replaced value is returned, and the key in the map stays.
+    /// Inserts or replaces; returns a replaced value, and keeps the key in the map.
     #[inline]
     pub(crate) fn insert(&mut self, hash: u64, key: K, value: V, hasher: &impl Fn(&K) -> u64) -> Option<V> {
         self.insert_with(hash, key, value, hasher, |_, _, _| ()).map(|(_, old)| old)
     }
 
-    /// [`insert`](Self::insert), with a word before. Returns the key that is not needed, too: its destructor
-    /// is foreign code.
+    /// Like [`insert`](Self::insert), but calls `before` first. Also returns the redundant key, whose
+    /// destructor is user code.
     ///
-    /// `before` sees the key, the old value and the new one when nothing else can panic any more: if it does,
-    /// the map is as it was.
+    /// `before` gets the key, the old value and the new one when nothing else can panic any longer: if it
+    /// panics, the map is unchanged.
     #[inline]
     pub(crate) fn insert_with(
         &mut self,
@@ -178,7 +179,7 @@ impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
         hasher: &impl Fn(&K) -> u64,
         before: impl FnOnce(&K, Option<&V>, &V),
     ) -> Option<(K, V)> {
-        // Most of what is inserted is there already, and then no room is needed.
+        // Most inserted keys exist already, and then no room is needed.
         if let Some((stored, old)) = self.pages.find_mut(hash, |(k, _)| *k == key) {
             before(stored, Some(old), &value);
             return Some((key, mem::replace(old, value)));
@@ -196,7 +197,7 @@ impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
         }
     }
 
-    /// Takes the entry out. Copies no page if the key is absent.
+    /// Removes the entry and returns it. Copies no page if the key is absent.
     #[inline]
     pub(crate) fn remove<Q>(&mut self, hash: u64, key: &Q, hasher: &impl Fn(&K) -> u64) -> Option<(K, V)>
     where
@@ -206,8 +207,7 @@ impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
         self.remove_with(hash, key, hasher, |_, _| ())
     }
 
-    /// [`remove`](Self::remove), with a word before. `before`: as with
-    /// [`insert_with`](Self::insert_with).
+    /// Like [`remove`](Self::remove), but calls `before` first, as [`insert_with`](Self::insert_with) does.
     #[inline]
     pub(crate) fn remove_with<Q>(
         &mut self,
@@ -226,7 +226,7 @@ impl<K: Eq + Clone, V: Clone> PageMap<K, V> {
 }
 
 #[cfg(all(test, not(switchboard_model)))]
-/// What a map is made of. Pages shared with other versions count in full.
+/// Numbers of the parts of a map. Pages shared with other versions count in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stats {
     pub(crate) entries: usize,
@@ -236,7 +236,7 @@ pub(crate) struct Stats {
     pub(crate) bytes: usize,
 }
 
-/// The entries of a [`PageMap`], in an arbitrary order. Does not allocate.
+/// An iterator over the entries of a [`PageMap`], in an arbitrary order. Does not allocate.
 pub(crate) struct Iter<'a, K, V> {
     entries: iter::Iter<'a, (K, V)>,
 }

@@ -9,20 +9,19 @@ use crate::table::hash::DefaultHashBuilder;
 use crate::table::snapshot::Snapshot;
 use crate::table::version::Version;
 
-/// A reader for hot loops: keeps a snapshot, and asks with one atomic load whether it is still the newest.
+/// A reader for hot loops: keeps a snapshot, and checks with one atomic load whether it is still the newest.
 ///
-/// One per thread: it is `Send`, and its methods take `&mut self`. What it returns is never older than what
-/// it has returned before, nor than anything that another thread has read from the table and told this one
-/// about.
+/// Each thread uses its own: a reader is `Send`, and its methods take `&mut self`. It never returns an older
+/// version than before, nor an older one than any that another thread has read from the table and told this
+/// thread about.
 ///
-/// Between two calls it holds the version that it saw last. A reader that is not used for long keeps that
-/// version alive (the pages that have changed since); drop it, or call [`snapshot`](Self::snapshot) now and
-/// then.
+/// Between two calls it holds the version that it saw last. An idle reader keeps that version alive (the
+/// pages that have changed since); drop it, or call [`snapshot`](Self::snapshot) from time to time.
 ///
 /// # Progress
 ///
-/// Wait-free while nothing is published: one atomic load, and no write to shared memory. After a publish, as
-/// [`Table::snapshot`](crate::Table::snapshot), once.
+/// Wait-free while nothing is published: one atomic load, and no write to shared memory. The first call after
+/// a publish costs as much as [`Table::snapshot`](crate::Table::snapshot).
 ///
 /// # Examples
 /// ```
@@ -45,11 +44,11 @@ impl<K, V, I, S> Reader<K, V, I, S> {
         Self { cell, snapshot }
     }
 
-    /// The newest version.
+    /// Returns the newest version.
     #[inline]
     pub fn snapshot(&mut self) -> &Snapshot<K, V, I, S> {
-        // Not `!=`: the snapshot may be ahead of the counter, if it was loaded while the writer stood between
-        // the two. Then it stays.
+        // Not `!=`: the snapshot may be ahead of the counter, if it was loaded while the writer was between
+        // storing the two. It is kept then.
         if self.cell.version() > self.snapshot.version() {
             self.refresh();
         }
@@ -62,16 +61,16 @@ impl<K, V, I, S> Reader<K, V, I, S> {
         self.snapshot = Snapshot::new(self.cell.load());
     }
 
-    /// The newest version's number.
+    /// Returns the number of the newest version.
     pub fn version(&mut self) -> Version {
         self.snapshot().version()
     }
 }
 
 impl<K: Hash + Eq, V, I, S: BuildHasher> Reader<K, V, I, S> {
-    /// The value of `key` in the newest version. O(1).
+    /// Returns the value of `key` in the newest version. O(1).
     ///
-    /// Two calls may answer from two versions. For several answers from one, use
+    /// Two calls may read two different versions. To read several keys from one version, use
     /// [`snapshot`](Self::snapshot).
     #[inline]
     pub fn get<Q>(&mut self, key: &Q) -> Option<&V>
@@ -94,7 +93,7 @@ impl<K: Hash + Eq, V, I, S: BuildHasher> Reader<K, V, I, S> {
 }
 
 impl<K, V, I, S> Clone for Reader<K, V, I, S> {
-    /// Another reader of the same table, for another thread.
+    /// Returns another reader of the same table, for another thread.
     fn clone(&self) -> Self {
         Self { cell: self.cell.clone(), snapshot: self.snapshot.clone() }
     }

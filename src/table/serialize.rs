@@ -1,4 +1,4 @@
-//! serde: a snapshot as a map, a table from a map.
+//! serde: a snapshot is serialized as a map, and a table is deserialized from one.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -14,7 +14,7 @@ use crate::table::version::Version;
 use crate::table::writer::Writer;
 
 impl Serialize for Version {
-    /// As a number.
+    /// Serializes the version as a number.
     fn serialize<T: Serializer>(&self, serializer: T) -> Result<T::Ok, T::Error> {
         serializer.serialize_u64(self.as_u64())
     }
@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for Version {
 }
 
 impl<K: Serialize, V: Serialize, I, S> Serialize for Snapshot<K, V, I, S> {
-    /// As a map of the entries, in no particular order. The version and the index are not part of it.
+    /// Serializes the entries as a map, in no particular order. The version and the index are not included.
     fn serialize<T: Serializer>(&self, serializer: T) -> Result<T::Ok, T::Error> {
         serializer.collect_map(self)
     }
@@ -42,12 +42,12 @@ where
 {
     type Value = (Writer<K, V, I, S>, Table<K, V, I, S>);
 
-    /// A table that has the entries of a map at version zero, as [`build_with`](TableBuilder::build_with)
-    /// makes it: the entries go into it one by one, and the size that the input claims to have is not
-    /// believed. Of several entries for one key the last counts.
+    /// Builds a table that contains the entries of a map at version zero, as
+    /// [`build_with`](TableBuilder::build_with) does: the entries are inserted one by one, and the size that
+    /// the input claims is not trusted. Of several entries for one key, the last one wins.
     ///
     /// # Errors
-    /// Those of the format, of the keys and of the values; there is no table then.
+    /// The errors of the format, of the keys and of the values; no table is created then.
     ///
     /// # Examples
     /// ```

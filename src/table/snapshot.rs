@@ -13,17 +13,16 @@ use crate::sync::Arc;
 use crate::table::hash::DefaultHashBuilder;
 use crate::table::version::Version;
 
-/// One version of a table: immutable, owned, valid for ever.
+/// One version of a table: immutable, owned, valid indefinitely.
 ///
-/// Cloning counts up, dropping counts down, and neither does anything else while the table, a reader or the
-/// writer is alive: the table keeps every version until nobody holds it, so **a thread that drops a snapshot
-/// never runs the destructor of a key or value**. A snapshot that outlives all of them is the last owner of
-/// its version, and frees it when it is dropped.
+/// Cloning increments a reference count and dropping decrements it, and neither does anything else while the
+/// table, a reader or the writer is alive: the table keeps every version until no one holds it, so **a thread
+/// that drops a snapshot never runs the destructor of a key or value**. A snapshot that outlives all of them
+/// is the last owner of its version, and frees it when it is dropped.
 ///
-/// A snapshot that is held keeps alive what has changed since it was taken: the pages (a few hundred entries
-/// each) that the writer has touched, and not a copy of the table; with
-/// [recycling](crate::TableBuilder::recycle) the one or two copies that the writer works with come on top,
-/// for all snapshots together.
+/// A snapshot keeps alive what has changed since it was taken: the pages (a few hundred entries each) that
+/// the writer has touched, not a copy of the table. With [recycling](crate::TableBuilder::recycle), the
+/// writer's one or two working copies are added to this, once for all snapshots together.
 ///
 /// # Progress
 ///
@@ -43,14 +42,14 @@ impl<K, V, I, S> Snapshot<K, V, I, S> {
         self.header.state()
     }
 
-    /// The version that this is a snapshot of.
+    /// Returns the number of this version.
     #[inline]
     #[must_use]
     pub fn version(&self) -> Version {
         self.header.version()
     }
 
-    /// How many entries there are. O(1).
+    /// Returns the number of entries. O(1).
     #[must_use]
     pub fn len(&self) -> usize {
         self.state().map.len()
@@ -62,20 +61,20 @@ impl<K, V, I, S> Snapshot<K, V, I, S> {
         self.state().map.is_empty()
     }
 
-    /// The index, as it was when this version was published.
+    /// Returns the index, as it was when this version was published.
     #[must_use]
     pub fn index(&self) -> &I {
         &self.state().index
     }
 
-    /// All entries, in no particular order.
+    /// Iterates over all entries, in no particular order.
     pub fn iter(&self) -> Iter<'_, K, V> {
         Iter { inner: self.state().map.iter() }
     }
 }
 
 impl<K: Hash + Eq, V, I, S: BuildHasher> Snapshot<K, V, I, S> {
-    /// The value of `key`. O(1).
+    /// Returns the value of `key`. O(1).
     #[inline]
     #[must_use]
     pub fn get<Q>(&self, key: &Q) -> Option<&V>
@@ -86,7 +85,7 @@ impl<K: Hash + Eq, V, I, S: BuildHasher> Snapshot<K, V, I, S> {
         self.state().get(key)
     }
 
-    /// The stored key that equals `key`, with its value. O(1).
+    /// Returns the stored key that equals `key`, with its value. O(1).
     #[must_use]
     pub fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
     where
@@ -108,26 +107,25 @@ impl<K: Hash + Eq, V, I, S: BuildHasher> Snapshot<K, V, I, S> {
 }
 
 impl<K: Hash + Eq, V: PartialEq, I, S: BuildHasher> Snapshot<K, V, I, S> {
-    /// What has to change to get from `older` to this snapshot, in no particular order.
+    /// Returns the changes that lead from `older` to this snapshot, in no particular order.
     ///
     /// # Complexity
     ///
     /// O(operations in between), each key looked up in both versions, if the newer version knows them: while
-    /// somebody [subscribes](crate::Table::subscribe), versions carry the operations of their last
-    /// predecessors ([`TableBuilder::history`](crate::TableBuilder::history)). Allocates a list of these
-    /// keys.
+    /// there is a [subscriber](crate::Table::subscribe), versions carry the operations of the versions just
+    /// before them ([`TableBuilder::history`](crate::TableBuilder::history)). Allocates a list of these keys.
     ///
     /// Otherwise O(pages that were written in between, and their entries), a few hundred entries for each
-    /// change at most: pages that both versions share, and directories of them, are skipped by their address.
-    /// With [recycling](crate::TableBuilder::recycle) two versions may be copies that share nothing; then
-    /// each page is asked for the version in which it was written last, and those of one answer are skipped:
-    /// one step more for each page of the table, about len / 250 of them, and no entry more. An entry that is
-    /// looked at is looked up once in the other version. Does not allocate.
+    /// change at most: pages that both versions share, and directories of them, are skipped by comparing
+    /// their addresses. With [recycling](crate::TableBuilder::recycle), two versions may be copies that share
+    /// nothing. Pages that were last written in the same version are skipped then: one additional step for
+    /// each page of the table, about len / 250 of them, and no additional entry. Each visited entry is looked
+    /// up once in the other version. Does not allocate.
     ///
-    /// `older` may be the newer one of the two; then the changes lead back.
+    /// `older` may be the newer one of the two; the changes then lead backwards.
     ///
     /// # Panics
-    /// When `older` is a snapshot of another table.
+    /// If `older` is a snapshot of another table.
     ///
     /// # Examples
     /// ```
@@ -176,7 +174,7 @@ impl<K, V> Clone for Iter<'_, K, V> {
     }
 }
 
-/// The entries of a [`Snapshot`], or the staged ones of a [`Writer`](crate::Writer).
+/// An iterator over the entries of a [`Snapshot`], or the staged entries of a [`Writer`](crate::Writer).
 #[must_use = "iterators are lazy"]
 pub struct Iter<'a, K, V> {
     pub(super) inner: page_map::Iter<'a, K, V>,

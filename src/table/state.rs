@@ -1,4 +1,4 @@
-//! The contents of one version, and the operations that the writer applies to them. Pure: nothing shared, no
+//! The contents of one version, and the operations that the writer applies to them. Pure: no shared state, no
 //! atomics, no clock.
 
 use std::any::TypeId;
@@ -11,21 +11,21 @@ use super::index::Index;
 use super::page_map::PageMap;
 use crate::sync::StdArc;
 
-/// Entries, the index over them, and what is needed to find an entry. Cloning shares all pages.
+/// The entries, the index over them, and the hasher. Cloning shares all pages.
 #[derive(Clone)]
 pub(crate) struct State<K, V, I, S> {
     pub(crate) map: PageMap<K, V>,
     pub(crate) index: I,
     hasher: S,
-    /// The same for all versions of one table, different for different tables.
+    /// The identity of the table: the same in all its versions.
     identity: StdArc<()>,
-    /// How this version came about, for those who follow. Of no meaning while the state is staged.
+    /// The operations that led to this version, for subscribers. Meaningless while the state is staged.
     pub(crate) history: History<K, V>,
 }
 
 impl<K, V, I: Index<K, V>, S> State<K, V, I, S> {
-    /// Drops up to `budget` pages, and parts of the index, that no other version shares; `true` when nothing
-    /// is left. For versions that nobody needs any more.
+    /// Drops up to `budget` pages, and parts of the index, that no other version shares; returns `true` when
+    /// nothing is left. For versions that are no longer needed.
     pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
         self.map.dismantle(budget) && self.index.dismantle(budget)
     }
@@ -80,7 +80,7 @@ where
         }
     }
 
-    /// The state without entries. Shares nothing.
+    /// Returns the state without entries. Shares nothing.
     pub(crate) fn cleared(&self, index: I) -> Self
     where
         S: Clone,
@@ -94,16 +94,17 @@ where
         }
     }
 
-    /// The index has to be told of changes. Known at compile time.
+    /// Whether the index has to be told of changes. Known at compile time.
     pub(crate) fn is_indexed() -> bool {
         TypeId::of::<I>() != TypeId::of::<()>()
     }
 
-    // The three below change the entries after the index, in a step that runs no foreign code. So a panic
-    // leaves the entries as they were, whosever it was; and the index too, unless it was its own.
+    // The three methods below change the index first, and then the entries in a step that runs no user code.
+    // A panic in user code therefore leaves the entries unchanged, and the index too unless the index itself
+    // panicked.
 
-    /// Puts `value` under `key`; if there was an entry, its old value, with the key that was not needed.
-    /// `hash` is that of `key`.
+    /// Inserts `value` under `key`. Returns the value of an existing entry, with the redundant key. `hash` is
+    /// the hash of `key`.
     pub(crate) fn insert(&mut self, hash: u64, key: K, value: V) -> Option<(K, V)> {
         let Self { map, index, hasher, .. } = self;
         let hasher = |key: &K| hasher.hash_one(key);
@@ -113,7 +114,7 @@ where
         })
     }
 
-    /// Swaps `value` and the value of `key`; false if there is none.
+    /// Swaps `value` and the value of `key`; returns `false` if there is no entry.
     #[inline]
     pub(super) fn swap(&mut self, hash: u64, key: &K, value: &mut V) -> bool {
         let Some((key, stored)) = self.map.get_key_value_mut(hash, key) else { return false };
@@ -122,7 +123,7 @@ where
         true
     }
 
-    /// Puts `value` in the place of the value of `key`, and returns that; nothing happens if there is none.
+    /// Replaces the value of `key` and returns the old one; does nothing if there is no entry.
     pub(crate) fn replace<Q>(&mut self, hash: u64, key: &Q, value: V) -> Option<V>
     where
         K: Borrow<Q>,
@@ -133,7 +134,7 @@ where
         Some(mem::replace(slot, value))
     }
 
-    /// Takes the entry of `key` out. `hash` is that of `key`.
+    /// Removes the entry of `key` and returns it. `hash` is the hash of `key`.
     pub(crate) fn remove<Q>(&mut self, hash: u64, key: &Q) -> Option<(K, V)>
     where
         K: Borrow<Q>,

@@ -1,4 +1,4 @@
-//! What a table holds: counted on demand, by its writer.
+//! Statistics of a table: computed on demand, by its writer.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,26 +14,26 @@ use crate::table::writer::Writer;
 pub struct Stats {
     /// The version that was published last.
     pub newest: Version,
-    /// The oldest version that somebody holds; the newest one, if nobody holds another.
+    /// The oldest version that is held; the newest one, if no older one is held.
     pub oldest: Version,
-    /// How many versions are alive: the newest, and the older ones that somebody holds.
+    /// Number of versions alive: the newest, and the older ones that are held.
     pub alive: usize,
-    /// How many older ones may be; see [`TableBuilder::max_versions`](crate::TableBuilder::max_versions).
+    /// The limit on older versions; see [`TableBuilder::max_versions`](crate::TableBuilder::max_versions).
     pub max_versions: Option<NonZeroUsize>,
-    /// How many copies nobody reads: to be recycled, or not yet found to be free.
+    /// Number of copies without readers: to be recycled, or not yet found to be free.
     pub spare: usize,
-    /// How many [feeds](crate::table::Feed) there are, leaked ones included.
+    /// Number of [feeds](crate::table::Feed), leaked ones included.
     pub feeds: usize,
-    /// How many version headers there are: as many as there have been versions alive or spare at the same
-    /// time, and one or two. They stay until the table is dropped, also when the versions are gone.
+    /// Number of version headers: the maximum number of versions that were alive or spare at the same time,
+    /// plus one or two. They are kept until the table is dropped, even after the versions are freed.
     pub headers: usize,
-    /// How much memory the headers take, without what their versions own.
+    /// Memory of the headers, without what their versions own.
     pub header_bytes: usize,
 }
 
 impl Stats {
-    /// How many versions have been published since the oldest one that is alive. What grows without end here
-    /// is a snapshot, a reader or a feed that somebody forgot.
+    /// Returns the number of versions published since the oldest one alive. If this grows without bound, a
+    /// snapshot, reader or feed was forgotten.
     #[must_use]
     pub fn oldest_age(&self) -> u64 {
         self.newest.as_u64() - self.oldest.as_u64()
@@ -52,18 +52,18 @@ impl fmt::Display for Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
-    /// Of the newest version alone.
+    /// Memory of the newest version alone.
     pub newest_bytes: usize,
-    /// What the older versions that somebody holds have beyond that.
+    /// Additional memory of the older versions that are held.
     pub held_bytes: usize,
-    /// What the writer has beyond both: what is staged, copies to be recycled, old pages to be dropped.
+    /// Additional memory of the writer: the staged state, copies to be recycled, old pages to be dropped.
     pub spare_bytes: usize,
-    /// The history of the newest version, for [feeds](crate::table::Feed).
+    /// Memory of the history of the newest version, for [feeds](crate::table::Feed).
     pub history_bytes: usize,
 }
 
 impl Memory {
-    /// All of it.
+    /// Returns the sum of all fields.
     #[must_use]
     pub fn total_bytes(&self) -> usize {
         self.newest_bytes + self.held_bytes + self.spare_bytes + self.history_bytes
@@ -71,10 +71,10 @@ impl Memory {
 }
 
 impl<K, V, I, S> Writer<K, V, I, S> {
-    /// How many versions are alive, and how far back.
+    /// Returns the number of versions alive, and the oldest of them.
     ///
-    /// Here and not on the table, because only the writer can look without making itself wait. A version
-    /// counts as held while a snapshot, reader, feed or change set has it.
+    /// Provided by the writer, not the table, because only the writer can inspect the versions without making
+    /// itself wait. A version counts as held while a snapshot, reader, feed or change set refers to it.
     ///
     /// # Progress
     ///
@@ -115,15 +115,15 @@ impl<K, V, I, S> Writer<K, V, I, S> {
         stats
     }
 
-    /// How much memory the entries take, and on whose account.
+    /// Returns the memory that the entries take, by owner.
     ///
-    /// Counts pages and directories, each once, however many versions share it. What keys and values own
+    /// Counts each page and directory once, however many versions share it. Memory owned by keys and values
     /// themselves is not counted, nor is the index.
     ///
     /// # Progress
     ///
     /// O(pages of all versions that are alive) time and memory, where a page has up to a few hundred entries:
-    /// for diagnostics, not for every publish. Waits for nobody.
+    /// for diagnostics, not for every publish. Never waits.
     ///
     /// # Examples
     /// ```
@@ -136,7 +136,7 @@ impl<K, V, I, S> Writer<K, V, I, S> {
     /// ```
     #[must_use]
     pub fn memory(&self) -> Memory {
-        // Counted up, so that no address that has been seen is used again meanwhile.
+        // Reference counts are incremented, so that no address already seen is reused in the meantime.
         let (mut held, mut spare) = (Vec::new(), Vec::new());
         self.publisher().each_retired(|header, is_held| {
             if is_held { &mut held } else { &mut spare }.push(header.clone());

@@ -1,10 +1,10 @@
 use std::fmt;
 
-/// The number of a published state of one table: zero for the table as it was built, then one more with each
+/// The number of a published state of a table: zero for the table as it was built, and one more with each
 /// publish.
 ///
-/// Versions of one table are totally ordered; versions of different tables have nothing to do with each
-/// other. A version number is never used twice: at one publish per nanosecond they last for 584 years.
+/// Versions of one table are totally ordered; versions of different tables are unrelated. A version number is
+/// never reused: at one publish per nanosecond, they last for 584 years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(u64);
 
@@ -12,7 +12,7 @@ impl Version {
     /// The version of a table before its first publish.
     pub const ZERO: Self = Self(0);
 
-    /// The version as a number, for logs and wire formats.
+    /// Returns the version as a number, for logs and wire formats.
     #[must_use]
     pub const fn as_u64(self) -> u64 {
         self.0

@@ -1,7 +1,7 @@
 //! Threads that wait for a version: an event count in front of a condition variable.
 //!
-//! A publish must not take a lock when nobody waits, and must not miss somebody who has just begun to. Both
-//! sides write, fence, and read what the other one writes:
+//! A publish must not take a lock when no thread waits, and must not miss a thread that has just begun to.
+//! Each side writes, fences, and then reads what the other one writes:
 //!
 //! ```text
 //! waiter (holds the lock)               writer
@@ -11,16 +11,16 @@
 //! wait (releases the lock)
 //! ```
 //!
-//! The two fences are in some order. If the waiter's is first, the writer reads the target and goes for the
-//! lock; it gets it only once the waiter is inside `wait`, so the notification reaches it. If the writer's is
-//! first, the waiter reads the version and does not wait.
+//! The two fences are totally ordered. If the waiter's is first, the writer sees the target and takes the
+//! lock; it gets the lock only once the waiter is inside `wait`, so the notification reaches it. If the
+//! writer's is first, the waiter sees the version and does not wait.
 //!
-//! The target is the smallest version that anybody waits for: a publish below it wakes nobody. Waiters only
-//! lower it, the writer only resets it, both under the lock. After a reset everybody is woken, and whoever
-//! waits for a later version sets the target again before it looks at the version.
+//! The target is the smallest version that any thread waits for: a publish below it wakes no thread. Waiters
+//! only lower it, the writer only resets it, both under the lock. A reset is followed by waking all waiters,
+//! and a waiter for a later version sets the target again before it reads the version.
 //!
-//! Who wakes a waiter: `notify` after each publish, `close` when the writer is dropped, and its own deadline.
-//! If the writer's thread dies, the drop of the writer is its last act.
+//! A waiter is woken by `notify` after each publish, by `close` when the writer is dropped, and by its own
+//! deadline. If the writer's thread dies, unwinding drops the writer.
 
 use std::fmt;
 use std::time::Duration;
@@ -29,27 +29,27 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::{Condvar, Mutex, Spin, deadline_after, lock_order};
 use crate::table::version::Version;
 
-/// Nobody waits.
+/// The target while no thread waits.
 const NOBODY: u64 = u64::MAX;
 
-/// Why [`Table::wait_for`](crate::Table::wait_for) gave up.
+/// The error returned by [`Table::wait_for`](crate::Table::wait_for).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The time was over before the version was published.
+    /// The timeout expired before the version was published.
     Timeout,
-    /// The writer has been dropped, and never published the version.
+    /// The writer was dropped without publishing the version.
     WriterClosed,
 }
 
 impl WaitError {
-    /// The time was over; the version may still come.
+    /// Whether the timeout expired; the version may still be published.
     #[must_use]
     pub fn is_timeout(self) -> bool {
         self == Self::Timeout
     }
 
-    /// The writer is gone; the version will never come.
+    /// Whether the writer was dropped; the version will never be published.
     #[must_use]
     pub fn is_closed(self) -> bool {
         self == Self::WriterClosed
@@ -69,7 +69,7 @@ impl std::error::Error for WaitError {}
 
 #[derive(Debug)]
 pub(super) struct Waiters {
-    /// The smallest version that somebody waits for. Written under the lock only.
+    /// The smallest version that any thread waits for. Written under the lock only.
     target: AtomicU64,
     closed: AtomicBool,
     // Guards the target. Valid after a panic: a target that is too small costs one needless wake-up.
@@ -88,12 +88,12 @@ impl Waiters {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        // Acquire: pairs with the release store in `close`; the last version is visible to whoever sees the
-        // flag.
+        // Acquire: pairs with the release store in `close`; a thread that sees the flag also sees the last
+        // version.
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Tries, spins, parks.
+    /// Waits in three steps: try, spin, park.
     pub(super) fn wait(
         &self,
         wanted: Version,
@@ -139,7 +139,7 @@ impl Waiters {
         }
     }
 
-    /// Under the lock.
+    /// Lowers the target to `wanted`. The caller holds the lock.
     fn lower_target(&self, wanted: Version) {
         // Relaxed, both: all writers hold the lock, and the fences order the target against the version.
         if self.target.load(Ordering::Relaxed) > wanted.as_u64() {
@@ -147,7 +147,8 @@ impl Waiters {
         }
     }
 
-    /// After the store that published `version`: wakes the waiters if one of them waits for it.
+    /// Wakes the waiters if one of them waits for `version` or less. Called after the store that published
+    /// it.
     pub(super) fn notify(&self, version: Version) {
         // SeqCst: pairs with the fence in `wait`; see the head of this file.
         fence(Ordering::SeqCst);
@@ -157,13 +158,13 @@ impl Waiters {
         }
     }
 
-    /// After the last version: nobody waits any longer.
+    /// Wakes all waiters. Called after the last version.
     pub(super) fn close(&self) {
-        // Release: pairs with the acquire load in `is_closed`. (The fence of the last `notify` would do as
-        // well; that is not relied upon.)
+        // Release: pairs with the acquire load in `is_closed`. (The fence of the last `notify` would suffice;
+        // this does not rely on it.)
         self.closed.store(true, Ordering::Release);
-        // No fence: the lock is taken in any case. A waiter that had it before is in `wait`, and one that
-        // takes it later sees the flag.
+        // No fence: the lock is taken in any case. A waiter that held it before is inside `wait`, and one
+        // that takes it later sees the flag.
         self.wake();
     }
 

@@ -21,94 +21,97 @@ use crate::table::hash::DefaultHashBuilder;
 use crate::table::snapshot::{Iter, Snapshot};
 use crate::table::version::Version;
 
-/// Pages of old versions, and parts of their indexes, that a publish or a discard drops, beyond those for its
-/// operations.
+/// Pages of old versions, and parts of their indexes, that a publish or a discard drops in addition to those
+/// for its operations.
 const PAGES_DROPPED: usize = 16;
 
-/// Pages of old versions that it drops for each of its operations: more than an operation makes, which
+/// Pages of old versions dropped for each operation of the batch: more than an operation creates, which
 /// copies a page or splits one.
 const PAGES_DROPPED_PER_OP: usize = 3;
 
-/// Pages and parts that it drops at most, whatever the batch has made, while few old versions wait to be dropped.
+/// Upper bound of the pages and parts dropped, regardless of the batch, while few old versions wait to be
+/// dropped.
 const PAGES_DROPPED_MAX: usize = 64;
 
-/// How many are few. Beyond, batches pay in full, so that no more pile up.
+/// Number of waiting versions that counts as few. Beyond it batches pay in full, so the backlog stops
+/// growing.
 const WAITING_MAX: usize = 4;
 
-/// Recorded operations that are no longer needed and that it drops, beyond those for its own: as many as a short
-/// batch has, whose buffer is used again at once.
+/// Recorded operations, no longer needed, that are dropped in addition to those for the batch: as many as a
+/// short batch has, whose buffer is reused at once.
 const OPS_DROPPED: usize = 1024;
 
-/// Recorded operations that it drops for each of its own: more than an operation makes, which is recorded once.
+/// Recorded operations dropped for each operation of the batch: more than an operation creates, which is
+/// recorded once.
 const OPS_DROPPED_PER_OP: usize = 2;
 
 /// The one writer of a table.
 ///
-/// What it does is *staged*: visible to the writer at once, to nobody else until [`publish`](Self::publish),
-/// and then all of it at once. The writer is `Send` and not `Clone`, and its methods take `&mut self`: that
-/// there is one writer is a fact that the compiler keeps.
+/// Its changes are *staged*: visible to the writer immediately, and to readers only after
+/// [`publish`](Self::publish), all at once. The writer is `Send` and not `Clone`, and its methods take
+/// `&mut self`, so the compiler ensures that there is only one.
 ///
-/// Dropping the writer, also when its thread panics, gives up what is staged and closes the table: it stays
-/// readable for ever at the version that was published last, and
-/// [`Table::wait_for`](crate::Table::wait_for) fails for versions that can no longer come.
-/// [`into_table`](Self::into_table) says so.
+/// Dropping the writer, also when its thread panics, discards the staged changes and closes the table: it
+/// stays readable indefinitely at the last published version, and [`Table::wait_for`](crate::Table::wait_for)
+/// fails for versions that can no longer be published. [`into_table`](Self::into_table) does the same
+/// explicitly.
 ///
 /// # Panics in user code
 ///
-/// Hashing, comparing, cloning, the index and all closures are user code. A panic in any of it goes on to the
-/// caller, and **the staged state is what it was before the entry that was being changed**: nothing that was
-/// staged earlier is lost, in this batch or in the same call ([`extend`](Extend::extend) keeps the entries
-/// before). Readers see nothing of it.
+/// Hashing, comparing, cloning, the index and all closures are user code. A panic in any of it propagates to
+/// the caller, and **the staged state is what it was before the entry that was being changed**: nothing that
+/// was staged earlier is lost, in this batch or in the same call ([`extend`](Extend::extend) keeps the
+/// entries before). Readers see nothing of it.
 ///
-/// Destructors are user code, too, of keys, values, indexes, hashers and what closures capture. Most of them
-/// run at the end of a call: when one panics, **the call has done all that it does, or nothing**, and in
-/// [`extend`](Extend::extend) and [`retain`](Self::retain) this holds for each entry.
+/// The destructors of keys, values, indexes, hashers and captured variables of closures are user code, too.
+/// Most of them run at the end of a call: when one panics, **the call has done all of its work, or none**,
+/// and in [`extend`](Extend::extend) and [`retain`](Self::retain) this holds for each entry.
 /// [`discard`](Self::discard) has always discarded. [`publish`](Self::publish) has published, and
-/// [`version`](Self::version) says so, unless it first had to make an index anew (see below). A call that has
-/// changed something returns nothing then: what it would have returned is dropped. What the panic has kept
-/// from being dropped is dropped by the calls that follow, except for what was part of one page or buffer
-/// with the value whose destructor panicked: that may be leaked.
+/// [`version`](Self::version) shows it, unless an index had to be rebuilt first (see below). A call that has
+/// changed something does not return its result then: the result is dropped. Values that the panic kept from
+/// being dropped are dropped by the calls that follow, except those in the same page or buffer as the value
+/// whose destructor panicked: these may be leaked.
 ///
-/// When it was the index that panicked, it may be half changed. Then it is made anew before the panic goes
-/// on: from the published one by repeating the batch, or, when [the batch is not recorded](#memory), from an
-/// empty one and all entries; and [`Index::refresh`] takes over what is not derived from entries. If the
-/// index panics in there once more, the entries still stay. Until it can be made, which each call that needs
-/// it tries again, [`index`](Self::index) is the published one, and such a call panics with what the index
-/// panicked with; [`discard`](Self::discard) always works.
+/// If the index itself panicked, it may be half changed. It is then rebuilt before the panic propagates: from
+/// the published one by replaying the batch, or, if [the batch is not recorded](#memory), from an empty one
+/// and all entries; and [`Index::refresh`] carries over what is not derived from entries. If the index panics
+/// again during this, the entries still remain. Until the rebuild succeeds, which each call that needs the
+/// index attempts again, [`index`](Self::index) returns the published one, and such a call panics with the
+/// panic of the index; [`discard`](Self::discard) always works.
 ///
 /// # Memory
 ///
 /// With [recycling](crate::TableBuilder::recycle), the operations of a batch are recorded, each with a clone
 /// of key and value, up to what a [feed](crate::TableBuilder::history) would get (4096) or an eighth of the
-/// entries, whichever is more. A batch beyond that is recorded no longer, and what was recorded is dropped
-/// when it is published, as is one beyond 1024 or an eighth of the entries while there is no feed: after it,
-/// older versions cannot be recycled, and the next batches copy the pages that they touch until there is a
-/// new version to recycle.
+/// entries, whichever is more. Beyond that, a batch is no longer recorded, and its record is dropped when it
+/// is published; so is the record of a batch beyond 1024 operations or an eighth of the entries while there
+/// is no feed. After such a batch, older versions cannot be recycled, and the next batches copy the pages
+/// that they touch until there is a new version to recycle.
 ///
 /// # Progress
 ///
-/// Staging never waits for readers and takes no lock that they take. Old versions that nobody holds any more
-/// are reclaimed here: keys and values are dropped on the thread that owns the writer (or, when everything is
-/// dropped, on the one that lets go last).
+/// Staging never waits for readers and takes no lock that they take. Old versions that no one holds any
+/// longer are reclaimed by the writer: keys and values are dropped on the thread that owns it (or, once
+/// writer, table and readers are all dropped, on the thread that releases the last reference).
 pub struct Writer<K, V, I = (), S = DefaultHashBuilder> {
     publisher: Publisher<State<K, V, I, S>>,
     published: Arc<Header<State<K, V, I, S>>>,
     staged: Option<State<K, V, I, S>>,
-    /// What the last batches did; `None` when nothing is to be recycled and nobody follows.
+    /// The operations of the last batches; `None` when there is neither recycling nor a subscriber.
     log: Option<Log<K, V>>,
     /// The index of a table without entries.
     blank: I,
     recycles: bool,
     limits: Limits,
-    /// How many older versions may be held.
+    /// The limit on older versions that may be held.
     pub(super) max_versions: Option<NonZeroUsize>,
-    /// Operations in the staged batch.
+    /// Number of operations in the staged batch.
     ops: usize,
-    /// Parts that the index has copied for it, at most.
+    /// Number of parts that the index has copied for it, at most.
     copied: usize,
-    /// The staged state differs from the published one.
+    /// Whether the staged state differs from the published one.
     dirty: bool,
-    /// The index of the staged state is half changed. The entries never are.
+    /// Whether the index of the staged state is half changed. The entries never are.
     torn: bool,
 }
 
@@ -117,7 +120,7 @@ impl<K, V, I, S> Writer<K, V, I, S> {
         self.staged.as_ref().unwrap_or_else(|| self.published.state())
     }
 
-    /// How many entries the staged state has. O(1).
+    /// Returns the number of entries in the staged state. O(1).
     #[must_use]
     pub fn len(&self) -> usize {
         self.view().map.len()
@@ -129,24 +132,24 @@ impl<K, V, I, S> Writer<K, V, I, S> {
         self.view().map.is_empty()
     }
 
-    /// All entries of the staged state, in no particular order.
+    /// Iterates over the entries of the staged state, in no particular order.
     pub fn iter(&self) -> Iter<'_, K, V> {
         Iter { inner: self.view().map.iter() }
     }
 
-    /// The index over the staged state.
+    /// Returns the index over the staged state.
     #[must_use]
     pub fn index(&self) -> &I {
         if self.torn { &self.published.state().index } else { &self.view().index }
     }
 
-    /// The version that was published last.
+    /// Returns the number of the last published version.
     #[must_use]
     pub fn version(&self) -> Version {
         self.published.version()
     }
 
-    /// The version that was published last, as readers see it.
+    /// Returns the last published version, as readers see it.
     pub fn published(&self) -> Snapshot<K, V, I, S> {
         Snapshot::new(self.published.clone())
     }
@@ -161,15 +164,14 @@ impl<K, V, I, S> Writer<K, V, I, S> {
         &self.publisher
     }
 
-    /// The states that no reader can reach and that wait to be published or dropped.
+    /// Iterates over the states that no reader can reach and that wait to be published or dropped.
     pub(super) fn unpublished(&self) -> impl Iterator<Item = &State<K, V, I, S>> {
         self.staged.iter().chain(self.publisher.garbage())
     }
 }
 
 impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
-    /// Gives up everything that was staged since the last publish. The staged state is the published one
-    /// again.
+    /// Discards all changes since the last publish. The staged state equals the published one again.
     pub fn discard(&mut self) {
         self.dirty = false;
         let is_torn = mem::replace(&mut self.torn, false);
@@ -178,15 +180,15 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
         }
         if let Some(staged) = self.staged.take() {
             let discarded = self.publisher.discard(staged);
-            // It is discarded, and user code runs only from here on.
+            // The discard is complete; user code runs only from here on.
             let copied = if is_torn { 0 } else { discarded.index.take_copied() };
             self.copied = self.copied.saturating_add(copied);
         }
         self.tidy();
     }
 
-    /// The staged batch pays for the parts that its index has copied. An index that is torn cannot say, and
-    /// is made anew.
+    /// Charges the staged batch for the parts that its index has copied. A torn index cannot tell, and will
+    /// be rebuilt.
     fn count_copied(&mut self) {
         if let Some(staged) = &mut self.staged
             && !self.torn
@@ -195,11 +197,10 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
         }
     }
 
-    /// Drops as many operations that are no longer needed, and as many pages and parts of indexes, as this batch
-    /// can have made, and some.
+    /// Drops as many unneeded operations, pages and parts of indexes as this batch can have created, and some
+    /// more.
     ///
-    /// The last thing that a call does: this is where destructors run. What a panic leaves is dropped by the
-    /// next call.
+    /// Called last, because destructors run here. What a panic leaves is dropped by the next call.
     fn tidy(&mut self) {
         let ops = mem::take(&mut self.ops);
         let made = (PAGES_DROPPED_PER_OP * ops).saturating_add(mem::take(&mut self.copied));
@@ -215,7 +216,7 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
         }
     }
 
-    /// Drops up to `budget` pages and parts of indexes of states that nobody needs.
+    /// Drops up to `budget` pages and parts of indexes of unneeded states.
     fn tidy_states(&mut self, mut budget: usize) {
         let Self { publisher, log, .. } = self;
         publisher.tidy(|state| {
@@ -226,7 +227,7 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
         });
     }
 
-    /// Lets go of the history of an older version: in steps, if there is a log.
+    /// Releases the history of an older version: in steps, if there is a log.
     fn forget(&mut self, past: History<K, V>) {
         match &mut self.log {
             Some(log) => log.doom_history(past),
@@ -236,7 +237,7 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
 }
 
 impl<K: Hash + Eq, V, I, S: BuildHasher> Writer<K, V, I, S> {
-    /// The value of `key` in the staged state. O(1).
+    /// Returns the value of `key` in the staged state. O(1).
     #[must_use]
     pub fn get<Q>(&self, key: &Q) -> Option<&V>
     where
@@ -293,7 +294,7 @@ where
 
     /// Stages an entry. Returns the value that it replaces.
     ///
-    /// The key that is already there stays when there is one, as in the maps of the standard library.
+    /// An existing key is kept, as in the maps of the standard library.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         let hash = self.view().hash(&key);
         self.insert_hashed(hash, key, value)
@@ -303,15 +304,15 @@ where
         self.begin();
         let op = self.records_next().then(|| Op { hash, key: key.clone(), value: Some(value.clone()) });
         let replaced = self.stage(|state| state.insert(hash, key, value));
-        // Before anything is dropped: destructors are user code, too.
+        // Before any value is dropped: destructors are user code, too.
         self.record(op);
         replaced.map(|(_, old)| old)
     }
 
-    /// Stages a change of the value of `key`; `false` when there is no such entry, and then `change` is not
-    /// called.
+    /// Stages a change of the value of `key`. Returns `false`, without calling `change`, if there is no such
+    /// entry.
     ///
-    /// `change` works on a clone of the value.
+    /// `change` is applied to a clone of the value.
     pub fn update<Q>(&mut self, key: &Q, change: impl FnOnce(&mut V)) -> bool
     where
         K: Borrow<Q>,
@@ -330,11 +331,12 @@ where
         old.is_some()
     }
 
-    /// Stages the removal of `key`. Returns its value: a clone of it stays in the versions that have it, until
-    /// no one holds them and the publishes that follow, or [`reclaim`](Self::reclaim), drop them.
+    /// Stages the removal of `key`. Returns its value: a clone of it stays in the versions that contain it,
+    /// until no one holds them and one of the publishes that follow, or [`reclaim`](Self::reclaim), drops
+    /// them.
     ///
-    /// To end what the value stands for, such as a socket, do so explicitly on what is returned; a destructor
-    /// runs when the last version goes.
+    /// To release what the value stands for, such as a socket, do so explicitly on the returned value; a
+    /// destructor runs only when the last of these versions is dropped.
     pub fn remove<Q>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -349,18 +351,19 @@ where
         Q: Hash + Eq + ?Sized,
     {
         self.begin();
-        // A removal of nothing stages nothing.
+        // Removing an absent key stages nothing.
         self.view().map.get(hash, key)?;
         let records = self.records_next();
         let (key, value) = self.stage(|state| state.remove(hash, key))?;
-        // Dropped last, if it is not needed.
+        // Dropped last, if the record does not need it.
         let mut key = Some(key);
         let op = if records { key.take().map(|key| Op { hash, key, value: None }) } else { None };
         self.record(op);
         Some(value)
     }
 
-    /// The index over the staged state, for what it holds beyond the entries. Counts as a change.
+    /// Returns the index over the staged state, to change what it holds beyond the entries. Counts as a
+    /// change.
     pub fn index_mut(&mut self) -> &mut I {
         self.begin();
         self.open();
@@ -371,7 +374,7 @@ where
         }
     }
 
-    /// Makes sure that there is a staged state.
+    /// Ensures that there is a staged state.
     fn open(&mut self) {
         if self.torn {
             self.rebuild_index();
@@ -379,18 +382,18 @@ where
         if self.staged.is_none() {
             let mut staged = self.recycle().unwrap_or_else(|| self.published.state().clone());
             staged.map.set_stamp(self.version().next().as_u64());
-            // What was copied before is paid for.
+            // Copies made before this batch are already paid for.
             staged.index.take_copied();
             self.staged = Some(staged);
             self.tidy_log(OPS_DROPPED);
         }
     }
 
-    /// At the start of each operation: if it is the first of its batch, makes sure that there is a log if the
-    /// batch has to be known later.
+    /// Starts an operation: if it is the first of its batch, ensures that there is a log if the batch will be
+    /// needed later.
     ///
-    /// Once for each operation: in between, the first follower may come, and a log that began then would lack
-    /// what the operation has not recorded.
+    /// Called once for each operation: the first subscriber may arrive between this call and the recording,
+    /// and a log created then would lack this operation.
     fn begin(&mut self) {
         if self.dirty {
             return;
@@ -402,8 +405,7 @@ where
         }
     }
 
-    /// A recent version that nobody holds, brought up to the last one: to be changed in place, nothing is
-    /// copied.
+    /// Brings a recent version that no one holds up to date, to be changed in place without copying.
     fn recycle(&mut self) -> Option<State<K, V, I, S>> {
         let log = self.log.as_mut()?;
         let (recycled, oldest) = self.publisher.recycle();
@@ -411,21 +413,21 @@ where
             log.trim(oldest);
             return None;
         };
-        // Given up until it is up to date: if user code panics before that, it is of no version, and goes the
-        // way of all states that nobody needs.
+        // Discarded until it is up to date: if user code panics before that, the state belongs to no version,
+        // and is dropped like all unneeded states.
         let state = self.publisher.discard(state);
         log.replay(version, state, oldest);
         state.index.refresh(&self.published.state().index);
         self.publisher.take_back()
     }
 
-    /// Applies `change` to one entry of the staged state. If it panics, that is as it was before.
+    /// Applies `change` to one entry of the staged state. If it panics, the entry is unchanged.
     fn stage<R>(&mut self, change: impl FnOnce(&mut State<K, V, I, S>) -> R) -> R {
         self.open();
         let Some(staged) = &mut self.staged else { unreachable!("`open` makes a staged state") };
         let result = if State::<K, V, I, S>::is_indexed() {
             // Unwind safety: the entries are as before `change`, and the index is not used until it is
-            // mended.
+            // rebuilt.
             match catch_unwind(AssertUnwindSafe(|| change(staged))) {
                 Ok(result) => result,
                 Err(panic) => self.mend_after(panic),
@@ -441,13 +443,13 @@ where
     #[cold]
     fn mend_after(&mut self, panic: Box<dyn Any + Send>) -> ! {
         self.torn = true;
-        // Unwind safety: `rebuild_index` replaces the index when it has made another one. If it cannot, the caller
-        // learns of the panic that came first.
+        // Unwind safety: `rebuild_index` replaces the index only once another one is complete. If it panics,
+        // the caller still sees the first panic.
         let _ = catch_unwind(AssertUnwindSafe(|| self.rebuild_index()));
         resume_unwind(panic)
     }
 
-    /// Makes the index of the staged state anew. If that panics, it is still to be done.
+    /// Rebuilds the index of the staged state. If that panics, the index stays torn.
     fn rebuild_index(&mut self) {
         let Some(staged) = &mut self.staged else { unreachable!("only a staged index is torn") };
         let mut again = self.published.state().clone();
@@ -455,22 +457,22 @@ where
         if !is_done {
             again.index = self.blank.clone();
             staged.map.iter().for_each(|(key, value)| again.index.insert(key, value));
-            // Nothing of it is a copy.
+            // None of it is a copy.
             again.index.take_copied();
         }
         again.index.refresh(&staged.index);
-        // The torn one is dropped with the rest, last.
+        // The torn one is dropped last, with the rest.
         mem::swap(&mut staged.index, &mut again.index);
         self.torn = false;
     }
 
-    /// Whether what is about to be staged for a key has to be recorded.
+    /// Whether the operation about to be staged for a key has to be recorded.
     #[inline]
     fn records_next(&self) -> bool {
         self.log.as_ref().is_some_and(|log| log.records_next(self.len()))
     }
 
-    /// Records what has been staged. Runs no user code.
+    /// Records a staged operation. Runs no user code.
     #[inline]
     fn record(&mut self, op: Option<Op<K, V>>) {
         if let Some(log) = &mut self.log {

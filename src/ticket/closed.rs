@@ -1,8 +1,8 @@
-//! The end of a ticket without a result.
+//! The error of a ticket whose completion was dropped.
 
 use std::fmt;
 
-/// The completion was dropped without a result.
+/// The error of a ticket whose completion was dropped without a result.
 ///
 /// # Examples
 /// ```

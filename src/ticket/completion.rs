@@ -9,13 +9,13 @@ use super::slot::{Finished, Slot, State};
 use crate::sync::Arc;
 use crate::unwind::discard;
 
-/// The end that gives the result: exactly once, by [`complete`](Self::complete), [`fail`](Self::fail),
-/// [`finish`](Self::finish), or by being dropped, which gives `Err(E::from(Closed))`.
+/// The end that provides the result: exactly once, by [`complete`](Self::complete), [`fail`](Self::fail),
+/// [`finish`](Self::finish), or by being dropped, which provides `Err(E::from(Closed))`.
 ///
-/// Completing holds the lock of the ticket for a few moves, and then runs the waker or the callback that the
-/// ticket left, if any, on this thread. It never waits for the client.
+/// Completing holds the lock of the ticket while it moves a few values, and then runs the waker or callback
+/// left by the ticket, if any, on this thread. It never waits for the client.
 ///
-/// The conversion from [`Closed`] runs where the completion is dropped, and must not panic.
+/// The conversion from [`Closed`] runs wherever the completion is dropped, and must not panic.
 ///
 /// # Examples
 /// ```
@@ -34,41 +34,41 @@ pub struct Completion<T, E = Closed> {
     closed: fn() -> E,
 }
 
-/// What became of a result. Nothing need be done about it.
+/// The outcome of a completion. It may be ignored.
 ///
-/// `R` is what was given: the value, the error, or the `Result`.
+/// `R` is the type that was passed in: the value, the error, or the `Result`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Delivery<R> {
-    /// It is in the ticket, or the callback has had it.
+    /// The result is in the ticket, or was passed to the callback.
     Delivered,
-    /// The ticket was dropped: nobody can ever take the result, here it is back.
+    /// The ticket was dropped: the result can no longer be received, and is returned here.
     Abandoned(R),
-    /// The ticket's callback or waker panicked, with this payload. The result is in the ticket, or the
-    /// callback has had it. The panic hook has reported it already.
+    /// The ticket's callback or waker panicked, with this payload. The result is in the ticket, or was passed
+    /// to the callback. The panic hook has already reported the panic.
     Panicked(Box<dyn Any + Send>),
 }
 
 impl<R> Delivery<R> {
-    /// Whether this is [`Delivery::Delivered`].
+    /// Returns whether this is [`Delivery::Delivered`].
     #[must_use]
     pub fn is_delivered(&self) -> bool {
         matches!(self, Self::Delivered)
     }
 
-    /// Whether this is [`Delivery::Abandoned`].
+    /// Returns whether this is [`Delivery::Abandoned`].
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         matches!(self, Self::Abandoned(_))
     }
 
-    /// Whether this is [`Delivery::Panicked`].
+    /// Returns whether this is [`Delivery::Panicked`].
     #[must_use]
     pub fn is_panicked(&self) -> bool {
         matches!(self, Self::Panicked(_))
     }
 
-    /// The result that nobody can ever take, if that is what happened.
+    /// Returns the result if the ticket was dropped before it could receive it.
     #[must_use]
     pub fn into_abandoned(self) -> Option<R> {
         match self {
@@ -77,7 +77,7 @@ impl<R> Delivery<R> {
         }
     }
 
-    /// Whether a callback or a waker panicked. What it left is dropped, and ends no one.
+    /// Returns whether a callback or a waker panicked. Drops the panic payload, containing any further panic.
     #[cfg(feature = "manager")]
     pub(crate) fn contained_panic(self) -> bool {
         match self {
@@ -106,23 +106,23 @@ impl<T, E> Completion<T, E> {
         Self { slot: Some(slot), closed: || E::from(Closed) }
     }
 
-    /// Gives `Ok(value)`.
+    /// Completes the ticket with `Ok(value)`.
     pub fn complete(self, value: T) -> Delivery<T> {
         self.finish(Ok(value)).map(|result| match result {
             Ok(value) => value,
-            Err(_) => unreachable!("the result comes back as it was given"),
+            Err(_) => unreachable!("the result is returned unchanged"),
         })
     }
 
-    /// Gives `Err(error)`.
+    /// Completes the ticket with `Err(error)`.
     pub fn fail(self, error: E) -> Delivery<E> {
         self.finish(Err(error)).map(|result| match result {
             Err(error) => error,
-            Ok(_) => unreachable!("the result comes back as it was given"),
+            Ok(_) => unreachable!("the result is returned unchanged"),
         })
     }
 
-    /// Gives `result`.
+    /// Completes the ticket with `result`.
     ///
     /// # Examples
     /// ```
@@ -138,18 +138,18 @@ impl<T, E> Completion<T, E> {
         }
     }
 
-    /// Whether the ticket was dropped without leaving a callback, so that the result is not worth making.
-    /// Stays true.
+    /// Returns whether the ticket was dropped without leaving a callback, in which case the result is not
+    /// needed. Once true, it stays true.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.slot.as_ref().is_some_and(|slot| matches!(*slot.lock(), State::Abandoned))
     }
 }
 
-/// Completes, then runs what the ticket left, without the lock.
+/// Completes the slot, then runs the waker or callback that the ticket left, without the lock.
 fn deliver<T, E>(slot: &Slot<T, E>, result: Result<T, E>) -> Delivery<Result<T, E>> {
-    // Unwind safety: the slot is done with before the foreign code starts, and the foreign code is consumed
-    // by it.
+    // Unwind safety: the slot is no longer used when the user code starts, and the call consumes the user
+    // code.
     let outcome = match slot.finish(result) {
         Finished::Abandoned(result) => return Delivery::Abandoned(result),
         Finished::Delivered(None) => Ok(()),
@@ -165,7 +165,7 @@ fn deliver<T, E>(slot: &Slot<T, E>, result: Result<T, E>) -> Delivery<Result<T, 
 impl<T, E> Drop for Completion<T, E> {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            // No one is there to look at a panic of the callback, which the panic hook has reported.
+            // No caller can see a panic of the callback; the panic hook has reported it.
             if let Delivery::Panicked(payload) = deliver(&slot, Err((self.closed)())) {
                 discard(payload);
             }

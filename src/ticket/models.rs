@@ -1,5 +1,5 @@
 //! Models of the protocols between the two ends.
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
+#![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
 use std::future::Future;
 use std::num::NonZeroUsize;
@@ -110,7 +110,7 @@ fn a_result_that_meets_the_timeout_is_still_there() {
     });
 }
 
-/// The ends of a mailbox, of its command and of its ticket, all at once.
+/// The ends of a mailbox, of its command and of the command's ticket, all at once.
 #[test]
 fn a_command_that_dies_with_its_mailbox_closes_its_ticket() {
     use crate::mailbox::{Config, Priority, mailbox};
@@ -196,7 +196,7 @@ fn is_complete_shows_what_came_before_the_completion() {
     });
 }
 
-/// Whether or not the first slot is free again in time, the second ticket is a new one.
+/// The second ticket is a new one, whether or not the first slot is free again in time.
 #[test]
 fn a_pooled_slot_is_renewed_after_both_ends() {
     model(|| {
@@ -212,7 +212,7 @@ fn a_pooled_slot_is_renewed_after_both_ends() {
     });
 }
 
-/// A slot that is used again shows nothing of the ticket before.
+/// A reused slot shows nothing of its previous ticket.
 #[test]
 fn a_renewed_ticket_is_not_complete() {
     model(|| {

@@ -10,13 +10,13 @@ use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::ring::Ring;
 
-/// Makes tickets whose memory is used again once both ends are gone.
+/// A pool of tickets, which reuses their memory once both ends are gone.
 ///
-/// The pool keeps up to `capacity` slots and goes round them, oldest first. A slot is used again only when
-/// neither end holds it. When a few in a row are still in use, the ticket is allocated, and kept if there is
-/// a place; so a pool as large as the number of tickets in flight allocates only while it warms up. A ticket
-/// from a pool is like any other and may outlive the pool. Clones share one pool. No lock is taken; the bound
-/// on the tries is a constant.
+/// The pool keeps up to `capacity` slots and cycles through them, oldest first. A slot is reused only when
+/// neither end holds it. If a few slots in a row are still in use, the ticket is allocated, and its slot is
+/// kept if the pool has a free place; a pool as large as the number of tickets in flight therefore allocates
+/// only while it warms up. A ticket from a pool is like any other and may outlive the pool. Clones share one
+/// pool. No lock is taken, and the number of slots tried is bounded by a constant.
 ///
 /// # Examples
 /// ```
@@ -42,21 +42,21 @@ struct Inner<T, E> {
     allocated: AtomicU64,
 }
 
-/// Figures of a [`Pool`], since it was made.
+/// Statistics of a [`Pool`], since its creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStats {
-    /// Tickets made from memory that was there.
+    /// Number of tickets created in reused memory.
     pub reused: u64,
-    /// Tickets that were allocated.
+    /// Number of tickets that were allocated.
     pub allocated: u64,
-    /// Slots that the pool has now, in use or free.
+    /// Number of slots that the pool has now, in use or free.
     pub kept: usize,
-    /// Slots that the pool keeps at most.
+    /// The maximum number of slots that the pool keeps.
     pub capacity: usize,
 }
 
-/// How many slots in use are passed over before a ticket is allocated.
+/// Number of slots in use that are passed over before a ticket is allocated.
 const TRIES: usize = if cfg!(switchboard_model) { 1 } else { 4 };
 
 impl<T, E> Pool<T, E>
@@ -67,9 +67,9 @@ where
     /// The largest capacity: 1 048 576 slots.
     pub const MAX: usize = 1 << 20;
 
-    /// A pool that keeps up to `capacity` slots, or [`Pool::MAX`] if that is less.
+    /// Creates a pool that keeps up to `capacity` slots, or [`Pool::MAX`] if that is less.
     ///
-    /// Allocates one pointer per slot now, the slots when they are needed.
+    /// Allocates one pointer per slot now, and the slots when they are needed.
     #[must_use]
     pub fn new(capacity: NonZeroUsize) -> Self {
         let inner = Inner {
@@ -80,14 +80,14 @@ where
         Self { inner: Arc::new(inner) }
     }
 
-    /// Makes a ticket, from memory that is free if there is some.
+    /// Creates a ticket, in free memory of the pool if there is any.
     pub fn ticket(&self) -> (Completion<T, E>, Ticket<T, E>) {
         let slot = self.inner.reuse().unwrap_or_else(|| self.inner.allocate());
         self.inner.keep(slot.clone());
         ends(slot)
     }
 
-    /// Heap memory of the slots that are kept and of the places for them, without what results own.
+    /// Returns the heap memory of the kept slots and of the places for them, without memory that results own.
     #[cfg(feature = "manager")]
     pub(crate) fn bytes(&self) -> usize {
         let slots = &self.inner.slots;
@@ -95,14 +95,14 @@ where
             + slots.len() * (size_of::<Slot<T, E>>() + 2 * size_of::<usize>())
     }
 
-    /// How many tickets were made.
+    /// Returns the number of tickets created.
     #[cfg(feature = "manager")]
     pub(crate) fn issued(&self) -> u64 {
         // Relaxed: statistics.
         self.inner.reused.load(Ordering::Relaxed) + self.inner.allocated.load(Ordering::Relaxed)
     }
 
-    /// What the pool did so far.
+    /// Returns the statistics of the pool.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         // Relaxed: statistics.
@@ -137,7 +137,7 @@ impl<T, E> Inner<T, E> {
     }
 
     fn keep(&self, slot: Arc<Slot<T, E>>) {
-        // With no place for it, it is an ordinary ticket.
+        // If there is no place for the slot, the pool does not keep it.
         drop(self.slots.push(slot));
     }
 }

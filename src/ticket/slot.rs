@@ -1,32 +1,32 @@
-//! What the two ends share: the state of one result.
+//! The state of one result, shared by the two ends.
 
 use std::task::Waker;
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, Spin, lock_order};
 
-/// What a ticket leaves to be called with the result.
+/// The callback that a ticket leaves to be called with the result.
 pub(super) type Callback<T, E> = Box<dyn FnOnce(Result<T, E>) + Send>;
 
 /// The completion turns `Pending` into `Complete`, or into `Taken` when it calls a callback. The ticket turns
-/// `Complete` into `Taken`, and what it finds into `Abandoned` when it is dropped.
+/// `Complete` into `Taken`; when it is dropped, it replaces the current state with `Abandoned`.
 ///
-/// Valid after a panic: every transition is one assignment, and no foreign code runs under the lock.
+/// Valid after a panic: every transition is one assignment, and no user code runs under the lock.
 pub(super) enum State<T, E> {
     Pending(Waiter<T, E>),
     Complete(Result<T, E>),
-    /// The ticket has had the result.
+    /// The result was taken.
     Taken,
-    /// The ticket is gone and left no callback.
+    /// The ticket was dropped without leaving a callback.
     Abandoned,
 }
 
-/// Who wants to hear of the completion.
+/// The party to notify of the completion.
 pub(super) enum Waiter<T, E> {
     Nobody,
     /// A thread in `wait`.
     Thread,
-    /// A task that polled.
+    /// A task that has polled.
     Task(Waker),
     Callback(Callback<T, E>),
 }
@@ -38,7 +38,7 @@ pub(super) struct Slot<T, E> {
     done: AtomicBool,
 }
 
-/// What the completer has to do once the lock is released.
+/// The rest of the completer's work, to be done once the lock is released.
 pub(super) enum Finished<T, E> {
     Delivered(Option<Waker>),
     Call(Callback<T, E>, Result<T, E>),
@@ -58,34 +58,36 @@ impl<T, E> Slot<T, E> {
         self.state.lock()
     }
 
-    /// Waits for the next change of a state in which a thread waits.
+    /// Signals the next change of a state in which a thread waits.
     pub(super) fn completed(&self) -> &Condvar {
         &self.completed
     }
 
     pub(super) fn is_done(&self) -> bool {
-        // Acquire: pairs with `finish`, so that what the completer did before is visible even without the
+        // Acquire: pairs with `finish`, so everything the completer did before is visible even without the
         // lock.
         self.done.load(Ordering::Acquire)
     }
 
-    /// Makes a slot that was used as good as new. Its exclusive owner calls this, so nobody waits and, both
-    /// ends being gone, there is no value in it.
+    /// Resets a used slot. Its exclusive owner calls this, so no thread waits and, both ends being gone, the
+    /// slot holds no value.
     pub(super) fn renew(&mut self) {
         // Relaxed: exclusive access; the pool hands the slot over.
         self.done.store(false, Ordering::Relaxed);
         let old = std::mem::replace(&mut *self.state.lock(), State::Pending(Waiter::Nobody));
-        // Without the lock, and last: a completion that was leaked leaves the callback of its ticket here.
+        // Dropped last, without the lock: a completion that was leaked leaves the callback of its ticket
+        // here.
         drop(old);
     }
 
-    /// Spins until the result is there, for a bounded time.
+    /// Spins until the result is in place, for a bounded time.
     pub(super) fn spin(&self) {
         let mut spin = Spin::new();
         while !self.is_done() && spin.spin() {}
     }
 
-    /// The one completion. What is returned is foreign and to be run by the caller, without the lock.
+    /// Completes the slot, once. The returned callback or waker is user code, which the caller runs without
+    /// the lock.
     pub(super) fn finish(&self, result: Result<T, E>) -> Finished<T, E> {
         let mut state = self.lock();
         let (finished, notify) = match std::mem::replace(&mut *state, State::Taken) {
@@ -104,11 +106,12 @@ impl<T, E> Slot<T, E> {
             }
             State::Complete(_) | State::Taken => unreachable!("a completion completes once"),
         };
-        // Release: pairs with `is_done`. Under the lock, so that it never says less than the state.
+        // Release: pairs with `is_done`. Under the lock, so the flag never lags behind the state.
         self.done.store(true, Ordering::Release);
         drop(state);
         if notify {
-            // The thread registered under the lock and released it in the wait, so it hears this.
+            // The thread registered under the lock and released it in the wait, so it receives this
+            // notification.
             self.completed.notify_one();
         }
         finished
@@ -116,7 +119,7 @@ impl<T, E> Slot<T, E> {
 }
 
 impl<T, E> State<T, E> {
-    /// The result, once.
+    /// Returns the result, once.
     pub(super) fn take_result(&mut self) -> Option<Result<T, E>> {
         if !matches!(self, Self::Complete(_)) {
             return None;
@@ -127,8 +130,8 @@ impl<T, E> State<T, E> {
         }
     }
 
-    /// Puts `waiter` in the place of another, which comes back to be dropped without the lock. Without effect
-    /// when there is nothing to wait for.
+    /// Replaces the waiter by `waiter` and returns the previous one, to be dropped without the lock. If there
+    /// is nothing to wait for, this has no effect and returns `waiter`.
     pub(super) fn set_waiter(&mut self, waiter: Waiter<T, E>) -> Waiter<T, E> {
         match self {
             Self::Pending(place) => std::mem::replace(place, waiter),

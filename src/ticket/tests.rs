@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
+#![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
 use std::future::Future;
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use crate::mailbox::{Config, Priority, mailbox};
 use crate::sync::model::spawn;
 use crate::sync::{Mutex, StdArc, lock_order};
 
-/// Long enough never to pass while a test is not stuck.
+/// Long enough never to pass unless a test is stuck.
 const LONG: Duration = Duration::from_secs(60);
 
 /// Counts its drops.
@@ -27,7 +27,7 @@ impl Drop for Counted {
     }
 }
 
-/// Counts its wake-ups, and does something else in each.
+/// Counts its wake-ups, and runs a closure in each.
 struct Wakes<F>(AtomicUsize, F);
 
 impl<F: Fn() + Send + Sync> Wake for Wakes<F> {

@@ -10,14 +10,14 @@ use super::closed::Closed;
 use super::slot::{Slot, State, Waiter};
 use crate::sync::{Arc, deadline_after};
 
-/// The end that gets the result: by [`wait`](Self::wait), by [`try_take`](Self::try_take), as a `Future`, or
-/// by [`on_complete`](Self::on_complete).
+/// The end that receives the result: by [`wait`](Self::wait), by [`try_take`](Self::try_take), as a `Future`,
+/// or by [`on_complete`](Self::on_complete).
 ///
-/// Dropping it says that nobody wants the result.
+/// Dropping it declares that the result is not needed.
 ///
 /// # As a future
-/// It is `Unpin`, may be polled by changing tasks (the last waker counts), and needs no runtime. Polling
-/// after the result was returned panics.
+/// A ticket is `Unpin`, may be polled by different tasks over time (the last waker counts), and needs no
+/// runtime. Polling it after the result was returned panics.
 ///
 /// # Examples
 /// ```
@@ -32,17 +32,16 @@ use crate::sync::{Arc, deadline_after};
 /// ```
 pub struct Ticket<T, E = Closed> {
     slot: Arc<Slot<T, E>>,
-    /// The result was taken, or a callback was left in the place of this ticket: nothing to do when it is
-    /// dropped.
+    /// The result was taken, or a callback was left instead of this ticket: dropping it has nothing to do.
     released: bool,
 }
 
-/// The time was over before the ticket was completed. Hands the ticket back.
+/// The timeout elapsed before the ticket was completed. Contains the ticket.
 #[must_use = "it carries the ticket, which can be waited for again"]
 pub struct WaitTimeout<T, E = Closed>(Ticket<T, E>);
 
 impl<T, E> WaitTimeout<T, E> {
-    /// The ticket, to wait again or to drop.
+    /// Returns the ticket, to wait again or to drop.
     #[must_use]
     pub fn into_ticket(self) -> Ticket<T, E> {
         self.0
@@ -68,15 +67,15 @@ impl<T, E> Ticket<T, E> {
         Self { slot, released: false }
     }
 
-    /// Waits for the result, without a bound. The completer wakes it, also by being dropped.
+    /// Waits for the result without a bound. The completer wakes it, also by being dropped.
     ///
-    /// Must not be called by the thread that completes.
+    /// Must not be called on the completing thread.
     ///
     /// # Errors
     /// The error that the ticket was completed with, or `E::from(Closed)`.
     ///
     /// # Panics
-    /// When [`try_take`](Self::try_take) or a poll has returned the result already.
+    /// If [`try_take`](Self::try_take) or a poll has already returned the result.
     pub fn wait(mut self) -> Result<T, E> {
         match self.wait_until(None) {
             Some(result) => result,
@@ -84,22 +83,22 @@ impl<T, E> Ticket<T, E> {
         }
     }
 
-    /// Waits for the result, up to `timeout`.
+    /// Waits for the result up to `timeout`.
     ///
     /// # Errors
-    /// [`WaitTimeout`], with the ticket. The result itself may be an error too, see [`wait`](Self::wait).
+    /// [`WaitTimeout`], with the ticket. The result itself may also be an error, see [`wait`](Self::wait).
     ///
     /// # Panics
-    /// When [`try_take`](Self::try_take) or a poll has returned the result already.
+    /// If [`try_take`](Self::try_take) or a poll has already returned the result.
     pub fn wait_timeout(mut self, timeout: Duration) -> Result<Result<T, E>, WaitTimeout<T, E>> {
         if let Some(result) = self.try_take() {
             return Ok(result);
         }
-        // A deadline beyond what the clock can show is none.
+        // If the clock cannot represent the deadline, there is none.
         self.wait_until(deadline_after(timeout)).ok_or(WaitTimeout(self))
     }
 
-    /// The result if it is there: once, then `None` for ever.
+    /// Returns the result if it is available: once, and `None` ever after.
     pub fn try_take(&mut self) -> Option<Result<T, E>> {
         if self.released || !self.slot.is_done() {
             return None;
@@ -109,21 +108,22 @@ impl<T, E> Ticket<T, E> {
         result
     }
 
-    /// Whether the completion has happened. Stays true, also when the result was taken.
+    /// Returns whether the completion has happened. Once true, it stays true, also after the result was
+    /// taken.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.slot.is_done()
     }
 
-    /// Has `callback` called with the result, exactly once: at once on this thread when it is there already,
-    /// else on the completing thread, in either case with no lock held.
+    /// Arranges for `callback` to be called with the result, exactly once: immediately on this thread if the
+    /// result is available, else on the completing thread. No lock is held in either case.
     ///
-    /// On the completing thread it delays everybody who waits for that thread: it should be short and must
-    /// not block. A panic there does not unwind into the completer, which gets it as
+    /// On the completing thread the callback delays every thread that waits for that thread: it should be
+    /// short and must not block. A panic there does not unwind into the completer, which receives it as
     /// [`Delivery::Panicked`](super::Delivery::Panicked).
     ///
     /// # Panics
-    /// When [`try_take`](Self::try_take) or a poll has returned the result already. A panic of `callback` on
+    /// If [`try_take`](Self::try_take) or a poll has already returned the result. A panic of `callback` on
     /// this thread unwinds.
     ///
     /// # Examples
@@ -145,17 +145,17 @@ impl<T, E> Ticket<T, E> {
         if let Some(result) = self.try_take() {
             return callback(result);
         }
-        // Before the lock: an allocation.
+        // Allocated before the lock is taken.
         let callback = Waiter::Callback(Box::new(callback));
         let mut state = self.slot.lock();
         let result = state.take_result();
-        // With a result there, this gives the callback back.
+        // If the result is available, this returns the callback.
         let waiter = state.set_waiter(callback);
         drop(state);
         self.released = true;
         match (result, waiter) {
             (Some(result), Waiter::Callback(callback)) => callback(result),
-            // The waiter that the callback replaced.
+            // The waiter replaced by the callback.
             (_, waiter) => drop(waiter),
         }
     }
@@ -180,7 +180,7 @@ impl<T, E> Ticket<T, E> {
                 let _thread = state.set_waiter(Waiter::Nobody);
                 break None;
             }
-            // Nobody, or this thread before: only this end sets a waiter.
+            // The replaced waiter is none or this thread: only this end sets a waiter.
             let _thread = state.set_waiter(Waiter::Thread);
             (state, timed_out) = match deadline {
                 None => (self.slot.completed().wait(state), false),
@@ -192,9 +192,9 @@ impl<T, E> Ticket<T, E> {
         result
     }
 
-    /// A result is taken once, and asking again would wait for ever.
+    /// A result is taken once; waiting for it again would never end.
     fn check_not_released(&self) {
-        assert!(!self.released, "the result of this ticket was taken already");
+        assert!(!self.released, "the result of this ticket was already taken");
     }
 }
 
@@ -202,16 +202,17 @@ impl<T, E> Future for Ticket<T, E> {
     type Output = Result<T, E>;
 
     /// # Panics
-    /// When the result was returned already.
+    /// If the result was already returned.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
         self.check_not_released();
         let mut waker: Option<Waker> = None;
-        // At most three times: cloning and dropping a waker is foreign code, so it is done between two looks.
+        // At most three iterations: cloning and dropping a waker is user code, so it is done between two
+        // looks.
         loop {
             let mut state = self.slot.lock();
             if matches!(*state, State::Complete(_)) && waker.is_some() {
-                // Completed between the two looks. The clone goes first: a result is not lost to a destructor
-                // that panics.
+                // Completed between the two looks. The clone is dropped first, so the result is not lost to a
+                // destructor that panics.
                 drop(state);
                 drop(waker.take());
                 continue;
@@ -227,8 +228,8 @@ impl<T, E> Future for Ticket<T, E> {
                 return Poll::Pending;
             }
             if let Some(waker) = waker.take() {
-                // Registered under the lock that the completer takes: it finds this waker, or has completed
-                // before.
+                // Registered under the lock that the completer takes: the completer finds this waker, or has
+                // already completed.
                 let replaced = state.set_waiter(Waiter::Task(waker));
                 drop(state);
                 drop(replaced);

@@ -2,7 +2,7 @@
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// A number of events that one thread counts and anybody reads.
+/// A number of events that one thread counts and any thread reads.
 #[derive(Debug)]
 pub(crate) struct Count(AtomicU64);
 
@@ -11,9 +11,9 @@ impl Count {
         Self(AtomicU64::new(0))
     }
 
-    /// Called by one thread at a time: a load and a store, and no exchange.
+    /// Called by one thread at a time: a load and a store, no exchange.
     pub(crate) fn add(&self, more: u64) {
-        // Relaxed: a statistic, and nobody else writes it.
+        // Relaxed: a statistic, and no other thread writes it.
         self.0.store(self.0.load(Ordering::Relaxed).saturating_add(more), Ordering::Relaxed);
     }
 

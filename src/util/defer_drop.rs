@@ -1,9 +1,9 @@
-//! Values of the user that versions hold: where their destructors run.
+//! Deferred destruction of user values that versions hold.
 //!
-//! A version is emptied by the writer, in the middle of a publish, and a command that is half done drops
-//! records too. Destructors are foreign code, which may panic and may call back. So the writer collects what
-//! it drops of the user's values while it works, and lets go of it when nothing is half done and no lock is
-//! held. A destructor that panics is contained wherever it runs.
+//! The writer empties a version in the middle of a publish, and an unfinished command may drop records too.
+//! Destructors are user code, which may panic and may call back. The writer therefore collects the user
+//! values that it drops while it works, and releases them when no change is in progress and no lock is held.
+//! A destructor that panics is always contained.
 
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
@@ -11,16 +11,16 @@ use std::panic::AssertUnwindSafe;
 use crate::sync;
 use crate::unwind::contain;
 
-/// A value that waits for its destructor.
+/// A value whose destructor has yet to run.
 type Waste = Box<dyn Send>;
 
 sync::thread_local! {
-    /// What this thread has dropped since it began to collect; `None` while it does not.
+    /// The values that this thread has dropped since it began to collect; `None` while it does not collect.
     #[allow(clippy::missing_const_for_thread_local)] // The checkers' macro has no const form.
     static COLLECTING: RefCell<Option<Vec<Waste>>> = RefCell::new(None);
 }
 
-/// Holds a value of the user: when it is dropped where the writer is at work, the value is dropped later.
+/// A holder of a user value: if it is dropped while the writer is at work, the value is dropped later.
 pub(crate) struct DeferDrop<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> DeferDrop<T> {
@@ -40,7 +40,7 @@ impl<T: Send + 'static> Drop for DeferDrop<T> {
     fn drop(&mut self) {
         let Some(value) = self.0.take() else { return };
         let mut waste: Option<Waste> = Some(Box::new(value));
-        // At the end of a thread there is no list any more, and nothing half done either.
+        // A thread that is ending no longer has a list, and has no change in progress.
         let _ = COLLECTING.try_with(|list| {
             if let Some(list) = list.borrow_mut().as_mut() {
                 list.extend(waste.take());
@@ -52,9 +52,9 @@ impl<T: Send + 'static> Drop for DeferDrop<T> {
     }
 }
 
-/// Runs a destructor; `false` when it panicked.
+/// Runs a destructor. Returns `false` if it panicked.
 fn release(waste: Waste) -> bool {
-    // Unwind safety: nothing of the value is left to be seen.
+    // Unwind safety: no part of the value remains observable.
     contain(AssertUnwindSafe(|| drop(waste))).is_some()
 }
 
@@ -63,7 +63,7 @@ fn release(waste: Waste) -> bool {
 pub(crate) struct Collected(Vec<Waste>);
 
 impl Collected {
-    /// Runs the destructors, and returns how many of them panicked.
+    /// Runs the destructors, and returns the number of those that panicked.
     pub(crate) fn release(mut self) -> u64 {
         self.empty()
     }
@@ -79,7 +79,7 @@ impl Drop for Collected {
     }
 }
 
-/// Runs `work`, and returns with its result what it dropped of the user's values on this thread. May be
+/// Runs `work`, and returns its result together with the user values that it dropped on this thread. May be
 /// nested.
 pub(crate) fn collect<R>(work: impl FnOnce() -> R) -> (R, Collected) {
     let scope = Scope::begin();
@@ -87,7 +87,7 @@ pub(crate) fn collect<R>(work: impl FnOnce() -> R) -> (R, Collected) {
     (result, scope.end())
 }
 
-/// While it lives, this thread collects.
+/// A scope during which this thread collects.
 struct Scope {
     outer: Option<Option<Vec<Waste>>>,
 }
@@ -108,7 +108,7 @@ impl Scope {
 }
 
 impl Drop for Scope {
-    /// `work` panicked.
+    /// Ends the scope if `work` panicked.
     fn drop(&mut self) {
         drop(self.restore());
     }
@@ -160,7 +160,7 @@ mod tests {
             let ((), inner) = collect(|| drop(count.value()));
             assert_eq!(count.get(), 0);
             assert_eq!(inner.release(), 0);
-            assert_eq!(count.get(), 1, "the inner one only");
+            assert_eq!(count.get(), 1, "only the inner one");
         });
         assert_eq!(count.get(), 1);
         drop(outer);

@@ -1,24 +1,26 @@
 //! Durations, counted in buckets.
 //!
-//! Log-linear, as HDR histograms are: each power of two is divided into equal buckets, so that the width of a
-//! bucket is a fixed part of its value. The crates that do this are not used, for these reasons:
+//! The buckets are log-linear, as in HDR histograms: each power of two is divided into equal buckets, so the
+//! width of a bucket is a fixed fraction of its value. Existing crates are not used, for these reasons:
 //!
-//! * `hdrhistogram` records through `&mut`, which the writer has, but whoever reads needs a copy that the
-//!   writer hands over: an allocation or a lock per reading, and nothing to read while the writer is stuck.
-//!   Its synchronized form sends what it records through a channel.
-//! * `histogram::AtomicHistogram` is read at any time, but exchanges each bucket as if several threads
-//!   recorded; here there is one. It counts no sum and no maximum, and the checkers cannot see into it.
+//! * `hdrhistogram` records through `&mut`, which the writer has, but a reader needs a copy that the writer
+//!   hands over: an allocation or a lock per reading, and nothing to read while the writer is stuck. Its
+//!   synchronized form sends the recorded values through a channel.
+//! * `histogram::AtomicHistogram` can be read at any time, but uses an atomic exchange per bucket, as needed
+//!   for several recording threads; here there is one. It keeps no sum and no maximum, and the checkers
+//!   cannot see into it.
 
 use std::time::Duration;
 
 use super::count::Count;
 
-/// Buckets per power of two: a bucket is at most an eighth of its value wide.
+/// Binary logarithm of the number of buckets per power of two: a bucket is at most an eighth of its value
+/// wide.
 const PARTS_LOG2: u32 = 3;
 
 const PARTS: usize = 1 << PARTS_LOG2;
 
-/// Durations from here on (68.7 s) share the last bucket.
+/// Durations from this power of two on (68.7 s) share the last bucket.
 #[cfg(not(switchboard_model))]
 const TOP_LOG2: u32 = 36;
 
@@ -27,7 +29,7 @@ const TOP_LOG2: u32 = 5;
 
 const BUCKETS: usize = PARTS * (TOP_LOG2 - PARTS_LOG2 + 1) as usize + 1;
 
-/// The bucket of a number of nanoseconds.
+/// Returns the bucket of a number of nanoseconds.
 fn bucket_of(ns: u64) -> usize {
     if ns < PARTS as u64 {
         return ns as usize;
@@ -40,7 +42,7 @@ fn bucket_of(ns: u64) -> usize {
     PARTS * (power - PARTS_LOG2 + 1) as usize + part
 }
 
-/// The largest number of nanoseconds in a bucket.
+/// Returns the largest number of nanoseconds in a bucket.
 fn top_of(bucket: usize) -> u64 {
     if bucket >= BUCKETS - 1 {
         return u64::MAX;
@@ -52,7 +54,7 @@ fn top_of(bucket: usize) -> u64 {
     ((PARTS as u64 + part + 1) << octave) - 1
 }
 
-/// A histogram that one thread records in and anybody reads: never locked, allocated once.
+/// A histogram that one thread records in and any thread reads: never locked, allocated once.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     buckets: [Count; BUCKETS],
@@ -92,7 +94,7 @@ impl Recorder {
         self.max_ns.get()
     }
 
-    /// A copy. What is recorded meanwhile may be in it in part.
+    /// Returns a copy. It may contain part of a concurrent recording.
     pub(crate) fn read(&self) -> Histogram {
         Histogram {
             buckets: std::array::from_fn(|index| self.buckets[index].get()),
@@ -102,9 +104,9 @@ impl Recorder {
     }
 }
 
-/// Durations in buckets, none of them wider than an eighth of its value.
+/// A histogram of durations, with no bucket wider than an eighth of its value.
 ///
-/// Read from a running manager by [`Metrics`](crate::Metrics); 2.2 KB, on the stack.
+/// [`Metrics`](crate::Metrics) reads it from a running manager. It takes 2.2 KB on the stack.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Histogram {
     buckets: [u64; BUCKETS],
@@ -116,39 +118,40 @@ pub struct Histogram {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bucket {
-    /// The longest duration that is counted here; `None`: there is no bound.
+    /// The longest duration counted here; `None` if there is no bound.
     pub up_to: Option<Duration>,
-    /// How many there were.
+    /// Number of durations in the bucket.
     pub count: u64,
 }
 
 impl Histogram {
-    /// How many durations were recorded.
+    /// Returns the number of recorded durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
 
-    /// All of them together.
+    /// Returns the sum of the recorded durations.
     #[must_use]
     pub fn sum(&self) -> Duration {
         Duration::from_nanos(self.sum_ns)
     }
 
-    /// The longest one, exactly.
+    /// Returns the longest recorded duration, exactly.
     #[must_use]
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.max_ns)
     }
 
-    /// The mean; zero when nothing was recorded.
+    /// Returns the mean; zero if nothing was recorded.
     #[must_use]
     pub fn mean(&self) -> Duration {
         Duration::from_nanos(self.sum_ns.checked_div(self.count()).unwrap_or(0))
     }
 
-    /// A duration that a part `quantile` of the recorded ones does not exceed: the upper end of a bucket, at
-    /// most an eighth too long, and never above the maximum. Zero when nothing was recorded. O(buckets).
+    /// Returns a duration that a fraction `quantile` of the recorded ones does not exceed: the upper end of a
+    /// bucket, at most an eighth too long, and never above the maximum. Zero if nothing was recorded.
+    /// O(buckets).
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Duration {
         let count = self.count();
@@ -163,7 +166,7 @@ impl Histogram {
         Duration::ZERO
     }
 
-    /// The buckets in which there is something, the shortest durations first.
+    /// Returns the non-empty buckets, the shortest durations first.
     pub fn buckets(&self) -> impl Iterator<Item = Bucket> {
         self.buckets.iter().enumerate().filter(|(_, count)| **count > 0).map(|(bucket, count)| Bucket {
             up_to: (bucket + 1 < BUCKETS).then(|| Duration::from_nanos(top_of(bucket))),
@@ -171,7 +174,8 @@ impl Histogram {
         })
     }
 
-    /// How many durations were at most `bound`, to the precision of a bucket: those whose whole bucket is.
+    /// Returns the number of durations up to `bound`, to the precision of a bucket: only buckets entirely
+    /// within `bound` count.
     #[must_use]
     pub fn count_up_to(&self, bound: Duration) -> u64 {
         let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Where chance comes from.
+/// A source of randomness.
 pub(crate) struct Random(Box<dyn FnMut() -> u64 + Send + Sync>);
 
 impl Random {
@@ -17,8 +17,8 @@ impl Random {
 }
 
 impl Default for Random {
-    /// A SplitMix64 generator (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014),
-    /// seeded by the operating system through the standard library's hasher. Not for secrets.
+    /// Creates a SplitMix64 generator (Steele, Lea, Flood: "Fast splittable pseudorandom number generators",
+    /// 2014), seeded by the operating system through the standard library's hasher. Not suitable for secrets.
     fn default() -> Self {
         let mut state = RandomState::new().build_hasher().finish();
         Self::new(move || {

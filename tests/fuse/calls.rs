@@ -1,4 +1,4 @@
-//! Every public call of a table and of what belongs to it.
+//! Every public call of a table and of its parts.
 
 use std::time::Duration;
 
@@ -7,31 +7,31 @@ use switchboard::{Snapshot, Table, Version};
 
 use super::world::{ASnapshot, Fused, Key, Model, Parts, Seed, Value, World, indexed, key, value};
 
-/// What holds after a destructor has panicked in a call.
+/// The expected state after a destructor has panicked in a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Unwound {
-    /// The call has done all or nothing.
+    /// The call has done everything or nothing.
     AllOrNothing,
-    /// The call has done all.
+    /// The call has done everything.
     Done,
     /// The call has stopped between two entries.
     Between,
-    /// The ends of the table that the call took are gone.
+    /// The call has consumed ends of the table.
     Ended,
-    /// The call has to do with no table that was there before.
+    /// The call does not touch the existing table.
     Nothing,
 }
 
 pub(crate) struct Call<I> {
     pub name: &'static str,
     pub act: fn(&mut World<I>),
-    /// What it does to what is staged; `published` is there to go back to.
+    /// Applies the call to the staged model; `published` is the model of the last version.
     pub effect: fn(&mut Model, published: &Model),
     pub unwound: Unwound,
 }
 
 impl<I> Call<I> {
-    /// Whether it makes no difference who watches, and what was staged before.
+    /// Whether the result does not depend on watchers and on staged changes.
     pub(crate) fn is_alike(&self) -> bool {
         matches!(self.unwound, Unwound::Nothing | Unwound::Ended)
     }
@@ -53,12 +53,12 @@ fn change<I>(name: &'static str, act: fn(&mut World<I>), effect: fn(&mut Model, 
     Call { name, act, effect, unwound: Unwound::AllOrNothing }
 }
 
-/// A token that a closure captures.
+/// Creates a token for a closure to capture.
 fn token() -> Fused {
     Fused::default()
 }
 
-/// All of them. `every_public_call_is_in_the_list` compares this with the source.
+/// Returns all calls. `every_public_call_is_in_the_list` compares this list with the source.
 pub(crate) fn calls<I: Parts>() -> Vec<Call<I>> {
     let lists = [writes(), bulk_writes(), writer_reads(), ends_of_a_table(), snapshots(), feeds(), tables()];
     lists.into_iter().flatten().collect()
@@ -72,7 +72,7 @@ fn writes<I: Parts>() -> Vec<Call<I>> {
             |model, _| _ = model.entries.insert(500, 5),
         ),
         change(
-            "Writer::insert, which replaces",
+            "Writer::insert, of a present key",
             |world| drop(world.writer().insert(key(19), value(5))),
             |model, _| _ = model.entries.insert(19, 5),
         ),
@@ -92,7 +92,7 @@ fn writes<I: Parts>() -> Vec<Call<I>> {
             |world| drop(world.writer().remove(&key(19))),
             |model, _| _ = model.entries.remove(&19),
         ),
-        read("Writer::remove, of nothing", |world| drop(world.writer().remove(&key(999)))),
+        read("Writer::remove, of an absent key", |world| drop(world.writer().remove(&key(999)))),
         change(
             "Writer::upsert",
             |world| {
@@ -117,7 +117,7 @@ fn writes<I: Parts>() -> Vec<Call<I>> {
             },
             |model, _| _ = model.entries.insert(501, 6),
         ),
-        read("Writer::insert_if_absent, of what is there", |world| {
+        read("Writer::insert_if_absent, of a present key", |world| {
             let token = token();
             world.writer().insert_if_absent(key(19), move || {
                 let _ = &token;
@@ -251,14 +251,14 @@ fn snapshots<I: Parts>() -> Vec<Call<I>> {
     ]
 }
 
-/// With a feed that is two versions behind.
+/// Runs `act` on the feed, if there is one. The feed is behind by several versions.
 fn follow<I: Parts>(world: &mut World<I>, act: impl FnOnce(&mut Feed<Key, Value, I, Seed>)) {
     if let Some(feed) = &mut world.feed {
         act(feed);
     }
 }
 
-/// Delivers the next change set, and does this with it.
+/// Delivers the next change set and passes it to `act`.
 fn with_set<I: Parts>(world: &mut World<I>, act: impl FnOnce(&ChangeSet<Key, Value, I, Seed>)) {
     deliver(world);
     match world.events.last() {
@@ -267,7 +267,7 @@ fn with_set<I: Parts>(world: &mut World<I>, act: impl FnOnce(&ChangeSet<Key, Val
     }
 }
 
-/// What comes next is kept, to be checked.
+/// Takes the next event and keeps it for the check.
 fn deliver<I: Parts>(world: &mut World<I>) {
     if let Some(feed) = &mut world.feed {
         world.events.extend(feed.try_next());
@@ -287,7 +287,7 @@ fn feeds<I: Parts>() -> Vec<Call<I>> {
         read("Feed as Iterator", |world| {
             let newest = world.table().version();
             let World { feed: Some(feed), events, .. } = world else { return };
-            // It would wait.
+            // Otherwise it would wait.
             assert!(feed.version() < newest);
             events.extend(feed.next());
         }),

@@ -1,6 +1,6 @@
 //! The *destructor fuse*: the n-th destructor that runs in a call panics, for every call of a table and every
-//! n. What follows is as if the call had done all or nothing.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // Tests, which show what has failed.
+//! n. Afterwards the table is as if the call had done everything or nothing.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // Tests, which print the failing call.
 
 mod calls;
 mod world;
@@ -8,7 +8,7 @@ mod world;
 use calls::{Call, Unwound, calls};
 use world::{Model, Parts, Setting, Staged, Watch, World, burns, indexed};
 
-/// One call with one fuse after the other, and what follows: whether the last fuse burnt down.
+/// Runs each call with its fuse, then more versions. Returns whether the last fuse burnt down.
 fn run<I: Parts>(index: I, setting: Setting, calls: &[(&Call<I>, usize)]) -> bool {
     let mut world = World::new(index, setting);
     let is_burnt = calls.iter().fold(false, |_, (call, fuse)| run_one(&mut world, call, *fuse));
@@ -32,7 +32,7 @@ fn run_one<I: Parts>(world: &mut World<I>, call: &Call<I>, fuse: usize) -> bool 
             Unwound::AllOrNothing => assert!(actual == before || actual == after, "half done: {actual:?}"),
             Unwound::Done | Unwound::Nothing => assert_eq!(actual, after),
             Unwound::Between => check_between(&actual, &before, &after),
-            Unwound::Ended => unreachable!("there is no writer any more"),
+            Unwound::Ended => unreachable!("the writer was dropped"),
         }
         match call.name {
             "Writer::clear" => world.has_cleared |= actual != before,
@@ -41,7 +41,7 @@ fn run_one<I: Parts>(world: &mut World<I>, call: &Call<I>, fuse: usize) -> bool 
         }
         world.staged = actual;
         let has_published = world.writer().version() > version;
-        assert_eq!(has_published, has_staged && PUBLISHES.contains(&call.name), "a publish publishes");
+        assert_eq!(has_published, has_staged && PUBLISHES.contains(&call.name), "only a publish publishes");
         if has_published {
             world.note_publish();
         }
@@ -50,7 +50,7 @@ fn run_one<I: Parts>(world: &mut World<I>, call: &Call<I>, fuse: usize) -> bool 
     is_burnt
 }
 
-/// Each entry is as it was, or as it should be.
+/// Checks that each entry is as before the call or as after it.
 fn check_between(actual: &Model, before: &Model, after: &Model) {
     for key in before.entries.keys().chain(after.entries.keys()).chain(actual.entries.keys()) {
         let [actual, before, after] = [actual, before, after].map(|model| model.entries.get(key));
@@ -59,19 +59,19 @@ fn check_between(actual: &Model, before: &Model, after: &Model) {
     assert_eq!(actual.word, before.word);
 }
 
-/// Every call with every fuse, in these settings.
+/// Runs every call with every fuse, in these settings.
 fn run_all<I: Parts>(index: fn() -> I, recycles: bool, watches: &[Watch]) {
     let (mut burnt, mut has_published_burning) = (0, false);
     for call in &calls() {
-        // What is staged after the table was cleared is for the calls that drop what it was before.
+        // Clearing the table first matters only for calls that end the staged batch.
         let is_end = call.name == "Writer::discard" || PUBLISHES.contains(&call.name);
         let staged = if is_end { &STAGED[..] } else { &STAGED[..2] };
         let settings = watches.iter().flat_map(|watch| staged.iter().map(|staged| (*watch, *staged)));
-        // Of calls for which a setting makes no difference, one is enough.
+        // If the setting makes no difference to a call, one is enough.
         let settings = settings.take(if call.is_alike() { 1 } else { usize::MAX });
         for (watch, staged) in settings {
             let setting = Setting { recycles, watch, staged };
-            // Shown when something fails.
+            // Shown if the test fails.
             print!("{} {setting:?}", call.name);
             let fuse = (0..).find(|fuse| !run(index(), setting, &[(call, *fuse)])).unwrap();
             println!(": {fuse}");
@@ -108,7 +108,7 @@ fn a_destructor_may_panic_at_every_place_with_an_index_of_a_table_that_recycles(
     run_all(indexed, true, &[Watch::Nobody, Watch::Reader]);
 }
 
-/// What the first panic has left is there when the second comes.
+/// The second panic finds the state that the first one left behind.
 #[test]
 fn a_second_panic_finds_the_table_whole() {
     run_pairs(indexed, "Writer::insert", &["Writer::remove", "Writer::discard", "Writer::publish"]);
@@ -135,7 +135,7 @@ fn run_pairs<I: Parts>(index: fn() -> I, first: &str, seconds: &[&str]) {
     assert!(burnt > 10, "{burnt}");
 }
 
-/// The list has what the source has.
+/// Compares the list with the source.
 #[test]
 fn every_public_call_is_in_the_list() {
     let sources = [

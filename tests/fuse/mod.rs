@@ -1,18 +1,18 @@
-//! A destructor that panics: the n-th one of its fuse, counted from when the fuse was armed.
+//! A destructor that panics: the n-th one of its fuse after the fuse was armed.
 
-#![allow(dead_code, unreachable_pub)] // Each user takes a part.
+#![allow(dead_code, unreachable_pub)] // Each test uses a part.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Shared by the values that it made.
+/// A fuse, shared by the values that it made.
 #[derive(Clone, Debug)]
 pub struct Fuse(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Drops until one panics.
+    /// Number of drops until one panics.
     left: AtomicI64,
     alive: AtomicI64,
 }
@@ -21,7 +21,7 @@ struct State {
 #[derive(Debug)]
 pub struct Fused(Fuse);
 
-/// What the panic carries.
+/// The payload of the panic.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Burned;
 
@@ -36,22 +36,23 @@ impl Fuse {
         Fused(self.clone())
     }
 
-    /// The `nth` drop from now on panics.
+    /// Makes the `nth` drop from now on panic.
     pub fn arm(&self, nth: i64) {
         self.0.left.store(nth, Ordering::SeqCst);
     }
 
-    /// No drop panics any more. Returns whether one did.
+    /// Stops further panics. Returns whether a drop panicked.
     pub fn disarm(&self) -> bool {
         self.0.left.swap(i64::MAX, Ordering::SeqCst) <= 0
     }
 
-    /// Values that were made and not dropped.
+    /// Number of values that were made and not dropped.
     pub fn alive(&self) -> i64 {
         self.0.alive.load(Ordering::SeqCst)
     }
 
-    /// Runs `call` with the fuse armed. Returns whether it burned, and whether that reached the caller.
+    /// Runs `call` with the fuse armed. Returns whether it burned, and the result unless the panic reached
+    /// the caller.
     pub fn within<R>(&self, nth: i64, call: impl FnOnce() -> R) -> (bool, Option<R>) {
         self.arm(nth);
         let result = catch_unwind(AssertUnwindSafe(call));
@@ -59,7 +60,7 @@ impl Fuse {
         match result {
             Ok(result) => (burned, Some(result)),
             Err(payload) => {
-                assert!(burned && payload.is::<Burned>(), "another panic than that of the fuse");
+                assert!(burned && payload.is::<Burned>(), "a panic other than that of the fuse");
                 (true, None)
             }
         }
@@ -86,10 +87,10 @@ pub fn for_every_drop(mut scenario: impl FnMut(&Fuse, i64) -> bool) -> i64 {
             return nth - 1;
         }
     }
-    panic!("a scenario without an end");
+    panic!("the scenario does not end");
 }
 
-/// Panics of fuses are not worth a line each.
+/// Suppresses the messages of the fuses' panics.
 fn quiet() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,4 @@
-//! Everything that the user's code may own, with a destructor that burns; a table of it; and its model.
+//! User values of every kind, with destructors that may panic; a table of them; and its model.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,11 +10,11 @@ use switchboard::table::{Change, ChangeSet, Feed, FeedEvent, GroupIndex, Index};
 use switchboard::{Reader, Snapshot, Table, Writer};
 
 thread_local! {
-    /// Destructors that run before one panics; `None` for never.
+    /// Number of destructors that run before one panics; `None` if none panics.
     static FUSE: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// Runs `act` with a fuse: whether it burnt down.
+/// Runs `act` with a fuse, and returns whether it burnt down.
 pub(crate) fn burns(fuse: usize, act: impl FnOnce()) -> bool {
     FUSE.set(Some(fuse));
     let result = catch_unwind(AssertUnwindSafe(act));
@@ -27,10 +27,10 @@ pub(crate) fn burns(fuse: usize, act: impl FnOnce()) -> bool {
     is_burnt
 }
 
-/// What the fuse panics with.
+/// The payload of a fuse's panic.
 struct Burnt;
 
-/// A part of everything here.
+/// A part of every user value here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fused(());
 
@@ -40,7 +40,7 @@ impl Drop for Fused {
             None => {}
             Some(0) => {
                 FUSE.set(None);
-                // Without the noise of the panic hook.
+                // Does not call the panic hook, so nothing is printed.
                 resume_unwind(Box::new(Burnt));
             }
             Some(left) => FUSE.set(Some(left - 1)),
@@ -61,7 +61,7 @@ impl Hash for Key {
     }
 }
 
-/// Large, so that a page has few of them and a small table several pages.
+/// Large, so that a page has few entries and a small table several pages.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Value(pub u64, Fused, [u8; 2048]);
 
@@ -72,7 +72,7 @@ pub(crate) fn value(number: u64) -> Value {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Group(u64, Token);
 
-/// A [`Fused`] that is hashed.
+/// A [`Fused`] that implements `Hash`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Token(Fused);
 
@@ -84,7 +84,7 @@ pub(crate) fn group(number: u64) -> Group {
     Group(number, Token::default())
 }
 
-/// A hasher that is not random, so that all runs are one.
+/// A hasher that is not random, so every run is the same.
 #[derive(Clone, Default)]
 pub(crate) struct Seed {
     _fused: Fused,
@@ -114,7 +114,7 @@ impl BuildHasher for Seed {
     }
 }
 
-/// An index that drops something in the middle of each change, with a word that no entry knows of.
+/// An index that drops a value in the middle of each change, with a word that does not derive from entries.
 #[derive(Clone, Default)]
 pub(crate) struct Sums {
     keys: u64,
@@ -141,12 +141,12 @@ impl Index<Key, Value> for Sums {
     }
 }
 
-/// The groups of an entry: one that all are in, so that it is large, and one of two.
+/// The groups of an entry: a large one with all entries, and one of two others.
 fn groups(key: u64, value: u64) -> [u64; 2] {
     [0, 1 + (key + value) % 2]
 }
 
-/// An index that can be held against the entries.
+/// An index that can be compared with the entries.
 pub(crate) trait Parts: Index<Key, Value> {
     fn check(&self, model: &Model);
     fn set_word(&mut self, word: u64);
@@ -210,23 +210,23 @@ pub(crate) struct Model {
     pub word: u64,
 }
 
-/// Who looks at the table meanwhile.
+/// The observer of the table during the call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Watch {
     Nobody,
     /// A reader that is one version behind.
     Reader,
-    /// A snapshot that is held all the time.
+    /// A snapshot that is held throughout.
     Held,
     Feed,
 }
 
-/// What was staged before the call.
+/// The changes staged before the call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Staged {
     Nothing,
     Some,
-    /// The table was cleared: so the batch is not recorded, and no batch before it can be of use.
+    /// The table was cleared: the batch is not recorded, and no earlier batch can be replayed.
     Cleared,
 }
 
@@ -244,25 +244,25 @@ pub(crate) type AReader<I> = Reader<Key, Value, I, Seed>;
 pub(crate) type AFeed<I> = Feed<Key, Value, I, Seed>;
 
 pub(crate) struct World<I> {
-    /// What the call under the fuse took out of the feed.
+    /// The events that the call took from the feed.
     pub events: Vec<FeedEvent<Key, Value, I, Seed>>,
     pub writer: Option<AWriter<I>>,
     pub table: Option<ATable<I>>,
     pub reader: Option<AReader<I>>,
-    /// What the reader saw before the last publish.
+    /// The version that the reader held before the last publish.
     behind: Option<ASnapshot<I>>,
     pub held: Option<ASnapshot<I>>,
     pub feed: Option<AFeed<I>>,
-    /// What is staged, and each version.
+    /// The models of the staged state and of each version.
     pub staged: Model,
     pub versions: Vec<Model>,
-    /// The version that the feed has delivered last, applied to a copy.
+    /// The last version that the feed has delivered, and a copy with its changes applied.
     copy: (u64, BTreeMap<u64, u64>),
     /// The versions that no change set leads to.
     unrecorded: BTreeSet<u64>,
-    /// The staged batch has emptied the table: then it is not recorded.
+    /// Whether the staged batch has cleared the table, and so is not recorded.
     pub(crate) has_cleared: bool,
-    /// All versions of the beginning are there, and the feed has none of them yet.
+    /// Whether the initial versions are published; the feed has delivered none of them yet.
     is_set_up: bool,
 }
 
@@ -270,7 +270,7 @@ fn entries<'a>(of: impl Iterator<Item = (&'a Key, &'a Value)>) -> BTreeMap<u64, 
     of.map(|(key, value)| (key.0, value.0)).collect()
 }
 
-/// Whether these are the entries of the model, found one by one and by their keys.
+/// Checks that the entries equal the model, both when listed and when looked up by key.
 fn check_entries<'a>(
     listed: impl Iterator<Item = (&'a Key, &'a Value)>,
     get: impl Fn(&Key) -> Option<u64>,
@@ -313,7 +313,7 @@ fn apply(copy: &mut BTreeMap<u64, u64>, change: Change<'_, Key, Value>) {
 }
 
 impl<I: Parts> World<I> {
-    /// A table of some versions, two copies of which are at hand if it recycles.
+    /// Creates a table with some versions, of which two copies exist if it recycles.
     pub(crate) fn new(index: I, setting: Setting) -> Self {
         let builder = Table::<Key, Value>::builder().hasher(Seed::default()).index(index);
         let (writer, table) = builder.recycle(setting.recycles).build();
@@ -379,7 +379,8 @@ impl<I: Parts> World<I> {
         self.staged.entries.remove(&number);
     }
 
-    /// Stages something of each kind. The calls change other keys: what they do is not to be covered up.
+    /// Stages operations of each kind. The calls under test change other keys, so this does not hide their
+    /// effect.
     fn step(&mut self, round: u64) {
         self.insert(100 + round, round);
         self.insert(round, 50 + round);
@@ -406,7 +407,7 @@ impl<I: Parts> World<I> {
         }
     }
 
-    /// What was staged is now a version.
+    /// Records that the staged model is now a version.
     pub(crate) fn note_publish(&mut self) {
         if mem::take(&mut self.has_cleared) {
             self.unrecorded.insert(self.versions.len() as u64);
@@ -414,13 +415,13 @@ impl<I: Parts> World<I> {
         self.versions.push(self.staged.clone());
     }
 
-    /// What the writer has staged.
+    /// Returns the staged state of the writer.
     pub(crate) fn actual(&self) -> Model {
         let writer = self.writer.as_ref().unwrap();
         Model { entries: entries(writer.iter()), word: writer.index().word().unwrap_or_default() }
     }
 
-    /// Everything that can be seen equals the model.
+    /// Checks that all visible state equals the model.
     pub(crate) fn check(&mut self) {
         if let Some(writer) = &self.writer {
             check_entries(writer.iter(), |key| writer.get(key).map(|value| value.0), &self.staged);
@@ -468,7 +469,7 @@ impl<I: Parts> World<I> {
                     assert!(self.unrecorded.range(missed).next().is_some(), "version {next} is missing");
                     self.copy = (resync.version().as_u64(), entries(resync.iter()));
                 }
-                _ => unreachable!("there are two kinds of events"),
+                _ => unreachable!("there are only two kinds of events"),
             }
             assert_eq!(self.copy.1, self.versions[self.copy.0 as usize].entries);
         }
@@ -476,7 +477,7 @@ impl<I: Parts> World<I> {
         assert_eq!(feed.is_closed(), self.writer.is_none());
     }
 
-    /// Some versions more, each of which is checked: all copies come up.
+    /// Publishes and checks some more versions, so that every copy is used.
     pub(crate) fn go_on(&mut self) {
         for round in 30..34 {
             if self.writer.is_none() {

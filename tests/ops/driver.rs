@@ -1,4 +1,4 @@
-//! A link manager that is driven by hand, with commands and answers in any order, true or false.
+//! A link manager that is driven by hand, with commands and reports in any order, valid or not.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -27,14 +27,14 @@ struct Case {
     handle: Handle<NodeAddr>,
     clock: ManualClock,
     tickets: Vec<Ticket<Applied, CommandError>>,
-    /// Every dial that was asked for: names are never used twice.
+    /// The identities of all dials so far, which are never reused.
     dials: HashSet<DialId>,
     last_dial: u64,
     last_resolve: u64,
     waiting: Vec<Effect<NodeAddr>>,
 }
 
-/// The first bytes choose the configuration, the others what happens.
+/// Runs a case. The first bytes choose the configuration, the others the operations.
 pub fn run(bytes: &[u8]) {
     let mut bytes = Bytes::new(bytes);
     let clock = ManualClock::new();
@@ -100,7 +100,7 @@ impl Case {
             4 | 5 => self.turn(),
             6 => self.answer(bytes),
             _ => {
-                // From nothing to a quarter of an hour.
+                // From zero to a quarter of an hour.
                 let seconds = [0, 1, 5, 10, 20, 60, 300, 901][bytes.below(8)];
                 self.clock.advance(Duration::from_secs(seconds));
                 self.turn();
@@ -150,14 +150,14 @@ impl Case {
         let effects: Vec<_> = self.driver.effects().collect();
         for effect in effects {
             if let Effect::Dial { dial, .. } = effect {
-                assert!(self.dials.insert(dial), "{dial} is used twice");
+                assert!(self.dials.insert(dial), "{dial} was reused");
                 self.last_dial = dial.0;
             }
             if let Effect::Resolve { resolve, .. } = effect {
-                assert!(resolve.0 > self.last_resolve, "{resolve} is used twice");
+                assert!(resolve.0 > self.last_resolve, "{resolve} was reused");
                 self.last_resolve = resolve.0;
             }
-            // A stream with such a node is refused, and closed.
+            // A stream with such a node is refused, which closes it.
             if !matches!(effect, Effect::CloseStreams { .. }) {
                 assert!(effect.addr().is_none_or(|addr| *addr != OWN && *addr != NodeAddr::BLANK));
             }
@@ -165,7 +165,7 @@ impl Case {
         }
     }
 
-    /// Carries out an effect that waits, well or badly.
+    /// Answers a waiting effect with a success or a failure.
     fn answer(&mut self, bytes: &mut Bytes<'_>) {
         if self.waiting.is_empty() {
             return;
@@ -219,14 +219,14 @@ impl Case {
     }
 }
 
-/// What holds in every version.
+/// Checks the invariants of every version.
 pub(super) fn check(links: &LinksSnapshot<NodeAddr>) {
     let states = [DialState::Disconnected, DialState::Connecting, DialState::Established];
     for net in links.nets() {
         let id = net.id();
         let listed: HashSet<_> = links.addrs(id, MemberFilter::All).copied().collect();
         assert_eq!(links.count(id), links.addrs(id, MemberFilter::All).count());
-        assert_eq!(links.count(id), listed.len(), "nobody is listed twice");
+        assert_eq!(links.count(id), listed.len(), "an address is listed twice");
         assert!(links.addrs(id, MemberFilter::Established).all(|addr| listed.contains(addr)));
         let by_kind: usize = [Direction::Uplink, Direction::Downlink]
             .iter()
@@ -238,7 +238,7 @@ pub(super) fn check(links: &LinksSnapshot<NodeAddr>) {
             assert!(link.is_member(id));
             assert!(!link.streams().is_empty(), "a member has a live stream");
         }
-        assert!(net.is_active() || listed.is_empty(), "a net that is off has no members");
+        assert!(net.is_active() || listed.is_empty(), "an inactive net has no members");
     }
     check_clusters(links);
     assert_eq!(links.links().count(), links.len());
@@ -262,7 +262,7 @@ fn check_clusters(links: &LinksSnapshot<NodeAddr>) {
     for cluster in links.clusters() {
         let id = cluster.id();
         let listed: HashSet<_> = links.cluster_members(id).copied().collect();
-        assert_eq!(listed.len(), links.cluster_members(id).count(), "nobody is listed twice");
+        assert_eq!(listed.len(), links.cluster_members(id).count(), "an address is listed twice");
         assert_eq!(listed.len(), links.cluster_count(id));
         assert_eq!(cluster.status() == ClusterStatus::Enabled, links.is_active(cluster.net()));
         assert!(cluster.status() == ClusterStatus::Enabled || listed.is_empty());
@@ -282,12 +282,12 @@ fn check_clusters(links: &LinksSnapshot<NodeAddr>) {
     }
     for net in links.nets().iter().filter(|net| net.is_active()) {
         for addr in net.permanent_peers() {
-            assert!(links.contains(addr, net.id()), "a permanent peer is wanted while the net is on");
+            assert!(links.contains(addr, net.id()), "a permanent peer is wanted while the net is active");
         }
     }
 }
 
-/// Settings that work, or not.
+/// Settings, valid or not.
 fn settings(bytes: &mut Bytes<'_>) -> Settings {
     let (flags, limits) = (bytes.byte(), bytes.byte());
     let delay = Duration::from_secs(u64::from(limits % 32));
@@ -327,9 +327,9 @@ fn command(bytes: &mut Bytes<'_>, last_dial: u64, last_resolve: u64) -> Command<
     let direction = |bytes: &mut Bytes<'_>| {
         if bytes.byte() & 1 == 0 { Direction::Uplink } else { Direction::Downlink }
     };
-    // Mostly the newest dial, or one a little older.
+    // Mostly the last dial, or a slightly older one.
     let dial = |bytes: &mut Bytes<'_>| DialId(last_dial.saturating_sub(u64::from(bytes.byte() % 4)));
-    // Above what the first findings use, so that they stay what they were.
+    // In a range that the first findings do not use, so that they keep their meaning.
     match kind {
         240..245 => return Command::Reconfigure { settings: Box::new(settings(bytes)) },
         245..250 => {
@@ -353,7 +353,8 @@ fn command(bytes: &mut Bytes<'_>, last_dial: u64, last_resolve: u64) -> Command<
         8 => Command::SetEndpoint { addr, endpoint: endpoint(bytes.byte()) },
         9 => Command::DeleteLink { addr },
         10 => {
-            // How old the question is follows from the byte that is read anyway: what was found stays what it was.
+            // The age of the resolution comes from a byte that is decoded anyway, so that old findings keep
+            // their meaning.
             let resolve = ResolveId(last_resolve.saturating_sub(u64::from(kind / 20 % 4)));
             Command::ResolveFailed { addr, resolve }
         }
@@ -373,12 +374,12 @@ fn command(bytes: &mut Bytes<'_>, last_dial: u64, last_resolve: u64) -> Command<
     }
 }
 
-/// Kinds of commands from here on are about clusters and who is kept.
+/// Kinds of commands from here on concern clusters and lasting peers.
 const KEEPING: u8 = 180;
 
 fn keeping(kind: u8, addr: NodeAddr, net: NetId, bytes: &mut Bytes<'_>, last_dial: u64) -> Command<NodeAddr> {
     let choice = bytes.byte();
-    // Service 0 is the main cluster, which all of these refuse.
+    // Service 0 is the main cluster, which all of these commands refuse.
     let cluster = ClusterId::new(net, u64::from(choice >> 6));
     match kind % 12 {
         0 | 1 => {

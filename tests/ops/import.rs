@@ -1,4 +1,4 @@
-//! Exports of any kind, in front of a manager that is to begin with them.
+//! Exports of any form, imported into a manager.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use super::driver::check;
 const OWN: NodeAddr = NodeAddr(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// The first byte chooses between a text and a form that is put together from the other bytes.
+/// Runs a case. The first byte chooses between raw JSON text and an export built from the other bytes.
 pub fn run(bytes: &[u8]) {
     let Some((kind, rest)) = bytes.split_first() else { return };
     let hours = i64::from(kind >> 1) - 64;
@@ -25,8 +25,8 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-/// Begins with an export, if it is one, on a wall clock that was moved by some hours; it is refused, or makes a
-/// manager that works.
+/// Imports the text if it is an export, with the wall clock moved by some hours. The export is either refused
+/// or makes a manager that works.
 pub fn survive(json: &[u8], hours: i64) {
     let Ok(export) = serde_json::from_slice::<Export<NodeAddr>>(json) else { return };
     let clock = ManualClock::new();
@@ -57,7 +57,7 @@ pub fn survive(json: &[u8], hours: i64) {
         assert_eq!(links.ignored(net.id(), now + ignore_period + Duration::from_nanos(1)).count(), 0);
     }
 
-    // What it would export now makes the same manager again, from a text, too.
+    // An export of the new manager makes the same manager again, also through text.
     let again = links.export(now, wall);
     let text = serde_json::to_string(&again).unwrap();
     let again: Export<NodeAddr> = serde_json::from_str(&text).unwrap();
@@ -74,13 +74,13 @@ pub fn survive(json: &[u8], hours: i64) {
     assert_eq!(report.refused, 0);
 }
 
-/// Something like an export.
+/// A value with the structure of an export.
 fn form(bytes: &mut Bytes<'_>) -> Value {
     let flags = bytes.byte();
     let nets: Vec<_> = (0..flags & 3).map(|_| net(bytes)).collect();
     let mut links: Vec<_> = (0..flags >> 2 & 7).map(|_| link(bytes)).collect();
     let format = if flags == 255 { 2 } else { 1 };
-    // In bits that the first findings do not use, so that they stay what they were.
+    // In bits that the first findings do not use, so that they keep their meaning.
     let mut clusters = Vec::new();
     if flags & 64 != 0 {
         clusters.extend((0..bytes.byte() & 3).map(|_| cluster(bytes)));
@@ -94,7 +94,7 @@ fn form(bytes: &mut Bytes<'_>) -> Value {
     json!({"format": format, "active": active, "nets": nets, "clusters": clusters, "links": links})
 }
 
-/// Mostly one of few. Service 0 is refused.
+/// One of a few identities. Service 0 is refused.
 fn cluster_id(bytes: &mut Bytes<'_>) -> Value {
     let byte = bytes.byte();
     json!({"net": byte & 1, "service": if byte == 255 { 0 } else { u64::from(byte >> 1 & 3) + 1 }})
@@ -116,7 +116,7 @@ fn net_id(bytes: &mut Bytes<'_>) -> u64 {
     if byte == 255 { u64::MAX } else { u64::from(byte % 4) }
 }
 
-/// Around the time at which the test takes place, or anywhere.
+/// A time near that of the test, or an extreme one.
 fn time(bytes: &mut Bytes<'_>) -> u64 {
     let (byte, word) = (bytes.byte(), u64::from(bytes.word()));
     match byte {

@@ -2,14 +2,14 @@
 
 use switchboard::NodeAddr;
 
-/// What parses survives its text form; what comes from a number parses back.
+/// Checks that a parsed address survives its text form, and that the text of any number parses.
 pub fn run(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         match text.parse::<NodeAddr>() {
             Ok(addr) => {
                 let again = addr.to_string();
                 assert_eq!(again.parse(), Ok(addr));
-                // There are two forms, each of one length and both without regard to case.
+                // There are two text forms, each of a fixed length; both ignore case.
                 match text.strip_prefix("0x") {
                     Some(digits) => assert_eq!(digits.to_uppercase(), again.replace("::", "")),
                     None => assert_eq!(text.to_uppercase(), again),

@@ -1,4 +1,4 @@
-//! A table against a `HashMap` per version that is still held.
+//! A table compared with a `HashMap` for each held version.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
@@ -13,10 +13,10 @@ use super::bytes::Bytes;
 
 type Key = u16;
 
-/// Held at the same time at most.
+/// Maximum number of snapshots held at the same time.
 const HELD: usize = 8;
 
-/// A number, and a token that is counted: what is cloned must be dropped, once.
+/// A number, and a token that counts: each clone must be dropped exactly once.
 #[derive(Clone, Debug)]
 struct Value {
     number: u32,
@@ -29,14 +29,14 @@ impl PartialEq for Value {
     }
 }
 
-/// How the bits of a hash are chosen: by no chance, so that a case is the same each time.
+/// The distribution of hash bits. Not random, so a case is the same in every run.
 #[derive(Clone, Copy, Debug, Default)]
 enum Hashing {
     #[default]
     Good,
-    /// All keys alike.
+    /// All hashes are equal.
     Constant,
-    /// Only the low bits differ, which choose the place within a page.
+    /// Only the low bits differ, which choose the slot within a page.
     Low,
     /// Only the high bits differ.
     High,
@@ -58,7 +58,7 @@ impl Hashing {
         }
     }
 
-    /// As many keys as do not make a case slow.
+    /// The number of keys; fewer where more would make a case slow.
     fn keys(self) -> u16 {
         match self {
             Self::Constant => 256,
@@ -101,7 +101,7 @@ impl Hasher for Hashed {
     }
 }
 
-/// What no entry knows of, beside a sum that all entries make.
+/// A sum over all entries, and a word that does not derive from entries.
 #[derive(Clone, Debug, Default)]
 struct Totals {
     entries: usize,
@@ -125,7 +125,7 @@ impl Index<Key, Value> for Totals {
     }
 }
 
-/// No group, one, or two, one of them named twice.
+/// Adds the value to zero, one or two groups, in some cases to the same group twice.
 fn groups_of(_: &Key, value: &Value, group: &mut dyn FnMut(u32)) {
     let number = value.number;
     if number % 4 != 3 {
@@ -142,7 +142,7 @@ type TestSnapshot = Snapshot<Key, Value, Indexes, Hashing>;
 
 type Entries = HashMap<Key, u32, Hashing>;
 
-/// What one version must hold.
+/// The expected contents of one version.
 #[derive(Clone, Debug, Default)]
 struct Model {
     entries: Entries,
@@ -174,7 +174,7 @@ impl Held {
         check_groups(groups, &model.entries, &Arc::new(()));
     }
 
-    /// The differences lead from one model to the other.
+    /// Applying the diff to one model gives the other.
     fn check_diff(&self, older: &Self) {
         let mut entries = older.model.entries.clone();
         for change in self.snapshot.diff(&older.snapshot) {
@@ -219,12 +219,12 @@ struct Case {
     published: Rc<Model>,
     held: Vec<Held>,
     keys: u16,
-    /// Entries that may still be filled in.
+    /// Number of entries that may still be filled in.
     room: u16,
     token: Arc<()>,
 }
 
-/// The first two bytes choose the hasher and the mode, the others the operations.
+/// Runs a case. The first two bytes choose the hasher and the mode, the others the operations.
 pub fn run(bytes: &[u8]) {
     let mut bytes = Bytes::new(bytes);
     let hashing = Hashing::from_byte(bytes.byte());
@@ -251,12 +251,12 @@ pub fn run(bytes: &[u8]) {
         case.apply(op, &mut bytes);
     }
     case.end(mode & 4 == 0);
-    assert_eq!(Arc::strong_count(&token), 1, "what is cloned is dropped");
+    assert_eq!(Arc::strong_count(&token), 1, "a clone was not dropped");
 }
 
 impl Case {
     fn key(&self, bytes: &mut Bytes<'_>) -> Key {
-        // Mostly few keys, so that operations meet.
+        // Mostly few distinct keys, so that operations hit the same ones.
         match bytes.byte() {
             byte @ 0..128 => Key::from(byte) % 24,
             byte => (Key::from(byte) << 8 | Key::from(bytes.byte())) % self.keys,
@@ -319,10 +319,10 @@ impl Case {
         assert_eq!(updated, entry.map(|number| *number += by).is_some());
     }
 
-    /// Many keys at once: pages split.
+    /// Inserts many keys, so that pages split.
     fn fill(&mut self, bytes: &mut Bytes<'_>) {
         let (first, count) = (bytes.word(), u16::from(bytes.byte()) * 8);
-        // A case may be long, but not slow.
+        // The number of entries is limited, so that a long case is not slow.
         let count = count.min(self.room);
         self.room -= count;
         for key in 0..count {
@@ -331,12 +331,12 @@ impl Case {
         }
     }
 
-    /// Every so manieth key goes: pages merge.
+    /// Removes a part of the keys, so that pages merge.
     fn thin(&mut self, bytes: &mut Bytes<'_>) {
         let (one_in, which) = (bytes.below(4) + 1, bytes.byte());
         let keys = self.staged.entries.keys().copied();
         let mut keys: Vec<_> = keys.filter(|key| usize::from(*key) % one_in == 0).collect();
-        // The order of a `HashMap` is not the same twice.
+        // The order of a `HashMap` differs from run to run.
         keys.sort_unstable();
         keys.truncate(usize::from(which) * 16);
         keys.into_iter().for_each(|key| self.remove(key));
@@ -392,7 +392,7 @@ impl Case {
         check_groups(groups, &self.staged.entries, &self.token);
     }
 
-    /// The ends go in one order or the other; what is held stays what it was.
+    /// Drops the ends in one order or the other; held snapshots do not change.
     fn end(mut self, writer_first: bool) {
         self.check_staged();
         self.hold();

@@ -1,4 +1,4 @@
-//! Sides that lie, panic, hang; queues and rings that are full; flags that move.
+//! Stores that give wrong answers, panic or hang; full queues and rings; a flag that changes.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use super::LONG;
 use super::world::{World, driver, locked};
 
 const NET: NetId = NetId(1);
-/// Long enough for what is not stuck, on a machine that is busy.
+/// Long enough for a store that is not stuck, even on a busy machine.
 const SHORT: Duration = Duration::from_secs(1);
 
 type Op = Operation<NodeAddr>;
@@ -27,7 +27,7 @@ fn room(operations: usize) -> NonZeroUsize {
     NonZeroUsize::new(operations).unwrap()
 }
 
-/// Forgets that a member leaves when its stream dies.
+/// A store that keeps a member when its stream has ended.
 fn forgetful(clock: &ManualClock) -> impl LinkStore<Addr = NodeAddr> + use<> {
     let right = locked(clock);
     from_fn(move |operation: Op| match operation {
@@ -36,7 +36,7 @@ fn forgetful(clock: &ManualClock) -> impl LinkStore<Addr = NodeAddr> + use<> {
     })
 }
 
-/// Counts by adding and subtracting, and never subtracts for a stream that died.
+/// A store that counts by adding and subtracting, and does not subtract when a stream ends.
 fn drifting(clock: &ManualClock) -> impl LinkStore<Addr = NodeAddr> + use<> {
     let (right, count) = (locked(clock), AtomicUsize::new(0));
     from_fn(move |operation: Op| {
@@ -61,7 +61,7 @@ fn open<S: LinkStore<Addr = NodeAddr>>(store: &S) {
     store.set_net_active(NET, true).unwrap();
 }
 
-/// A node comes, becomes a member, and goes.
+/// Adds a node, makes it a member, and removes it.
 fn come_and_go<S: LinkStore<Addr = NodeAddr>>(store: &S, node: u64) {
     let (addr, stream) = (NodeAddr(node), StreamId(node));
     let _ = store.add_stream(&addr, stream, Direction::Downlink);
@@ -80,7 +80,7 @@ fn the_first_difference_names_the_operation_both_answers_and_both_versions() {
         let shadow = Shadow::builder(wrong, new).spawn().unwrap();
         open(&shadow);
         come_and_go(&shadow, 7);
-        assert_eq!(shadow.count(NET).unwrap().value, 1, "the old one serves, wrong as it is");
+        assert_eq!(shadow.count(NET).unwrap().value, 1, "the old store serves, although it is wrong");
         assert!(shadow.wait_idle(LONG));
         let stats = shadow.stats();
         assert_eq!((stats.accepted, stats.compared, stats.mismatches), (6, 6, 1));
@@ -93,7 +93,7 @@ fn the_first_difference_names_the_operation_both_answers_and_both_versions() {
         assert_eq!(mismatch.versions, (None, version));
         let text = mismatch.to_string();
         assert!(
-            text.contains("Count") && text.contains("A says Count(1)") && text.contains("(version 5)"),
+            text.contains("Count") && text.contains("A answered Count(1)") && text.contains("(version 5)"),
             "{text}"
         );
         assert!(shadow.stop(LONG).is_clean());
@@ -110,7 +110,7 @@ fn random_operations_find_a_wrong_store() {
         let operation = world.operation(clock.now(), shadow.a());
         let _ = shadow.perform(operation);
         operations += 1;
-        assert!(operations < 2_000, "not found");
+        assert!(operations < 2_000, "the wrong store was not found");
     }
     let mismatch = shadow.take_mismatches().remove(0);
     assert_ne!(mismatch.answer_a, mismatch.answer_b);
@@ -121,36 +121,36 @@ fn a_side_that_panics_takes_nobody_down() {
     let clock = ManualClock::new();
     let right = locked(&clock);
     let panicking = from_fn(move |operation: Op| match operation {
-        Operation::CreateLink { .. } => panic!("of the old manager"),
+        Operation::CreateLink { .. } => panic!("in the old manager"),
         operation => operation.perform_on(&right),
     });
     let shadow = Shadow::builder(panicking, locked(&clock)).spawn().unwrap();
     open(&shadow);
     let addr = NodeAddr(7);
-    assert_eq!(shadow.create_link(&addr, NET), Err(StoreError::Panicked), "the old one serves");
+    assert_eq!(shadow.create_link(&addr, NET), Err(StoreError::Panicked), "the old store serves");
     assert_eq!(shadow.serve(Side::B), Side::A);
     assert_eq!(shadow.create_link(&NodeAddr(8), NET), Ok(Answer::new(Outcome::Created)));
     assert_eq!(shadow.contains(&addr, NET).map(|answer| answer.value), Ok(true));
     assert!(shadow.wait_idle(LONG));
     let stats = shadow.stats();
     assert_eq!((stats.a.panics, stats.b.panics), (2, 0));
-    // Both creations, and the question.
+    // Both creations, and the query.
     assert_eq!(stats.mismatches, 3);
     let mismatches = shadow.take_mismatches();
     assert_eq!(mismatches[0].answer_a, Err(StoreError::Panicked));
-    assert!(mismatches[0].to_string().contains("A fails: the store panicked"));
+    assert!(mismatches[0].to_string().contains("A failed: the store panicked"));
     let report = shadow.stop(LONG);
     assert!(!report.is_clean() && report.left_behind == 0);
 }
 
-/// A store that stops at `CreateLink` until it is told to go on, and can be replaced.
+/// A store that stops at `CreateLink` until it is released, and can be replaced.
 struct Stuck {
     links: Mutex<LockedLinks>,
     gate: Mutex<mpsc::Receiver<()>>,
     entered: mpsc::Sender<()>,
 }
 
-/// The store, what it says when it is stuck, and what lets it go on.
+/// Returns the store, its shared state, the signal that it is stuck, and the sender that releases it.
 fn stuck(
     clock: &ManualClock,
 ) -> (impl LinkStore<Addr = NodeAddr> + use<>, Arc<Stuck>, mpsc::Receiver<()>, mpsc::Sender<()>) {
@@ -160,7 +160,7 @@ fn stuck(
     let store = from_fn(move |operation: Op| {
         if let Operation::CreateLink { .. } = operation {
             inner.entered.send(()).unwrap();
-            // Ends when the other end is dropped, too.
+            // Also returns when the sender is dropped.
             let _ = inner.gate.lock().unwrap().recv();
         }
         operation.perform_on(&*inner.links.lock().unwrap())
@@ -172,7 +172,7 @@ fn stuck(
 fn a_side_that_hangs_delays_one_caller_once_and_comes_back_by_a_resync() {
     let clock = ManualClock::new();
     let (old, inner, entered, go) = stuck(&clock);
-    // What the new one is told, so that the old one can be told again.
+    // The commands of the new store, from which the old one is rebuilt.
     let (right, told) = (locked(&clock), Arc::new(Mutex::new(Vec::new())));
     let journal = told.clone();
     let new = from_fn(move |operation: Op| {
@@ -182,17 +182,17 @@ fn a_side_that_hangs_delays_one_caller_once_and_comes_back_by_a_resync() {
         operation.perform_on(&right)
     });
     let shadow = Shadow::builder(old, new).queue(room(2)).deadline(SHORT).spawn().unwrap();
-    // The queues are short: the side that does not serve must not fall behind before it is time.
+    // The queues are short: the side that does not serve must not fall behind too early.
     assert_eq!(shadow.add_net(NET, NetConfig::new()).unwrap().value, Outcome::Done);
     assert!(shadow.wait_idle(LONG));
     assert_eq!(shadow.set_net_active(NET, true).unwrap().value, Outcome::Done);
     assert!(shadow.wait_idle(LONG));
 
-    assert_eq!(shadow.create_link(&NodeAddr(7), NET), Ok(Answer::new(Outcome::Created)), "the other one's");
+    assert_eq!(shadow.create_link(&NodeAddr(7), NET), Ok(Answer::new(Outcome::Created)), "the other store");
     entered.recv().unwrap();
     let stats = shadow.stats();
     assert_eq!((stats.a.timeouts, stats.a.lagging, stats.fallbacks), (1, true, 1));
-    // Two more fit into the queue, nobody waits for them, and what is over is skipped.
+    // Two more operations fit into the queue without delaying a caller; the others are skipped.
     for node in 8..13 {
         come_and_go(&shadow, node);
     }
@@ -204,16 +204,16 @@ fn a_side_that_hangs_delays_one_caller_once_and_comes_back_by_a_resync() {
     assert_eq!(shadow.resync_b(|_| (), |_, ()| {}), Err(ResyncError::NoSource));
     assert_eq!(shadow.resync_a(|_| (), |_, ()| {}), Err(ResyncError::Full));
 
-    // It goes on, and performs what it has; what it answers to that is compared, late.
+    // The released store performs its queued operations; their answers are compared late.
     go.send(()).unwrap();
     assert!(shadow.wait_idle(LONG));
     let stats = shadow.stats();
     assert_eq!((stats.a.performed, stats.compared, stats.mismatches), (5, 5, 0));
     assert!(stats.a.diverged && !stats.a.lagging);
-    assert_eq!(shadow.needed(NET).unwrap().value, 3, "left out");
+    assert_eq!(shadow.needed(NET).unwrap().value, 3, "answered by the other store");
     assert_eq!(shadow.stats().a.performed, 5);
 
-    // Told again from the beginning, it is as the other one, and is compared again.
+    // Rebuilt from the beginning, it equals the other store, and is compared again.
     let clock = clock.clone();
     let export = move |_: &_| told.lock().unwrap().clone();
     let import = move |_: &_, told: Vec<Op>| {
@@ -247,10 +247,10 @@ fn a_resync_that_panics_leaves_the_side_out() {
     let clock = ManualClock::new();
     let shadow = Shadow::builder(locked(&clock), locked(&clock)).spawn().unwrap();
     open(&shadow);
-    assert_eq!(shadow.resync_a(|_| -> () { panic!("of the export") }, |_, ()| {}), Ok(()));
+    assert_eq!(shadow.resync_a(|_| -> () { panic!("in the export") }, |_, ()| {}), Ok(()));
     assert!(shadow.wait_idle(LONG));
     assert!(shadow.stats().a.diverged && !shadow.stats().b.diverged);
-    assert_eq!(shadow.needed(NET).unwrap().value, 3, "of the other side");
+    assert_eq!(shadow.needed(NET).unwrap().value, 3, "answered by the other side");
     assert_eq!(shadow.resync_a(|_| (), |_, ()| {}), Ok(()));
     assert_eq!(shadow.needed(NET).unwrap().value, 3);
     assert!(shadow.wait_idle(LONG) && !shadow.stats().a.diverged);
@@ -270,7 +270,7 @@ fn stop_leaves_a_stuck_side_behind_and_says_so() {
     assert_eq!((report.left_behind, report.stats.a.skipped, report.stats.b.performed), (1, 1, 4));
     assert_eq!(shadow.needed(NET), Err(StoreError::Closed));
     assert_eq!(shadow.resync_b(|_| (), |_, ()| {}), Err(ResyncError::Closed));
-    assert_eq!(shadow.stop(SHORT).left_behind, 0, "nobody is left to join");
+    assert_eq!(shadow.stop(SHORT).left_behind, 0, "no thread is left to join");
     drop(go);
 }
 
@@ -312,7 +312,7 @@ fn each_caller_gets_the_side_that_the_flag_names_while_it_moves() {
                         come_and_go(shadow, 10 + caller);
                         let version = shadow.count(NET).unwrap().version;
                         if before % 2 == 0 && moved.load(Ordering::SeqCst) == before {
-                            // Only the new one has versions.
+                            // Only the new store has versions.
                             assert_eq!(version.is_some(), serving == Side::B);
                             judged.fetch_add(1, Ordering::Relaxed);
                         }
@@ -323,11 +323,11 @@ fn each_caller_gets_the_side_that_the_flag_names_while_it_moves() {
         let mut side = Side::A;
         while callers.iter().any(|caller| !caller.is_finished()) {
             side = side.other();
-            // The number is odd while the flag moves.
+            // The number is odd while the flag changes.
             moved.fetch_add(1, Ordering::SeqCst);
             shadow.serve(side);
             moved.fetch_add(1, Ordering::SeqCst);
-            // It stays until somebody has been judged by it.
+            // The flag stays until an answer has been checked against it.
             let before = judged.load(Ordering::Relaxed);
             while judged.load(Ordering::Relaxed) == before
                 && callers.iter().any(|caller| !caller.is_finished())
@@ -341,7 +341,7 @@ fn each_caller_gets_the_side_that_the_flag_names_while_it_moves() {
     assert_eq!((report.stats.mismatches, report.stats.compared), (0, report.stats.accepted));
     assert_eq!(report.stats.accepted, 2 + 3 * 400 * 4);
     assert_eq!(report.stats.fallbacks, 0);
-    assert!(judged.into_inner() > 0, "nobody was judged");
+    assert!(judged.into_inner() > 0, "no answer was checked");
 }
 
 #[test]
@@ -373,11 +373,11 @@ fn the_callback_may_use_the_shadow_and_panic() {
         let shadow = again.get().unwrap();
         assert_eq!(mismatch.operation, Operation::Count { net: NET });
         assert!(shadow.take_mismatches().is_empty() && shadow.stats().accepted > 0);
-        // Its own worker is busy with this: the other one answers, or nobody in time.
+        // The worker of this side runs the callback: the other side answers, or no side does in time.
         assert!(matches!(shadow.needed(NET), Ok(_) | Err(StoreError::TimedOut)));
         shadow.serve(Side::B);
         times.fetch_add(1, Ordering::SeqCst);
-        panic!("of the callback");
+        panic!("in the callback");
     });
     let shadow = place.get_or_init(|| builder.spawn().unwrap());
     open(shadow);
@@ -386,7 +386,7 @@ fn the_callback_may_use_the_shadow_and_panic() {
     assert!(shadow.wait_idle(LONG));
     let stats = shadow.stats();
     assert_eq!(entered.load(Ordering::SeqCst), 1);
-    // What the callback asked differs as well, and is reported to it.
+    // The answers to the callback's own query may differ as well, which is reported to it.
     assert!(stats.callback_panics >= 1 && stats.mismatches >= 1);
     assert_eq!(shadow.take_mismatches()[0].operation, Operation::Count { net: NET });
     assert_eq!(shadow.stop(LONG).left_behind, 0);
@@ -408,7 +408,7 @@ fn a_store_that_calls_the_shadow_back_in_line_gets_a_time_out() {
     shadow.add_net(NET, NetConfig::new()).unwrap();
     assert!(shadow.wait_idle(LONG));
     let stats = shadow.stats();
-    // The question was asked in the end, of both sides at the same point.
+    // The query was performed later, by both sides at the same point.
     assert_eq!((stats.accepted, stats.compared, stats.mismatches), (2, 2, 0));
 }
 
@@ -416,7 +416,7 @@ fn a_store_that_calls_the_shadow_back_in_line_gets_a_time_out() {
 fn a_rule_decides_what_agrees() {
     let clock = ManualClock::new();
     let right = locked(&clock);
-    // An old manager with codes: 0 is fine, -2 is refused.
+    // An old manager with error codes: -2 means refused.
     let coded = from_fn(move |operation: Op| match operation.perform_on(&right) {
         Err(StoreError::Refused(_)) => Err(StoreError::Code(-2)),
         reply => reply,
@@ -489,7 +489,7 @@ fn effects_of_locked_links_come_outside_its_locks() {
     let (again, log) = (place.clone(), told.clone());
     let links = locked(&clock).on_effects(move |effects| {
         let links = again.get().unwrap();
-        // Both locks, for reading and for writing.
+        // One call takes the lock for reading, the other for writing.
         links.addrs(NET, MemberFilter::All).unwrap();
         let _ = links.add_net(NetId(2), NetConfig::new().min_links(0));
         log.lock().unwrap().extend(effects);

@@ -1,4 +1,4 @@
-//! Random operations, most of them about things that exist.
+//! Random operations, most of which name existing objects.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ pub(crate) fn driver(clock: &ManualClock) -> Driver {
 pub(crate) struct World {
     rng: Rng,
     next_stream: u64,
-    /// Reports may name a dial that never was.
+    /// Whether reports may name a dial that never existed.
     pub(crate) stale_dials: bool,
 }
 
@@ -44,7 +44,7 @@ impl World {
         Self { rng: Rng::with_seed(seed), next_stream: 1, stale_dials: false }
     }
 
-    /// How far time goes before the next operation; mostly not at all.
+    /// Returns the time by which the clock advances before the next operation; mostly `None`.
     pub(crate) fn pause(&mut self) -> Option<Duration> {
         (self.rng.u8(..) < 16).then(|| Duration::from_millis(self.rng.u64(1..25_000)))
     }
@@ -70,7 +70,7 @@ impl World {
         StreamId(self.next_stream)
     }
 
-    /// Mostly a stream that the link has.
+    /// Returns a stream, mostly one of the link's.
     fn stream_of(&mut self, link: Option<&LinkView<NodeAddr>>) -> StreamId {
         let listed = link.map_or(&[][..], |link| &link.streams);
         match self.rng.choice(listed) {
@@ -79,12 +79,12 @@ impl World {
         }
     }
 
-    /// The present dial, or one that never was.
+    /// Returns `None` for the current dial, or a dial that never existed.
     fn dial(&mut self) -> Option<DialId> {
         (self.stale_dials && self.rng.u8(..) < 20).then_some(DialId(u64::MAX))
     }
 
-    /// The present question, or one that never was.
+    /// Returns `None` for the current resolution, or one that never existed.
     fn resolve(&mut self) -> Option<ResolveId> {
         (self.stale_dials && self.rng.u8(..) < 20).then_some(ResolveId(u64::MAX))
     }

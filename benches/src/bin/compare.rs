@@ -1,4 +1,4 @@
-//! Prints, as Markdown, how this crate compares with what one would use in its place.
+//! Prints a comparison of this crate with the alternatives, as Markdown.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use switchboard_benches::workloads::{Settings, run};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Compares switchboard with its peers, both measured in turns in the same run, and prints Markdown.
+/// Compares switchboard with its peers, measured alternately in the same run, and prints Markdown.
 #[derive(Parser, Debug)]
 struct Options {
-    /// Less of everything, in under a minute: to see that it works, not for figures.
+    /// Runs a smoke test in under a minute; its figures are not meaningful.
     #[arg(long)]
     quick: bool,
 
@@ -25,11 +25,12 @@ struct Options {
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     threads: Vec<usize>,
 
-    /// lookup, types, writing, update, iterate, growth, groups, memory, manager, metrics. Default: all.
+    /// Workloads: lookup, types, writing, update, iterate, growth, groups, memory, manager, metrics. Default:
+    /// all.
     #[arg(long, value_delimiter = ',')]
     workload: Vec<String>,
 
-    /// Rounds that count, per side; one more warms up. Default: 7, quick 3.
+    /// Number of measured rounds per side, after one warm-up round. Default: 7, quick 3.
     #[arg(long)]
     rounds: Option<usize>,
 
@@ -52,7 +53,7 @@ fn main() {
     let report = run(&settings);
     println!("# switchboard against its peers\n");
     println!(
-        "{} rounds of {} ms per side, sides in turns, order drawn anew for each round; medians. {} processors.",
+        "{} rounds of {} ms per side, in a random order for each round; medians. {} processors.",
         plan.rounds,
         plan.budget.as_millis(),
         std::thread::available_parallelism().map_or(1, usize::from),

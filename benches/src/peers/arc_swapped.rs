@@ -1,4 +1,4 @@
-//! Whole maps behind an `ArcSwap`, read through its `Cache`: what a published table is made of by hand.
+//! Whole maps behind an `ArcSwap`, read through its `Cache`: a published table built by hand.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::data::{Key, Value};
 
 type Published<M> = Arc<ArcSwap<M>>;
 
-/// One flat hashbrown map, values inline, cloned as a whole by every publish. For reading it is the limit of what
-/// can be had.
+/// One flat hashbrown map with the values inline, cloned as a whole by every publish. It is the limit for
+/// reads.
 pub struct Flat<K, V>(Side<hashbrown::HashMap<K, V, Hasher>>);
 
 /// `imbl::HashMap`.

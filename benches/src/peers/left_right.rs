@@ -13,7 +13,7 @@ pub struct Evmap<K: Key, V: Value> {
     reader: EvmapReader<K, V>,
 }
 
-/// `left_right` around two flat hashbrown maps with the values inline: what `evmap` could be.
+/// `left_right` around two flat hashbrown maps with the values inline, which `evmap` could have.
 pub struct LeftRight<K: Key, V: Value> {
     writer: WriteHandle<Flat<K, V>, Put<K, V>>,
     readers: ReadHandleFactory<Flat<K, V>>,

@@ -29,12 +29,12 @@ impl<K: Key, V: Value> Peer<K, V> for StdLock<K, V> {
     }
 
     fn put(&mut self, key: K, value: V) {
-        self.0.write().expect("nobody panics").insert(key, value);
+        self.0.write().expect("the lock is not poisoned").insert(key, value);
     }
 
-    /// Under one lock: readers see all of it or nothing.
+    /// Writes the batch under one lock, so that readers see all of it or nothing.
     fn put_all<'a>(&mut self, batch: impl Iterator<Item = &'a (K, V)>) {
-        let mut map = self.0.write().expect("nobody panics");
+        let mut map = self.0.write().expect("the lock is not poisoned");
         for (key, value) in batch {
             map.insert(key.clone(), value.clone());
         }
@@ -44,11 +44,11 @@ impl<K: Key, V: Value> Peer<K, V> for StdLock<K, V> {
 impl<K: Key, V: Value> Read<K, V> for &std::sync::RwLock<Map<K, V>> {
     #[inline]
     fn with<R>(&mut self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
-        self.read().expect("nobody panics").get(key).map(look)
+        self.read().expect("the lock is not poisoned").get(key).map(look)
     }
 
     fn for_each(&mut self, mut visit: impl FnMut(&K, &V)) {
-        self.read().expect("nobody panics").iter().for_each(|(key, value)| visit(key, value));
+        self.read().expect("the lock is not poisoned").iter().for_each(|(key, value)| visit(key, value));
     }
 }
 
@@ -73,7 +73,7 @@ impl<K: Key, V: Value> Peer<K, V> for ParkingLot<K, V> {
         self.0.write().insert(key, value);
     }
 
-    /// Under one lock: readers see all of it or nothing.
+    /// Writes the batch under one lock, so that readers see all of it or nothing.
     fn put_all<'a>(&mut self, batch: impl Iterator<Item = &'a (K, V)>) {
         let mut map = self.0.write();
         for (key, value) in batch {

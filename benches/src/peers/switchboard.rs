@@ -5,7 +5,7 @@ use switchboard::{Reader, Table, Writer};
 use super::{Peer, Read};
 use crate::data::{Key, Value};
 
-/// This crate, as it is made by default.
+/// This crate with its default settings.
 pub struct Switchboard<K, V>(Side<K, V>);
 
 /// This crate without recycling: every publish copies the pages that it touches.

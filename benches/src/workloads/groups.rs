@@ -21,12 +21,12 @@ fn group_of(_: &u64, value: &V, group: &mut dyn FnMut(u64)) {
     group(value[0] % GROUPS);
 }
 
-/// One way to answer, and what it does.
+/// One way to answer: its name and its function.
 type Way<'a> = (&'static str, Box<dyn FnMut() -> u64 + 'a>);
 
 pub fn groups(settings: &Settings, report: &mut Report) {
-    let question = "ns per question (processor time): count one of 8 groups; list the keys of one and add them up. \
-                    The lock is uncontended. In brackets: ours / theirs.";
+    let question = "ns per query (processor time): count one of 8 groups; list the keys of one group and add them \
+                    up. The lock is uncontended. In brackets: ours / theirs.";
     let mut counting = Section::new("Counting a group of 8", question);
     let mut listing = Section::new("Listing a group of 8", question);
     for len in settings.sizes.iter().copied() {
@@ -57,7 +57,7 @@ pub fn groups(settings: &Settings, report: &mut Report) {
             ),
             ("RwLock<HashMap>, filter and copy", Box::new(|| copy(&lock))),
         ];
-        // The first question of a reader may allocate its record of arc-swap.
+        // The first query of a reader may allocate its arc-swap record.
         for (_, list) in &mut lists {
             black_box(list());
         }
@@ -91,13 +91,13 @@ fn add(sum: u64, key: &u64) -> u64 {
 }
 
 fn scan(lock: &RwLock<hashbrown::HashMap<u64, V, Hasher>>) -> u64 {
-    let map = lock.read().expect("nobody panics");
+    let map = lock.read().expect("the lock is not poisoned");
     map.values().filter(|value| value[0] % GROUPS == 3).count() as u64
 }
 
 fn copy(lock: &RwLock<hashbrown::HashMap<u64, V, Hasher>>) -> u64 {
     let keys: Vec<u64> = {
-        let map = lock.read().expect("nobody panics");
+        let map = lock.read().expect("the lock is not poisoned");
         map.iter().filter(|(_, value)| value[0] % GROUPS == 3).map(|(key, _)| *key).collect()
     };
     keys.iter().fold(0, add)

@@ -1,4 +1,4 @@
-//! Growth from nothing: the worst single publish.
+//! Growth from empty: the worst single publish.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::report::{CONTROL, OURS, Report, Section, size};
 type K = u64;
 type V = [u64; 4];
 
-/// What one growth was like.
+/// The figures of one growth.
 struct Growth {
     worst_us: f64,
     tail_us: f64,
@@ -21,7 +21,7 @@ struct Growth {
 
 type Side = (&'static str, fn(usize) -> Growth);
 
-/// Every insertion is published and timed by itself.
+/// Grows a map, with each insertion published and timed separately.
 fn grow<P: Peer<K, V>>(len: usize) -> Growth {
     let mut peer = P::new();
     let mut publishes = histogram();
@@ -37,7 +37,7 @@ fn grow<P: Peer<K, V>>(len: usize) -> Growth {
     Growth { worst_us: us(publishes.max()), tail_us: us(publishes.value_at_percentile(99.9)), total_ms }
 }
 
-/// The clone that a flat map has to make for every publish at this size.
+/// Measures the clone that a flat map of this size makes for every publish.
 fn rebuild_us(len: usize) -> f64 {
     let mut flat = Flat::<K, V>::new();
     let entries: Vec<_> =
@@ -71,10 +71,10 @@ pub fn growth(settings: &Settings, report: &mut Report) {
     });
     let rebuilds: Vec<_> = (0..rounds).map(|_| rebuild_us(len)).collect();
     let mut section = Section::new(
-        format!("Growth from nothing to {}, every insertion published", size(len)),
-        "µs of a single insertion with its publish (processor time, two looks at the clock included), and ms of \
-         all. In brackets: ours / theirs. `least` is the best of all rounds: what the map needs when nothing else \
-         happens.",
+        format!("Growth from empty to {}, every insertion published", size(len)),
+        "µs of a single insertion with its publish (processor time, including two clock reads), and ms of all \
+         insertions. In brackets: ours / theirs. `least` is the best of all rounds, with the least disturbance by \
+         other work.",
     );
     let named = |figure: &dyn Fn(&Vec<Growth>) -> f64| {
         sides.iter().zip(&all).map(|((name, _), growths)| (*name, figure(growths))).collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! The link manager against an actor behind a channel, against one lock, and against two locks with the same operations.
+//! The link manager against an actor behind a channel, one lock, and two locks with the same operations.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -22,29 +22,29 @@ mod rivals;
 
 use ours::Ours;
 
-/// Links that are there before anything is measured, in so many nets.
+/// Number of links before the measurement, distributed over `NETS` nets.
 const LINKS: u64 = 10_000;
 const NETS: u64 = 8;
 
-/// Commands that a producer has under way.
+/// Number of commands that a producer has in flight.
 const WINDOW: usize = 256;
 
-/// A manager of links: a stream comes, a stream goes, how many has a net.
+/// A link manager that adds and deletes streams and counts the members of a net.
 trait Manager: Sync {
     type Pending;
 
     fn name(&self) -> &'static str;
 
-    /// A peer's stream comes (a new link) or goes (and its link with it).
+    /// Adds a stream of a peer (a new link), or deletes it together with its link.
     fn send(&self, addr: u64, comes: bool) -> Self::Pending;
 
-    /// Until readers see it.
+    /// Waits until readers see the change.
     fn wait(&self, pending: Self::Pending);
 
-    /// Members of a net.
+    /// Returns the number of members of a net.
     fn count(&self, net: u64) -> usize;
 
-    /// As a reader that asks again and again does.
+    /// Looks up links repeatedly until `stop` is set.
     fn read(&self, stop: &AtomicBool);
 }
 
@@ -59,7 +59,7 @@ pub fn manager(settings: &Settings, report: &mut Report) {
 
 type Managers<'a> = (&'a Ours, &'a Ours, &'a Actor, &'a Locked, &'a TwoLocks);
 
-/// ns from the submission of a command to its visibility, one at a time.
+/// Measures ns from the submission of a command to its visibility, one at a time.
 fn trip<M: Manager>(manager: &M, budget: Duration, all: &mut Histogram<u64>) -> f64 {
     let mut own = histogram();
     let start = Instant::now();
@@ -91,8 +91,8 @@ fn round_trips(settings: &Settings, report: &mut Report, (ours, control, actor, 
     });
     let mut section = Section::new(
         "Command to visible, idle",
-        "ns from the submission of a command until its change is visible to readers and its sender knows, one at a \
-         time (wall clock); 10k links. The locks need no other thread. In brackets: ours / theirs.",
+        "ns from the submission of a command until its change is visible to readers and confirmed to its sender, one \
+         at a time (wall clock); 10k links. The locks need no other thread. In brackets: ours / theirs.",
     );
     section.case("p50", names.into_iter().zip(medians));
     for quantile in [0.99, 0.999] {
@@ -105,7 +105,8 @@ fn round_trips(settings: &Settings, report: &mut Report, (ours, control, actor, 
     report.sections.push(section);
 }
 
-/// ns per command of all producers together, each with a window of commands under way, beside one reader.
+/// Measures ns per command of all producers together, each with a window of commands in flight, beside one
+/// reader.
 fn flood<M: Manager>(manager: &M, producers: u64, budget: Duration) -> f64 {
     let stop = AtomicBool::new(false);
     let (sent, elapsed) = thread::scope(|scope| {
@@ -115,9 +116,9 @@ fn flood<M: Manager>(manager: &M, producers: u64, budget: Duration) -> f64 {
         let threads: Vec<_> = (0..producers)
             .map(|producer| scope.spawn(move || produce(manager, (producer + 1) << 40, budget)))
             .collect();
-        let sent: u64 = threads.into_iter().map(|thread| thread.join().expect("nobody panics")).sum();
+        let sent: u64 = threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum();
         let elapsed = start.elapsed();
-        // Relaxed: nothing is handed over with the flag.
+        // Relaxed: the flag publishes no other data.
         stop.store(true, Ordering::Relaxed);
         (sent, elapsed)
     });
@@ -146,8 +147,8 @@ fn throughput(settings: &Settings, report: &mut Report, (ours, control, actor, l
     let names = [ours.name(), control.name(), actor.name(), locked.name(), two.name()];
     let mut section = Section::new(
         "Command throughput",
-        "ns per command of all producers together (wall clock), each with up to 256 commands under way, beside one \
-         reader that looks links up without pause; 10k links. In brackets: ours / theirs.",
+        "ns per command of all producers together (wall clock), each with up to 256 commands in flight, beside one \
+         reader that looks up links continuously; 10k links. In brackets: ours / theirs.",
     );
     let budget = settings.plan.budget * 6;
     for producers in [1, 2] {
@@ -174,7 +175,7 @@ fn throughput(settings: &Settings, report: &mut Report, (ours, control, actor, l
     report.sections.push(section);
 }
 
-/// p99 in ns from when a command should have been sent, one every `interval`, until it is visible.
+/// Measures the p99 in ns from the scheduled time of a command, one every `interval`, until it is visible.
 fn under_load(ours: &Ours, interval: Duration, budget: Duration) -> f64 {
     let latencies = Arc::new(Mutex::new(histogram()));
     let (start, mut due, mut number) = (Instant::now(), Duration::ZERO, 0_u64);
@@ -186,16 +187,16 @@ fn under_load(ours: &Ours, interval: Duration, budget: Duration) -> f64 {
         let (latencies, at) = (latencies.clone(), start + due);
         let ticket = ours.send((9 << 40) + number / 2, number % 2 == 0);
         let record = move |_| {
-            latencies.lock().expect("nobody panics").saturating_record(ns_since(at));
+            latencies.lock().expect("the lock is not poisoned").saturating_record(ns_since(at));
         };
         ticket.on_complete(record);
         number += 1;
         due += interval;
         last = Some((9 << 40) + number / 2);
     }
-    // The lane is a queue: when this is done, all before are.
+    // The lane is a queue: when this command is done, so are all earlier ones.
     last.into_iter().for_each(|addr| ours.wait(ours.send(addr, true)));
-    let p99 = latencies.lock().expect("nobody panics").value_at_quantile(0.99);
+    let p99 = latencies.lock().expect("the lock is not poisoned").value_at_quantile(0.99);
     p99 as f64
 }
 
@@ -221,7 +222,7 @@ fn counts(settings: &Settings, report: &mut Report, (ours, control, actor, locke
     });
     let mut section = Section::new(
         "Counting the members of a net",
-        "ns per question (wall clock), 10k links in 8 nets: from a fresh snapshot, by a round trip to the actor, by a \
+        "ns per query (wall clock), 10k links in 8 nets: from a fresh snapshot, by a round trip to the actor, by a \
          scan under the lock, from sets under two locks. In brackets: ours / theirs.",
     );
     section.case("10k links", names.into_iter().zip(figures));

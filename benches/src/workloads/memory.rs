@@ -9,12 +9,12 @@ use crate::peers::{
 use crate::report::{Report, Section, size};
 use crate::side::BATCH;
 
-/// Bytes that a map of these entries holds once every entry has been updated about once, in batches.
+/// Returns the bytes per entry of a map after every entry has been updated about once, in batches.
 fn measured<P: Peer<K, V>, K: Key, V: Value>(data: &Data<K, V>) -> (&'static str, f64) {
     let (bytes, peer) = bytes(|| {
         let mut peer = P::new();
         peer.fill(&data.entries);
-        // A map that copies everything in each publish would take all day.
+        // One batch for a map that copies everything in each publish, which would take too long otherwise.
         let batch = if P::NAME.contains("the limit") { data.updates.len() } else { BATCH };
         for batch in data.updates[..data.entries.len().min(data.updates.len())].chunks(batch) {
             peer.put_all(batch.iter());
@@ -47,8 +47,8 @@ fn case<K: Key, V: Value>(len: usize, section: &mut Section) {
 pub fn memory(settings: &Settings, report: &mut Report) {
     let mut section = Section::new(
         "Memory",
-        "Bytes per entry, counted by the allocator (what was asked for), after growing one batch of 64 at a time and \
-         updating every entry about once. Garbage that a map has not collected yet counts. In brackets: ours / theirs.",
+        "Bytes per entry, counted by the allocator (as requested), after growing in batches of 64 and updating \
+         every entry about once. Garbage not yet collected by a map counts. In brackets: ours / theirs.",
     );
     for len in settings.sizes.iter().copied() {
         eprintln!("memory of {}", size(len));

@@ -1,4 +1,4 @@
-//! Collecting metrics and reading them: a report per version against two locks.
+//! Collecting and reading metrics: a report per version against two locks.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,12 +14,12 @@ use crate::memory;
 use crate::report::{CONTROL, OURS, Report, Section};
 
 const NETS: u64 = 8;
-/// Words of a report: as many of each kind as ours has.
+/// Number of words of a report: as many of each kind as in this crate.
 const WORDS: usize = 114;
 const STATS: usize = 16;
 const COUNTERS: usize = WORDS - STATS - 7;
 
-/// The state, as a manager with locks keeps it: counts are maintained, so that collecting need not count.
+/// The state as kept by a manager with locks, which maintains counts instead of counting during a collection.
 struct State {
     version: u64,
     active: bool,
@@ -34,8 +34,8 @@ struct NetState {
     downlinks: u64,
 }
 
-/// The old design done well: the state's lock is taken before that of the metrics and released before it, and
-/// nothing is allocated. The counters are atomics, as ours are.
+/// The old design done well: the lock of the state is acquired before that of the metrics and released before
+/// it is acquired, and nothing is allocated. The counters are atomics, as in this crate.
 struct Locks {
     state: RwLock<State>,
     counters: [AtomicU64; COUNTERS],
@@ -81,7 +81,7 @@ impl Locks {
         }
     }
 
-    /// A change of the state, under its lock.
+    /// Changes the state under its lock.
     fn change(&self) {
         let mut state = self.state.write();
         state.version += 1;
@@ -97,11 +97,11 @@ impl Locks {
 
 fn manager() -> LinkManager<NodeAddr> {
     let transport = |_: Effect<NodeAddr>, _: &Handle| {};
-    let manager = LinkManager::builder(Config::default()).transport(transport).spawn().expect("it is valid");
+    let manager = LinkManager::builder(Config::default()).transport(transport).spawn().expect("valid config");
     let handle = manager.handle();
     for net in (1..=NETS).map(NetId) {
         handle.add_net(net, NetConfig::new().min_links(0)).expect("there is room");
-        handle.set_net_active(net, true).expect("there is room").wait().expect("the net is there");
+        handle.set_net_active(net, true).expect("there is room").wait().expect("the net exists");
     }
     manager
 }
@@ -117,14 +117,15 @@ pub fn metrics(settings: &Settings, report: &mut Report) {
     let sides = [OURS, CONTROL, LOCKS, LOCKS_CONTROL];
     let mut section = Section::new(
         "Metrics",
-        "ns per step: collecting a report, and reading the newest one (114 figures, 8 nets). *Read*: ours looks at it by a reader \
-         of the thread, theirs copies it out under the lock. *Collect*: nothing \
-         has changed since the report before, which ours finds out and theirs does not ask. *New version*: each report is of a version that was not reported before, so ours counts the members of all nets; theirs are \
-         kept counted by the writer. One thread alone by its processor time; two threads, each collecting and reading \
-         in turns, or one reading while one collects, by the wall clock; \
-         *state changing*: while another thread makes changes without pause (ours by commands, one at a time; theirs \
-         under the state's lock, held for some 5 ns). For scale, from another language and machine: \
-         145.2 ns per collection, 1933 ns and 2 allocations per concurrent access. In brackets: ours / theirs.",
+        "ns per step: collecting a report, and reading the newest one (114 figures, 8 nets). *Read*: ours accesses it \
+         through a reader of the thread, theirs copies it out under the lock. *Collect*: nothing has changed since \
+         the previous report, which ours detects and theirs does not check. *New version*: each report is of a version \
+         not reported before, so ours counts the members of all nets; theirs are kept counted by the writer. One \
+         thread alone is measured in processor time; two threads, each collecting and reading alternately, or one \
+         reading while one collects, by the wall clock; *state changing*: while another thread makes changes \
+         continuously (ours by commands, one at a time; theirs under the state's lock, held for some 5 ns). For scale, \
+         from another language and machine: 145.2 ns per collection, 1933 ns and 2 allocations per concurrent access. \
+         In brackets: ours / theirs.",
     );
     let alone = |step: &mut dyn FnMut()| {
         run_for(Clock::Cpu, settings.plan.budget, |times| (0..times).for_each(|_| step()))
@@ -198,13 +199,13 @@ pub fn metrics(settings: &Settings, report: &mut Report) {
                 beside(
                     settings.plan.budget,
                     &|| {
-                        // Relaxed: one thread counts.
+                        // Relaxed: only one thread counts.
                         let on = change.fetch_add(1, Ordering::Relaxed) % 2 == 0;
                         handle
                             .set_net_active(NetId(1), on)
                             .expect("there is room")
                             .wait()
-                            .expect("it is there");
+                            .expect("the net exists");
                     },
                     &|| _ = black_box(new[side].collect()),
                 )
@@ -226,7 +227,7 @@ pub fn metrics(settings: &Settings, report: &mut Report) {
     report.sections.push(section);
 }
 
-/// A step of one thread: a collection, and a look at the newest report.
+/// Returns a step of one thread: a collection, and an access to the newest report.
 fn collect_and_read(metrics: &Metrics<NodeAddr>) -> Box<dyn FnMut() + '_> {
     let mut reader = metrics.reader();
     Box::new(move || {
@@ -242,7 +243,7 @@ fn collect_and_read_old(locks: &Locks) -> Box<dyn FnMut() + '_> {
     })
 }
 
-/// ns per step of each of two threads that do the same.
+/// Measures ns per step of each of two threads that do the same.
 fn together<'a>(budget: Duration, step: &(dyn Fn() -> Box<dyn FnMut() + 'a> + Sync)) -> f64 {
     thread::scope(|scope| {
         let run = || {
@@ -251,16 +252,16 @@ fn together<'a>(budget: Duration, step: &(dyn Fn() -> Box<dyn FnMut() + 'a> + Sy
         };
         let other = scope.spawn(run);
         let mine = run();
-        (mine + other.join().expect("nobody panics")) / 2.0
+        (mine + other.join().expect("no thread panics")) / 2.0
     })
 }
 
-/// ns per step of one thread, while another does something without pause.
+/// Measures ns per step of one thread while another runs `other` continuously.
 fn beside(budget: Duration, other: &(dyn Fn() + Sync), step: &dyn Fn()) -> f64 {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            // Relaxed: nothing is handed over with the flag.
+            // Relaxed: the flag publishes no other data.
             while !stop.load(Ordering::Relaxed) {
                 other();
             }

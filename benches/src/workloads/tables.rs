@@ -14,7 +14,7 @@ use crate::side::{BATCH, Side, named, side};
 
 type Sides<K, V> = Vec<Box<dyn Side<K, V>>>;
 
-/// Whom lookups are held against: the best of these in each case.
+/// The rivals for lookups, of which the best in each case counts.
 const RIVALS: [&str; 4] = ["papaya (pinned once)", "scc::HashIndex", "dashmap", "evmap"];
 const LIMIT: &str = "ArcSwap + hashbrown (the limit)";
 const IMBL: &str = "ArcSwap + imbl";
@@ -23,20 +23,20 @@ const LOCK: &str = "RwLock<HashMap> (std)";
 /// One section per workload, with one case per size.
 struct Sections {
     plan: Plan,
-    /// Per number of threads, hits and misses.
+    /// The sections per number of threads, for hits and for misses.
     lookups: Vec<(usize, bool, Section)>,
     iteration: Section,
     writing: Section,
-    /// The same in processor time.
+    /// The lookups while a writer publishes, in processor time.
     busy: Section,
     tails: Vec<(f64, Section)>,
-    /// Per length of a batch.
+    /// The sections per length of a batch.
     updates: Vec<(usize, Section)>,
-    /// Per length of a batch and number of versions held.
+    /// The sections per length of a batch and number of versions held.
     held: Vec<(usize, usize, Section)>,
 }
 
-/// All table workloads, size by size: the maps of one size are made once and measured in turns.
+/// Runs all table workloads, size by size; the maps of one size are created once and measured alternately.
 pub fn tables(settings: &Settings, report: &mut Report) {
     if !["lookup", "writing", "update", "iterate"].iter().any(|workload| settings.wants(workload)) {
         return;
@@ -64,7 +64,7 @@ pub fn tables(settings: &Settings, report: &mut Report) {
     sections.hand_over(report);
 }
 
-/// Lookups with other keys and other values.
+/// Measures lookups with other keys and values.
 pub fn types(settings: &Settings, report: &mut Report) {
     let sizes = settings.sizes.iter().copied().filter(|len| (10_000..=100_000).contains(len));
     for len in sizes {
@@ -120,27 +120,27 @@ impl Sections {
             let clock = if threads == 1 { "processor time" } else { "wall clock" };
             let title = format!("Lookup: {what}, {threads} thread{}", if threads == 1 { "" } else { "s" });
             let question = format!(
-                "ns per lookup and thread ({clock}), nobody writes; u64 keys, 32-byte values, uniformly random. \
+                "ns per lookup and thread ({clock}), without a writer; u64 keys, 32-byte values, uniformly random. \
                  In brackets: ours / theirs."
             );
             (threads, hits, Section::new(title, question))
         };
         let update = |batch: usize| {
             let often = if batch == 1 { "each".into() } else { format!("every {batch}") };
-            let question = "ns per update of a key that is there (processor time), publish included where there is \
+            let question = "ns per update of an existing key (processor time), including the publish if there is \
                             one. In brackets: ours / theirs.";
             (batch, Section::new(format!("Update, publish {often}"), question))
         };
         let held = |batch: usize, held: usize| {
             let often = if batch == 1 { "each".into() } else { format!("every {batch}") };
             let what = if held == 1 {
-                "one version held for good".into()
+                "one version held permanently".into()
             } else {
                 format!("the last {held} versions held")
             };
-            let question = "ns per update (processor time). One held for good: taken at the start of each round, \
-                            so that a round pays for what it makes the writer copy. The last ones held: nothing can \
-                            ever be recycled. In brackets: ours / theirs.";
+            let question = "ns per update (processor time). One version held permanently: taken at the start of each \
+                            round, which includes the copies that it causes. The last versions held: no version can \
+                            be recycled. In brackets: ours / theirs.";
             (batch, held, Section::new(format!("Update, publish {often}, {what}"), question))
         };
         let combinations = settings.threads.iter().flat_map(|threads| [(*threads, true), (*threads, false)]);
@@ -153,14 +153,14 @@ impl Sections {
             ),
             writing: Section::new(
                 "Lookup while a writer publishes",
-                "ns per lookup of one reader (wall clock) while one writer updates in batches of 64 without pause \
-                 (a lock is taken once per batch, so that a batch is as atomic as elsewhere). \
+                "ns per lookup of one reader (wall clock) while one writer updates continuously in batches of 64 \
+                 (a lock is taken once per batch, which makes a batch as atomic as elsewhere). \
                  In brackets: ours / theirs.",
             ),
             busy: Section::new(
                 "Lookup while a writer publishes, processor time",
-                "The same rounds, ns of the reader's processor time per lookup: what the writer does to its caches. \
-                 Waiting for a lock does not count, nor does an interruption. In brackets: ours / theirs.",
+                "The same rounds, ns of the reader's processor time per lookup: the effect of the writer on the \
+                 reader's caches. Waiting for a lock and interruptions do not count. In brackets: ours / theirs.",
             ),
             tails: TAILS.iter().map(|percentile| (*percentile, tail(*percentile))).collect(),
             updates: vec![update(1), update(BATCH)],
@@ -233,7 +233,7 @@ impl Sections {
         sides: &mut Sides<u64, [u64; 4]>,
         report: &mut Report,
     ) {
-        // Not in the same rounds as what is measured under the writer, but right before, on the same maps.
+        // Not measured in the rounds with a writer, but immediately before them, on the same maps.
         let idle = measured(sides, self.plan, |side, budget| side.lookups(1, &data.hits, budget));
         let mut sampled: Vec<_> = sides.iter().map(|side| (side.name(), histogram())).collect();
         let mut busy: Vec<(&str, Vec<f64>)> = sides.iter().map(|side| (side.name(), Vec::new())).collect();
@@ -244,7 +244,7 @@ impl Sections {
             busy.iter_mut().filter(|(name, _)| *name == side.name()).for_each(|(_, all)| all.push(cpu));
             wall
         });
-        // The first round warmed up.
+        // The first round is the warm-up.
         self.busy.case(
             size(len),
             busy.iter().map(|(name, all)| (*name, median(all.get(1..).unwrap_or_default()))),
@@ -287,12 +287,12 @@ const TAILS: [f64; 3] = [50.0, 99.0, 99.9];
 const PAPAYA: &str = RIVALS[0];
 
 fn tail(percentile: f64) -> Section {
-    let question = "ns of one lookup in 64, each timed by itself (wall clock, the two looks at the clock included, \
-                    see the README). In brackets: ours / theirs.";
+    let question = "ns of one lookup in 64, each timed separately (wall clock, including two clock reads, see the \
+                    README). In brackets: ours / theirs.";
     Section::new(format!("Lookup while a writer publishes: p{percentile}"), question)
 }
 
-/// The goal for the nearest of the sizes 1k, 10k, 100k and 1M.
+/// Returns the goal for the nearest of the sizes 1k, 10k, 100k and 1M.
 fn at_size(len: usize, goals: [f64; 4]) -> f64 {
     let index = [3_000, 30_000, 300_000].iter().filter(|bound| len > **bound).count();
     goals[index]

@@ -1,4 +1,4 @@
-//! The lives of the nodes: how they begin, what hits them, how they end.
+//! The lives of the nodes: they are started, hit by faults, and killed.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::query::Alive;
 use crate::stream::Order;
 
 impl Supervisor<'_> {
-    /// Deals one blow; `false` when there is nobody to hit.
+    /// Carries out one strike; `false` if there is no target.
     pub(super) async fn strike(&mut self, strike: Strike) -> bool {
         let mut alive: Vec<usize> =
             (0..self.seats.len()).filter(|index| self.node(*index).is_some()).collect();
@@ -33,7 +33,7 @@ impl Supervisor<'_> {
                 false
             }
             Strike::Kill => {
-                // Two thirds of the nodes stay: with fewer there is not much left to break.
+                // Two thirds of the nodes stay alive: with fewer there is little left to break.
                 let down = self.seats.len() - alive.len();
                 if down >= self.seats.len().div_ceil(3) {
                     return false;
@@ -59,8 +59,8 @@ impl Supervisor<'_> {
         false
     }
 
-    /// Always the first pair that is connected: only what breaks again and again is unstable. A pair that rests
-    /// for it is left alone, and nothing is owed.
+    /// Breaks the first connected pair, always the same one, because only a link that breaks repeatedly
+    /// counts as flapping. A pair that already rests is left alone; the strike is not repeated for it.
     async fn flap(&mut self) -> bool {
         let pairs = (0..self.seats.len()).filter_map(|index| {
             let node = self.node(index)?;
@@ -81,7 +81,7 @@ impl Supervisor<'_> {
         true
     }
 
-    /// Starts every node whose time has come. The others find it through the address book.
+    /// Starts every node whose restart is due. The others find it through the address book.
     pub(super) async fn start_dead(&mut self, now: Instant) -> Result<(), Failure> {
         for index in 0..self.options.nodes {
             let Some(Seat::Down { life, endpoint, saved, until }) = self.seats.get_mut(usize::from(index))
@@ -103,8 +103,7 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// Kills a node. Its entry in the address book stays: nobody tells the others. What it remembers it has
-    /// written down just before.
+    /// Exports the state of a node and kills it. Its entry in the address book stays: no node is told.
     async fn kill(&mut self, index: usize, until: Instant, same_port: bool) {
         let Some(Seat::Up { life, node }) = self.seats.get(index) else { return };
         let (endpoint, saved) = (same_port.then_some(node.endpoint), Some(node.export()));
@@ -124,13 +123,13 @@ impl Supervisor<'_> {
         }
         let (report, balance): (ShutdownReport, _) = node.kill().await;
         if !report.is_clean() {
-            self.failures.push(format!("{addr} did not end well: {report:?}"));
+            self.failures.push(format!("{addr} did not shut down cleanly: {report:?}"));
         }
         self.failures.extend(balance.problems.iter().map(|problem| format!("{addr}: {problem}")));
-        // The links stay readable after the end: the last version tells what the manager did in its life.
+        // The links stay readable after the shutdown: the last version has the manager's final counters.
         let stats = links.snapshot().stats();
         if stats.panics() + stats.transport_panics() + stats.retry_faults() > 0 {
-            self.failures.push(format!("there were panics or faults in the manager of {addr}: {stats:?}"));
+            self.failures.push(format!("the manager of {addr} counted panics or faults: {stats:?}"));
         }
         let refused = report.drain.map_or(0, |drain| drain.refused);
         self.blueprint.totals.dropped_commands.add(refused + stats.expired());

@@ -1,7 +1,8 @@
 //! Attempts to connect: dials, announcements, failures and rests.
 //!
-//! One dial or one question for the endpoint is under way per link, named by its identity. All ways in which
-//! an attempt can fail meet in [`Core::give_up`], so that every failure counts and delays the next attempt.
+//! Per link, at most one dial or one resolution is in progress, named by its identity. Every failed attempt
+//! ends in [`Core::give_up`] or, if the link is flapping, in [`Core::rest`]; each of them delays the
+//! next attempt.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -18,10 +19,11 @@ use crate::manager::model::effect::Effect;
 use crate::util::time::later;
 
 impl<A: Addr> Core<A> {
-    /// Dials, or asks where to dial. The caller has checked that the link may be dialled.
+    /// Starts a dial, or asks the host for the endpoint first. The caller has checked that the link may be
+    /// dialled.
     ///
-    /// Looking up an endpoint may block, so it is an effect that the host answers with a command; the
-    /// reference resolves names while it holds its locks, and everything else waits meanwhile.
+    /// A lookup of an endpoint may block, so it is an effect that the host answers with a command. The
+    /// reference resolves names while it holds its locks, and all other work waits meanwhile.
     pub(super) fn begin(&mut self, mut link: Link<A>, now: Instant) {
         match link.endpoint {
             Some(endpoint) if !self.rules().must_resolve(&link) => self.start_dial(link, endpoint, now),
@@ -35,14 +37,15 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Starts a dial under a new identity. Answers that name an earlier dial of the link are stale from here
-    /// on.
+    /// Starts a dial under a new identity. From here on, answers that name an earlier dial of the link are
+    /// stale.
     pub(super) fn start_dial(&mut self, mut link: Link<A>, endpoint: SocketAddr, now: Instant) {
         let id = DialId(self.next_dial);
         self.next_dial += 1;
         self.tally.dials += 1;
         link.state = DialState::Connecting;
         link.dial = Some(Dial { id, since: now });
+        // 1 for the first dial of a series of attempts.
         let attempt = link.attempts.saturating_add(1);
         self.effects.push(Effect::Dial { addr: link.addr.clone(), endpoint, attempt, dial: id });
         self.commit(link);
@@ -54,21 +57,23 @@ impl<A: Addr> Core<A> {
         self.next_attempt(link.failures, now)
     }
 
-    /// The earliest instant of the next attempt after that many failures. A policy that panics or asks for a
-    /// delay that it may not have is counted, and replaced by the longest delay.
+    /// The earliest instant of the next attempt after `failures` failures. If a policy panics, or returns a
+    /// delay of zero or above its cap, the fault is counted and an allowed delay replaces its answer: the
+    /// longest one after a panic, otherwise the nearest one.
     pub(super) fn next_attempt(&mut self, failures: u32, now: Instant) -> Instant {
-        // A handle on the settings, because the policy is user code and borrows the source of randomness.
+        // A handle on the settings of its own: the policy borrows the source of randomness, which is part of
+        // `self`.
         let settings = self.directory().settings.clone();
         let Drawn { delay, fault } = settings.retry.draw(failures, self.random.source());
         self.tally.retry_faults += u64::from(fault);
         later(now, delay)
     }
 
-    /// Nobody says where the node listens.
+    /// Ends a resolution that brought no endpoint: refused by the host, or overdue.
     pub(super) fn end_resolve(&mut self, mut link: Link<A>, now: Instant) {
         link.resolving = None;
         match link.endpoint {
-            // An old endpoint is better than none.
+            // An endpoint that was known before is better than none: the node may still listen there.
             Some(endpoint) if self.may_dial(&link) && self.is_ripe(&link, now) => {
                 self.start_dial(link, endpoint, now);
             }
@@ -77,14 +82,15 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// The end of a dial cycle without success, whichever step failed: the link waits for the retry delay, and
-    /// after the last attempt its nets let it go.
+    /// Ends a dial cycle without success, regardless of the step that failed: the link waits for the retry
+    /// delay, and after the last attempt its nets let it go.
     ///
-    /// A member is connected: the stream of the peer carries its memberships, and the dial was superfluous. It
-    /// counts as no attempt, and the nets keep the link. The reference lets it go, and has a connected link that
-    /// no net wants.
+    /// If the link is a member, a stream of the peer carries its memberships and the dial was superfluous: it
+    /// does not count as an attempt, and the nets keep the link. The reference lets the link go, which leaves
+    /// a connected link that no net wants.
     pub(super) fn give_up(&mut self, mut link: Link<A>, now: Instant) {
         self.reset_dialer(&mut link);
+        // The node may have moved: the host is asked again before the next dial.
         link.endpoint_fresh = false;
         let later = self.fail(&mut link, now);
         link.delay_until(later);
@@ -94,11 +100,13 @@ impl<A: Addr> Core<A> {
         self.settle(link);
     }
 
-    /// Counts an attempt. After the last one that is granted, each net that wants the link is told and lets
-    /// it go. A net that is off is not told: it reports nothing while it is off.
+    /// Counts an attempt. After the last one granted by `max_attempts`, each net that wants the link lets it
+    /// go and the host is told. A net that is off lets go without an effect: it reports nothing while it is
+    /// off.
     fn count_attempt(&mut self, link: &mut Link<A>) {
         link.attempts = link.attempts.saturating_add(1);
         if link.attempts >= self.settings().max_attempts {
+            // A permanent or static peer keeps its record, and begins the next series of attempts.
             link.attempts = 0;
             for net in link.nets.clone() {
                 if self.directory().is_net_active(net) {
@@ -110,12 +118,13 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// The dial failed, or the connection that it made is gone. With `last` the dialer has given up; without,
-    /// it repairs the connection by itself and reports again under the same identity.
+    /// Handles the failure of a dial, or the loss of the connection that it made. With `last` the dialer has
+    /// given up; without, it repairs the connection by itself and reports again under the same identity.
     ///
-    /// The link does not stay `Established` during the repair: the reference keeps announcing on the dead
-    /// stream, and the refusals then remove a link that is about to recover.
+    /// The link does not stay `Established` during the repair. In the reference it does: announcements then
+    /// go out on the dead stream, and the refusals remove a link that is about to recover.
     pub(super) fn lose_connection(&mut self, mut link: Link<A>, last: bool, now: Instant) {
+        // The streams of this node were carried by the connection. Those of the peer are independent of it.
         let before = link.primary();
         link.streams.retain(|stream| stream.direction == Direction::Downlink);
         link.turn_to_primary(before);
@@ -123,12 +132,12 @@ impl<A: Addr> Core<A> {
         if link.streams.is_empty() {
             link.leave_all();
         }
-        let unstable = self.note_flap(&mut link, now);
+        let flapping = self.note_flap(&mut link, now);
         if last {
-            // Ended by the dialer: there is nothing to cancel.
+            // The dialer has ended the dial: there is nothing to cancel.
             link.dial = None;
         }
-        if let Some(policy) = unstable {
+        if let Some(policy) = flapping {
             self.rest(link, policy, now);
         } else if last || link.is_active() {
             self.give_up(link, now);
@@ -138,15 +147,17 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Called when a connection of the dialer is about to be lost with no stream left: counts a flap, or
-    /// clears the count after a connection that lasted. Returns the policy if the link is flapping now.
+    /// Counts a flap if the connection of the dialer is about to be lost with no stream left, or clears the
+    /// count if the connection lasted. Returns the policy if the link is flapping now.
     ///
-    /// An outage reaches the core several times, as the end of a stream and as a failure of the dial, in any
-    /// order. It counts once, because the first report changes the state of the link.
+    /// One outage reaches the core several times, as the end of a stream and as a failure of the dial, in any
+    /// order. It counts once, because the first report changes the state of the link. The reference counts it
+    /// once per net and report.
     pub(super) fn note_flap(&mut self, link: &mut Link<A>, now: Instant) -> Option<FlapPolicy> {
         let policy = self.settings().flaps?;
-        // Reported once more, the same outage finds the link in another state.
+        // A second report of the same outage finds the link in another state.
         let connected = link.dial.filter(|_| link.state == DialState::Established)?;
+        // A stream of the peer carries the link on: the node is still connected.
         if !link.streams.is_empty() {
             return None;
         }
@@ -159,14 +170,15 @@ impl<A: Addr> Core<A> {
         };
         self.journal_drops(&link.addr);
         self.drops.set(&link.addr, drops);
-        // Bounded: nodes that have gone are forgotten after a while, the oldest first.
+        // Bounds the log: entries expire, and beyond the limit those that would expire first are dropped.
         self.drops.trim(now, policy.entries);
         link.drops = drops;
         drops.filter(|drops| drops.count >= policy.limit).map(|_| policy)
     }
 
-    /// Gives a flapping link a rest: its nets let it go and put it on their ignore lists, so that they do not
-    /// ask for it again at once. Permanent and static peers keep their record and wait.
+    /// Gives a flapping link a rest: its nets let it go and put it on their ignore lists, so that the host
+    /// does not offer it again at once. Permanent and static peers keep their record and are not dialled
+    /// during the rest.
     pub(super) fn rest(&mut self, mut link: Link<A>, policy: FlapPolicy, now: Instant) {
         link.leave_all();
         self.reset_dialer(&mut link);
@@ -174,7 +186,7 @@ impl<A: Addr> Core<A> {
         link.endpoint_fresh = false;
         link.attempts = 0;
         link.rest_until(later(now, policy.delay));
-        // The ignore lists change, and releasing the link may still panic.
+        // The ignore lists are part of the directory, and releasing the link may still panic.
         self.journal_directory();
         for net in link.nets.clone() {
             if self.directory().is_net_active(net) {
@@ -187,9 +199,12 @@ impl<A: Addr> Core<A> {
         self.settle(link);
     }
 
-    /// Announces the link to every active net that wants it and of which it is not a member yet, on the
-    /// primary stream. The answer names the stream: one that comes after the stream died makes no member
-    /// without a connection, in whichever order the two reports were queued.
+    /// Announces every active net that wants the link and of which it is not a member yet, on the primary
+    /// stream.
+    ///
+    /// The answer names the stream. If the stream has ended when the answer is applied, the answer is stale:
+    /// it never creates a member without a connection, regardless of the order in which the two reports were
+    /// queued.
     pub(super) fn announce(&mut self, link: &mut Link<A>, now: Instant) {
         let Some(primary) = link.primary() else { return };
         let open: Vec<_> = self.rules().unannounced(link).collect();
@@ -199,8 +214,8 @@ impl<A: Addr> Core<A> {
         for net in open {
             self.effects.push(Effect::Announce { addr: link.addr.clone(), net, stream: primary.id });
         }
-        // An announcement that nobody answers is repeated after the longest retry delay: chance could make a
-        // shorter one so short that the answer is still on its way.
+        // An announcement without an answer is repeated after the longest retry delay: a random delay could
+        // be so short that the answer is still on its way.
         link.announce_not_before = Some(later(now, self.settings().retry.cap()));
     }
 }

@@ -1,4 +1,8 @@
-//! Flaps: how often the connections of a node broke soon after they were made.
+//! The log of flaps: the connections of each node that broke soon after they were made.
+//!
+//! Kept apart from the records, because the record of a flapping node may not last: after a failure its nets
+//! may let it go, and the host may offer the node again later. A count in the record would then start from
+//! zero.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -7,24 +11,28 @@ use super::timers::Timers;
 use crate::link::addr::Addr;
 use crate::link::flaps::Flaps;
 
-/// The flaps of nodes, also of those that have no record at the moment. Bounded; O(log n) each.
+/// The flaps of nodes, including nodes that have no record. Bounded by [`trim`](Self::trim); O(log n) per
+/// call.
 #[derive(Debug)]
 pub(super) struct FlapLog<A> {
     entries: HashMap<A, Flaps>,
+    /// The instant at which each entry is forgotten.
     expiry: Timers<A>,
 }
 
 impl<A: Addr> FlapLog<A> {
+    /// Creates an empty log.
     pub(super) fn new() -> Self {
         Self { entries: HashMap::new(), expiry: Timers::new() }
     }
 
-    /// The flaps of a node, if any are remembered.
+    /// The flaps of a node, if any are remembered. An entry that has expired may still be returned until the
+    /// next [`trim`](Self::trim): the caller compares its `until`.
     pub(super) fn get(&self, addr: &A) -> Option<Flaps> {
         self.entries.get(addr).copied()
     }
 
-    /// Remembers or forgets the flaps of a node.
+    /// Remembers the flaps of a node, or forgets them with `None`.
     pub(super) fn set(&mut self, addr: &A, drops: Option<Flaps>) {
         match drops {
             Some(drops) => self.entries.insert(addr.clone(), drops),
@@ -33,8 +41,9 @@ impl<A: Addr> FlapLog<A> {
         self.expiry.set(addr, drops.map(|drops| drops.until));
     }
 
-    /// Forgets what is over, and what would be over first beyond `limit`.
+    /// Forgets the entries that have expired and, beyond `limit` entries, those that would expire first.
     pub(super) fn trim(&mut self, now: Instant, limit: usize) {
+        // An entry is still remembered at the instant `until` itself.
         for addr in self.expiry.take(|until| until < now, usize::MAX) {
             self.entries.remove(&addr);
         }

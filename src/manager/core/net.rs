@@ -1,4 +1,7 @@
 //! Commands about nets and their permanent peers.
+//!
+//! A net that is off has no members and asks for nothing, but it keeps its configuration, its permanent peers
+//! and its clusters. The host may create links for it in advance.
 
 use std::time::Instant;
 
@@ -11,7 +14,7 @@ use crate::manager::model::directory::{Group, member_groups};
 use crate::sync::StdArc;
 
 impl<A: Addr> Core<A> {
-    /// Manages a net. It starts switched off, so that its peers can be configured before anything is dialled.
+    /// Adds a net. It starts switched off, so that its peers can be configured before any of them is dialled.
     pub(super) fn add_net(&mut self, net: NetId, config: NetConfig) -> Applying {
         if !net.is_valid() {
             return Err(CommandError::InvalidNet(net));
@@ -28,14 +31,16 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    /// Stops managing a net: switches it off, lets go of every link that wants it, and dissociates its
-    /// clusters.
+    /// Removes a net. A link that another net, a cluster or a stream of the peer keeps stays.
+    ///
+    /// Switches the net off, lets go of every link that it wants, and dissociates its clusters.
     pub(super) fn remove_net(&mut self, net: NetId, now: Instant) -> Applying {
         if self.directory().net(net).is_none() {
             return Err(CommandError::UnknownNet(net));
         }
-        // The rest of the command calls user code while the directory is half changed.
+        // The steps below call user code while the directory is half changed.
         self.journal_directory();
+        // Clusters become disabled and members leave as they do when the host switches the net off.
         self.set_net_active(net, false, now)?;
         // Links may have been created for the net while it was off.
         self.release_links(net);
@@ -44,8 +49,8 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    /// Changes what a net asks for. A net that becomes reserved lets go of the links that it no longer
-    /// admits.
+    /// Replaces the configuration of a net. A net that becomes reserved lets go of the links that it no
+    /// longer admits.
     pub(super) fn configure_net(&mut self, net: NetId, config: NetConfig) -> Applying {
         match self.directory().net(net) {
             None => return Err(CommandError::UnknownNet(net)),
@@ -55,7 +60,7 @@ impl<A: Addr> Core<A> {
         self.journal_directory();
         if let Some(status) = self.directory_mut().net_mut(net) {
             status.config = config;
-            // A minimum that was raised asks at once.
+            // If the minimum was raised, the net asks at once, regardless of its last request.
             status.request_not_before = None;
         }
         if config.reserved_only {
@@ -64,8 +69,9 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    /// Lets go of every link of a reserved net that is none of its permanent peers.
+    /// Lets go of every link of a reserved net, except those to its permanent peers.
     fn release_unadmitted(&mut self, net: NetId) {
+        // Members that no net wants as well: they are guests, which the net has accepted.
         let mut groups = member_groups(net).to_vec();
         groups.push(Group::Wanted(net));
         for addr in self.addresses(&groups) {
@@ -76,11 +82,13 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Switches a net on or off.
+    /// Switches a net on or off. No dial starts here: links that have become due are dialled when the core is
+    /// next advanced.
     ///
-    /// Switching it on makes the links that it wants due and associates its permanent peers; switching it off
-    /// ends the memberships in the net, and the links that only this net kept. A link that another net or a
-    /// cluster keeps stays: the reference closes it, and cuts it from nets that were not switched off.
+    /// A net that is switched on makes the links that it wants due and associates its permanent peers. A net
+    /// that is switched off ends the memberships in it, and the links that only this net kept. A link that
+    /// another net or a cluster keeps stays: the reference closes it, and so cuts it from nets that are still
+    /// on.
     pub(super) fn set_net_active(&mut self, net: NetId, active: bool, now: Instant) -> Applying {
         match self.directory().net(net).map(NetStatus::is_active) {
             None => return Err(CommandError::UnknownNet(net)),
@@ -88,20 +96,22 @@ impl<A: Addr> Core<A> {
             Some(_) => {}
         }
         let permanent = if active { self.permanent_of(net) } else { Vec::new() };
-        // All or nothing: a net that is on has all its permanent peers.
+        // All or nothing: a net that is on has a record for each of its permanent peers.
         self.check_room_for(permanent.iter())?;
         self.journal_directory();
         if let Some(status) = self.directory_mut().net_mut(net) {
             status.active = active;
+            // A net that is switched on asks at once, regardless of requests before it was switched off.
             status.request_not_before = None;
         }
         if active {
-            // The links that the net wants may be dialled and announced from now on.
+            // The links that the net wants may now be dialled and announced.
             for addr in self.addresses(&[Group::Wanted(net)]) {
                 let Some(mut link) = self.checkout(&addr) else { continue };
-                // An announcement of another net does not hold this one back.
+                // A recent announcement of another net must not delay that of this net.
                 link.announce_not_before = None;
                 self.commit(link);
+                // The status of the net is not part of the record, so `commit` may have left the timer alone.
                 self.plan(&addr);
             }
             for addr in permanent {
@@ -114,7 +124,8 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    /// Ends every membership in the net, and every link that only this net kept.
+    /// Ends every membership in the net, and lets go of every link that it wants. No `Released` effect is
+    /// added: the host has switched the net off itself.
     fn release_links(&mut self, net: NetId) {
         let mut groups = member_groups(net).to_vec();
         groups.push(Group::Wanted(net));
@@ -126,7 +137,7 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Makes a node a permanent peer. A net that is off wants it from the moment it is switched on.
+    /// Makes a node a permanent peer. A net that is off wants it once the net is switched on.
     pub(super) fn add_permanent_peer(&mut self, net: NetId, addr: A, now: Instant) -> Applying {
         self.check_addr(&addr)?;
         let Some(status) = self.directory().net(net) else { return Err(CommandError::UnknownNet(net)) };
@@ -137,10 +148,12 @@ impl<A: Addr> Core<A> {
         if status.permanent.len() >= limit {
             return Err(CommandError::LimitReached { of: "permanent peers", limit });
         }
+        // A net that is off gives its permanent peers no records yet, so it needs no room for them.
         let active = status.is_active();
         if active {
             self.check_room_for(std::iter::once(&addr))?;
         }
+        // The set changes before the record does, and the record may still panic.
         self.journal_directory();
         if let Some(status) = self.directory_mut().net_mut(net) {
             StdArc::make_mut(&mut status.permanent).insert(addr.clone());
@@ -151,8 +164,8 @@ impl<A: Addr> Core<A> {
         Ok(Outcome::Done)
     }
 
-    /// Makes a permanent peer an ordinary one. The net goes on wanting the link until an attempt fails,
-    /// unless it is reserved: then the peer is no longer admitted.
+    /// Makes a permanent peer an ordinary one. The net continues to want the link until its attempts fail,
+    /// unless the net is reserved: then it no longer admits the peer and lets the link go at once.
     pub(super) fn remove_permanent_peer(&mut self, net: NetId, addr: &A) -> Applying {
         let Some(status) = self.directory().net(net) else { return Err(CommandError::UnknownNet(net)) };
         if !status.is_permanent(addr) {

@@ -1,8 +1,8 @@
-//! The staged state: reading it, changing records, and undoing what a command did.
+//! The staged state: reads, changes of records, and rollback.
 //!
 //! All changes of records go through [`Core::commit`] and [`Core::remove_record`], which keep the derived
 //! state in step: the journal, the timer of the link, and the list of nets whose counts have to be reported.
-//! Nothing above this file touches the table directly. Counts are never stored: they are read from the
+//! No file above this one changes the table directly. Counts are never stored: they are read from the
 //! membership index, because counters that are adjusted by hand drift, as those of one version of the
 //! reference do.
 
@@ -39,47 +39,52 @@ use crate::util::random::Random;
 pub(super) struct Fixed {
     pub(super) timing: Timing,
     pub(super) addresses: AddressPolicy,
-    /// Effects that may wait before the host is held back.
+    /// Number of effects that may wait before host commands are held back.
     pub(super) outbox: usize,
-    /// Refused streams that may wait to be closed.
+    /// Number of refused streams that may wait to be closed.
     pub(super) refused: usize,
 }
 
 /// The state of one manager.
 ///
-/// Owned by the driver: no other thread ever sees it, so nothing in here is shared or locked. Readers see
-/// copies that [`Core::publish`] makes visible.
+/// Owned by the driver: no other thread ever sees it, so no field is shared or locked. Readers see the
+/// versions that [`Core::publish`] makes visible.
 #[derive(Debug)]
 pub(crate) struct Core<A: Addr> {
     pub(super) config: Fixed,
-    /// Source of the jitter of retry delays.
+    /// The source of the jitter of retry delays.
     pub(super) random: Random,
     /// The address of this node, if the builder was given one.
     pub(super) own: Option<A>,
     /// The link table: records, membership index and directory, published together.
     pub(super) writer: LinkWriter<A>,
-    /// The next instant at which each link has to be looked at.
+    /// The next instant at which each link has to be looked at: the minimum of its due times by
+    /// [`Rules::due`].
     pub(super) timers: Timers<A>,
+    /// The tick, and the phase that it runs next.
     pub(super) schedule: Schedule,
     /// Effects of the version that is being staged, in order.
     pub(super) effects: Vec<Effect<A>>,
     /// Nets whose members changed since the last publish.
     pub(super) recount: Vec<NetId>,
-    /// Associated clusters likewise.
+    /// Associated clusters whose members changed since the last publish.
     pub(super) recount_clusters: Vec<ClusterId>,
-    /// Flaps of links, also of those that are gone.
+    /// Flaps of nodes, including nodes whose record has been removed.
     pub(super) drops: FlapLog<A>,
-    /// Identity of the next dial. Never reused, so a late answer cannot be taken for one of a later dial.
+    /// The identity of the next dial. Never reused, so a late answer cannot be mistaken for the answer to a
+    /// later dial.
     pub(super) next_dial: u64,
+    /// The load of the transport, which [`Core::check_backlog`] compares with the limits.
     pub(super) backlog: Backlog,
+    /// The identity of the next resolution. Never reused, like that of a dial.
     pub(super) next_resolve: u64,
     /// Counters, copied into each version.
     pub(super) tally: Tally,
-    /// Something changed since the last publish.
+    /// Whether the staged state may differ from the last published version.
     pub(super) dirty: bool,
-    /// What the present command has changed.
+    /// The changes of the current command, for [`Core::roll_back`].
     pub(super) journal: Journal<A>,
-    /// Links that were looked at, one by one or all of them.
+    /// Number of links that were looked at.
     #[cfg(all(test, not(switchboard_model)))]
     pub(super) looked_at: std::cell::Cell<u64>,
 }
@@ -108,6 +113,7 @@ impl<A: Addr> Core<A> {
             recount: Vec::new(),
             recount_clusters: Vec::new(),
             drops: FlapLog::new(),
+            // Identities start at 1: 0 names no dial and no resolution.
             next_dial: 1,
             next_resolve: 1,
             tally: Tally::default(),
@@ -124,7 +130,7 @@ impl<A: Addr> Core<A> {
         self.writer.version()
     }
 
-    /// Whether anything waits for [`publish`](Self::publish).
+    /// Whether there are changes or effects that wait for [`publish`](Self::publish).
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty || !self.effects.is_empty()
     }
@@ -134,8 +140,8 @@ impl<A: Addr> Core<A> {
         &self.writer.index().1
     }
 
-    /// The same, to be changed. Marks the state as dirty even if the caller changes nothing: an empty version
-    /// is harmless, a change that is never published is not.
+    /// The directory, to be changed. Marks the state as dirty even if the caller changes nothing: an empty
+    /// version is harmless, a change that is never published is not.
     pub(super) fn directory_mut(&mut self) -> &mut Directory<A> {
         self.dirty = true;
         &mut self.writer.index_mut().1
@@ -146,8 +152,8 @@ impl<A: Addr> Core<A> {
         &self.directory().settings
     }
 
-    /// The rules over the staged state: the same ones by which snapshots explain, so an explanation cannot
-    /// disagree with what the core does.
+    /// The rules, evaluated on the staged state. Snapshots explain by the same rules, so an explanation
+    /// cannot contradict what the core does.
     pub(super) fn rules(&self) -> Rules<'_, A> {
         Rules::new(self.writer.index(), self.config.timing)
     }
@@ -157,56 +163,59 @@ impl<A: Addr> Core<A> {
         counts(&self.writer.index().0, net)
     }
 
-    /// All links. O(links): for commands that concern all of them. Never called because time has passed: a
-    /// tick costs what is due, not what exists.
+    /// All links. O(links): for commands that concern every link. Never called because time has passed: the
+    /// cost of a tick is proportional to what is due, not to the size of the table.
     pub(super) fn links(&self) -> impl Iterator<Item = &StdArc<Link<A>>> {
         self.writer.iter().map(|(_, link)| link).inspect(|_| self.note_look())
     }
 
-    /// The addresses in some groups, each once. Copied, because the caller changes the groups while it
+    /// The addresses in the given groups, each once. Copied, because the caller changes the groups while it
     /// iterates.
     pub(super) fn addresses(&self, groups: &[Group]) -> Vec<A> {
         let members = &self.writer.index().0;
+        // A node may be in several groups: a member that the net also wants, for example.
         let mut seen = std::collections::HashSet::new();
         let all = groups.iter().flat_map(|group| members.keys(group));
         all.filter(|addr| seen.insert((*addr).clone())).cloned().collect()
     }
 
-    /// Counts a record that was looked at, so that tests can bound the work of a command. Does nothing
-    /// otherwise.
+    /// Counts a record that was looked at: tests bound the work of a command by it.
     #[cfg(all(test, not(switchboard_model)))]
     fn note_look(&self) {
         self.looked_at.set(self.looked_at.get() + 1);
     }
 
+    /// Does nothing outside tests.
     #[cfg(not(all(test, not(switchboard_model))))]
     #[allow(clippy::unused_self)] // Counts under test only.
     fn note_look(&self) {}
 
-    /// A copy of the record of `addr`, to be changed and given to `commit` or `forget`.
+    /// A copy of the record of `addr`, to be changed and passed to `commit`, `settle` or `forget`. The staged
+    /// record stays as it is until then, so a command that returns early changes nothing.
     pub(super) fn checkout(&self, addr: &A) -> Option<Link<A>> {
         self.note_look();
         self.writer.get(addr).map(|link| (**link).clone())
     }
 
-    /// Stores a changed record, notes the nets whose counts change, and plans what is due next.
+    /// Stores a changed record, notes the nets whose counts change, and sets the timer of the link.
     ///
-    /// An unchanged record is left alone: no version is published, no timer is moved.
+    /// An unchanged record is left alone: no version is published and no timer is moved.
     pub(super) fn commit(&mut self, link: Link<A>) {
         let before = self.writer.get(&link.addr).cloned();
         if before.as_deref() == Some(&link) {
             return;
         }
-        // The journal first: if an address panics below, the record is put back.
+        // The journal comes first: if an address panics below, the rollback restores the record.
         self.note_counts(before.as_deref(), Some(&link));
         self.journal_link(&link.addr, before);
+        // From the new record, which is not in the table yet.
         let due = self.rules().due(&link);
         self.timers.set(&link.addr, due);
         self.dirty = true;
         self.writer.insert(link.addr.clone(), StdArc::new(link));
     }
 
-    /// Removes a record with its timer, unconditionally. Effects and counters are the caller's business.
+    /// Removes a record and its timer unconditionally. The caller adds the effects and updates the counters.
     pub(super) fn remove_record(&mut self, addr: &A) {
         let before = self.writer.get(addr).cloned();
         self.note_counts(before.as_deref(), None);
@@ -219,27 +228,29 @@ impl<A: Addr> Core<A> {
     /// Notes the nets and clusters whose member counts differ between two versions of a record. A change of
     /// direction counts as well: uplinks and downlinks are reported separately.
     fn note_counts(&mut self, before: Option<&Link<A>>, after: Option<&Link<A>>) {
+        // A record that is created or removed counts as turned, too: then all its nets are reported.
         let turned = before.map(|link| link.direction) != after.map(|link| link.direction);
         let left = before.map_or(&[][..], |link| &link.members);
         let joined = after.map_or(&[][..], |link| &link.members);
         let changed = left.iter().chain(joined);
         self.recount.extend(changed.filter(|net| turned || left.contains(net) != joined.contains(net)));
 
+        // Associated clusters count members only, without the direction.
         let left = before.map_or(&[][..], |link| &link.clusters);
         let joined = after.map_or(&[][..], |link| &link.clusters);
         let changed = left.iter().chain(joined);
         self.recount_clusters.extend(changed.filter(|one| left.contains(one) != joined.contains(one)));
     }
 
-    /// Sets the timer of a link again after something other than its record has changed: its net, the
-    /// settings, the switch of the manager. A change of the record itself plans through
-    /// [`commit`](Self::commit).
+    /// Recomputes the timer of a link after a change of something other than its record: its net, the
+    /// settings, the switch of the manager. After a change of the record itself, [`commit`](Self::commit)
+    /// does it.
     pub(super) fn plan(&mut self, addr: &A) {
         let due = self.writer.get(addr).and_then(|link| self.rules().due(link));
         self.timers.set(addr, due);
     }
 
-    /// Sets all timers again. O(links): for changes that concern every link, such as another dial time-out.
+    /// Recomputes all timers. O(links): for changes that concern every link, such as a new dial time-out.
     pub(super) fn plan_all(&mut self) {
         let all: Vec<A> = self.links().map(|link| link.addr.clone()).collect();
         for addr in all {
@@ -251,35 +262,38 @@ impl<A: Addr> Core<A> {
     /// intervenes.
     pub(crate) fn next_deadline(&self) -> Instant {
         let tick = self.schedule.next_tick;
-        // The reference acts on ticks only, however long something has been due.
+        // With ticked timing the core acts on ticks only, even if something has been due for long.
         if self.config.timing == Timing::Ticked {
             return tick;
         }
         let rules = self.rules();
+        // Requests for candidates are due per net, and nets have no timers: there are few of them.
         let request = self.directory().nets().iter().filter_map(|net| rules.request_due(net)).min();
         [self.timers.first(), request].into_iter().flatten().fold(tick, Instant::min)
     }
 
-    /// The memory of the table, and that of the records in it. O(links + pages).
+    /// The memory of the table, and of the records in it in bytes. O(links + pages).
     pub(crate) fn memory(&self) -> (Memory, usize) {
         (self.writer.memory(), self.writer.iter().map(|(_, link)| link.bytes()).sum())
     }
 
-    /// Where chance comes from, from now on.
+    /// Replaces the source of randomness.
     pub(crate) fn set_random(&mut self, random: Random) {
         self.random = random;
     }
 
-    /// What came out since the last call, in order. Hand it out only after a publish.
+    /// Removes and returns the effects since the last call, in order. The driver calls it after a publish
+    /// only: an effect must not arrive before the version that explains it.
     pub(crate) fn drain_effects(&mut self) -> std::vec::Drain<'_, Effect<A>> {
         self.effects.drain(..)
     }
 
+    /// The counters, for events that the driver observes itself.
     pub(crate) fn tally_mut(&mut self) -> &mut Tally {
         &mut self.tally
     }
 
-    /// Begins the journal of a command. O(1): lists are remembered by their length.
+    /// Begins the journal of a command. O(1): lists that only grow are remembered by their length.
     pub(super) fn begin_journal(&mut self) {
         self.journal.links.clear();
         self.journal.directory = None;
@@ -291,8 +305,10 @@ impl<A: Addr> Core<A> {
         self.journal.tally = self.tally;
     }
 
-    /// Clears the journal after a publish. What time did since the last command is noted as well, but never
-    /// undone: it is not part of a command, and a panic there ends the writer.
+    /// Clears the journal after a publish, so that it does not keep old records alive.
+    ///
+    /// Changes made by [`advance`](Self::advance) are noted as well, but never undone: they are not part of a
+    /// command, and a panic there ends the writer.
     pub(super) fn end_journal(&mut self) {
         self.journal.links.clear();
         self.journal.links.shrink_to(JOURNAL_CAPACITY);
@@ -304,10 +320,10 @@ impl<A: Addr> Core<A> {
         self.journal.links.push((addr.clone(), before));
     }
 
-    /// Notes the directory before it is changed, by a command that does more afterwards. O(1), but the lists
-    /// are copied when they change next. The first note of a command counts.
+    /// Notes the directory before a command changes it and then does more. O(1), but the lists are copied
+    /// when they change next. Only the first call of a command has an effect.
     ///
-    /// A command that changes the directory in one step, with no user code after it, needs no note.
+    /// A command that changes the directory in one step, with no user code after it, need not call it.
     pub(super) fn journal_directory(&mut self) {
         if self.journal.directory.is_none() {
             self.journal.directory = Some(self.directory().clone());
@@ -319,15 +335,16 @@ impl<A: Addr> Core<A> {
         self.journal.drops.push((addr.clone(), self.drops.get(addr)));
     }
 
-    /// Notes that timers are about to be taken. They are not copied: a rollback computes all of them again.
+    /// Notes that timers are about to be taken. They are not copied: a rollback recomputes all of them.
     pub(super) fn journal_timers(&mut self) {
         self.journal.timers = true;
     }
 
-    /// Puts everything back as it was when the journal began.
+    /// Restores the state in which the journal began.
     ///
-    /// Panics only if an address panics again. The writer ends then, which handles and readers can observe.
+    /// Panics only if an address panics again. The writer then ends, which handles and readers can observe.
     pub(super) fn roll_back(&mut self) {
+        // Lists that only grow during a command: cut to their former length.
         self.effects.truncate(self.journal.effects);
         self.recount.truncate(self.journal.recount);
         self.recount_clusters.truncate(self.journal.recount_clusters);
@@ -335,13 +352,14 @@ impl<A: Addr> Core<A> {
         let links = std::mem::take(&mut self.journal.links);
         let mut replan = self.journal.timers;
         if let Some(directory) = self.journal.directory.take() {
+            // New settings have planned every link anew: see `reconfigure`.
             replan |= !StdArc::ptr_eq(&directory.settings, &self.directory().settings);
             self.writer.index_mut().1 = directory;
         }
         for (addr, drops) in std::mem::take(&mut self.journal.drops).into_iter().rev() {
             self.drops.set(&addr, drops);
         }
-        // Backwards: of a record that was changed twice, the first note is the state before the command.
+        // Backwards: if a record was changed twice, its first note has the state before the command.
         for (addr, before) in links.into_iter().rev() {
             match before {
                 Some(link) => drop(self.writer.insert(addr.clone(), link)),
@@ -349,23 +367,24 @@ impl<A: Addr> Core<A> {
             }
             self.plan(&addr);
         }
-        // The time limits of all links are those of the settings before, and no timer is lost.
+        // The time limits of all links follow the restored settings again, and no timer that was taken is
+        // lost.
         if replan {
             self.plan_all();
         }
     }
 
-    /// A bounded part of dropping what was removed; `false` when more of it can be done at once.
+    /// Drops a bounded part of what was removed. Returns `false` if more can be dropped at once.
     pub(crate) fn reclaim_some(&mut self) -> bool {
-        // Unwind safety: a copy that was being brought up to date is given up as a whole.
+        // Unwind safety: a copy that was being brought up to date is discarded as a whole.
         contain(AssertUnwindSafe(|| self.writer.reclaim_some())).unwrap_or_else(|| {
             self.tally.panics += 1;
             true
         })
     }
 
-    /// Tells how many effects wait for the transport, and how many streams they close. Before each turn; what
-    /// is not told is nothing.
+    /// Sets the number of effects that wait for the transport, and of the streams that they close. The driver
+    /// calls it before each turn; without a call, both are 0.
     pub(crate) fn note_backlog(&mut self, effects: usize, closing: usize) {
         self.backlog = Backlog { effects, closing };
     }

@@ -1,4 +1,4 @@
-//! The core under a manual clock: each test names its property.
+//! Tests of the core under a manual clock. Each test is named after the property that it checks.
 //!
 //! # Acceptance scenarios
 //!
@@ -22,10 +22,10 @@
 //! | 16 | re-entrancy | `scenarios::every_call_is_legal_from_inside_every_callback` |
 //! | 17 | order of deletion and accounting | `scenarios::a_deletion_and_an_accounting_in_either_order_leave_no_member` |
 //!
-//! `divergences` has one test, or the place of one, for each defect of the reference that is not reproduced.
-//! `transitions` is the table of states and events; `sequences` compares the core with `model` over whole
-//! sequences of them, and `found` has what that has found. The invariants are checked after every command of every
-//! test, here: `invariants`.
+//! `divergences` lists each defect of the reference that is not reproduced, with its test. `transitions` is
+//! the table of states and events; `sequences` compares the core with `model` over whole sequences of events,
+//! and `found` has the failures which that comparison has found. The `invariants` are checked after every
+//! command of every test.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
 
 use std::net::SocketAddr;
@@ -82,7 +82,7 @@ const B: NodeAddr = NodeAddr(2);
 const C: NodeAddr = NodeAddr(3);
 const NET: NetId = NetId(1);
 const OTHER: NetId = NetId(2);
-/// Clusters of `NET` and of `OTHER`.
+/// A cluster of `NET`; `FOREIGN` is one of `OTHER`.
 const CLUSTER: ClusterId = ClusterId::new(NET, 7);
 const FOREIGN: ClusterId = ClusterId::new(OTHER, 7);
 
@@ -100,7 +100,7 @@ impl Bench {
         Self { clock, core, links: Links::new(table, timing) }
     }
 
-    /// Immediate timing, with one active net that wants nothing by itself.
+    /// A bench with immediate timing and one active net, which requests no candidates.
     fn prompt() -> Self {
         let mut bench = Self::new(Config::default());
         bench.open(NET, 0);
@@ -131,7 +131,7 @@ impl Bench {
         result
     }
 
-    /// Lets time do its part.
+    /// Does everything that is due now.
     fn advance(&mut self) {
         let known = self.core.effects.len();
         self.core.advance(self.now());
@@ -176,9 +176,9 @@ impl Bench {
         self.apply(Command::SetEndpoint { addr, endpoint: endpoint() })
     }
 
-    /// Answers the present question.
+    /// Reports that the current resolution of `addr` has failed.
     fn unresolved(&mut self, addr: NodeAddr) -> Applying {
-        let resolve = self.link(addr).resolve_id().expect("a question");
+        let resolve = self.link(addr).resolve_id().expect("a resolution");
         self.apply(Command::ResolveFailed { addr, resolve })
     }
 
@@ -202,7 +202,7 @@ impl Bench {
         self.apply(Command::DialFailed { addr, dial, last })
     }
 
-    /// Lets time do its part, publishes, and returns the effects.
+    /// Does everything that is due, publishes, and returns the effects.
     fn turn(&mut self) -> Vec<Effect<NodeAddr>> {
         self.advance();
         self.core.publish(self.now());
@@ -232,7 +232,7 @@ impl Bench {
         self.snapshot().get(&addr).is_some()
     }
 
-    /// Dials `addr` for `net` in prompt mode, up to the effect.
+    /// Makes the core dial `addr` for `net` with immediate timing, up to the `Dial` effect.
     fn dial(&mut self, addr: NodeAddr, net: NetId) -> DialId {
         self.create(addr, net).unwrap();
         self.update(addr).unwrap();
@@ -240,7 +240,7 @@ impl Bench {
         self.link(addr).dial_id().expect("a dial")
     }
 
-    /// An established uplink that is a member of `net`.
+    /// Makes `addr` an established uplink that is a member of `net`.
     fn uplink(&mut self, addr: NodeAddr, net: NetId, stream: u64) -> DialId {
         let dial = self.dial(addr, net);
         self.done_stream(addr, stream, Direction::Uplink);

@@ -1,8 +1,9 @@
 //! Everything that happens on time: ticks, retries, announcements, time-outs.
 //!
 //! Immediate timing acts on the timer of each link and net as soon as it is due. Ticked timing acts on ticks
-//! only, which alternate between asking for candidates and waking links up. Both go through the same rules
-//! and the same methods; only the question "is it time?" differs.
+//! only, which alternate between asking for candidates and waking links up. Both use the same methods; they
+//! differ in the rules that [`Rules`](crate::manager::model::rules::Rules) derives from the timing, and in
+//! the comparison of an instant with `now`.
 
 use std::time::Instant;
 
@@ -16,13 +17,15 @@ use crate::manager::model::config::Timing;
 use crate::manager::model::effect::Effect;
 use crate::util::time::later;
 
-/// Links woken up per turn at most with immediate timing; the rest follow in the next turn, after the
-/// commands that have arrived in between. A switch that makes a million links due does not delay commands by
-/// a million dials.
+/// The maximum number of links woken up at a time with immediate timing. The others follow in the next turn,
+/// after the commands that have arrived in between: a switch that makes a million links due does not delay
+/// commands by a million dials.
 const WAKE_BUDGET: usize = 1_024;
 
 impl<A: Addr> Core<A> {
-    /// Does everything that is due at `now`.
+    /// Does everything that is due at `now`, up to the budget of a turn. If more is due,
+    /// [`next_deadline`](Self::next_deadline) is not later than `now`, so the driver starts another turn at
+    /// once.
     pub(crate) fn advance(&mut self, now: Instant) {
         if now >= self.schedule.next_tick {
             self.tick(now);
@@ -34,21 +37,22 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Runs the phase of the tick that is due.
+    /// Runs the phase of the tick that is due, and sets the next tick.
     pub(super) fn tick(&mut self, now: Instant) {
         let (tick, due) = (self.settings().tick, self.schedule.next_tick);
-        // Ticks that were missed are skipped, not made up for.
+        // Counted from the instant at which the tick was due, so that a late turn does not shift all later
+        // ones. Ticks that were missed are skipped, not made up for.
         let next = due.checked_add(tick).filter(|next| *next > now);
         self.schedule.next_tick = next.unwrap_or_else(|| later(now, tick));
-        // As in the reference, a manager that is off does not alternate: it resumes with the phase it would
-        // have run.
+        // As in the reference, a manager that is off does not alternate: it resumes with the phase that it
+        // would have run.
         if !self.directory().active {
             return;
         }
         match self.schedule.phase {
             Phase::Request => {
                 self.schedule.phase = Phase::WakeUp;
-                // In prompt mode each net has its own time to ask, once a tick: see `advance`.
+                // With immediate timing each net asks at its own time, at most once per tick: see `advance`.
                 if self.config.timing == Timing::Ticked {
                     self.request_links(now);
                 }
@@ -60,7 +64,8 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Runs the request phase: every active net that is short of links asks for candidates.
+    /// Runs the request phase: every active net that is short of links asks for candidates. A request by
+    /// command is not held back by the last one.
     pub(super) fn request_links(&mut self, now: Instant) -> Outcome {
         self.request(now, |_| true);
         Outcome::Done
@@ -68,12 +73,14 @@ impl<A: Addr> Core<A> {
 
     /// Runs the wake-up phase: every link whose time has come is announced or dialled.
     pub(super) fn wake_links(&mut self, now: Instant) -> Outcome {
+        // If an address panics in the middle of the phase, the rollback restores the timers taken so far.
         self.journal_timers();
         self.wake_due(now);
         Outcome::Done
     }
 
-    /// Looks at the links whose time has come. The reference looks at all of them in one phase.
+    /// Wakes up the links whose timer is due: all of them with ticked timing, as the reference does, and at
+    /// most [`WAKE_BUDGET`] with immediate timing.
     fn wake_due(&mut self, now: Instant) {
         let timing = self.config.timing;
         let limit = if timing == Timing::Immediate { WAKE_BUDGET } else { usize::MAX };
@@ -82,14 +89,15 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Asks for candidates for each net that is due and short of links: at most once per tick and net,
-    /// however often the number changes in between.
+    /// Asks for candidates for each net that is due and short of links: one effect per net, regardless of how
+    /// many links are missing and how often their number has changed since the last request.
     pub(super) fn request(&mut self, now: Instant, is_due: impl Fn(&NetStatus<A>) -> bool) {
         let reference = self.config.timing == Timing::Ticked;
         let (directory, rules) = (self.directory(), self.rules());
         if !directory.active {
             return;
         }
+        // With ticked timing also the nets that have enough links: the phase takes their count all the same.
         let wanted =
             |net: &&NetStatus<A>| net.is_active() && (reference || rules.needed(net) > 0) && is_due(net);
         let ids: Vec<_> = directory.nets().iter().filter(wanted).map(NetStatus::id).collect();
@@ -110,7 +118,7 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Looks at one link whose timer has run out: a time-out first, then the announcement, then the dial.
+    /// Handles one link whose timer has expired: a time-out first, then the announcement, then the dial.
     pub(super) fn wake(&mut self, addr: &A, now: Instant) {
         let Some(mut link) = self.checkout(addr) else { return };
         let rules = self.rules();
@@ -127,19 +135,21 @@ impl<A: Addr> Core<A> {
         if rules.dial_due(&link).is_some_and(|at| rules.is_past(at, now)) {
             self.begin(link, now);
         } else {
-            // The timer was taken: if nothing was due after all, it has to be planned again.
+            // The timer was taken: it has to be set again even if the record has not changed.
             self.commit(link);
             self.plan(addr);
         }
     }
 
-    /// Counts an answer that is overdue as a failure. The reference waits without limit; a lost report would
-    /// then keep the link from being dialled until the process ends.
+    /// Treats an overdue answer as a failure. The reference waits without limit, so a lost report keeps the
+    /// link from being dialled until the process ends.
     pub(super) fn time_out(&mut self, mut link: Link<A>, now: Instant) {
         if link.resolving.is_some() {
             self.end_resolve(link, now);
             return;
         }
+        // The dial is taken here, so a connection without a stream is not counted as a flap: no stream was
+        // lost.
         if let Some(dial) = link.dial.take() {
             self.effects.push(Effect::CancelDial { addr: link.addr.clone(), dial: dial.id });
         }

@@ -1,6 +1,7 @@
-//! Timers of links, and the tick.
+//! The timers of links, and the tick.
 //!
-//! Plain data structures: they know instants and addresses, and nothing of the core.
+//! Plain data structures: they know instants and addresses, and nothing of the core. They do not read a
+//! clock: callers pass `now`, or a predicate over instants.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -8,18 +9,23 @@ use std::time::{Duration, Instant};
 use crate::link::addr::Addr;
 use crate::util::time::later;
 
-/// One timer per link at most: setting it again replaces it. O(log n) each.
+/// At most one timer per address: setting it again replaces it. O(log n) per timer.
 ///
-/// Two maps, one by instant and one by address. An address may panic in `Clone`, `Hash` or `Eq`; each method
-/// calls those first and changes the maps afterwards, so that they never disagree.
+/// There are two maps, one by instant and one by address. An address may panic in `Clone`, `Hash` or `Eq`;
+/// each method calls those first and changes the maps afterwards, so the two maps never disagree.
 #[derive(Debug)]
 pub(crate) struct Timers<A> {
+    /// The address of each timer, the earliest first.
     due: BTreeMap<(Instant, u64), A>,
+    /// The key in `due` of each address.
     places: HashMap<A, (Instant, u64)>,
+    /// The number of the next timer: makes the keys of equal instants distinct, and keeps them in the order
+    /// in which they were set.
     next: u64,
 }
 
 impl<A: Addr> Timers<A> {
+    /// Creates an empty set of timers.
     pub(crate) fn new() -> Self {
         Self { due: BTreeMap::new(), places: HashMap::new(), next: 0 }
     }
@@ -27,6 +33,7 @@ impl<A: Addr> Timers<A> {
     /// Sets, moves or removes the timer of an address.
     pub(crate) fn set(&mut self, addr: &A, at: Option<Instant>) {
         if self.places.get(addr).map(|(due, _)| *due) == at {
+            // Unchanged: the timer keeps its place among those of the same instant.
             return;
         }
         if let Some(place) = self.places.remove(addr) {
@@ -34,7 +41,7 @@ impl<A: Addr> Timers<A> {
         }
         if let Some(at) = at {
             let place = (at, self.next);
-            // What may panic first, so that the two never disagree.
+            // The calls that may panic come first, so that the two maps never disagree.
             let owner = addr.clone();
             self.places.insert(addr.clone(), place);
             self.next += 1;
@@ -47,13 +54,13 @@ impl<A: Addr> Timers<A> {
         self.due.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the timers that are due, the oldest first, `limit` at most. If an address panics, those that
-    /// were taken are lost.
+    /// Removes the timers that are due, at most `limit` of them, and returns their addresses, the earliest
+    /// first. If an address panics, the timers taken so far are lost.
     pub(super) fn take(&mut self, is_due: impl Fn(Instant) -> bool, limit: usize) -> Vec<A> {
         let mut taken = Vec::new();
         while taken.len() < limit {
             match self.due.first_key_value() {
-                // What may panic first, so that the two never disagree.
+                // The call that may panic comes first, so that the two maps never disagree.
                 Some(((at, _), addr)) if is_due(*at) => self.places.remove(addr),
                 _ => break,
             };
@@ -63,21 +70,27 @@ impl<A: Addr> Timers<A> {
     }
 }
 
-/// The two halves of the tick.
+/// The two phases of the tick, which alternate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// Nets that are short of links ask for candidates.
     Request,
+    /// Links are announced and dialled.
     WakeUp,
 }
 
-/// The tick and its alternation.
+/// The tick, and the phase that it runs.
 #[derive(Debug)]
 pub(crate) struct Schedule {
+    /// The instant of the next tick.
     pub(super) next_tick: Instant,
+    /// The phase that the next tick runs.
     pub(super) phase: Phase,
 }
 
 impl Schedule {
+    /// Creates a schedule whose first tick is one period away and runs the request phase, as in the
+    /// reference.
     pub(crate) fn new(now: Instant, tick: Duration) -> Self {
         Self { next_tick: later(now, tick), phase: Phase::Request }
     }

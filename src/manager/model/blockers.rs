@@ -1,4 +1,4 @@
-//! What speaks against a dial, and against a request for candidates.
+//! Conditions that prevent a dial or a request for candidates.
 
 use std::time::Instant;
 
@@ -6,61 +6,62 @@ use crate::link::DialState;
 use crate::link::cluster::ClusterId;
 use crate::link::net::NetId;
 
-/// What keeps a link from being dialled.
+/// A condition that prevents a link from being dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DialBlocker {
-    /// There is no link of this address.
+    /// No link has this address.
     NoLink,
     /// The manager is switched off.
     ManagerInactive,
-    /// No net or cluster ever asked to dial the node: it dialled this one.
+    /// The link is a pure downlink: no net or cluster wants it dialled.
     PureDownlink,
     /// The dialer is connecting, or holds a connection.
     Busy(DialState),
-    /// The manager waits for the host to say where the node listens.
+    /// The manager waits for the host to supply the endpoint.
     Resolving,
-    /// The node is a member of some net or cluster or, with immediate timing, has a live stream: a dial would be
-    /// superfluous.
+    /// The node is a member of some net or cluster or, with immediate timing, has a live stream; a dial would
+    /// be superfluous.
     Connected,
     /// No net wants the link, and the node is a static peer of no cluster.
     Unwanted,
-    /// This net wants the link, and is switched off, as are the others. With ticked timing a link is
-    /// dialled all the same.
+    /// This net wants the link, but is switched off, as are all other nets that want it. With ticked timing
+    /// the link is dialled nevertheless.
     NetInactive(NetId),
-    /// The node is a static peer of this cluster, whose net is switched off; nothing else asks for a dial.
+    /// The node is a static peer of this cluster, whose net is switched off; there is no other reason to
+    /// dial.
     ClusterDisabled(ClusterId),
-    /// No net wants the link, and this one cannot: it is reserved to its permanent peers.
+    /// No net wants the link, and this net cannot: it is reserved for its permanent peers.
     NetReserved(NetId),
-    /// The link is unstable, and rests: see [`FlapPolicy`](crate::link::FlapPolicy).
+    /// The link is flapping and rests: see [`FlapPolicy`](crate::link::FlapPolicy).
     Flapping {
-        /// Until then.
+        /// The end of the rest.
         until: Instant,
     },
-    /// The retry delay has not passed.
+    /// The retry delay is not over.
     Delay {
-        /// When it has.
+        /// The end of the delay.
         until: Instant,
     },
 }
 
-/// What keeps a net from asking for candidates.
+/// A condition that prevents a net from requesting candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RequestBlocker {
-    /// No such net is managed.
+    /// The net is not managed.
     UnknownNet,
     /// The manager is switched off.
     ManagerInactive,
     /// The net is switched off.
     NetInactive,
-    /// The net is reserved to its permanent peers.
+    /// The net is reserved for its permanent peers.
     Reserved,
     /// The net has as many links as it requires.
     Enough,
-    /// The net has asked a short while ago.
+    /// The net has requested candidates recently.
     Delay {
-        /// When it asks again.
+        /// The instant of the next request.
         until: Instant,
     },
 }

@@ -1,4 +1,4 @@
-//! Commands: changes asked of the manager, and how each of them ends.
+//! Commands: requests to change the state of the manager, and their results.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,77 +14,77 @@ use crate::ticket;
 
 pub(crate) mod kind;
 
-/// One change asked of the manager.
+/// A request to change the state of the manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command<A> {
-    /// Manage a net.
+    /// Starts managing a net.
     AddNet {
         /// The net.
         net: NetId,
-        /// What it asks for.
+        /// The configuration of the net.
         config: NetConfig,
     },
-    /// Stop managing a net.
+    /// Stops managing a net.
     RemoveNet {
         /// The net.
         net: NetId,
     },
-    /// Switch a net on or off.
+    /// Switches a net on or off.
     SetNetActive {
         /// The net.
         net: NetId,
-        /// Whether it is on.
+        /// Whether to switch it on.
         active: bool,
     },
-    /// Switch the whole manager on or off.
+    /// Switches the whole manager on or off.
     SetActive {
-        /// Whether it is on.
+        /// Whether to switch it on.
         active: bool,
     },
-    /// Associate a cluster with a net.
+    /// Associates a cluster with a net.
     AssociateCluster {
         /// The net.
         net: NetId,
         /// The cluster.
         cluster: ClusterId,
-        /// Who says which nodes belong to it.
+        /// The source of its members.
         kind: ClusterKind,
     },
-    /// Forget a cluster.
+    /// Dissociates a cluster from its net and removes it.
     DissociateCluster {
         /// The cluster.
         cluster: ClusterId,
     },
-    /// Make a connected node a member of a cluster.
+    /// Makes a connected node a member of a cluster.
     JoinCluster {
         /// The cluster.
         cluster: ClusterId,
         /// The remote node.
         addr: A,
     },
-    /// End a node's membership in a cluster.
+    /// Ends a node's membership in a cluster.
     LeaveCluster {
         /// The cluster.
         cluster: ClusterId,
         /// The remote node.
         addr: A,
     },
-    /// Make a node a static peer of a cluster.
+    /// Makes a node a static peer of a cluster.
     AddStaticPeer {
         /// The cluster.
         cluster: ClusterId,
         /// The remote node.
         addr: A,
     },
-    /// Take back what made a node a static peer of a cluster.
+    /// Withdraws `AddStaticPeer` for a node and a cluster.
     RemoveStaticPeer {
         /// The cluster.
         cluster: ClusterId,
         /// The remote node.
         addr: A,
     },
-    /// Say whether a node, this one or another, has a role in an autonomic cluster.
+    /// Sets whether a node, this one or another, has a role in an autonomic cluster.
     SetRoleMember {
         /// The cluster.
         cluster: ClusterId,
@@ -93,75 +93,75 @@ pub enum Command<A> {
         /// Whether it has a role.
         member: bool,
     },
-    /// Make a node a permanent peer of a net.
+    /// Makes a node a permanent peer of a net.
     AddPermanentPeer {
         /// The net.
         net: NetId,
         /// The remote node.
         addr: A,
     },
-    /// Make a permanent peer of a net an ordinary one.
+    /// Makes a permanent peer of a net an ordinary one.
     RemovePermanentPeer {
         /// The net.
         net: NetId,
         /// The remote node.
         addr: A,
     },
-    /// Change what a net asks for.
+    /// Replaces the configuration of a net.
     ConfigureNet {
         /// The net.
         net: NetId,
-        /// What it asks for from now on.
+        /// The new configuration.
         config: NetConfig,
     },
-    /// Change the settings of the manager.
+    /// Replaces the settings of the manager.
     Reconfigure {
-        /// The settings, all of them.
+        /// The complete settings.
         settings: Box<Settings>,
     },
-    /// Attach a value to a link, or take it away.
+    /// Attaches a value to a link, or detaches it.
     SetUserData {
         /// The remote node.
         addr: A,
         /// The value.
         data: Option<UserData>,
     },
-    /// A net wants a link.
+    /// Makes a net want a link.
     CreateLink {
         /// The remote node.
         addr: A,
         /// The net.
         net: NetId,
     },
-    /// Where a node listens.
+    /// Supplies the endpoint of a node.
     SetEndpoint {
         /// The remote node.
         addr: A,
         /// Its endpoint.
         endpoint: SocketAddr,
     },
-    /// Close a link and forget it.
+    /// Closes a link and removes its record.
     DeleteLink {
         /// The remote node.
         addr: A,
     },
-    /// The answer to `Effect::Resolve` when nothing is known.
+    /// Answers `Effect::Resolve` when no endpoint is known.
     ResolveFailed {
         /// The remote node.
         addr: A,
-        /// The question.
+        /// The resolution.
         resolve: ResolveId,
     },
-    /// A stream with a node appeared.
+    /// Reports a new stream with a node.
     AddStream {
         /// The remote node.
         addr: A,
         /// The stream.
         stream: StreamId,
-        /// Which side opened it.
+        /// The side that opened it.
         direction: Direction,
     },
-    /// A stream that a dial has made appeared.
+    /// Reports a new stream that a dial opened.
     AddUplink {
         /// The remote node.
         addr: A,
@@ -170,25 +170,25 @@ pub enum Command<A> {
         /// The dial.
         dial: DialId,
     },
-    /// A stream died and another one takes over.
+    /// Reports that a stream closed and another one takes over.
     ReplaceStream {
         /// The remote node.
         addr: A,
-        /// The stream that died.
+        /// The stream that closed.
         old: StreamId,
         /// The stream that takes over.
         new: StreamId,
-        /// Which side opened the new one.
+        /// The side that opened the new one.
         direction: Direction,
     },
-    /// A stream died.
+    /// Reports that a stream closed.
     DeleteStream {
         /// The remote node.
         addr: A,
         /// The stream.
         stream: StreamId,
     },
-    /// The outcome of announcing a net on a stream.
+    /// Reports the outcome of announcing a net on a stream.
     AccountLink {
         /// The net.
         net: NetId,
@@ -196,87 +196,90 @@ pub enum Command<A> {
         addr: A,
         /// The stream on which it was announced.
         stream: StreamId,
-        /// Whether both sides agree.
+        /// Whether both sides agreed.
         accepted: bool,
     },
-    /// A dial reached the node.
+    /// Reports that a dial reached the node.
     DialConnected {
         /// The remote node.
         addr: A,
         /// The dial.
         dial: DialId,
     },
-    /// A dial failed, or the connection that it made broke.
+    /// Reports that a dial failed, or that the connection it made broke.
     DialFailed {
         /// The remote node.
         addr: A,
         /// The dial.
         dial: DialId,
-        /// Whether the dialer has given up; with `false` it goes on trying by itself.
+        /// Whether the dialer has given up; with `false` it keeps trying on its own.
         last: bool,
     },
-    /// Run the phase that asks for candidates now.
+    /// Runs the phase that requests candidates now.
     CheckNets,
-    /// Run the phase that wakes links up now.
+    /// Runs the phase that wakes up links now.
     WakeUp,
 }
 
-/// How a command ended that was accepted.
+/// The result of a command that succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The change was made.
     Done,
-    /// The link is new.
+    /// The link was created.
     Created,
-    /// The link existed; now the net wants it too.
+    /// The link existed, and the net now wants it too.
     Associated,
-    /// The net wanted this link before. Nothing but its place on the ignore list changed.
+    /// The net already wanted this link. Only its entry in the ignore list changed.
     AlreadyAssociated,
-    /// Everything was so before.
+    /// No change: the requested state already held.
     Unchanged,
-    /// The stream is known and spare: another one is the primary.
+    /// The stream was recorded as a spare: another one is the primary stream.
     Spare,
-    /// The command names a stream, a dial or a request that the link no longer has. It was counted and
+    /// The command names a stream, a dial or a resolution that the link no longer has. It was counted and
     /// ignored.
     Stale,
 }
 
-/// What a ticket of the manager resolves to.
+/// The value that a ticket of the manager resolves to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
-    /// How the command ended.
+    /// The result of the command.
     pub outcome: Outcome,
-    /// Every snapshot of this version or a later one contains the change.
+    /// A version that contains the change, as does every later one.
     pub version: Version,
 }
 
-/// Why a command was refused. Links and nets are as if it had never been sent, but for an answer to
-/// `Effect::Resolve` that names an unusable endpoint: it counts as a failed attempt. A stream that is refused
-/// is closed again by an effect, but for [`TooManyRefused`](Self::TooManyRefused).
+/// The reason why a command failed.
+///
+/// A command that fails leaves links and nets unchanged, with one exception: an answer to `Effect::Resolve`
+/// that names an unusable endpoint counts as a failed attempt. An effect closes each refused stream, except
+/// with [`TooManyRefused`](Self::TooManyRefused).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// No such net is managed: add it first.
+    /// The net is not managed: add it first.
     UnknownNet(NetId),
-    /// The net is managed already.
+    /// The net is already managed.
     NetExists(NetId),
-    /// 0 and `u64::MAX` name no net.
+    /// 0 and `u64::MAX` are not valid identities of a net.
     InvalidNet(NetId),
     /// The net is switched off.
     NetInactive(NetId),
-    /// The net is reserved to its permanent peers: make the node one of them first.
+    /// The net is reserved for its permanent peers: make the node one of them first.
     ReservedNet(NetId),
-    /// No net has this cluster: associate it first.
+    /// The cluster is not associated with any net: associate it first.
     UnknownCluster(ClusterId),
-    /// The cluster is associated already.
+    /// The cluster is already associated.
     ClusterExists(ClusterId),
-    /// The cluster is the main one of its net: it comes with the net, and accounting makes its members.
+    /// The cluster is the main cluster of its net: it exists as long as the net, and `admit` makes its
+    /// members.
     MainCluster(ClusterId),
     /// The net of the cluster is switched off.
     ClusterDisabled(ClusterId),
-    /// The cluster is not autonomic: nobody has a role in it.
+    /// The cluster is not autonomic and has no roles.
     NotAutonomic(ClusterId),
     /// The link has no live stream.
     NotConnected,
@@ -288,33 +291,35 @@ pub enum CommandError {
     OwnAddr,
     /// No link has this address.
     UnknownLink,
-    /// The link is a pure downlink: no net or cluster asked to dial it.
+    /// The link is a pure downlink: no net or cluster wants it dialled.
     NotDialable,
     /// The link is being dialled or is connected: its endpoint cannot change now.
     LinkBusy(DialState),
     /// The endpoint cannot be dialled.
     Endpoint(EndpointError),
-    /// The settings cannot work.
+    /// The settings are invalid.
     Config(ConfigError),
     /// The limit on nets, links, streams, clusters, role members or permanent peers is reached; or so many
-    /// effects wait for the transport that nothing new is taken (see [`Config::outbox`](crate::Config::outbox)).
+    /// effects wait for the transport that no new entries are accepted (see
+    /// [`Config::outbox`](crate::Config::outbox)).
     LimitReached {
-        /// What there are too many of.
+        /// The kind of entry that has reached its limit.
         of: &'static str,
         /// The limit.
         limit: usize,
     },
     /// The stream was refused, and so many others wait to be closed that no effect closes this one: the
-    /// transport that reported it closes it. If it was to replace a stream, that one is deleted all the same.
+    /// transport that reported it must close it. If it was to replace another stream, that one is deleted
+    /// nevertheless.
     TooManyRefused {
-        /// Refused streams that wait at most.
+        /// The maximum number of refused streams that may wait to be closed.
         limit: usize,
     },
     /// The deadline of the command had passed before it was applied.
     Expired,
-    /// A more urgent command took its place in a full mailbox.
+    /// A more urgent command displaced it from a full mailbox.
     Shed,
-    /// Applying the command panicked. The state is what it was before.
+    /// Applying the command panicked. The state is unchanged.
     Panicked,
     /// The manager ended before it applied the command.
     Closed,
@@ -324,20 +329,20 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownNet(net) => write!(f, "{net} is not managed: add it first"),
-            Self::NetExists(net) => write!(f, "{net} is managed already"),
-            Self::InvalidNet(net) => write!(f, "{net} cannot name a net"),
+            Self::NetExists(net) => write!(f, "{net} is already managed"),
+            Self::InvalidNet(net) => write!(f, "{net} is not a valid net identity"),
             Self::NetInactive(net) => write!(f, "{net} is switched off"),
             Self::ReservedNet(net) => {
-                write!(f, "{net} is reserved to its permanent peers: make the node one of them first")
+                write!(f, "{net} is reserved for its permanent peers: make the node one of them first")
             }
             Self::UnknownCluster(cluster) => write!(f, "{cluster} is unknown: associate it with a net first"),
-            Self::ClusterExists(cluster) => write!(f, "{cluster} is associated with a net already"),
+            Self::ClusterExists(cluster) => write!(f, "{cluster} is already associated with a net"),
             Self::MainCluster(cluster) => {
-                write!(f, "{cluster} is the main one of its net: use the commands of the net")
+                write!(f, "{cluster} is the main cluster of its net: use the commands of the net")
             }
             Self::ClusterDisabled(cluster) => write!(f, "{cluster} is disabled: switch its net on first"),
             Self::NotAutonomic(cluster) => {
-                write!(f, "{cluster} is not autonomic: add static peers in place of roles")
+                write!(f, "{cluster} is not autonomic: add static peers instead")
             }
             Self::NotConnected => f.write_str("the link has no live stream: wait for one"),
             Self::Inactive => f.write_str("the manager is switched off"),
@@ -345,7 +350,7 @@ impl fmt::Display for CommandError {
             Self::OwnAddr => f.write_str("the address is this node's own"),
             Self::UnknownLink => f.write_str("no link has this address"),
             Self::NotDialable => {
-                f.write_str("the link is a pure downlink: no net or cluster asked to dial it")
+                f.write_str("the link is a pure downlink: no net or cluster wants it dialled")
             }
             Self::LinkBusy(state) => write!(f, "the link is {state:?}: its endpoint cannot change now"),
             Self::Endpoint(error) => write!(f, "the endpoint cannot be dialled: {error}"),
@@ -355,7 +360,7 @@ impl fmt::Display for CommandError {
                 write!(f, "the stream was refused while {limit} others wait to be closed: close it")
             }
             Self::Expired => f.write_str("the deadline passed before the command was applied"),
-            Self::Shed => f.write_str("a more urgent command took its place in a full mailbox"),
+            Self::Shed => f.write_str("a more urgent command displaced it from a full mailbox"),
             Self::Panicked => f.write_str("applying the command panicked; the state is unchanged"),
             Self::Closed => f.write_str("the manager ended before it applied the command"),
         }
@@ -378,11 +383,11 @@ impl From<ticket::Closed> for CommandError {
     }
 }
 
-/// Why a command was not accepted.
+/// The reason why a command was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubmitErrorKind {
-    /// Its lane of the mailbox is full: try again later, or ask for less.
+    /// The command's lane in the mailbox is full: try again later, or send fewer commands.
     Full,
     /// The manager has ended.
     Closed,
@@ -399,7 +404,7 @@ impl fmt::Display for SubmitErrorKind {
 
 impl std::error::Error for SubmitErrorKind {}
 
-/// The command was not accepted. It is handed back.
+/// The error of a command that was not accepted. It hands the command back.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubmitError<A> {
@@ -408,25 +413,25 @@ pub struct SubmitError<A> {
 }
 
 impl<A> SubmitError<A> {
-    /// The command.
+    /// Returns the command.
     #[must_use]
     pub fn into_inner(self) -> Command<A> {
         *self.command
     }
 
-    /// Why it was not accepted.
+    /// Returns the reason why the command was not accepted.
     #[must_use]
     pub fn kind(&self) -> SubmitErrorKind {
         self.kind
     }
 
-    /// Its lane of the mailbox is full.
+    /// Whether the command's lane in the mailbox is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.kind == SubmitErrorKind::Full
     }
 
-    /// The manager has ended.
+    /// Whether the manager has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.kind == SubmitErrorKind::Closed

@@ -1,4 +1,4 @@
-//! What a link manager is told at construction.
+//! The configuration of a link manager.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
@@ -14,22 +14,24 @@ use problem::ConfigError;
 use problem::Problem;
 use settings::Settings;
 
-/// When the manager acts on time.
+/// The timing of the actions that the manager takes on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Timing {
-    /// A link is dialled when it becomes dialable, a net that falls short asks at once (then once a tick),
-    /// and an associated net is announced on whichever stream is there. The default.
+    /// A link is dialled as soon as it becomes dialable, a net that is short of links requests candidates at
+    /// once (and then once per tick), and an associated net is announced on the primary stream, even if the
+    /// peer opened it. The default.
     #[default]
     Immediate,
-    /// Everything waits for its tick, and ticks alternate between asking for candidates and waking links up. With the tick of 5 s each of the two runs every 10 s, and
-    /// comparisons with the delay are strict.
+    /// Every action waits for a tick, and ticks alternate between requesting candidates and waking up links.
+    /// With a tick of 5 s, each of the two phases runs every 10 s. A time limit is over strictly after its
+    /// instant.
     Ticked,
 }
 
 impl Timing {
-    /// Whether a time limit is over: at its instant with immediate timing, strictly after it with ticked timing.
-    /// All code that depends on time limits calls this.
+    /// Whether a time limit is over: at its instant with immediate timing, strictly after it with ticked
+    /// timing. All code that compares time limits calls this function.
     pub(crate) fn is_past(self, at: Instant, now: Instant) -> bool {
         match self {
             Self::Immediate => at <= now,
@@ -38,9 +40,9 @@ impl Timing {
     }
 }
 
-/// The settings of a link manager. Every list and queue has a limit here.
+/// The configuration of a link manager, with a limit for every list and queue.
 ///
-/// Those of [`Settings`] may change while the manager runs.
+/// The settings in [`Settings`] may change while the manager runs.
 ///
 /// # Examples
 /// ```
@@ -64,7 +66,7 @@ pub struct Config {
     tickets: Option<NonZeroUsize>,
 }
 
-/// The setters of [`Settings`], on the configuration that holds them.
+/// The setters of [`Settings`], forwarded by the configuration that holds them.
 macro_rules! setters {
     (
         { $($(#[$doc:meta])* $name:ident: $kind:ty;)* }
@@ -87,85 +89,86 @@ macro_rules! setters {
 impl Config {
     settings::each_setting!(setters);
 
-    /// The settings of the reference system: a tick of 5 s that alternates between its two phases, 1 attempt,
-    /// 20 s between attempts, 900 s on the ignore list, no limit on how long a dial takes.
+    /// Ticked timing with the settings of the reference design: a tick of 5 s that alternates between its two
+    /// phases, 1 attempt, 20 s between attempts, 900 s on the ignore list, and no time-out for dials.
     pub fn ticked() -> Self {
         Self { timing: Timing::Ticked, settings: Settings::ticked(), ..Self::default() }
     }
 
-    /// All that may change while the manager runs, in place of what was set before.
+    /// Replaces all settings that may change while the manager runs.
     pub fn with_settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self
     }
 
-    /// The part that may change while the manager runs.
+    /// The settings that may change while the manager runs.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The name of the writer's thread; the transport's thread adds `-effects`. Default `switchboard`.
+    /// The name of the writer's thread; the name of the transport's thread is this one with `-effects`
+    /// appended. Default `switchboard`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// When the manager acts on time. Default [`Timing::Immediate`].
+    /// The timing of the actions that the manager takes on its own. Default [`Timing::Immediate`].
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
     }
 
-    /// Which endpoints may be dialled. Default: loopback is refused.
+    /// The policy for endpoints that may be dialled. Default: loopback is refused.
     pub fn addresses(mut self, policy: AddressPolicy) -> Self {
         self.addresses = policy;
         self
     }
 
-    /// The lanes of the mailbox and what happens when one is full.
+    /// The capacities of the mailbox, and the policy for a full lane.
     ///
-    /// Under [`ShedLowest`](crate::mailbox::Backpressure::ShedLowest) only the low lane makes room for
-    /// others, whatever [`shed_from`](mailbox::Config::shed_from) says: what a transport reports travels above it
-    /// and is never shed.
+    /// Under [`ShedLowest`](crate::mailbox::Backpressure::ShedLowest) only commands in the low lane are shed,
+    /// regardless of [`shed_from`](mailbox::Config::shed_from): reports of a transport travel in higher lanes
+    /// and are never shed.
     pub fn mailbox(mut self, mailbox: mailbox::Config) -> Self {
         self.mailbox = mailbox;
         self
     }
 
-    /// Commands applied per published version at most. Default 256.
+    /// The maximum number of commands applied per published version. Default 256.
     pub fn batch(mut self, commands: NonZeroUsize) -> Self {
         self.batch = commands.get();
         self
     }
 
-    /// Effects that may wait for the transport before the manager takes no further API command from its
-    /// mailbox, but for one [batch](Self::batch) every 100 ms: a transport that waits for a command of its
-    /// own gets its answer in the end. Default 65,536. Reports of streams and dials are always taken;
-    /// endpoints and accounting travel with the API commands.
+    /// The number of effects waiting for the transport at which the manager stops taking API commands from
+    /// its mailbox, except for one [batch](Self::batch) every 100 ms, which lets a transport that waits for a
+    /// command of its own make progress. Default 65,536. Reports of streams and dials are always taken;
+    /// endpoints and the outcomes of announcements share their lane with the API commands.
     ///
-    /// The bound on what waits is this limit and the links, nets and clusters that there may be: while as many
-    /// effects wait, and streams to close, as this limit and [`max_links`](Self::max_links) together, no link,
-    /// net, cluster or stream is added
+    /// The number of waiting effects is bounded by this limit and the limits on links, nets and clusters:
+    /// while the waiting effects and the streams to close are as many as this limit and
+    /// [`max_links`](Self::max_links) together, no link, net, cluster or stream is added
     /// ([`CommandError::LimitReached`](crate::CommandError::LimitReached) of `"effects"`).
-    /// [`docs::guarantees`](crate::docs::guarantees#what-waits-for-the-transport) has it by kind.
+    /// [`docs::guarantees`](crate::docs::guarantees#what-waits-for-the-transport) lists the bounds by kind.
     pub fn outbox(mut self, effects: NonZeroUsize) -> Self {
         self.outbox = effects.get();
         self
     }
 
-    /// Streams that may wait to be closed because they were refused. Default 16,384.
+    /// The maximum number of refused streams that may wait to be closed. Default 16,384.
     ///
-    /// Beyond it a report of a stream that is refused ends with
-    /// [`CommandError::TooManyRefused`](crate::CommandError::TooManyRefused): the transport, which is too slow
-    /// to close what the manager asks it to, closes that stream when its ticket says so.
+    /// Beyond it, the report of a refused stream fails with
+    /// [`CommandError::TooManyRefused`](crate::CommandError::TooManyRefused), and the transport, which closes
+    /// streams too slowly, must close that stream itself.
     pub fn refused_streams(mut self, streams: NonZeroUsize) -> Self {
         self.refused = streams.get();
         self
     }
 
-    /// Tickets that are kept to be used again: with as many as there are commands whose ticket somebody
-    /// holds, sending a command allocates nothing once they have been made. Default: as many as the mailbox
-    /// has rooms. Beyond it a ticket costs an allocation.
+    /// The number of tickets that are pooled for reuse. While no more tickets than this are held, sending a
+    /// command allocates nothing once the pool is filled; beyond it, each ticket costs an allocation.
+    /// Default: the total capacity of the mailbox.
     pub fn pooled_tickets(mut self, tickets: NonZeroUsize) -> Self {
         self.tickets = Some(tickets);
         self
@@ -179,7 +182,7 @@ impl Config {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`ConfigError`] lists every setting that cannot work, not only the first.
+    /// [`ConfigError`] lists every invalid setting, not only the first.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let name = self.name.contains('\0').then_some(Problem::NameNul);
         ConfigError::unless_empty(self.settings.problems().chain(name).collect())

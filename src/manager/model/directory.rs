@@ -1,4 +1,4 @@
-//! What a version holds beside the links: the nets and clusters, the membership index, the statistics.
+//! The content of a version besides the links: the nets and clusters, the membership index, the statistics.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub(crate) enum Group {
     Static(ClusterId),
 }
 
-/// The order in which the members of a net are listed: uplinks first, the established ones in front.
+/// The order in which the members of a net are listed: uplinks before downlinks, established ones first.
 const CLASSES: [(Direction, DialState); 6] = [
     (Direction::Uplink, DialState::Established),
     (Direction::Uplink, DialState::Connecting),
@@ -43,7 +43,7 @@ pub(crate) fn member_groups(net: NetId) -> [Group; 6] {
     CLASSES.map(|(direction, state)| Group::Member(net, direction, state))
 }
 
-/// The groups of one link, as the index asks for them.
+/// Passes the groups of one link to the index.
 pub(crate) fn groups_of<A>(_: &A, link: &StdArc<Link<A>>, group: &mut dyn FnMut(Group)) {
     for net in &link.members {
         group(Group::Member(*net, link.direction, link.state));
@@ -69,7 +69,7 @@ pub(crate) type LinkTable<A> = Table<A, StdArc<Link<A>>, Indexes<A>>;
 
 pub(crate) type LinkWriter<A> = Writer<A, StdArc<Link<A>>, Indexes<A>>;
 
-/// Members of a net by who opened the primary stream.
+/// The number of members of a net, by direction of the primary stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) uplinks: usize,
@@ -82,7 +82,7 @@ impl Counts {
     }
 }
 
-/// O(1): six group counts.
+/// Counts the members of a net. O(1): six group counts.
 pub(crate) fn counts<A: Addr>(members: &Membership<A>, net: NetId) -> Counts {
     let mut counts = Counts::default();
     for (direction, state) in CLASSES {
@@ -98,16 +98,16 @@ pub(crate) fn counts<A: Addr>(members: &Membership<A>, net: NetId) -> Counts {
 /// The part of a version that is not derived from the links.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory<A> {
-    /// In order of their identities.
+    /// Sorted by identity.
     nets: StdArc<Vec<NetStatus<A>>>,
-    /// In order of their identities.
+    /// Sorted by identity.
     clusters: StdArc<Vec<Cluster<A>>>,
     pub(crate) active: bool,
-    /// This node.
+    /// The address of this node, if known.
     pub(crate) own: StdArc<Option<A>>,
-    /// In force.
+    /// The settings in force.
     pub(crate) settings: StdArc<Settings>,
-    /// Before every instant that the core will see: what is due since then is due at once.
+    /// An instant before any that the core sees: an action due at this instant is due immediately.
     pub(crate) epoch: Instant,
     pub(crate) published_at: Instant,
     pub(crate) tally: Tally,
@@ -121,7 +121,7 @@ impl<A: Addr> Directory<A> {
             active: true,
             own: StdArc::new(own),
             settings: StdArc::new(settings),
-            // Strictly before the first `now`, because the reference compares strictly.
+            // Strictly before the first `now`, because ticked timing compares strictly.
             epoch: now.checked_sub(Duration::from_nanos(1)).unwrap_or(now),
             published_at: now,
             tally: Tally::default(),
@@ -145,7 +145,7 @@ impl<A: Addr> Directory<A> {
         StdArc::make_mut(&mut self.nets).get_mut(place)
     }
 
-    /// Adds a net that is not there yet.
+    /// Adds a net, unless it exists.
     pub(crate) fn add(&mut self, net: NetStatus<A>) {
         if let Err(place) = self.place(net.id()) {
             StdArc::make_mut(&mut self.nets).insert(place, net);
@@ -188,7 +188,7 @@ impl<A: Addr> Directory<A> {
         }
     }
 
-    /// Adds a cluster that is not there yet.
+    /// Adds a cluster, unless it exists.
     pub(crate) fn add_cluster(&mut self, cluster: Cluster<A>) {
         if let Err(place) = self.cluster_place(cluster.id()) {
             StdArc::make_mut(&mut self.clusters).insert(place, cluster);
@@ -210,7 +210,7 @@ impl<A: Addr> Directory<A> {
     }
 }
 
-/// Not derived from the links: the core writes it, and a recycled copy takes it over as a whole.
+/// The directory is not derived from the links: the core writes it, and a recycled copy clones it as a whole.
 impl<A: Addr> Index<A, StdArc<Link<A>>> for Directory<A> {
     fn insert(&mut self, _: &A, _: &StdArc<Link<A>>) {}
 

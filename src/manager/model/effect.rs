@@ -1,4 +1,4 @@
-//! Effects: things for the host to do or to know.
+//! Effects: instructions to the transport, and notices to the host.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -8,68 +8,68 @@ use crate::link::net::NetId;
 use crate::link::stream::StreamId;
 use crate::link::{DialId, ResolveId};
 
-/// Why a link failed.
+/// The cause of a link failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkFailure {
-    /// The dialer reported a failure; it goes on trying by itself.
+    /// The dialer reported a failure; it keeps trying on its own.
     DialFailed,
-    /// The connection broke; the dialer tries to repair it by itself.
+    /// The connection broke; the dialer tries to repair it on its own.
     Broken,
 }
 
-/// One thing for the host to do or to know.
+/// An instruction to the transport, or a notice to the host.
 ///
-/// Effects leave the manager after the version that explains them is published, in order. What waits for a
-/// slow transport is coalesced and never dropped: per link at most one request to resolve or dial and one to
+/// Effects are delivered in order, after the version that explains them is published. Effects that wait for a
+/// slow transport are coalesced and never dropped: per link at most one request to resolve or dial and one to
 /// close, per link and net one announcement and one notice of each kind, per net one count and one request
-/// for candidates, per cluster one count. The streams to close that no link ever listed come on top, up to
-/// [`Config::refused_streams`](crate::Config::refused_streams).
-/// [`docs::guarantees`](crate::docs::guarantees#what-waits-for-the-transport) has the bounds.
+/// for candidates, and per cluster one count. In addition, streams to close that no link ever listed may
+/// wait, up to [`Config::refused_streams`](crate::Config::refused_streams).
+/// [`docs::guarantees`](crate::docs::guarantees#what-waits-for-the-transport) lists the bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect<A> {
-    /// Find out where the node listens; answer with `set_endpoint` or `resolve_failed`.
+    /// Find the endpoint of the node; answer with `set_endpoint` or `resolve_failed`.
     Resolve {
         /// The remote node.
         addr: A,
-        /// Names this question in the answer that nothing is known.
+        /// The identity of this resolution, which `resolve_failed` names.
         resolve: ResolveId,
     },
     /// Connect to the node; answer with `add_uplink` and `dial_connected`, or with `dial_failed`.
     Dial {
         /// The remote node.
         addr: A,
-        /// Where it listens.
+        /// The endpoint of the node.
         endpoint: SocketAddr,
-        /// 1 for the first dial since the last success.
+        /// The number of this attempt; 1 for the first dial since the last success.
         attempt: u32,
-        /// Names this dial in the answers.
+        /// The identity of this dial, which the answers name.
         dial: DialId,
     },
-    /// Give up a dial and close the connection that it may have made, with its streams.
+    /// Give up a dial; if it has made a connection, close that with its streams.
     ///
-    /// Answer with `delete_stream` for each stream of it that was added. One that was on its way when the
-    /// dial was given up is refused when it was added with `add_uplink`, which names the dial; with
-    /// `add_stream` it may be listed as a stream of the next dial.
+    /// Answer with `delete_stream` for each of its streams that was added. A stream that was being reported
+    /// when the dial was given up is refused if the report is `add_uplink`, which names the dial; with
+    /// `add_stream` it may be recorded as a stream of the next dial.
     CancelDial {
         /// The remote node.
         addr: A,
         /// The dial.
         dial: DialId,
     },
-    /// The link is gone, or has become a pure downlink: give up its dial, close the connection that it made
-    /// with its streams, and forget how the node was dialled. Answers as to `CancelDial`.
+    /// The link was removed, or has become a pure downlink: give up its dial, close the connection that it
+    /// made with its streams, and discard the state of its dialer. Answer as for `CancelDial`.
     CloseDialer {
         /// The remote node.
         addr: A,
     },
-    /// Close these streams; answer with `delete_stream` for each (an answer for a link that is gone is
-    /// harmless).
+    /// Close these streams; answer with `delete_stream` for each (an answer for a link that no longer exists
+    /// is harmless).
     ///
-    /// The streams are named one by one, so that a late delivery can never close one that came after. For the
-    /// same reason there is no effect that closes "all others": while too many wait to be closed already, the
-    /// report of the stream ends with
+    /// The streams are named individually: a late delivery can never close a stream that was opened later.
+    /// For the same reason there is no effect that closes "all others": while too many streams wait to be
+    /// closed, the report of a refused stream fails with
     /// [`CommandError::TooManyRefused`](crate::CommandError::TooManyRefused).
     CloseStreams {
         /// The remote node.
@@ -86,54 +86,54 @@ pub enum Effect<A> {
         /// The primary stream.
         stream: StreamId,
     },
-    /// The link was given up for this net.
+    /// The net no longer uses the link.
     Released {
         /// The remote node.
         addr: A,
         /// The net.
         net: NetId,
-        /// Members that the net has left.
+        /// The number of members that remain in the net.
         members: usize,
     },
-    /// The link has trouble; nothing is given up yet.
+    /// A dial failed or a connection broke; the link has not been given up.
     LinkError {
         /// The remote node.
         addr: A,
         /// A net that wants the link.
         net: NetId,
-        /// What happened.
+        /// The cause.
         cause: LinkFailure,
     },
-    /// The net has too few links: offer candidates with `create_link` (and `set_endpoint`), leaving out the
+    /// The net has too few links: offer candidates with `create_link` (and `set_endpoint`), except the
     /// addresses that the snapshot lists as ignored.
     RequestLinks {
         /// The net.
         net: NetId,
-        /// Links short of the minimum.
+        /// The number of links needed to reach the minimum.
         needed: u32,
     },
-    /// The number of links of a net changed. A net that is removed while it has links reports its last count,
-    /// zero: the host's own count is right when the net comes back.
+    /// The number of links of a net changed. A net that is removed while it has links reports a last count of
+    /// zero, which keeps the host's own count correct if the net is added again.
     LinkCountChanged {
         /// The net.
         net: NetId,
-        /// Members whose primary stream this node opened.
+        /// The number of members whose primary stream this node opened.
         uplinks: usize,
-        /// Members whose primary stream the peer opened.
+        /// The number of members whose primary stream the peer opened.
         downlinks: usize,
     },
     /// The number of members of an associated cluster changed. A cluster that is dissociated while it has
-    /// members reports its last count, zero.
+    /// members reports a last count of zero.
     ClusterCountChanged {
         /// The cluster.
         cluster: ClusterId,
-        /// Its members.
+        /// The number of its members.
         members: usize,
     },
 }
 
 impl<A> Effect<A> {
-    /// The remote node that this is about, if it is about one.
+    /// The remote node that this effect concerns, if any.
     #[must_use]
     pub fn addr(&self) -> Option<&A> {
         match self {
@@ -152,10 +152,10 @@ impl<A> Effect<A> {
     }
 }
 
-/// Streams of one address that are looked through one by one; more are looked up.
+/// Number of streams of one address up to which the list is searched linearly; a longer one has a hash set.
 pub(in crate::manager) const FEW: usize = 16;
 
-/// Places that an outbox keeps once it is empty.
+/// Number of entries that an outbox keeps allocated once it is empty.
 pub(in crate::manager) const JOURNAL_CAPACITY: usize = 1_024;
 
 pub(in crate::manager) fn entry<T>(queue: &mut VecDeque<T>, first: u64, place: u64) -> Option<&mut T> {

@@ -1,4 +1,4 @@
-//! The state that outlives a manager, as plain data.
+//! The state that persists across restarts, as plain data.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -16,16 +16,15 @@ use crate::util::time::later;
 
 pub(crate) mod check;
 
-/// What a manager remembers across a restart: nets with what they ask for, whether they are on, their permanent
-/// peers and ignored addresses; clusters with their roles; the links that a net wants or that are static peers of
-/// a cluster, with endpoints and retry state.
+/// The state of a manager that persists across restarts: nets with their configuration, whether they are on,
+/// their permanent peers and ignored addresses; clusters with their roles; the links that a net wants or that
+/// are static peers of a cluster, with endpoints and retry state.
 ///
-/// Streams, memberships and dials are not part of it: they end with the process. Nor are the settings, and
-/// what the user attached. Points in time are wall-clock times, in milliseconds since 1970, rounded up.
+/// Streams, memberships and dials are not part of it, because they end with the process; nor are the settings
+/// and user data. Instants are wall-clock times, in milliseconds since 1970, rounded up.
 ///
-/// With the feature `serde` it has a serialized form, which carries a format number: a manager that does not
-/// know the format refuses it. Two exports are equal whatever the order of their links, roles and permanent
-/// peers.
+/// With the feature `serde` it has a serialized form, which contains a format number: a manager that does not
+/// know the format refuses it. Equality ignores the order of links, roles and permanent peers.
 ///
 /// # Examples
 /// ```
@@ -85,15 +84,15 @@ pub(in crate::manager) struct SavedCluster<A> {
     pub(in crate::manager) id: SavedId,
     pub(in crate::manager) net: NetId,
     pub(in crate::manager) kind: ClusterKind,
-    /// This node has a role.
+    /// Whether this node has a role.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(in crate::manager) own_role: bool,
-    /// The other nodes that have one.
+    /// The other nodes that have a role.
     #[cfg_attr(feature = "serde", serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty"))]
     pub(in crate::manager) roles: Vec<A>,
 }
 
-/// The identity of a cluster in two parts: many a format has no numbers of 128 bits.
+/// The identity of a cluster in two parts, because many formats lack 128-bit numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub(in crate::manager) struct SavedId {
@@ -115,7 +114,7 @@ pub(in crate::manager) struct SavedIgnored<A> {
 pub(in crate::manager) struct SavedLink<A> {
     pub(in crate::manager) addr: A,
     pub(in crate::manager) nets: Vec<NetId>,
-    /// The clusters of which the host has made the node a static peer.
+    /// The clusters of which the host made the node a static peer.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub(in crate::manager) static_of: Vec<SavedId>,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
@@ -124,7 +123,7 @@ pub(in crate::manager) struct SavedLink<A> {
     pub(in crate::manager) failures: u32,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(in crate::manager) next_attempt: Option<WallTime>,
-    /// Until then the link rests.
+    /// Whether the link rests until `next_attempt`.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
     pub(in crate::manager) resting: bool,
 }
@@ -134,11 +133,11 @@ pub(in crate::manager) struct SavedLink<A> {
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(transparent))]
 pub(in crate::manager) struct WallTime(u64);
 
-/// One moment on both clocks.
+/// One instant on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::manager) struct Anchor {
     pub(in crate::manager) now: Instant,
-    /// Since 1970; a clock that shows an earlier time is taken to show that one.
+    /// Time since 1970; zero if the clock shows an earlier time.
     pub(in crate::manager) wall: Duration,
 }
 
@@ -147,14 +146,14 @@ impl Anchor {
         Self { now, wall: wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() }
     }
 
-    /// Rounded up: nothing becomes due before its time.
+    /// Rounds up, so that nothing becomes due too early.
     fn save(self, at: Instant) -> WallTime {
         let at = self.wall.saturating_add(at.saturating_duration_since(self.now));
         WallTime(u64::try_from(at.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
     }
 
-    /// `None` when the time has passed. A clock that was set back, or a time that was never planned, waits for
-    /// `longest` at most.
+    /// Returns `None` if the time has passed. The wait is at most `longest`, even if the clock was set back
+    /// or the time was never planned.
     pub(in crate::manager) fn restore(self, at: WallTime, longest: Duration) -> Option<Instant> {
         let left = Duration::from_millis(at.0).checked_sub(self.wall)?;
         Some(later(self.now, left.min(longest)))
@@ -221,14 +220,14 @@ impl SavedId {
     }
 }
 
-/// Whether two lists have the same addresses, in any order.
+/// Whether two lists contain the same addresses, in any order.
 fn are_same<A: Addr>(one: &[A], other: &[A]) -> bool {
     let known: HashSet<_> = one.iter().collect();
     one.len() == other.len() && known == other.iter().collect()
 }
 
 impl<A: Addr> SavedLink<A> {
-    /// `None` for a link that nobody but its streams keeps.
+    /// Returns `None` for a link that only its streams keep.
     pub(in crate::manager) fn new(link: &Link<A>, anchor: Anchor) -> Option<Self> {
         let planned = link.not_before.filter(|at| *at >= anchor.now);
         let kept = !link.nets.is_empty() || !link.designations.is_empty();
@@ -247,7 +246,7 @@ impl<A: Addr> SavedLink<A> {
 }
 
 impl<A> Export<A> {
-    /// The format that this version of the crate writes, and the only one that it reads.
+    /// The format that this version of the crate writes; it reads no other.
     pub const FORMAT: u32 = 1;
 
     /// The format of this export.

@@ -1,4 +1,4 @@
-//! Reports of a manager: its memory, and how it ended.
+//! Reports of a manager about its memory and its shutdown.
 
 use crate::table::Memory;
 use crate::table::version::Version;
@@ -6,24 +6,24 @@ use crate::table::version::Version;
 /// Heap memory of a link manager, in bytes; see [`Handle::measure_memory`](crate::Handle::measure_memory) and
 /// [`Driver::memory`](crate::Driver::memory).
 ///
-/// What addresses own themselves is not counted, nor are the membership index and the timers.
+/// Heap memory that addresses own is not counted, nor are the membership index and the timers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryReport {
     /// The table: addresses, and pointers to the records.
     pub table: Memory,
-    /// The records of the newest links. Those that only older versions have are not counted.
+    /// The records of the newest version. Records that only older versions hold are not counted.
     pub records_bytes: usize,
-    /// The lanes of the mailbox. Does not change.
+    /// The lanes of the mailbox; constant.
     pub mailbox_bytes: usize,
-    /// The tickets that are kept to be used again, and the places for them.
+    /// The pooled tickets, and the slots for them.
     pub tickets_bytes: usize,
-    /// The effects that wait for the transport, and the places for them.
+    /// The effects that wait for the transport, and the slots for them.
     pub outbox_bytes: usize,
 }
 
 impl MemoryReport {
-    /// All of it.
+    /// The sum of all fields.
     #[must_use]
     pub fn total_bytes(&self) -> usize {
         let queues = self.mailbox_bytes + self.tickets_bytes + self.outbox_bytes;
@@ -31,33 +31,34 @@ impl MemoryReport {
     }
 }
 
-/// What [`Driver::shutdown`](crate::Driver::shutdown) did.
+/// The result of [`Driver::shutdown`](crate::Driver::shutdown).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// Accepted commands that were applied on the way out.
+    /// Number of accepted commands that were applied during the shutdown.
     pub drained: u64,
-    /// Accepted commands that ended with [`CommandError::Closed`](crate::CommandError::Closed) because time ran out.
+    /// Number of accepted commands that failed with [`CommandError::Closed`](crate::CommandError::Closed)
+    /// because time ran out.
     pub refused: u64,
-    /// Links that were closed.
+    /// Number of links that were closed.
     pub links_closed: usize,
-    /// The last version: no links, no nets.
+    /// The last version, which has no links and no nets.
     pub version: Version,
 }
 
-/// What [`LinkManager::shutdown`](crate::LinkManager::shutdown) did.
+/// The result of [`LinkManager::shutdown`](crate::LinkManager::shutdown).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// What the writer did on its way out. `None`: it did not answer in time, or had ended before.
+    /// The report of the writer. `None` if it did not answer in time, or had already ended.
     pub drain: Option<DrainReport>,
-    /// The writer's thread has ended.
+    /// Whether the writer's thread has ended.
     pub writer_joined: bool,
-    /// The transport's thread has ended.
+    /// Whether the transport's thread has ended.
     pub transport_joined: bool,
-    /// Effects that the transport did not take in time.
+    /// Number of effects that the transport did not take in time.
     pub undelivered: usize,
-    /// Panics of the transport that were contained.
+    /// Number of panics of the transport that were contained.
     pub transport_panics: u64,
 }
 

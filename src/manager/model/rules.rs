@@ -1,5 +1,5 @@
-//! When a link is dialled or announced, and when a net asks for candidates: the core acts by these rules, and
-//! a snapshot explains by the same ones.
+//! The rules for when a link is dialled or announced, and when a net requests candidates. The core acts on
+//! them, and snapshots use them to explain their state.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::link::net::NetId;
 use crate::link::record::Link;
 use crate::link::{DialState, NetStatus};
 
-/// One state of the nets, published or staged.
+/// The rules, evaluated on one state of the nets, published or staged.
 pub(crate) struct Rules<'a, A> {
     members: &'a Membership<A>,
     directory: &'a Directory<A>,
@@ -23,11 +23,11 @@ impl<'a, A: Addr> Rules<'a, A> {
         Self { members: &indexes.0, directory: &indexes.1, timing }
     }
 
-    /// What speaks against dialling the link, but for the retry delay.
+    /// The conditions that prevent the link from being dialled, except for the retry delay.
     pub(crate) fn blockers(&self, link: &'a Link<A>) -> impl Iterator<Item = DialBlocker> + 'a {
         let directory = self.directory;
-        // A live stream of the peer makes a dial superfluous. The reference looks at memberships only, and
-        // wakes links of inactive nets.
+        // A live stream of the peer makes a dial superfluous. The reference design considers memberships
+        // only, and wakes up links of inactive nets.
         let prompt = self.timing == Timing::Immediate;
         let connected = link.is_active() || (prompt && !link.streams.is_empty());
         let unwanted = link.nets.is_empty() && link.designations.is_empty();
@@ -48,40 +48,41 @@ impl<'a, A: Addr> Rules<'a, A> {
         blockers.into_iter().flatten().chain(nets).chain(clusters).chain(reserved)
     }
 
-    /// The nets that cannot want an address, because they are reserved to others.
+    /// The nets that cannot want the address, because they are reserved for other peers.
     pub(crate) fn refusals(&self, addr: &'a A) -> impl Iterator<Item = DialBlocker> + 'a {
         let nets = self.directory.nets().iter().filter(move |net| !net.admits(addr));
         nets.map(|net| DialBlocker::NetReserved(net.id()))
     }
 
-    /// Whether the node is a static peer of a cluster that is enabled.
+    /// Whether the node is a static peer of an enabled cluster.
     pub(crate) fn has_enabled_static(&self, link: &Link<A>) -> bool {
         link.static_clusters().any(|cluster| self.directory.is_cluster_enabled(cluster))
     }
 
-    /// Whether there is a reason to dial the link and nothing against it but, perhaps, the retry delay.
+    /// Whether there is a reason to dial the link and nothing prevents it, except perhaps the retry delay.
     pub(crate) fn may_dial(&self, link: &Link<A>) -> bool {
         self.blockers(link).next().is_none()
     }
 
-    /// Whether the retry delay is over. It may have begun anew while the endpoint was asked for.
+    /// Whether the retry delay is over. It may have restarted while the endpoint was being resolved.
     pub(crate) fn is_ripe(&self, link: &Link<A>, now: Instant) -> bool {
         link.not_before.is_none_or(|at| self.is_past(at, now))
     }
 
-    /// When the link is dialled.
+    /// The instant at which the link is dialled.
     pub(crate) fn dial_due(&self, link: &Link<A>) -> Option<Instant> {
         self.may_dial(link).then(|| link.not_before.unwrap_or(self.directory.epoch))
     }
 
-    /// Whether the endpoint is asked for before the dial. The reference asks each time.
+    /// Whether the endpoint is resolved before the dial. The reference design resolves it each time.
     pub(crate) fn must_resolve(&self, link: &Link<A>) -> bool {
         link.endpoint.is_none() || !link.endpoint_fresh || self.timing == Timing::Ticked
     }
 
-    /// When the nets that are not announced yet are announced.
+    /// The instant at which nets that are not yet announced are announced.
     pub(crate) fn announce_due(&self, link: &Link<A>) -> Option<Instant> {
-        // The reference announces again only what it dialled itself, at every wake-up after the delay.
+        // The reference design repeats announcements only on links that it dialled, at every wake-up after
+        // the delay.
         let after = match self.timing {
             Timing::Immediate => link.announce_not_before,
             Timing::Ticked if link.state == DialState::Established => link.not_before,
@@ -92,44 +93,44 @@ impl<'a, A: Addr> Rules<'a, A> {
         open.then(|| after.unwrap_or(self.directory.epoch))
     }
 
-    /// The active nets that want the link and in which it is no member.
+    /// The active nets that want the link and of which it is not a member.
     pub(crate) fn unannounced<'l>(&'l self, link: &'l Link<A>) -> impl Iterator<Item = NetId> + 'l {
         let open = |net: &NetId| self.directory.is_net_active(*net) && !link.is_member(*net);
         link.nets.iter().copied().filter(open)
     }
 
-    /// When what is under way has taken too long.
+    /// The instant at which the resolution or dial in progress times out.
     pub(crate) fn time_limit(&self, link: &Link<A>) -> Option<Instant> {
-        // A connection whose stream never came, or was refused, is as good as none.
+        // A connection whose stream was never reported, or was refused, does not count as connected.
         let awaited = link.state == DialState::Connecting || link.streams.is_empty();
         let connecting = link.dial.filter(|_| awaited).map(|dial| dial.since);
         let resolving = link.resolving.map(|resolve| resolve.since);
         resolving.or(connecting)?.checked_add(self.directory.settings.dial_timeout?)
     }
 
-    /// When the link has to be looked at next.
+    /// The instant at which the link must be processed next.
     pub(crate) fn due(&self, link: &Link<A>) -> Option<Instant> {
         let dues = [self.time_limit(link), self.announce_due(link), self.dial_due(link)];
         dues.into_iter().flatten().min()
     }
 
-    /// Whether the time of something has come: see [`Timing::is_past`].
+    /// Whether a time limit is over: see [`Timing::is_past`].
     pub(crate) fn is_past(&self, at: Instant, now: Instant) -> bool {
         self.timing.is_past(at, now)
     }
 
-    /// The links that count towards the minimum.
+    /// The number of links that count towards the minimum.
     pub(crate) fn counted(&self, net: &NetStatus<A>) -> usize {
         let Counts { uplinks, downlinks } = counts(self.members, net.id());
         if net.config().count_downlinks { uplinks + downlinks } else { uplinks }
     }
 
-    /// How many links an active net is short of.
+    /// The number of links that an active net is short of; 0 for an inactive one.
     pub(crate) fn needed(&self, net: &NetStatus<A>) -> u32 {
         if net.is_active() && self.directory.active { self.needed_if_active(net) } else { 0 }
     }
 
-    /// How many links a net is short of, whether it asks or not. A net that is reserved is short of none.
+    /// The number of links that a net is short of, regardless of whether it is active; 0 for a reserved net.
     pub(crate) fn needed_if_active(&self, net: &NetStatus<A>) -> u32 {
         if net.config().reserved_only {
             return 0;
@@ -138,13 +139,14 @@ impl<'a, A: Addr> Rules<'a, A> {
         net.min_links().saturating_sub(counted)
     }
 
-    /// When a net that is short of links asks. The reference asks in each of its request phases.
+    /// The instant at which a net that is short of links requests candidates. The reference design requests
+    /// them in each request phase.
     pub(crate) fn request_due(&self, net: &NetStatus<A>) -> Option<Instant> {
         let after = net.request_not_before.filter(|_| self.timing == Timing::Immediate);
         (self.needed(net) > 0).then(|| after.unwrap_or(self.directory.epoch))
     }
 
-    /// What keeps a net from asking, but for the time.
+    /// The conditions that prevent a net from requesting candidates, except for the delay.
     pub(crate) fn request_blockers(&self, net: &NetStatus<A>) -> impl Iterator<Item = RequestBlocker> {
         let enough = self.counted(net) >= net.min_links() as usize;
         let blockers = [

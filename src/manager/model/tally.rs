@@ -1,10 +1,10 @@
-//! The counters that are part of a version.
+//! Counters that are part of a version.
 
-/// Declares each counter once: as a field of [`Tally`], to which the core adds; as a method of
-/// [`Stats`], for readers; and as a word, for copies that are read while they are written.
+/// Declares each counter once: as a field of [`Tally`], to which the core adds; as a method of [`Stats`], for
+/// readers; and as a word, for copies that are read while they are being written.
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The counters of a core since it was made.
+        /// The counters of a core since it was created.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub(crate) struct Tally {
             $(pub(crate) $name: u64,)*
@@ -35,40 +35,41 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Commands applied, refused ones included.
+    /// Number of commands applied, including refused ones.
     commands,
-    /// Commands that ended with an error.
+    /// Number of commands that ended with an error.
     refused,
-    /// Commands that were not applied because their deadline had passed.
+    /// Number of commands that were not applied because their deadline had passed.
     expired,
-    /// Commands that named a stream, a dial or a request that the link no longer had.
+    /// Number of commands that named a stream, a dial or a resolution that the link no longer had.
     stale_answers,
-    /// Dials started.
+    /// Number of dials started.
     dials,
-    /// Dials and resolutions that nobody answered in time.
+    /// Number of dials and resolutions that were not answered in time.
     dial_timeouts,
-    /// Dials that reached the node.
+    /// Number of dials that reached the node.
     established,
-    /// Dials that reached a node that had been reached before.
+    /// Number of dials that reached a node that had been reached before.
     reconnects,
-    /// Times that a net asked for candidates.
+    /// Number of times that a net requested candidates.
     requests,
-    /// Links that came.
+    /// Number of links created.
     links_created,
-    /// Links that went.
+    /// Number of links removed.
     links_deleted,
-    /// Versions published.
+    /// Number of versions published.
     publishes,
-    /// Panics that the writer contained: of commands, of ticket callbacks, of wakers.
+    /// Number of panics that the writer contained: in commands, in ticket callbacks, in wakers and in other
+    /// user code.
     panics,
-    /// Panics of the transport that were contained.
+    /// Number of panics of the transport that were contained.
     transport_panics,
-    /// Effects that were merged with one that still waited for the transport.
+    /// Number of effects that were merged with an effect still waiting for the transport.
     effects_coalesced,
-    /// Times that a [custom retry policy](crate::RetryPolicy::custom) or the source of chance panicked, or
-    /// asked for a delay that it may not have.
+    /// Number of times that a [custom retry policy](crate::RetryPolicy::custom) or the source of randomness
+    /// panicked, or that the policy returned an invalid delay.
     retry_faults,
-    /// Streams that were refused while too many waited to be closed, so that no effect closes them: see
+    /// Number of streams that were refused while too many waited to be closed, and that no effect closes: see
     /// [`CommandError::TooManyRefused`](crate::CommandError::TooManyRefused).
     unclosed_streams,
 }

@@ -1,4 +1,4 @@
-//! Why a version is as it is: data, not text.
+//! Explains, as data, why a link is kept or not dialled.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::link::record::Link;
 use crate::link::stream::{Direction, StreamId};
 use crate::manager::model::blockers::{DialBlocker, RequestBlocker};
 
-/// What keeps a link.
+/// A reason to keep a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeepReason {
@@ -24,96 +24,97 @@ pub enum KeepReason {
     StaticPeerOf(ClusterId),
     /// The node is a member of this associated cluster.
     MemberOfCluster(ClusterId),
-    /// The peer has opened this stream, which is alive.
+    /// The peer opened this stream, which is live.
     Downlink(StreamId),
 }
 
-/// Candidates for a net leave the address out, because it was tried recently.
+/// A net on whose ignore list the address is, because it was tried recently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IgnoreReason {
     /// The net.
     pub net: NetId,
-    /// The last instant at which they do.
+    /// The last instant at which the address is on the list.
     pub until: Instant,
 }
 
-/// What the manager does about a link by itself.
+/// An action that the manager takes for a link on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
-    /// It asks the host where the node listens, in order to dial it.
+    /// Asks the host for the endpoint of the node, in order to dial it.
     Resolve,
-    /// It dials.
+    /// Dials the node.
     Dial,
-    /// It announces the nets that the link is no member of.
+    /// Announces the nets of which the node is not yet a member.
     Announce,
-    /// It stops waiting for an answer of the host, or for a stream, and counts a failure.
+    /// Stops waiting for an answer of the host, or for a stream, and counts a failure.
     TimeOut,
 }
 
-/// What happens next, if nothing comes between.
+/// The action that follows unless a command intervenes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PlannedAction {
-    /// What.
+    /// The action.
     pub action: Action,
-    /// Not before this instant, and not before the one for which the explanation was asked. With immediate timing
-    /// exactly then; with ticked timing in the first wake-up phase after it.
+    /// The earliest instant of the action, not before the one given to `explain`. With immediate timing the
+    /// action is taken at this instant; with ticked timing in the first wake-up phase after it.
     pub at: Instant,
 }
 
-/// Why a link is there, why it is not dialled, and what happens next.
+/// An explanation of why a link exists, why it is not dialled, and which action follows.
 ///
-/// Made by [`LinksSnapshot::explain`].
+/// Returned by [`LinksSnapshot::explain`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkExplanation {
-    /// What keeps the link; empty when there is none.
+    /// The reasons to keep the link; empty if there is no link.
     pub reasons: Vec<KeepReason>,
-    /// All that keeps the manager from dialling it.
+    /// All conditions that prevent the manager from dialling it.
     pub blockers: Vec<DialBlocker>,
-    /// The nets whose candidates leave the address out.
+    /// The nets on whose ignore list the address is.
     pub ignored: Vec<IgnoreReason>,
-    /// What the manager does next about the link by itself.
+    /// The next action that the manager takes for the link on its own.
     pub next: Option<PlannedAction>,
 }
 
 impl LinkExplanation {
-    /// Whether something keeps the link from being dialled. `false`: the manager dials it (with the reference
-    /// timings: in its next wake-up phase).
+    /// Whether any condition prevents the link from being dialled. If `false`, the manager dials it (with
+    /// ticked timing, in the next wake-up phase).
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         !self.blockers.is_empty()
     }
 
-    /// Whether there is a link.
+    /// Whether the link exists.
     #[must_use]
     pub fn is_known(&self) -> bool {
         !self.blockers.contains(&DialBlocker::NoLink)
     }
 }
 
-/// Whether a net is short of links, and what it does about it.
+/// An explanation of whether a net is short of links, and when it requests candidates.
 ///
-/// Made by [`LinksSnapshot::explain_net`].
+/// Returned by [`LinksSnapshot::explain_net`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NetExplanation {
-    /// Links short of the minimum, counted in this version; 0 for an unknown net and for one that
-    /// is reserved to its permanent peers.
+    /// The number of links needed to reach the minimum, counted in this version; 0 for an unknown net and for
+    /// one that is reserved for its permanent peers.
     pub needed: usize,
-    /// All that keeps it from asking for candidates.
+    /// All conditions that prevent it from requesting candidates.
     pub blockers: Vec<RequestBlocker>,
-    /// When it asks next: not before this instant; with ticked timing in the first request phase after
-    /// it. `None` while something other than time keeps it from asking.
+    /// The earliest instant of the next request; with ticked timing, the net requests candidates in the first
+    /// request phase after it. `None` while a condition other than the delay prevents it.
     pub next_request: Option<Instant>,
 }
 
 impl<A: Addr> LinksSnapshot<A> {
-    /// Why the link of an address is there, why it is not dialled, and what happens next, seen from `now`.
+    /// Explains why the link of an address exists, why it is not dialled, and which action follows, as of
+    /// `now`.
     ///
-    /// The answer comes from the rules by which the manager acts: what is not
-    /// [held](LinkExplanation::is_blocked) is dialled. O(nets of the link + ignored addresses of all nets);
-    /// allocates the lists. Wait-free.
+    /// The answer follows from the rules on which the manager acts: a link that is not
+    /// [blocked](LinkExplanation::is_blocked) is dialled. O(nets of the link + ignored addresses of all
+    /// nets); allocates the lists. Wait-free.
     ///
     /// # Examples
     /// ```
@@ -157,8 +158,8 @@ impl<A: Addr> LinksSnapshot<A> {
         }
     }
 
-    /// Whether a net is short of links, and what it does about it, seen from `now`. O(1); allocates a list.
-    /// Wait-free.
+    /// Explains whether a net is short of links, and when it requests candidates, as of `now`. O(1);
+    /// allocates a list. Wait-free.
     #[must_use]
     pub fn explain_net(&self, net: NetId, now: Instant) -> NetExplanation {
         let Some(status) = self.net(net) else {
@@ -181,7 +182,7 @@ impl<A: Addr> LinksSnapshot<A> {
         }
     }
 
-    /// The first of all that is planned for the link.
+    /// The earliest of all actions planned for the link.
     fn next(&self, link: &Link<A>, now: Instant) -> Option<PlannedAction> {
         let rules = self.rules();
         let dial = if rules.must_resolve(link) { Action::Resolve } else { Action::Dial };
@@ -195,7 +196,7 @@ impl<A: Addr> LinksSnapshot<A> {
         planned.min_by_key(|next| next.at)
     }
 
-    /// What keeps a link.
+    /// The reasons to keep a link.
     fn reasons(&self, link: &Link<A>) -> impl Iterator<Item = KeepReason> {
         let wanted = link.nets.iter().map(|net| KeepReason::WantedBy(*net));
         let permanent = link.nets.iter().copied().filter(|net| {

@@ -1,4 +1,4 @@
-//! Taking the state that outlives a manager out of a version.
+//! Export of the state that persists across restarts.
 
 use std::time::{Instant, SystemTime};
 
@@ -10,9 +10,10 @@ use crate::manager::model::export::{Anchor, Export, SavedCluster, SavedLink, Sav
 mod tests;
 
 impl<A: Addr> LinksSnapshot<A> {
-    /// What is worth remembering across a restart, to be given to [`LinkManagerBuilder::import`](crate::manager::LinkManagerBuilder::import). `now` is the time on the
-    /// manager's clock, `wall` the same moment on the wall clock. O(links + ignored addresses + roles + permanent
-    /// peers).
+    /// Exports the state that persists across restarts, for
+    /// [`LinkManagerBuilder::import`](crate::manager::LinkManagerBuilder::import). `now` is the time on the
+    /// manager's clock, `wall` the same instant on the wall clock. O(links + ignored addresses + roles +
+    /// permanent peers).
     #[must_use]
     pub fn export(&self, now: Instant, wall: SystemTime) -> Export<A> {
         let anchor = Anchor::new(now, wall);

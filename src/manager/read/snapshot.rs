@@ -1,4 +1,4 @@
-//! Reading: each question is answered from one version.
+//! Queries: each is answered from one version.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -20,20 +20,20 @@ use crate::table::WaitError;
 use crate::table::snapshot::Snapshot;
 use crate::table::version::Version;
 
-/// Which members of a net to list.
+/// Selects the members of a net to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemberFilter {
     /// All members.
     All,
-    /// Leaves out uplinks whose dialer has no working connection; downlinks are always listed.
+    /// All members except uplinks whose dialer has no working connection; downlinks are always listed.
     Established,
 }
 
 /// The read side of a link manager. Clones are cheap and share the table.
 ///
-/// Nothing here waits for the writer, and nothing that a reader does can delay it. The links stay readable,
-/// in their last version, after the manager has ended.
+/// Apart from [`wait_for`](Self::wait_for), no method waits for the writer, and no reader can delay it. The
+/// last version stays readable after the manager has ended.
 pub struct Links<A: Addr = NodeAddr> {
     table: LinkTable<A>,
     timing: Timing,
@@ -44,31 +44,32 @@ impl<A: Addr> Links<A> {
         Self { table, timing }
     }
 
-    /// The newest version, to be held as long as you like. Wait-free but for the cases that
-    /// [`Table::snapshot`](crate::Table::snapshot) names.
+    /// Returns a snapshot of the newest version, which may be held for any length of time. Wait-free except
+    /// in the cases listed at [`Table::snapshot`](crate::Table::snapshot).
     #[must_use]
     pub fn snapshot(&self) -> LinksSnapshot<A> {
         LinksSnapshot { inner: self.table.snapshot(), timing: self.timing }
     }
 
-    /// A reader for hot loops: it keeps a snapshot and looks with one atomic load whether there is a newer
-    /// one.
+    /// Returns a reader for hot loops, which keeps a snapshot and checks with one atomic load whether there
+    /// is a newer version.
     #[must_use]
     pub fn reader(&self) -> LinksReader<A> {
         LinksReader { links: self.clone(), snapshot: self.snapshot() }
     }
 
-    /// The newest version. Wait-free: one atomic load.
+    /// The number of the newest version. Wait-free: one atomic load.
     #[must_use]
     pub fn version(&self) -> Version {
         self.table.version()
     }
 
-    /// Waits until `version` or a later one is published, up to `timeout`, and returns what is newest then:
-    /// to read on one thread what another one has written.
+    /// Waits up to `timeout` until `version` or a later one is published, and returns a snapshot of the
+    /// newest version. Lets one thread read what another has written.
     ///
     /// # Errors
-    /// The time-out passed, or the manager ended before: as [`Table::wait_for`](crate::Table::wait_for).
+    /// [`WaitError`] if the time-out passed or the manager ended first, as in
+    /// [`Table::wait_for`](crate::Table::wait_for).
     pub fn wait_for(&self, version: Version, timeout: Duration) -> Result<LinksSnapshot<A>, WaitError> {
         self.table.wait_for(version, timeout)?;
         Ok(self.snapshot())
@@ -94,9 +95,9 @@ pub struct LinksReader<A: Addr = NodeAddr> {
 }
 
 impl<A: Addr> LinksReader<A> {
-    /// The newest version. One atomic load when it has not changed since the last call.
+    /// Returns a snapshot of the newest version. One atomic load if none was published since the last call.
     ///
-    /// The reader holds the version until the next call.
+    /// The reader holds that version until the next call.
     pub fn snapshot(&mut self) -> &LinksSnapshot<A> {
         if self.links.version() != self.snapshot.version() {
             self.snapshot = self.links.snapshot();
@@ -111,10 +112,10 @@ impl<A: Addr> fmt::Debug for LinksReader<A> {
     }
 }
 
-/// One version of the links and nets. Cheap to clone, valid for ever.
+/// One version of the links and nets. Cheap to clone, and valid indefinitely.
 ///
-/// All answers belong to the same version: the count of a net is the number of addresses listed for it, and
-/// each of them has a record that says so.
+/// All answers come from the same version: the count of a net equals the number of addresses listed for it,
+/// and each of these addresses has a record with that membership.
 #[derive(Clone)]
 pub struct LinksSnapshot<A: Addr = NodeAddr> {
     pub(super) inner: Snapshot<A, StdArc<Link<A>>, Indexes<A>>,
@@ -122,13 +123,13 @@ pub struct LinksSnapshot<A: Addr = NodeAddr> {
 }
 
 impl<A: Addr> LinksSnapshot<A> {
-    /// The version.
+    /// The number of the version.
     #[must_use]
     pub fn version(&self) -> Version {
         self.inner.version()
     }
 
-    /// When the version was published, on the clock of the manager.
+    /// The instant at which the version was published, on the manager's clock.
     #[must_use]
     pub fn published_at(&self) -> Instant {
         self.directory().published_at
@@ -140,32 +141,34 @@ impl<A: Addr> LinksSnapshot<A> {
         self.directory().active
     }
 
-    /// Members of the net's main cluster; 0 for an unknown net. O(1).
+    /// The number of members of the net's main cluster; 0 for an unknown net. O(1).
     #[must_use]
     pub fn count(&self, net: NetId) -> usize {
         self.counts(net).total()
     }
 
-    /// Members of the net's main cluster whose primary stream this node opened, and those whose peer did.
+    /// The numbers of members of the net's main cluster whose primary stream was opened by this node, and by
+    /// the peer.
     pub(crate) fn members_by_direction(&self, net: NetId) -> (usize, usize) {
         let Counts { uplinks, downlinks } = self.counts(net);
         (uplinks, downlinks)
     }
 
-    /// Members of the net's main cluster with this direction and state. O(1).
+    /// The number of members of the net's main cluster with this direction and state. O(1).
     #[must_use]
     pub fn count_by(&self, net: NetId, direction: Direction, state: DialState) -> usize {
         self.members().count(&Group::Member(net, direction, state))
     }
 
-    /// The net's minimum; 0 for an unknown net.
+    /// The minimum number of links of the net; 0 for an unknown net.
     #[must_use]
     pub fn min_links(&self, net: NetId) -> usize {
         self.net(net).map_or(0, |net| net.min_links() as usize)
     }
 
-    /// How many links the net is short of its minimum; 0 for an unknown net, and for one that is reserved to
-    /// its permanent peers. With ticked timing the links are those counted by the last request phase.
+    /// The number of links needed to reach the net's minimum; 0 for an unknown net, and for one that is
+    /// reserved for its permanent peers. With ticked timing, the links are those counted by the last request
+    /// phase.
     #[must_use]
     pub fn needed(&self, net: NetId) -> usize {
         let Some(status) = self.net(net) else { return 0 };
@@ -186,19 +189,19 @@ impl<A: Addr> LinksSnapshot<A> {
         self.directory().is_net_active(net)
     }
 
-    /// Whether there is a link that the net wants.
+    /// Whether there is a link to `addr` that the net wants.
     #[must_use]
     pub fn contains(&self, addr: &A, net: NetId) -> bool {
         self.get(addr).is_some_and(|link| link.nets().contains(&net))
     }
 
-    /// The link of an address. One hash lookup.
+    /// The link of an address. Costs one hash lookup.
     #[must_use]
     pub fn get(&self, addr: &A) -> Option<&Link<A>> {
         self.inner.get(addr).map(|link| &**link)
     }
 
-    /// Links of all kinds. O(1).
+    /// The number of links of all kinds. O(1).
     #[must_use]
     pub fn len(&self) -> usize {
         self.inner.len()
@@ -215,7 +218,7 @@ impl<A: Addr> LinksSnapshot<A> {
         self.inner.iter().map(|(_, link)| &**link)
     }
 
-    /// The addresses of the net's members, uplinks first. Allocates nothing; O(members).
+    /// The addresses of the net's members, uplinks first. Does not allocate; O(members).
     pub fn addrs(&self, net: NetId, filter: MemberFilter) -> impl Iterator<Item = &A> {
         let listed = move |group: &Group| match (filter, group) {
             (MemberFilter::Established, Group::Member(_, Direction::Uplink, state)) => {
@@ -226,18 +229,19 @@ impl<A: Addr> LinksSnapshot<A> {
         member_groups(net).into_iter().filter(listed).flat_map(|group| self.members().keys(&group))
     }
 
-    /// The addresses that candidates for the net leave out at `now`, because they were tried recently.
+    /// The addresses on the net's ignore list at `now`. They were tried recently and should not be offered as
+    /// candidates.
     pub fn ignored(&self, net: NetId, now: Instant) -> impl Iterator<Item = &A> {
         self.net(net).into_iter().flat_map(move |net| net.ignored(now))
     }
 
-    /// All managed nets, by rising identity.
+    /// All managed nets, sorted by identity.
     #[must_use]
     pub fn nets(&self) -> &[NetStatus<A>] {
         self.directory().nets()
     }
 
-    /// One managed net.
+    /// The managed net with this identity.
     #[must_use]
     pub fn net(&self, net: NetId) -> Option<&NetStatus<A>> {
         self.directory().net(net)
@@ -248,13 +252,13 @@ impl<A: Addr> LinksSnapshot<A> {
         &self.directory().settings
     }
 
-    /// What the manager has done up to this version.
+    /// The counters of the manager up to this version.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats(self.directory().tally)
     }
 
-    /// The address of this node, where the manager knows it.
+    /// The address of this node, if the manager knows it.
     pub(in crate::manager) fn own(&self) -> Option<&A> {
         (*self.directory().own).as_ref()
     }

@@ -1,4 +1,4 @@
-//! One turn of the manager: from the mailbox to the outbox.
+//! The driver: runs the manager's turns, from the mailbox to the outbox.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -25,14 +25,14 @@ use crate::unwind::contain;
 use crate::util::defer_drop::collect;
 use crate::util::time::later;
 
-/// How often the host gets a batch through while the transport is far behind.
+/// The interval between batches of host commands while the transport is far behind.
 const CONGESTED_BATCH_PERIOD: Duration = Duration::from_millis(100);
 
-/// A manager that the embedder drives: no thread, no clock of its own.
+/// A manager that the embedder drives: it has no thread and no clock of its own.
 ///
-/// Call [`run_once`](Self::run_once) when the instant that it returned has come or commands have arrived, and
-/// carry the [`effects`](Self::effects) out. Handles of a driver never block: a full lane hands the command
-/// back.
+/// Call [`run_once`](Self::run_once) at the instant that it returned or when commands have arrived, and carry
+/// out the [`effects`](Self::effects). Handles of a driver never block: if a lane is full, the command is
+/// handed back.
 ///
 /// # Examples
 /// ```
@@ -58,16 +58,17 @@ pub struct Driver<A: Addr = NodeAddr> {
     clock: StdArc<dyn Clock>,
     meters: StdArc<Meters>,
     receiver: Receiver<Message<A>>,
-    /// Taken from the mailbox, not applied yet.
+    /// Messages that were taken from the mailbox and are not yet applied.
     inbox: Vec<(Priority, Message<A>)>,
     done: Vec<Done>,
-    /// Who asked for the memory in this turn.
+    /// The requests of this turn to measure the memory.
     measures: Vec<Completion<MemoryReport>>,
     outbox: StdArc<SharedOutbox<A>>,
-    /// While the transport is far behind: when the next batch of the host is taken all the same.
+    /// While the transport is far behind: the instant at which the next batch of host commands is taken
+    /// nevertheless.
     congested_batch_at: Option<Instant>,
     shutdown: Option<Shutdown>,
-    /// The last version after which what was removed has been dropped.
+    /// The last version after which removed values have been dropped.
     reclaimed: Version,
     handle: Handle<A>,
     links: Links<A>,
@@ -114,19 +115,20 @@ impl<A: Addr> Driver<A> {
         self.links.clone()
     }
 
-    /// One turn: takes a batch of commands, ends the expired ones, applies the others, does what is due at
-    /// `now`, publishes once if anything changed, completes the tickets, and adds the effects to the
-    /// outbox.
+    /// Runs one turn: takes a batch of commands, ends the expired ones, applies the others, performs the
+    /// actions due at `now`, publishes once if anything changed, completes the tickets, and adds the effects
+    /// to the outbox.
     ///
-    /// Returns when the next turn is due if no command arrives before: `now` when there is more to do at
-    /// once, `None` after [`shutdown`](Self::shutdown), when nothing is due any more. `now` must not go
-    /// backwards between calls.
+    /// Returns the instant at which the next turn is due if no command arrives earlier: `now` if there is
+    /// more to do at once, and `None` after [`shutdown`](Self::shutdown). `now` must not go backwards between
+    /// calls.
     ///
-    /// A turn after which nothing more is to be done at once drops what was removed: the values that only old
-    /// versions have, as far as no reader holds them. What is much goes in several turns.
+    /// A turn after which there is nothing more to do at once also drops removed values: those that only old
+    /// versions hold, unless a reader holds these versions. A large number of values is dropped over several
+    /// turns.
     ///
-    /// Ticket callbacks and wakers run inside this call, after the version is published; a panic in one is
-    /// contained and counted. Never waits.
+    /// Ticket callbacks and wakers run inside this call, after the version is published; a panic in one of
+    /// them is contained and counted. This method never waits.
     pub fn run_once(&mut self, now: Instant) -> Option<Instant> {
         if self.receiver.is_closed() {
             return None;
@@ -143,8 +145,8 @@ impl<A: Addr> Driver<A> {
         Some(if next > now && !self.reclaim() { now } else { next })
     }
 
-    /// Nothing is to be done: drops what was removed, once for each version, in bounded steps; `false` when
-    /// there is another step.
+    /// Drops removed values while there is nothing else to do, once for each version, in bounded steps.
+    /// Returns `false` if another step remains.
     fn reclaim(&mut self) -> bool {
         let version = self.core.version();
         if self.reclaimed == version {
@@ -154,19 +156,19 @@ impl<A: Addr> Driver<A> {
         if is_done {
             self.reclaimed = version;
         }
-        // Values of the user: last, as in a turn.
+        // User values are dropped last, as in a turn.
         self.core.tally_mut().panics += dropped.release();
         is_done
     }
 
-    /// Takes the effects that wait, in order.
+    /// Takes the waiting effects, in order.
     pub fn effects(&mut self) -> impl Iterator<Item = Effect<A>> {
         std::iter::from_fn(|| self.outbox.pop())
     }
 
-    /// Ends the manager: refuses new commands, applies the accepted ones, closes all links and publishes the
-    /// empty table. The effects that close the connections are left in the outbox. A second call does nothing
-    /// more.
+    /// Shuts the manager down: refuses new commands, applies the accepted ones, closes all links and
+    /// publishes the empty table. The effects that close the connections stay in the outbox. A second call
+    /// has no effect.
     pub fn shutdown(&mut self, now: Instant) -> DrainReport {
         self.close(now, None)
     }
@@ -175,19 +177,19 @@ impl<A: Addr> Driver<A> {
         self.outbox.clone()
     }
 
-    /// Waits for a command, for `timeout` at most. May return early.
+    /// Waits for a command, for at most `timeout`. May return early.
     pub(in crate::manager) fn park(&mut self, timeout: Duration) {
         if let Ok(received) = self.receiver.recv_timeout(timeout) {
             self.inbox.push(received);
         }
     }
 
-    /// The order to end, once it has arrived.
+    /// Takes the request to shut down, if it has arrived.
     pub(in crate::manager) fn take_shutdown(&mut self) -> Option<Shutdown> {
         self.shutdown.take()
     }
 
-    /// As [`shutdown`](Self::shutdown); commands that are still there at `deadline` are refused.
+    /// Like [`shutdown`](Self::shutdown), but refuses commands that are not applied at `deadline`.
     pub(in crate::manager) fn close(&mut self, now: Instant, deadline: Option<Instant>) -> DrainReport {
         self.receiver.close();
         self.receiver.listen_down_to(Priority::Low);
@@ -197,7 +199,7 @@ impl<A: Addr> Driver<A> {
             self.turn(now);
         }
         report.drained = self.core.tally_mut().commands - before;
-        // Out of time: what is left ends unapplied.
+        // Out of time: the remaining commands end without being applied.
         while !self.inbox.is_empty() {
             for (_, message) in self.inbox.drain(..) {
                 if matches!(message, Message::Command(_)) {
@@ -217,9 +219,9 @@ impl<A: Addr> Driver<A> {
         report
     }
 
-    /// Takes accepted commands from a closed mailbox; `false` when it is drained or time is up. Waits for
-    /// senders that were accepted before the close and are about to push: each of them is a few
-    /// instructions away.
+    /// Takes accepted commands from a closed mailbox. Returns `false` if it is drained or time is up. Waits
+    /// for senders that were accepted before the close and are about to push: each of them needs only a few
+    /// more instructions.
     fn fill_to_the_end(&mut self, deadline: Option<Instant>) -> bool {
         self.fill();
         while self.inbox.is_empty() {
@@ -229,7 +231,7 @@ impl<A: Addr> Driver<A> {
             };
             match received {
                 Ok(received) => self.inbox.push(received),
-                // The worker asked for another look; the senders in flight are still to come.
+                // The transport worker woke the writer; the senders in flight have not pushed yet.
                 Err(RecvTimeoutError::Woken) => {}
                 Err(_) => break,
             }
@@ -239,12 +241,13 @@ impl<A: Addr> Driver<A> {
 
     fn fill(&mut self) {
         let room = self.config.batch.saturating_sub(self.inbox.len());
-        // Nothing there, or closed and drained: either way there is nothing to apply.
+        // The mailbox is empty, or closed and drained: either way there is nothing to apply.
         let _ = self.receiver.try_recv_batch(&mut self.inbox, room);
     }
 
-    /// While the transport is far behind, what the host asks for has to wait in the mailbox. One batch per
-    /// `CONGESTED_BATCH_PERIOD` gets through: the transport may be waiting for one of these commands itself.
+    /// Makes requests of the host wait in the mailbox while the transport is far behind. One batch per
+    /// `CONGESTED_BATCH_PERIOD` passes, because the transport itself may be waiting for one of these
+    /// commands.
     fn open_lanes(&mut self, now: Instant) {
         let congested = self.outbox.len() >= self.config.outbox;
         let relieved = self.congested_batch_at.is_some_and(|at| at <= now);
@@ -258,7 +261,7 @@ impl<A: Addr> Driver<A> {
     }
 
     fn turn(&mut self, now: Instant) {
-        // The transport can only make it less meanwhile.
+        // The backlog can only shrink in the meantime, as the transport takes effects.
         let (effects, closing) = self.outbox.load();
         self.core.note_backlog(effects, closing);
         let (version, dropped) = collect(|| {
@@ -274,7 +277,7 @@ impl<A: Addr> Driver<A> {
         self.complete(version);
         self.answer_measures();
         self.core.tally_mut().effects_coalesced = self.outbox.push(self.core.drain_effects());
-        // Values of the user, whose destructors may do as they like from here on.
+        // User values are dropped last: their destructors may run arbitrary code from here on.
         self.core.tally_mut().panics += dropped.release();
     }
 
@@ -293,7 +296,7 @@ impl<A: Addr> Driver<A> {
     fn take(&mut self, lane: Priority, envelope: Envelope<A>, now: Instant) {
         let Envelope { command, completion, created, deadline } = envelope;
         let kind = command.kind();
-        // A command that came after the turn began has not waited.
+        // A command that arrived after the turn began has not waited.
         let waited = now.saturating_duration_since(created);
         self.meters.took(lane, kind, waited);
         let mut log = trace::Entry::new(kind, lane, waited, &*self.clock);
@@ -317,9 +320,9 @@ impl<A: Addr> Driver<A> {
             }
             let report = log.report(&result, version, || self.receiver.len_total());
             let result = result.map(|outcome| Applied { outcome, version });
-            // A waker or a callback of the ticket that panics is contained there.
+            // A panic in a waker or a callback of the ticket is contained in `finish`.
             let panicked = completion.finish(result).contained_panic();
-            // As is a subscriber.
+            // A panic of a subscriber is contained in `emit`.
             if !report.emit() || panicked {
                 self.core.tally_mut().panics += 1;
             }
@@ -328,7 +331,7 @@ impl<A: Addr> Driver<A> {
 }
 
 impl<A: Addr> Driver<A> {
-    /// How much memory the manager takes. O(links + pages of all versions that are alive); allocates.
+    /// Measures the memory of the manager. O(links + pages of all live versions); allocates.
     #[must_use]
     pub fn memory(&self) -> MemoryReport {
         let (table, records_bytes) = self.core.memory();
@@ -359,23 +362,23 @@ impl<A: Addr> fmt::Debug for Driver<A> {
 }
 
 impl<A: Addr> Drop for Driver<A> {
-    /// The transport's thread must not wait for a writer that is gone.
+    /// Ends the outbox, because the transport's thread must not wait for a writer that has ended.
     fn drop(&mut self) {
         self.outbox.end(None);
     }
 }
 
-/// A command that was applied, whose ticket waits for the version.
+/// An applied command whose ticket waits for the version.
 struct Done {
     completion: Completion<Applied, CommandError>,
     result: Applying,
     log: trace::Entry,
 }
 
-/// The writer's thread: turns until it is told to end.
+/// The main function of the writer's thread: runs turns until it is told to shut down.
 ///
-/// It waits for commands only: woken by every send, by the shutdown order, and by the worker when a
-/// congested outbox has drained.
+/// It waits only in the mailbox: it is woken by every send, by the shutdown request, and by the transport
+/// worker when a congested outbox has drained.
 pub(in crate::manager) fn write<A: Addr>(mut driver: Driver<A>, clock: &dyn Clock) {
     loop {
         let now = clock.now();
@@ -383,8 +386,9 @@ pub(in crate::manager) fn write<A: Addr>(mut driver: Driver<A>, clock: &dyn Cloc
         if let Some(order) = driver.take_shutdown() {
             let report = driver.close(clock.now(), order.deadline);
             driver.outbox().end(order.deadline);
-            // Everything that handles and tickets can see is done before the order is. Unwind safety: what a
-            // destructor of the host's (a source of chance, say) leaves is not looked at again.
+            // Everything that handles and tickets can observe is done before the request completes. Unwind
+            // safety: state that a destructor of the host (such as that of a source of randomness) leaves
+            // behind is not used again.
             let _ = contain(AssertUnwindSafe(|| drop(driver)));
             let _ = order.completion.complete(report);
             return;

@@ -1,4 +1,4 @@
-//! The write side: every method puts one command into the mailbox.
+//! The write side: each method sends one command to the mailbox.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,54 +23,55 @@ mod clusters;
 
 /// The write side of a link manager. Clones are cheap and share the mailbox.
 ///
-/// Every method puts one command into the mailbox and returns a [`Ticket`], which completes after the version
-/// that contains the change is published. There are three ways to ask: drop the ticket (fire and forget),
-/// wait for it (with or without a time-out), or have it call back (it is a `Future`, and takes a callback).
+/// Every method that changes the state sends one command to the mailbox and returns a [`Ticket`], which
+/// completes after the version that contains the change is published. There are three ways to use the ticket:
+/// drop it (fire and forget), wait for it (with or without a time-out), or be notified (it is a `Future`, and
+/// takes a callback).
 ///
 /// Queries are not commands: they read a snapshot of [`Links`](crate::Links).
 ///
-/// # Costs
-/// A command reads the clock once and takes its ticket from a pool that all handles share: nothing is
-/// allocated while no more tickets are held than the pool [keeps](crate::Config::pooled_tickets). Applying it
-/// allocates what the new record of the link is made of, and nothing where no record changes.
+/// # Cost
+/// Sending a command reads the clock once and takes a ticket from a pool that all handles share: nothing is
+/// allocated while no more tickets are held than the pool [keeps](crate::Config::pooled_tickets). Applying
+/// the command allocates the new record of the link, and nothing if no record changes.
 ///
 /// # When the mailbox is full
-/// What the host asks for (nets, links) follows the configured [`Backpressure`]; under
+/// Requests of the host (nets, links) follow the configured [`Backpressure`]; under
 /// [`ShedLowest`](Backpressure::ShedLowest) only requests to tick are shed, and never a report of a
-/// transport. What a transport reports (streams, dials, endpoints, accounting) is never refused by a manager
-/// with a thread of its own: the call waits until the writer has made room, and the writer never waits for
-/// anybody. It is slow to make room for endpoints and accounting while the transport is [far
-/// behind](crate::Config::outbox).
+/// transport. A manager with its own writer's thread never refuses reports of a transport (streams, dials,
+/// endpoints, outcomes of announcements) because a lane is full: the call waits until the writer has made
+/// room, and the writer never waits for another thread. The writer makes room for endpoints and outcomes of
+/// announcements slowly while the transport is [far behind](crate::Config::outbox).
 ///
-/// What runs on the writer's thread (callbacks and wakers of tickets, destructors of [`UserData`],
-/// subscribers of `tracing`) may use every handle, but must not wait: a report that finds its lane full there
-/// would wait for the thread that it runs on. Hand such work to another thread.
+/// Code that runs on the writer's thread (callbacks and wakers of tickets, destructors of [`UserData`],
+/// `tracing` subscribers) may use every handle, but must not wait: a report that finds its lane full would
+/// wait for the thread on which it runs. Hand such work to another thread.
 ///
-/// Handles of a [`Driver`](crate::Driver) never wait, because the thread that calls may be the one that
-/// drives: they return [`SubmitError`] with the command, to be sent again after the next turn.
+/// Handles of a [`Driver`](crate::Driver) never wait, because the calling thread may be the one that drives
+/// the manager: they return [`SubmitError`] with the command, which can be sent again after the next turn.
 ///
 /// # Progress
-/// Each method makes a ticket and one send into the [mailbox](crate::mailbox#progress), O(1), and inherits
-/// its progress; where it waits, it blocks until the writer's next turn at the latest. What a command costs
-/// when it is applied is O(1) expected in the number of links, but for switching a net or the manager (O(its
-/// links)), and for dissociating a cluster and the role of this node in one (O(its peers)).
+/// Each method creates a ticket and does one send into the [mailbox](crate::mailbox#progress), O(1), and
+/// inherits its progress guarantee; if it waits, it blocks until the writer's next turn at the latest.
+/// Applying a command costs O(1) expected in the number of links, except for switching a net or the manager
+/// (O(its links)), and for dissociating a cluster or changing the role of this node in one (O(its peers)).
 ///
 /// # Errors
-/// [`SubmitError`] hands the command back: the mailbox is full, or the manager has ended.
+/// [`SubmitError`] hands the command back if the mailbox is full or the manager has ended.
 pub struct Handle<A: Addr = NodeAddr> {
     sender: Sender<Message<A>>,
     clock: StdArc<dyn Clock>,
-    /// Where tickets come from: shared by all handles.
+    /// The pool of tickets, shared by all handles.
     tickets: Pool<Applied, CommandError>,
     meters: StdArc<Meters>,
     deadline: Option<Duration>,
-    /// There is a writer's thread of its own to wait for.
+    /// Whether the manager has its own writer's thread to wait for.
     may_wait: bool,
-    /// The policy of the mailbox is to wait.
+    /// Whether the policy of the mailbox is to wait.
     blocks: bool,
 }
 
-/// The result of asking for a change: the [`Ticket`] of the command, or the command back.
+/// The result of sending a command: its [`Ticket`], or an error that hands the command back.
 pub type Submitted<A = NodeAddr> = Result<Ticket<Applied, CommandError>, SubmitError<A>>;
 
 impl<A: Addr> Handle<A> {
@@ -86,17 +87,17 @@ impl<A: Addr> Handle<A> {
         Self { sender, clock, tickets, meters, deadline: None, may_wait, blocks }
     }
 
-    /// A handle whose commands expire `timeout` after they are sent: one that was not applied by then is
-    /// never applied, and its ticket says [`CommandError::Expired`].
+    /// Returns a handle whose commands expire `timeout` after they are sent: a command that was not applied
+    /// by then is never applied, and its ticket fails with [`CommandError::Expired`].
     ///
-    /// What a transport reports (streams, dials, endpoints, accounting) never expires: it says what has
-    /// happened, and a link that did not learn of it would wait for it.
+    /// Reports of a transport (streams, dials, endpoints, outcomes of announcements) never expire: they
+    /// describe events that have happened, and a link that missed a report would wait for it.
     #[must_use]
     pub fn with_deadline(&self, timeout: Duration) -> Self {
         Self { deadline: Some(timeout), ..self.clone() }
     }
 
-    /// Manages a net. It starts switched off.
+    /// Starts managing a net, which is switched off at first.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back. The ticket fails with `InvalidNet`, `NetExists` or
@@ -105,7 +106,7 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::AddNet { net, config })
     }
 
-    /// Stops managing a net: switches it off first. Its clusters are dissociated.
+    /// Switches a net off and stops managing it. Its clusters are dissociated.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`.
@@ -113,23 +114,24 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::RemoveNet { net })
     }
 
-    /// Switches a net on or off, and its clusters with it.
+    /// Switches a net and its clusters on or off.
     ///
-    /// Switching it off empties and disables its clusters, and ends every link that only this net kept;
-    /// streams that the peer opened stay, as members of nothing, and so do the records of static peers.
-    /// Switching it on associates its permanent peers, and static peers that are connected join at once.
+    /// Switching it off empties and disables its clusters, and closes every link that only this net kept,
+    /// except for streams that the peer opened, which stay without any membership. The records of static
+    /// peers also stay. Switching it on associates its permanent peers, and connected static peers join at
+    /// once.
     ///
     /// # Errors
-    /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`, or with `LimitReached` when
-    /// there is no room for the links to the permanent peers.
+    /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`, or with `LimitReached` if
+    /// the links to the permanent peers would exceed a limit.
     pub fn set_net_active(&self, net: NetId, active: bool) -> Submitted<A> {
         self.submit(Command::SetNetActive { net, active })
     }
 
-    /// Changes what a net asks for. A minimum that is raised asks for candidates at once with immediate timing,
-    /// in the next request phase with ticked timing. A net that becomes
-    /// [reserved](NetConfig::reserved_only) lets go of every link that is none of its permanent peers; one
-    /// that becomes open asks again.
+    /// Replaces the configuration of a net. If its minimum is raised, the net requests candidates at once
+    /// with immediate timing, and in the next request phase with ticked timing. A net that becomes
+    /// [reserved](NetConfig::reserved_only) lets go of every link to a node other than its permanent peers; a
+    /// net that becomes open requests candidates again.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`.
@@ -137,18 +139,19 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::ConfigureNet { net, config })
     }
 
-    /// Changes the settings of the manager: [`Settings`] says what each change does. Validated when it is
-    /// applied, as a whole; [`Settings::validate`] tells beforehand. O(links) when the retry policy or the
-    /// dial time-out changes.
+    /// Replaces the settings of the manager; [`Settings`] describes the effect of each change. The settings
+    /// are validated as a whole when the command is applied; [`Settings::validate`] checks them beforehand.
+    /// O(links) if the retry policy, the dial time-out or the flap policy changes.
     ///
     /// # Errors
-    /// [`SubmitError`] hands the command back. The ticket fails with `Config`, and nothing is changed.
+    /// [`SubmitError`] hands the command back. The ticket fails with `Config`, and the settings stay
+    /// unchanged.
     pub fn reconfigure(&self, settings: Settings) -> Submitted<A> {
         self.submit(Command::Reconfigure { settings: Box::new(settings) })
     }
 
-    /// Attaches a value to a link, in place of the one before; `None` takes it away. Read it with
-    /// [`Link::user_data`](crate::Link::user_data); [`UserData`] says who drops it.
+    /// Attaches a value to a link, replacing the previous one; `None` detaches it. Read the value with
+    /// [`Link::user_data`](crate::Link::user_data); [`UserData`] describes when it is dropped.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back. The ticket fails with `UnknownLink`.
@@ -156,8 +159,8 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::SetUserData { addr, data: data.into() })
     }
 
-    /// Switches the whole manager on or off. While it is off nothing is dialled or asked for, and new streams
-    /// are refused; what is connected stays.
+    /// Switches the whole manager on or off. While it is off, no node is dialled, no candidates are
+    /// requested, and new streams are refused; connected links stay.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back.
@@ -165,8 +168,9 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::SetActive { active })
     }
 
-    /// A net wants a link: `Created`, `Associated` (the link was there for another reason) or
-    /// `AlreadyAssociated`. Puts the address on the ignore list of the net.
+    /// Makes a net want a link, and adds the address to the ignore list of the net.
+    ///
+    /// The outcome is `Created`, `Associated` (the link existed for another reason) or `AlreadyAssociated`.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back. The ticket fails with `BlankAddr`, `OwnAddr`, `UnknownNet`,
@@ -175,10 +179,12 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::CreateLink { addr, net })
     }
 
-    /// Says where a node listens: the answer to `Effect::Resolve`, or beforehand. `Unchanged` when the manager
-    /// knows that endpoint, has not failed to reach it since, and did not ask.
+    /// Supplies the endpoint of a node, in answer to `Effect::Resolve` or beforehand. The outcome is
+    /// `Unchanged` if the manager knows that endpoint, has not failed to reach it since, and does not wait
+    /// for an answer.
     ///
-    /// An endpoint is as good whoever asked for it: in contrast to `resolve_failed`, a late answer counts.
+    /// In contrast to `resolve_failed`, a late answer counts: an endpoint is valid regardless of the
+    /// resolution that requested it.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back. The ticket fails with `UnknownLink`, `NotDialable`, `LinkBusy`
@@ -187,8 +193,9 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::SetEndpoint { addr, endpoint })
     }
 
-    /// Closes a link, whatever keeps it, and forgets it. Of a permanent or static peer a blank record stays,
-    /// which is dialled after the retry delay: what makes it one is taken back by other commands.
+    /// Closes a link and removes its record, regardless of the reasons to keep it. For a permanent or static
+    /// peer, a blank record stays, which is dialled after the retry delay: other commands withdraw that role
+    /// of the peer.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back. The ticket fails with `UnknownLink`.
@@ -196,9 +203,9 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::DeleteLink { addr })
     }
 
-    /// The answer to `Effect::Resolve` when nothing is known: the manager tries the endpoint that the node had
-    /// before, or counts a failed attempt as [`dial_failed`](Self::dial_failed) does. `Stale` when it does not
-    /// wait for this answer any more.
+    /// Answers `Effect::Resolve` when no endpoint is known: the manager tries the previous endpoint of the
+    /// node, or counts a failed attempt as [`dial_failed`](Self::dial_failed) does. The outcome is `Stale` if
+    /// the manager no longer waits for this answer.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back.
@@ -206,15 +213,16 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::ResolveFailed { addr, resolve })
     }
 
-    /// A stream with a node appeared. The first one becomes the primary, later ones are `Spare`.
+    /// Reports a new stream with a node. The first one becomes the primary stream; for later ones the outcome
+    /// is `Spare`.
     ///
-    /// A stream that is not accepted is closed again through `Effect::CloseStreams`. The ticket then says
-    /// `Stale` (a stream of ours whose dial was given up), or fails with `BlankAddr`, `OwnAddr`,
-    /// `Inactive`, `UnknownLink` (a stream of ours to a node that nobody asked for) or `LimitReached`. While
-    /// [too many](crate::Config::refused_streams) refused streams wait to be closed, no effect closes it, and the
-    /// ticket fails with `TooManyRefused`: close the stream then.
+    /// A stream that is not accepted is closed through `Effect::CloseStreams`. The outcome is then `Stale`
+    /// (an uplink whose dial was given up), or the ticket fails with `BlankAddr`, `OwnAddr`, `Inactive`,
+    /// `UnknownLink` (an uplink to a node without a link) or `LimitReached`. While [too
+    /// many](crate::Config::refused_streams) refused streams wait to be closed, no effect closes the stream,
+    /// and the ticket fails with `TooManyRefused`: the caller must then close it.
     ///
-    /// A node that is a static peer joins its enabled clusters in the same version.
+    /// A static peer joins its enabled clusters in the same version.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back.
@@ -222,21 +230,22 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::AddStream { addr, stream, direction })
     }
 
-    /// A stream that a dial has made appeared: as [`add_stream`](Self::add_stream) with an uplink, but it is
-    /// taken only while that dial is the one of the link. A late stream of a dial that was cancelled ends
-    /// `Stale` and is closed, also when the node is being dialled again.
+    /// Reports a new stream that a dial opened: like [`add_stream`](Self::add_stream) with an uplink, but the
+    /// stream is accepted only while that dial is the current one of the link. For a late stream of a
+    /// cancelled dial the outcome is `Stale`, and the stream is closed, even if the node is being dialled
+    /// again.
     ///
     /// # Errors
-    /// [`SubmitError`] hands the command back. The ticket fails as that of `add_stream`.
+    /// [`SubmitError`] hands the command back. The ticket fails as with `add_stream`.
     pub fn add_uplink(&self, addr: A, stream: StreamId, dial: DialId) -> Submitted<A> {
         self.submit(Command::AddUplink { addr, stream, dial })
     }
 
-    /// A stream died and another one takes over as the primary; memberships stay.
+    /// Reports that a stream closed and another one takes over as the primary stream; memberships stay.
     ///
-    /// Where the link has neither of the two, or the new one is ours without a dial, the new one is closed
-    /// again through `Effect::CloseStreams`, or the ticket fails with `TooManyRefused` as that of
-    /// [`add_stream`](Self::add_stream). The old one is deleted in either case.
+    /// If the link has neither of the two streams, or the new one is an uplink without a dial, the new one is
+    /// closed through `Effect::CloseStreams`, or the ticket fails with `TooManyRefused` as with
+    /// [`add_stream`](Self::add_stream). The old stream is deleted in either case.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back.
@@ -250,7 +259,7 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::ReplaceStream { addr, old, new, direction })
     }
 
-    /// A stream died. With the last one the memberships end.
+    /// Reports that a stream closed. When the last stream of a link closes, its memberships end.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back.
@@ -258,8 +267,8 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::DeleteStream { addr, stream })
     }
 
-    /// Reports that both sides agreed when a net was announced on a stream: the node becomes a member of the
-    /// net's main cluster, and of those clusters of the net of which it is a static peer.
+    /// Reports that both sides agreed on a net that was announced on a stream: the node becomes a member of
+    /// the net's main cluster, and of those clusters of the net of which it is a static peer.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`, `NetInactive` or
@@ -268,9 +277,9 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::AccountLink { net, addr, stream, accepted: true })
     }
 
-    /// Reports that a net was announced on a stream and one side declined. The node leaves all clusters of the
-    /// net and the net lets the link go: with its last reason the link is closed. A permanent peer stays
-    /// associated and is announced again after the retry delay.
+    /// Reports that one side declined a net that was announced on a stream. The node leaves all clusters of
+    /// the net, and the net lets the link go; a link that nothing else keeps is closed. A permanent peer
+    /// stays associated, and the net is announced again after the retry delay.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`, `NetInactive` or
@@ -279,7 +288,7 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::AccountLink { net, addr, stream, accepted: false })
     }
 
-    /// A dial reached the node: the answer to `Effect::Dial`, sent after `add_uplink`.
+    /// Reports that a dial reached the node, in answer to `Effect::Dial`. Send it after `add_uplink`.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back.
@@ -287,12 +296,13 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::DialConnected { addr, dial })
     }
 
-    /// A dial failed, or the connection that it made broke. With `last` the dialer has given up; otherwise it
-    /// goes on by itself and reports `dial_connected` or the last failure under the same identity.
+    /// Reports that a dial failed, or that the connection it made broke. With `last` the dialer has given up;
+    /// otherwise it keeps trying on its own, and reports `dial_connected` or the last failure under the same
+    /// identity.
     ///
-    /// A failed attempt delays the next one. After the [last](crate::Config::max_attempts) attempt that is
-    /// granted the nets are told and let the link go; those of a node that is a member by a stream of its own
-    /// keep it, however the attempt failed, and a dial under way is cancelled.
+    /// A failed attempt delays the next one. After the [last](crate::Config::max_attempts) allowed attempt,
+    /// the nets are notified and let the link go. If the node is a member through a stream that it opened,
+    /// its nets keep the link, regardless of how the attempt failed, and a dial in progress is cancelled.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back.
@@ -300,7 +310,7 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::DialFailed { addr, dial, last })
     }
 
-    /// Asks for candidates now, for every active net that is short of links.
+    /// Requests candidates now for every active net that is short of links.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back.
@@ -308,7 +318,7 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::CheckNets)
     }
 
-    /// Wakes up now the links whose time has come.
+    /// Wakes up the links that are due now.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back.
@@ -316,7 +326,7 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::WakeUp)
     }
 
-    /// Whether the manager has ended: every method returns `Closed`.
+    /// Whether the manager has ended: every send then fails with `Closed`.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
@@ -349,12 +359,13 @@ impl<A: Addr> Handle<A> {
         }
     }
 
-    /// Has the writer count the memory of the manager. For diagnostics: the writer does nothing else while
-    /// it counts, O(links + pages of all versions that are alive), and allocates. Waits in the lane of the
-    /// lowest priority.
+    /// Asks the writer to measure the memory of the manager. For diagnostics: while it measures, O(links +
+    /// pages of all live versions), the writer does nothing else, and it allocates. The request waits in the
+    /// lane of the lowest priority.
     ///
     /// # Errors
-    /// That lane is full, or the manager has ended. The ticket fails when the manager ends before.
+    /// [`SubmitErrorKind`] if that lane is full or the manager has ended. The ticket fails if the manager
+    /// ends first.
     pub fn measure_memory(&self) -> Result<Ticket<MemoryReport>, SubmitErrorKind> {
         let (completion, ticket) = ticket();
         match self.sender.try_send(Priority::Low, Message::Measure(completion)) {
@@ -363,10 +374,10 @@ impl<A: Addr> Handle<A> {
         }
     }
 
-    /// Puts a message into the mailbox, by the policy for its kind. `Ok` may carry a victim that was shed.
+    /// Sends a message to the mailbox, with the policy for its kind. `Ok` may carry a message that was shed.
     fn send(&self, priority: Priority, report: bool, message: Message<A>) -> SentMessage<A> {
         if report && self.may_wait {
-            // Without a bound: the writer never waits for anybody, so it makes room.
+            // No time-out: the writer never waits for another thread, and therefore makes room.
             return match self.sender.send_timeout(priority, message, Duration::MAX) {
                 Ok(()) => Ok(None),
                 Err(error) => Err((refusal(error.is_closed()), error.into_inner())),
@@ -384,7 +395,7 @@ impl<A: Addr> Handle<A> {
         }
     }
 
-    /// Asks the writer to end, waiting up to `timeout` for room.
+    /// Asks the writer to shut down, waiting up to `timeout` for room.
     pub(in crate::manager) fn send_shutdown(&self, message: Message<A>, timeout: Duration) -> bool {
         self.sender.send_timeout(Priority::Critical, message, timeout).is_ok()
     }
@@ -397,8 +408,8 @@ impl<A: Addr> Handle<A> {
         self.sender.stats()
     }
 
-    /// A number that rises with all that is counted of commands: after each change by the writer, with each command
-    /// that is submitted, and with each that is handed back.
+    /// A number that changes with every counter about commands: after each change by the writer, with each
+    /// submitted command, and with each command that is handed back.
     pub(crate) fn activity(&self) -> u64 {
         let handed_back = self.sender.handed_back();
         self.meters().pulse().wrapping_add(self.tickets.issued()).wrapping_add(handed_back)
@@ -408,18 +419,18 @@ impl<A: Addr> Handle<A> {
         self.tickets.stats()
     }
 
-    /// Of the mailbox's rings and of the tickets that the pool keeps.
+    /// The memory of the mailbox's rings, and of the pooled tickets.
     pub(in crate::manager) fn queue_bytes(&self) -> (usize, usize) {
         (self.sender.bytes(), self.tickets.bytes())
     }
 
-    /// The end of the mailbox, to hold rooms with.
+    /// The sending end of the mailbox, for tests that hold permits.
     #[cfg(all(test, not(switchboard_model)))]
     pub(in crate::manager) fn sender(&self) -> &Sender<Message<A>> {
         &self.sender
     }
 
-    /// Has the writer look again at how much the transport has left.
+    /// Makes the writer check the length of the outbox again.
     pub(in crate::manager) fn wake_writer(&self) {
         self.sender.wake();
     }

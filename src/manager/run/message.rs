@@ -1,4 +1,4 @@
-//! Messages: what travels in the mailbox.
+//! Messages: the items of the mailbox.
 
 use std::time::Instant;
 
@@ -6,11 +6,11 @@ use crate::manager::model::command::{Applied, Command, CommandError, SubmitError
 use crate::manager::model::report::{DrainReport, MemoryReport};
 use crate::ticket::Completion;
 
-/// What travels in the mailbox.
+/// An item of the mailbox.
 pub(crate) enum Message<A> {
     Command(Envelope<A>),
     Shutdown(Shutdown),
-    /// Count the memory: O(what there is).
+    /// Measures the memory. O(links + pages of all live versions).
     Measure(Completion<MemoryReport>),
 }
 
@@ -18,12 +18,12 @@ impl<A> Message<A> {
     /// Ends an accepted command without applying it.
     pub(crate) fn refuse(self, error: CommandError) {
         if let Self::Command(envelope) = self {
-            // A callback of the ticket that panics is contained there, and counted by no one.
+            // A panic in a callback of the ticket is contained in `fail`, and not counted.
             let _ = envelope.completion.fail(error).contained_panic();
         }
     }
 
-    /// The error for a command that was not accepted. Its ticket has not been handed out.
+    /// Returns the error for a command that was not accepted. Its ticket has not been handed out.
     pub(crate) fn into_refusal(self, kind: SubmitErrorKind) -> SubmitError<A> {
         match self {
             Self::Command(envelope) => SubmitError { command: Box::new(envelope.command), kind },
@@ -32,7 +32,7 @@ impl<A> Message<A> {
     }
 }
 
-/// A command on its way, with the end of its ticket.
+/// A command in the mailbox, with the completion of its ticket.
 pub(crate) struct Envelope<A> {
     pub(crate) command: Command<A>,
     pub(crate) completion: Completion<Applied, CommandError>,
@@ -40,9 +40,9 @@ pub(crate) struct Envelope<A> {
     pub(crate) deadline: Option<Instant>,
 }
 
-/// The order to end.
+/// The request to shut down.
 pub(crate) struct Shutdown {
-    /// Accepted commands are applied until then.
+    /// The instant until which accepted commands are applied.
     pub(crate) deadline: Option<Instant>,
     pub(crate) completion: Completion<DrainReport>,
 }

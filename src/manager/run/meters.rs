@@ -1,10 +1,10 @@
-//! What the manager counts while it runs: written by its one writer, read by anybody at any time.
+//! Counters of a running manager: written by its writer only, readable from any thread at any time.
 //!
-//! Not part of a version: these figures change with every command, also with those that change nothing, and
-//! are read without asking the writer, so that they can be read while it is stuck. Each is a counter of its
-//! own; read together they may be from slightly different instants, and none ever falls. One more number, the
-//! [pulse](Meters::pulse), moves after each change of the others: a reader that finds it unchanged has read
-//! what there is.
+//! They are not part of a version: they change with every command, including those that change nothing, and
+//! reading them does not involve the writer, which may be stuck. The counters are independent: values that
+//! are read together may stem from slightly different instants, and no counter ever decreases. One more
+//! number, the [pulse](Meters::pulse), changes after each change of the others: a reader that finds it
+//! unchanged has already read the latest values.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use crate::util::histogram::Recorder;
 #[cfg(test)]
 mod models;
 
-/// A number that one thread moves after it has changed something, and other threads read before they look.
+/// A number that one thread increments after each change, and that other threads read before they read the
+/// changed data.
 #[derive(Debug)]
 struct Pulse(AtomicU64);
 
@@ -27,11 +28,11 @@ impl Pulse {
         Self(AtomicU64::new(0))
     }
 
-    /// Called by one thread at a time, after the change.
+    /// Increments the number. Called by one thread at a time, after the change.
     fn beat(&self) {
         // Relaxed: no other thread writes it.
         let next = self.0.load(Ordering::Relaxed).wrapping_add(1);
-        // Release: pairs with the acquire load in `get`; the change is visible to a thread that sees the beat.
+        // Release: pairs with the acquire load in `get`; a thread that sees the beat also sees the change.
         self.0.store(next, Ordering::Release);
     }
 
@@ -47,11 +48,11 @@ pub(crate) struct Meters {
     lanes: [Count; 4],
     kinds: [Count; CommandKind::COUNT],
     errors: [Count; CommandError::CODES.len()],
-    /// From the submission of a command to the beginning of the turn that takes it.
+    /// Time from the submission of a command to the start of the turn that takes it.
     pub(crate) queue_wait: Recorder,
-    /// From the beginning of that turn until its version is published.
+    /// Time from the start of that turn until its version is published.
     pub(crate) processing: Recorder,
-    /// Moves after each change of any of these.
+    /// Changes after each change of any of the above.
     pulse: Pulse,
 }
 
@@ -67,13 +68,14 @@ impl Meters {
         }
     }
 
-    /// A number that changes after everything that is counted here. A thread that reads it and then the counters
-    /// has everything up to that beat; one that finds it unchanged later has missed nothing that was there.
+    /// A number that changes after each change of a counter. A thread that reads it and then the counters
+    /// sees every change up to that beat; if it finds the number unchanged later, it has missed no change
+    /// that preceded a beat.
     pub(crate) fn pulse(&self) -> u64 {
         self.pulse.get()
     }
 
-    /// A command was taken from its lane, after it had waited.
+    /// Counts a command that was taken from its lane, and the time it waited.
     pub(crate) fn took(&self, lane: Priority, kind: CommandKind, waited: Duration) {
         self.lanes[lane as usize].add(1);
         self.kinds[kind.index()].add(1);
@@ -81,13 +83,13 @@ impl Meters {
         self.pulse.beat();
     }
 
-    /// So many commands that were taken together are done.
+    /// Counts commands that were taken together and are done.
     pub(crate) fn processed_together(&self, spent: Duration, commands: u64) {
         self.processing.record(spent, commands);
         self.pulse.beat();
     }
 
-    /// A command that was accepted ended with an error.
+    /// Counts an accepted command that ended with an error.
     pub(crate) fn failed(&self, error: &CommandError) {
         self.errors[error.code_index()].add(1);
         self.pulse.beat();

@@ -1,4 +1,4 @@
-//! The way of the effects from the writer to the transport.
+//! The path of the effects from the writer to the transport.
 
 pub(in crate::manager) mod queue;
 pub(in crate::manager) mod shared;

@@ -1,8 +1,8 @@
-//! What the manager tells a `tracing` subscriber; nothing at all without the feature `tracing`.
+//! Events for `tracing` subscribers; all functions are empty without the feature `tracing`.
 //!
-//! Everything is said with no lock held and outside of commands: of a command, after the version with its
-//! change is published and its ticket has completed. A subscriber is foreign code; where it runs on the
-//! writer's thread, its panic is contained.
+//! Events are emitted with no lock held and outside of commands: the events of a command follow after the
+//! version with its change is published and its ticket has completed. A subscriber is user code; if it panics
+//! on the writer's thread, the panic is contained.
 
 #[cfg(not(feature = "tracing"))]
 mod off;

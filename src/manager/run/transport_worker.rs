@@ -1,4 +1,4 @@
-//! The thread of the transport: it carries effects from the outbox to the transport.
+//! The transport's thread, which carries effects from the outbox to the transport.
 
 use std::panic::AssertUnwindSafe;
 
@@ -11,34 +11,34 @@ use crate::manager::model::effect::Effect;
 use crate::sync::{self, StdArc};
 use crate::unwind::contain;
 
-/// Carries effects out: the host's side of a link manager that has its own thread.
+/// Carries effects out: the host's side of a link manager with its own threads.
 ///
-/// Called on a thread of its own, one effect at a time, in order, after the version that explains the effect
-/// is published. It may block, call the handle and read the links: nothing is held while it runs, and the
-/// writer never waits for it. A panic is contained and counted, and the effect is answered with a failure:
-/// `Resolve` with `resolve_failed`, `Dial` with `dial_failed`, `Announce` with a refusal.
+/// Called on a dedicated thread, with one effect at a time, in order, after the version that explains the
+/// effect is published. It may block, call the handle and read the links: no lock is held while it runs, and
+/// the writer never waits for it. A panic is contained and counted, and the effect is answered with a
+/// failure: `Resolve` with `resolve_failed`, `Dial` with `dial_failed`, `Announce` with a refusal.
 pub trait Transport<A>: Send + 'static
 where
     A: Addr,
 {
-    /// Carries one effect out, or starts to.
+    /// Carries one effect out, or begins to.
     fn on_effect(&mut self, effect: Effect<A>, handle: &Handle<A>);
 }
 
-/// The transport's thread: carries effects from the outbox to the transport.
+/// The state of the transport's thread.
 pub(in crate::manager) struct TransportWorker<A: Addr> {
     pub(in crate::manager) transport: Box<dyn Transport<A>>,
     pub(in crate::manager) handle: Handle<A>,
     pub(in crate::manager) outbox: StdArc<SharedOutbox<A>>,
-    /// The writer is woken when the outbox falls below this.
+    /// The length of the outbox below which the writer is woken.
     pub(in crate::manager) resume_below: usize,
 }
 
 impl<A: Addr> TransportWorker<A> {
     pub(in crate::manager) fn run(mut self) {
         while let Next::Effect { effect, left } = self.outbox.next() {
-            // Exactly once on the way down: what makes the outbox longer again is the writer, which looks
-            // for itself.
+            // Exactly once as the outbox shrinks past the limit: only the writer makes it longer again, and
+            // the writer checks the length itself.
             if left + 1 == self.resume_below {
                 self.handle.wake_writer();
             }
@@ -48,7 +48,7 @@ impl<A: Addr> TransportWorker<A> {
             }
         }
         let Self { transport, outbox, .. } = self;
-        // Whoever waits for this thread hears of its end, also when the destructor panics.
+        // A thread that waits for the end of this one is notified even if the destructor panics.
         if contain(AssertUnwindSafe(|| drop(transport))).is_none() {
             outbox.count_panic();
         }
@@ -64,13 +64,13 @@ impl<A: Addr> TransportWorker<A> {
         self.outbox.count_panic();
         trace::transport_panicked();
         if let Some(command) = failure {
-            // Refused only by a manager that has ended, which needs no answer.
+            // Only a manager that has ended refuses the command, and it needs no answer.
             let _ = self.handle.submit(command);
         }
     }
 }
 
-/// The answer to an effect that nobody carried out.
+/// The answer to an effect that was not carried out.
 fn failure<A: Addr>(effect: &Effect<A>) -> Option<Command<A>> {
     match effect {
         Effect::Resolve { addr, resolve } => {

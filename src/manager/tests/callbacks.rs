@@ -1,4 +1,4 @@
-//! Every public call, from inside every callback of the transport, from two threads at once.
+//! Every public call from inside every callback of the transport, from two threads at once.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Real threads, and no models.
 
 use std::collections::HashSet;
@@ -14,14 +14,14 @@ use crate::metrics::handle::Metrics;
 
 const HOST: NetId = NetId(7);
 
-/// What a callback can get hold of.
+/// The values that a callback can use besides its handle.
 struct Reach {
     links: Links<NodeAddr>,
     metrics: Metrics<NodeAddr>,
     collector: MetricsCollector,
 }
 
-/// Calls everything there is to call, and waits for every answer. What it does is about addresses of its own.
+/// Makes every public call and waits for every answer. Uses addresses of its own.
 fn call_everything(handle: &Handle<NodeAddr>, reach: &Reach, thread: u64) {
     let (addr, stream, dial) = (NodeAddr(100 + thread), StreamId(100 + thread), DialId(u64::MAX));
     let tickets = [
@@ -46,8 +46,8 @@ fn call_everything(handle: &Handle<NodeAddr>, reach: &Reach, thread: u64) {
     let memory = handle.measure_memory().unwrap();
     let mut last = Default::default();
     for ticket in tickets {
-        // What another thread did meanwhile decides how each ends.
-        if let Ok(applied) = ticket.unwrap().wait_timeout(LONG).expect("nobody waits for this thread") {
+        // The outcome of each call depends on concurrent calls of the other thread.
+        if let Ok(applied) = ticket.unwrap().wait_timeout(LONG).expect("the writer still runs") {
             last = applied.version;
         }
     }
@@ -81,8 +81,8 @@ fn assert_coherent(snapshot: &LinksSnapshot<NodeAddr>) {
     }
 }
 
-/// Drives one node through everything that makes an effect of each kind, one after the other: what waits for
-/// the transport may be coalesced with what comes later.
+/// Provokes an effect of each kind for one node, one after the other: an effect that is still waiting for the
+/// transport may be coalesced with a later one.
 fn provoke(handle: &Handle<NodeAddr>, handled: &mpsc::Receiver<Effect<NodeAddr>>) {
     let until = |name: &str| loop {
         let effect = handled.recv_timeout(LONG);
@@ -92,7 +92,7 @@ fn provoke(handle: &Handle<NodeAddr>, handled: &mpsc::Receiver<Effect<NodeAddr>>
         }
     };
     let done = |ticket: Result<Ticket<Applied, CommandError>, SubmitError<NodeAddr>>| {
-        ticket.unwrap().wait_timeout(LONG).expect("the writer goes on").unwrap().outcome
+        ticket.unwrap().wait_timeout(LONG).expect("the writer still runs").unwrap().outcome
     };
     done(handle.add_net(NET, NetConfig::new().min_links(1)));
     done(handle.set_net_active(NET, true));
@@ -106,7 +106,7 @@ fn provoke(handle: &Handle<NodeAddr>, handled: &mpsc::Receiver<Effect<NodeAddr>>
     assert_eq!(done(handle.dial_connected(A, dial)), Outcome::Done);
     assert_eq!(done(handle.dial_failed(A, dial, false)), Outcome::Done);
     until("LinkError");
-    // The peer's stream takes over from ours.
+    // The peer's stream replaces the stream of this node as the primary one.
     assert_eq!(done(handle.add_stream(A, StreamId(2), Direction::Downlink)), Outcome::Done);
     assert_eq!(done(handle.add_stream(A, StreamId(3), Direction::Uplink)), Outcome::Spare);
     assert_eq!(done(handle.replace_stream(A, StreamId(2), StreamId(3), Direction::Uplink)), Outcome::Done);
@@ -142,7 +142,7 @@ fn every_call_from_every_callback_from_two_threads() {
             }
             _ => {}
         }
-        // Nobody listens once everything was provoked.
+        // No receiver listens once every kind of effect has been provoked.
         let _ = sender.send(effect);
     });
     let metrics = Metrics::new(&manager);
@@ -158,7 +158,7 @@ fn every_call_from_every_callback_from_two_threads() {
     assert!(report.is_clean() && report.transport_panics == 0, "{report:?}");
 }
 
-/// Even the end: a callback does not wait for itself, and the report says so.
+/// A callback may even shut the manager down: it does not wait for its own thread, as the report shows.
 #[test]
 fn a_callback_may_shut_its_manager_down() {
     let own: Arc<Mutex<Option<LinkManager<NodeAddr>>>> = Arc::default();
@@ -179,7 +179,7 @@ fn a_callback_may_shut_its_manager_down() {
     assert!(handle.is_closed());
 }
 
-/// On the writer's thread there is nothing to wait for: the writer ends when the callback has returned.
+/// On the writer's thread the shutdown waits for no thread: the writer ends after the callback has returned.
 #[test]
 fn a_callback_of_a_ticket_may_shut_its_manager_down() {
     let (manager, gate) = held_up(Config::default());
@@ -187,7 +187,7 @@ fn a_callback_of_a_ticket_may_shut_its_manager_down() {
     let (sender, reports) = mpsc::channel();
     handle.wake_up().unwrap().on_complete(move |_| sender.send(manager.shutdown(LONG)).unwrap());
     gate.open();
-    let report = reports.recv_timeout(LONG).expect("it does not wait for itself");
+    let report = reports.recv_timeout(LONG).expect("the shutdown does not wait for its own thread");
     assert!(report.drain.is_none() && !report.writer_joined && !report.transport_joined, "{report:?}");
     while !links.snapshot().is_empty() || !handle.is_closed() {
         std::thread::yield_now();

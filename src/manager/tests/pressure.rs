@@ -1,4 +1,4 @@
-//! More than the writer can take: what is accepted is not lost, what is refused is handed back and counted.
+//! Overload of the writer: accepted commands are not lost, refused ones are handed back and counted.
 #![allow(clippy::disallowed_methods)] // Real threads, and no models.
 
 use std::hash::{Hash, Hasher};
@@ -15,7 +15,7 @@ use crate::metrics::handle::Metrics;
 use crate::sync::lock_order::TEST_AUXILIARY;
 use crate::ticket::Pool;
 
-/// An address that takes its time: the writer is slow, and its clients are not.
+/// An address that is slow to hash on the writer's thread, but not on those of its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slow(u64);
 
@@ -37,7 +37,7 @@ impl Addr for Slow {
 const LANES: [usize; 4] = [2, 4, 4, 2];
 const COMMANDS: u64 = 600;
 
-/// What became of the commands of one producer.
+/// The number of commands of one producer by their fate.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Fates {
     accepted: u64,
@@ -61,7 +61,7 @@ fn command(producer: u64, number: u64) -> Command<Slow> {
     }
 }
 
-/// Sends without pause, then asks every ticket.
+/// Sends without pause, then waits for every ticket.
 fn produce(handle: &Handle<Slow>, producer: u64) -> Fates {
     let (mut fates, mut tickets) = (Fates::default(), Vec::new());
     for command in (0..COMMANDS).map(|number| command(producer, number)) {
@@ -120,12 +120,12 @@ fn saturate(policy: Backpressure) -> Fates {
     assert_eq!(lanes.iter().map(|lane| lane.refused).sum::<u64>(), fates.refused);
     assert_eq!(lanes.iter().map(|lane| lane.shed).sum::<u64>(), fates.shed);
     assert_eq!(after.error_count("shed"), fates.shed);
-    // Bounded: the rooms, and so the tickets that are under way, whatever came.
+    // The queued commands, and with them the pending tickets, are bounded regardless of the load.
     for (lane, capacity) in lanes.iter().zip(LANES) {
         assert!(lane.queued_peak <= capacity as u64 && lane.queued == 0);
     }
 
-    // Some more, which only the shutdown applies.
+    // A few more commands, of which the shutdown applies those that are still queued.
     let last: Vec<_> = (0..4).map(|net| handle.remove_net(NetId(100 + net))).collect();
     let accepted = last.iter().filter(|ticket| ticket.is_ok()).count() as u64;
     let report = manager.shutdown(LONG);
@@ -162,8 +162,8 @@ fn driver(capacities: mailbox::Config, batch: usize) -> (Driver<NodeAddr>, Manua
     (LinkManager::builder(config).clock(clock.clone()).build().unwrap(), clock)
 }
 
-/// What a transport reports travels above the lane that is shed from, so a critical command never takes the
-/// place of a report, nor of what the host asked for; only that of a tick.
+/// Reports of the transport travel above the lane that is shed from, so a critical command never displaces a
+/// report or a command of the host, only a tick.
 #[test]
 fn a_critical_command_sheds_ticks_and_nothing_else() {
     let capacities = mailbox::Config::try_from([1; 4]).unwrap().backpressure(Backpressure::ShedLowest);
@@ -202,7 +202,8 @@ fn no_report_travels_in_the_lane_that_is_shed_from() {
     assert!(!Command::<NodeAddr>::WakeUp.is_report() && !Command::<NodeAddr>::CheckNets.is_report());
 }
 
-/// With the default limit of 32, of any 35 commands in a row one is from the low lane while it waits there.
+/// With the default limit of 32, one of any 35 consecutive commands comes from the low lane while one waits
+/// there.
 #[test]
 fn the_low_lane_is_served_once_in_35_commands_under_a_flood_of_all_others() {
     let (mut driver, clock) = driver(mailbox::Config::new(), 1);
@@ -217,14 +218,14 @@ fn the_low_lane_is_served_once_in_35_commands_under_a_flood_of_all_others() {
         let mut tick = handle.wake_up().unwrap();
         let mut commands = 0;
         while tick.try_take().is_none() {
-            // Every other lane has more at every take.
+            // Every other lane has a command whenever the writer takes one.
             flood();
             let _ = driver.run_once(clock.now());
             driver.effects().for_each(drop);
             commands += 1;
             assert!(commands <= 35, "the low lane was passed over {commands} times");
         }
-        // In the first round it has to wait for as long as it ever can.
+        // In the first round the command waits for the longest possible time.
         assert!(round > 0 || commands == 35, "{commands}");
     }
 }
@@ -248,14 +249,14 @@ fn a_turn_applies_no_more_than_its_batch() {
             if metrics.report().processed() == commands {
                 break;
             }
-            // It asks for the next turn at once.
+            // Commands are left, so the next turn is due at once.
             assert_eq!((taken, next), (batch as u64, Some(clock.now())));
         }
         assert_eq!(turns, 4);
     }
 }
 
-/// The writer looks again when the outbox has room: once on the way down, and not while there is none.
+/// The transport wakes the writer once, when the outbox falls below its limit, and not while it is fuller.
 #[test]
 fn the_transport_wakes_the_writer_when_the_outbox_has_room_again() {
     let (sender, mut receiver) = mailbox(mailbox::Config::new());
@@ -264,7 +265,7 @@ fn the_transport_wakes_the_writer_when_the_outbox_has_room_again() {
     let handle = Handle::new(sender, clock, tickets, meters, false, Backpressure::Reject);
     let outbox = StdArc::new(SharedOutbox::new());
     outbox.push((1..=5).map(|node| Effect::Resolve { addr: NodeAddr(node), resolve: ResolveId(1) }));
-    // What is there is delivered, on this thread, and then it ends.
+    // The worker delivers the queued effects on this thread and then ends.
     outbox.end(None);
     let (waiting, woken) = (outbox.clone(), StdArc::new(sync::Mutex::new(&TEST_AUXILIARY, Vec::new())));
     let seen = woken.clone();

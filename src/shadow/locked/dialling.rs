@@ -10,7 +10,7 @@ use crate::manager::model::effect::{Effect, LinkFailure};
 use crate::util::time::later;
 
 impl<A: Addr> Work<'_, A> {
-    /// Whether there is a reason to dial and nothing against it but, perhaps, the retry delay.
+    /// Returns whether there is a reason to dial and nothing against it, except perhaps the retry delay.
     fn may_dial(&self, addr: &A) -> bool {
         self.links.get(addr).is_some_and(|record| {
             record.dialable
@@ -23,7 +23,7 @@ impl<A: Addr> Work<'_, A> {
         })
     }
 
-    /// Dials a link whose time has come, or asks where to dial it.
+    /// Dials a link whose retry delay is over, or requests its endpoint.
     pub(super) fn dial(&mut self, addr: &A) -> bool {
         if !self.may_dial(addr) {
             return false;
@@ -42,8 +42,8 @@ impl<A: Addr> Work<'_, A> {
         true
     }
 
-    /// Dials where the node was last known to listen, if it may be dialled and its delay is over: that may have begun
-    /// while the endpoint was asked for.
+    /// Dials the last known endpoint of the node, if the node may be dialled and its retry delay is over; the
+    /// delay may have begun during the resolution.
     pub(super) fn start_dial(&mut self, addr: &A) -> bool {
         let is_ripe =
             self.links.get(addr).is_some_and(|record| record.not_before.is_none_or(|at| at <= self.now));
@@ -61,7 +61,7 @@ impl<A: Addr> Work<'_, A> {
         true
     }
 
-    /// `resolve`: the question that was asked; `None` is whichever waits.
+    /// Ends a resolution without an endpoint; `None` is the current resolution.
     pub(super) fn resolve_failed(&mut self, addr: &A, resolve: Option<ResolveId>) -> Outcome {
         let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
         let answered = |(present, _): &(ResolveId, _)| resolve.is_none_or(|resolve| resolve == *present);
@@ -76,7 +76,7 @@ impl<A: Addr> Work<'_, A> {
         Outcome::Done
     }
 
-    /// Whether `dial` is the dial of the link; `None` is whichever it has.
+    /// Returns whether `dial` is the dial of the link; `None` is any dial that it has.
     fn has_dial(&self, addr: &A, dial: Option<DialId>) -> bool {
         let present = self.links.get(addr).and_then(|record| record.dial);
         present.is_some_and(|(present, _)| dial.is_none_or(|dial| dial == present))
@@ -113,7 +113,7 @@ impl<A: Addr> Work<'_, A> {
         Outcome::Done
     }
 
-    /// An answer is overdue, which is a failure.
+    /// Treats an overdue answer as a failure.
     pub(super) fn time_out(&mut self, addr: &A) {
         let Some(record) = self.links.get_mut(addr) else { return };
         if record.resolving.is_some() {
@@ -126,7 +126,7 @@ impl<A: Addr> Work<'_, A> {
         self.lose_connection(addr, true);
     }
 
-    /// The dial failed or its connection is gone; `last` when the dialer has given up.
+    /// Handles a failed dial or a lost connection; `last` if the dialer has given up.
     fn lose_connection(&mut self, addr: &A, last: bool) {
         let Some(record) = self.links.get_mut(addr) else { return };
         let before = record.streams.first().map(|stream| stream.id);
@@ -150,14 +150,14 @@ impl<A: Addr> Work<'_, A> {
         }
     }
 
-    /// The connection is gone, the dialer goes on.
+    /// Marks the link as connecting: the connection is lost, and the dialer continues.
     pub(super) fn wait_for_repair(&mut self, addr: &A) {
         let Some(record) = self.links.get_mut(addr) else { return };
         record.state = DialState::Connecting;
         record.dial = record.dial.map(|(dial, _)| (dial, self.now));
     }
 
-    /// Sends the dialer back to the beginning; with its dial go the streams that it made.
+    /// Resets the dialer; its dial is cancelled, and the streams that the dial opened are removed.
     pub(super) fn reset_dialer(&mut self, addr: &A) {
         let Some(record) = self.links.get_mut(addr) else { return };
         record.state = DialState::Disconnected;
@@ -168,8 +168,8 @@ impl<A: Addr> Work<'_, A> {
         }
     }
 
-    /// A dial cycle without success: the link waits, and after the last attempt its nets let it go. A member is
-    /// connected by the peer's stream all the same: no net lets it go.
+    /// Ends a dial cycle without success: the link waits, and after the last attempt its nets release it. No
+    /// net releases a member, which is still connected by the peer's stream.
     pub(super) fn give_up(&mut self, addr: &A) {
         self.reset_dialer(addr);
         let Some(record) = self.links.get_mut(addr) else { return };
@@ -196,7 +196,7 @@ impl<A: Addr> Work<'_, A> {
         }
     }
 
-    /// The net loses this link.
+    /// Releases the link from a net.
     pub(super) fn disconnect_from(&mut self, addr: &A, net: NetId) {
         let members = self.nets.get(net).map_or(0, Net::members);
         self.effects.push(Effect::Released { addr: addr.clone(), net, members });

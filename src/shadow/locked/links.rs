@@ -1,4 +1,4 @@
-//! How links come and go.
+//! Creation and removal of links.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use crate::link::net::NetId;
 use crate::manager::model::command::{CommandError, Outcome};
 
 impl<A: Addr> Work<'_, A> {
-    /// Whether `addr` can name a remote node.
+    /// Checks that `addr` can name a remote node.
     pub(super) fn check_addr(&self, addr: &A) -> Result<(), CommandError> {
         if addr.is_blank() {
             return Err(CommandError::BlankAddr);
@@ -20,7 +20,7 @@ impl<A: Addr> Work<'_, A> {
         Ok(())
     }
 
-    /// Whether a link may be added.
+    /// Checks that there is room for another link.
     pub(super) fn check_room(&self) -> Result<(), CommandError> {
         let limit = self.rules.config.settings.max_links;
         if self.links.len() >= limit {
@@ -61,7 +61,7 @@ impl<A: Addr> Work<'_, A> {
         }
         let asked = record.resolving.is_some();
         if let Err(error) = self.rules.config.addresses.check(endpoint) {
-            // An answer that cannot be used is a failed attempt.
+            // An unusable answer is a failed attempt.
             if asked {
                 self.give_up(addr);
             }

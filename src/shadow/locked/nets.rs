@@ -50,7 +50,7 @@ impl<A: Addr> Work<'_, A> {
         Ok(Outcome::Done)
     }
 
-    /// Ends every membership in the net and every link that only it kept.
+    /// Ends every membership in the net, and every link that only this net kept.
     fn release(&mut self, net: NetId) {
         if let Some(status) = self.nets.get_mut(net) {
             status.active = false;

@@ -12,7 +12,7 @@ use crate::util::time::later;
 impl<A: Addr> Work<'_, A> {
     pub(super) fn add_stream(&mut self, addr: &A, id: StreamId, direction: Direction) -> Applying {
         let result = self.accept_stream(addr, Stream { id, direction });
-        // Nobody else would ever close a stream that no link knows.
+        // A stream without a link would otherwise never be closed.
         if matches!(result, Err(_) | Ok(Outcome::Stale)) {
             self.close_stream(addr, id);
         }
@@ -27,7 +27,7 @@ impl<A: Addr> Work<'_, A> {
             None if uplink => return Err(CommandError::UnknownLink),
             None => self.check_room()?,
             Some(record) if record.has_stream(stream.id) => return Ok(Outcome::Unchanged),
-            // Its dial was given up meanwhile, and its connection is being closed.
+            // The dial was given up in the meantime, and its connection is being closed.
             Some(record) if uplink && record.dial.is_none() => return Ok(Outcome::Stale),
             Some(record) if record.streams.len() >= limit => {
                 return Err(CommandError::LimitReached { of: "streams", limit });
@@ -61,12 +61,12 @@ impl<A: Addr> Work<'_, A> {
             return self.delete_stream(addr, old);
         }
         let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
-        // A stream that is known keeps its direction.
+        // A known stream keeps its direction.
         let known = record.streams.iter().find(|stream| stream.id == new).copied();
         let new = known.unwrap_or(Stream { id: new, direction });
         let before = record.streams.first().copied();
         if !knows_old {
-            // The death of the old stream was reported before: has the new one followed it?
+            // The death of the old stream was reported before; check whether the new one has succeeded it.
             let follows = before.is_some_and(|primary| primary.id == new.id);
             return if follows { Outcome::Unchanged } else { Outcome::Stale };
         }
@@ -96,7 +96,7 @@ impl<A: Addr> Work<'_, A> {
             self.follow(addr, before);
         }
         let Some(record) = self.links.get_mut(addr) else { return Outcome::Done };
-        // What becomes of a broken connection is the dialer's to decide.
+        // The dialer decides what happens to a broken connection.
         let last_of_ours = dead.direction == Direction::Uplink && !record.has_stream_of(Direction::Uplink);
         if record.state == DialState::Established && (record.streams.is_empty() || last_of_ours) {
             self.wait_for_repair(addr);
@@ -105,8 +105,7 @@ impl<A: Addr> Work<'_, A> {
         Outcome::Done
     }
 
-    /// Another stream may be the primary one now. When the peer's takes over from ours, the dialer starts
-    /// anew.
+    /// Handles a change of the primary stream. If the peer's stream replaces ours, the dialer is reset.
     fn follow(&mut self, addr: &A, before: Option<Stream>) {
         let Some(record) = self.links.get_mut(addr) else { return };
         let (Some(before), Some(after)) = (before, record.streams.first().copied()) else { return };

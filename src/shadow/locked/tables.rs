@@ -1,4 +1,4 @@
-//! What the two locks guard.
+//! The data behind the two locks.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::link::{DialId, DialState, ResolveId, Stream};
 use crate::shadow::answer::LinkView;
 use crate::table::DefaultHashBuilder;
 
-/// The nets, and who is a member of which.
+/// The nets and their members.
 #[derive(Debug)]
 pub(super) struct Nets<A> {
     by_id: BTreeMap<NetId, Net<A>>,
@@ -23,9 +23,9 @@ pub(super) struct Net<A> {
     pub(super) config: NetConfig,
     pub(super) active: bool,
     pub(super) request_not_before: Option<Instant>,
-    /// Members whose primary stream is ours.
+    /// The members whose primary stream this node opened.
     pub(super) uplinks: HashSet<A, DefaultHashBuilder>,
-    /// Members whose primary stream is the peer's.
+    /// The members whose primary stream the peer opened.
     pub(super) downlinks: HashSet<A, DefaultHashBuilder>,
 }
 
@@ -34,7 +34,7 @@ impl<A: Addr> Net<A> {
         self.uplinks.len() + self.downlinks.len()
     }
 
-    /// Links short of the minimum, switched on or not.
+    /// Returns the number of links by which the net falls short of its minimum, whether switched on or not.
     pub(super) fn needed(&self) -> usize {
         let counted = if self.config.count_downlinks { self.members() } else { self.uplinks.len() };
         (self.config.min_links as usize).saturating_sub(counted)
@@ -142,21 +142,21 @@ impl<A: Addr> Records<A> {
 /// One link.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
-    /// A net asked to dial the node.
+    /// Whether a net asked to dial the node.
     pub(super) dialable: bool,
     pub(super) state: DialState,
     pub(super) endpoint: Option<SocketAddr>,
-    /// The endpoint came since the last failure: no need to ask for it.
+    /// Whether the endpoint arrived since the last failure, so that no resolution is needed.
     pub(super) endpoint_fresh: bool,
     pub(super) nets: Vec<NetId>,
     pub(super) members: Vec<NetId>,
-    /// The primary one first.
+    /// The live streams, the primary one first.
     pub(super) streams: Vec<Stream>,
-    /// The direction under which the nets have this link among their members.
+    /// The direction under which the nets list this link as a member.
     pub(super) filed: Direction,
-    /// The dial, and when it last began to wait for something.
+    /// The dial, and the time at which it last began to wait.
     pub(super) dial: Option<(DialId, Instant)>,
-    /// The question for the endpoint, and when it was asked.
+    /// The resolution, and the time at which it was requested.
     pub(super) resolving: Option<(ResolveId, Instant)>,
     pub(super) attempts: u32,
     pub(super) not_before: Option<Instant>,
@@ -200,13 +200,14 @@ impl Record {
         self.streams.retain(|stream| stream.direction == Direction::Downlink);
     }
 
-    /// Something keeps the record: a net, a membership, or the peer's stream where nobody dials.
+    /// Returns whether anything keeps the record: a net, a membership, or the peer's stream on a link that is
+    /// not dialled.
     pub(super) fn has_reason(&self) -> bool {
         let downlink = !self.dialable && !self.streams.is_empty();
         !self.nets.is_empty() || !self.members.is_empty() || downlink
     }
 
-    /// When an answer that is waited for is overdue.
+    /// Returns the time at which the awaited answer is overdue.
     pub(super) fn overdue_at(&self, timeout: Option<Duration>) -> Option<Instant> {
         let since = match (self.resolving, self.dial) {
             (Some((_, since)), _) => since,

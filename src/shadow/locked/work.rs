@@ -15,23 +15,23 @@ use crate::util::time::later;
 
 pub(super) type Applying = Result<Outcome, CommandError>;
 
-/// What never changes.
+/// The fixed configuration.
 #[derive(Debug)]
 pub(super) struct Rules<A> {
     pub(super) config: Config,
     pub(super) own: Option<A>,
 }
 
-/// One operation under way.
+/// One operation in progress.
 pub(super) struct Work<'a, A: Addr> {
     pub(super) rules: &'a Rules<A>,
     pub(super) nets: &'a mut Nets<A>,
     pub(super) links: &'a mut Records<A>,
     pub(super) now: Instant,
     pub(super) effects: Vec<Effect<A>>,
-    /// Links to look at when the operation is done: it may have made something due.
+    /// The links to examine after the operation, which may have made an action due.
     pub(super) touched: Vec<A>,
-    /// Nets whose members changed.
+    /// The nets whose members changed.
     pub(super) recount: Vec<NetId>,
 }
 
@@ -72,7 +72,7 @@ impl<'a, A: Addr> Work<'a, A> {
         }
     }
 
-    /// Does what the operation made due, and returns everything that is to be done outside.
+    /// Performs the actions that the operation made due, and returns the effects.
     pub(super) fn finish(mut self) -> Vec<Effect<A>> {
         for addr in std::mem::take(&mut self.touched) {
             self.look(&addr);
@@ -81,7 +81,7 @@ impl<'a, A: Addr> Work<'a, A> {
         self.recount.sort_unstable();
         self.recount.dedup();
         for id in std::mem::take(&mut self.recount) {
-            // Of a net that is gone the last count: zero.
+            // The last count of a removed net is zero.
             let (uplinks, downlinks) =
                 self.nets.get(id).map_or((0, 0), |net| (net.uplinks.len(), net.downlinks.len()));
             self.effects.push(Effect::LinkCountChanged { net: id, uplinks, downlinks });
@@ -89,7 +89,7 @@ impl<'a, A: Addr> Work<'a, A> {
         self.effects
     }
 
-    /// Does everything that is due for one link.
+    /// Performs every action that is due for one link.
     fn look(&mut self, addr: &A) {
         loop {
             let Some(record) = self.links.get(addr) else { return };
@@ -105,7 +105,7 @@ impl<'a, A: Addr> Work<'a, A> {
         }
     }
 
-    /// Asks for candidates for every active net that is short of links, once a tick each.
+    /// Requests candidates for each active net that lacks links, once per tick and net.
     fn request(&mut self) {
         let now = self.now;
         for (id, net) in self.nets.iter_mut() {
@@ -118,7 +118,7 @@ impl<'a, A: Addr> Work<'a, A> {
         }
     }
 
-    /// Announces the active nets that want the link and do not have it, on the primary stream.
+    /// Announces, on the primary stream, the active nets that want the link and of which it is not a member.
     fn announce(&mut self, addr: &A) -> bool {
         let Some(record) = self.links.get_mut(addr) else { return false };
         let due = record.announce_not_before.is_none_or(|at| at <= self.now);
@@ -169,7 +169,7 @@ impl<'a, A: Addr> Work<'a, A> {
         }
     }
 
-    /// Files a link whose primary stream changed under its new direction.
+    /// Moves a link whose primary stream changed to the members of its new direction.
     pub(super) fn file(&mut self, addr: &A) {
         let Some(record) = self.links.get_mut(addr) else { return };
         let direction = record.direction();
@@ -186,14 +186,14 @@ impl<'a, A: Addr> Work<'a, A> {
         }
     }
 
-    /// Ends an operation on a link: keeps the record while something keeps it.
+    /// Ends an operation on a link: keeps, demotes or removes its record, depending on the remaining reasons.
     pub(super) fn settle(&mut self, addr: &A) {
         self.file(addr);
         let Some(record) = self.links.get_mut(addr) else { return };
         if record.has_reason() {
             self.touched.push(addr.clone());
         } else if record.has_stream_of(Direction::Downlink) {
-            // Nobody asks to dial the node any more; its own streams are its own to close.
+            // No net asks to dial the node any longer. The peer closes the streams that it opened.
             demote(record);
             self.effects.push(Effect::CloseDialer { addr: addr.clone() });
             self.file(addr);
@@ -209,7 +209,7 @@ impl<'a, A: Addr> Work<'a, A> {
         if record.dialable {
             self.effects.push(Effect::CloseDialer { addr: addr.clone() });
         }
-        // The dialer closes its own.
+        // The dialer closes its own streams.
         let others = record
             .streams
             .iter()

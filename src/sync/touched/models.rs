@@ -1,4 +1,4 @@
-//! The orders that loom explores: all of them with the types of the facade, and not with its own.
+//! The orders that loom explores: all of them with the types of the facade, but not with its own.
 #![allow(clippy::type_complexity)]
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use super::{Ordering, fence, plain};
 use crate::sync::model::{model, spawn};
 use crate::sync::{Arc, StdArc};
 
-/// What one thread does to a counter that is zero, and another thread reads.
+/// The operations of one thread on a counter that is zero, while another thread reads it.
 trait Counter: Send + Sync + 'static {
     fn new() -> Self;
     fn load(&self, order: Ordering) -> u64;
@@ -52,7 +52,7 @@ macro_rules! counter {
 counter!(plain::AtomicU64);
 counter!(super::AtomicU64);
 
-/// All that is collected over the executions of one model.
+/// The outcomes collected over all executions of one model.
 type Outcomes<T> = StdArc<std::sync::Mutex<BTreeSet<T>>>;
 
 fn collected<T: Ord + Copy + Send + 'static>(body: impl Fn() -> T + Send + Sync + 'static) -> Vec<T> {
@@ -65,8 +65,8 @@ fn collected<T: Ord + Copy + Send + 'static>(body: impl Fn() -> T + Send + Sync 
     outcomes.lock().unwrap().iter().copied().collect()
 }
 
-/// One thread adds to two counters in turn, another one reads them in the opposite order: the second, the
-/// first.
+/// Runs a model in which one thread adds to two counters, one after the other, and another reads them in the
+/// opposite order: the second, then the first.
 fn outcomes<C: Counter>(add: fn(&C)) -> Vec<(u64, u64)> {
     collected(move || {
         let pair = Arc::new((C::new(), C::new()));
@@ -107,7 +107,7 @@ fn all_orders_are_explored_where_a_thread_loads_before_it_writes() {
     }
 }
 
-/// When this fails, loom has learned it, and the wrappers can go.
+/// If this fails, loom no longer needs the wrappers, and they can be removed.
 #[test]
 fn the_plain_types_of_loom_need_the_touch() {
     for (way, add) in ways::<plain::AtomicU64>() {
@@ -119,12 +119,13 @@ fn the_plain_types_of_loom_need_the_touch() {
     }
 }
 
-/// The touch carries no edge: a release fence before it and an acquire fence after it do not meet in it.
+/// The touch carries no edge: a release fence before it and an acquire fence after it do not synchronize
+/// through it.
 #[test]
 fn fences_do_not_synchronize_through_the_touch() {
     let outcomes = collected(|| {
         let shared = Arc::new((super::AtomicU64::new(0), super::AtomicU64::new(0)));
-        // Not seen by loom: says in which order things happened in this execution, and orders nothing.
+        // Not seen by loom: records the order of events in this execution, and orders nothing.
         let is_over = StdArc::new(std::sync::atomic::AtomicBool::new(false));
         let (other, over) = (shared.clone(), is_over.clone());
         let thread = spawn(move || {
@@ -133,7 +134,7 @@ fn fences_do_not_synchronize_through_the_touch() {
             other.1.load(Ordering::Relaxed);
             over.store(true, Ordering::Relaxed);
         });
-        // A place for the other thread to run in.
+        // Gives the other thread a point to run at.
         shared.1.load(Ordering::Relaxed);
         let late = is_over.load(Ordering::Relaxed);
         shared.1.load(Ordering::Relaxed);
@@ -145,7 +146,7 @@ fn fences_do_not_synchronize_through_the_touch() {
     assert_eq!(outcomes, [(false, 0), (false, 1), (true, 0), (true, 1)]);
 }
 
-/// A failed exchange may have read what was there before.
+/// A failed exchange may have read an earlier value.
 #[test]
 fn a_failed_exchange_may_be_stale() {
     let outcomes = collected(|| {

@@ -1,5 +1,5 @@
-//! The adversary of `tests/adversary.rs` over the bare cell: no map in between, so that ten times as many
-//! versions are published and loaded, and headers of the same size as what the plain cells beside them store.
+//! The adversary of `tests/adversary.rs` over the bare cell: without a map in between, it publishes and loads
+//! ten times as many versions, and headers have the same size as the values of the plain cells beside them.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)] // Real time and figures.
 
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::sync::StdArc;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::model::spawn;
 
-/// Cells of each kind.
+/// Number of cells of each kind.
 const CELLS: usize = 4;
 
-/// Says which cell and version it belongs to, and that it is in one piece.
+/// A state that names its cell and version, and shows whether it is whole.
 struct Tagged {
     cell: usize,
     number: u64,
@@ -31,7 +31,7 @@ impl Tagged {
     }
 }
 
-/// What a plain cell stores: as large as a header.
+/// The value of a plain cell: as large as a header.
 struct Plain(#[allow(dead_code)] [u64; size_of::<Header<Tagged>>() / 8]);
 
 #[derive(Default)]
@@ -44,14 +44,14 @@ struct Shared {
 
 impl Shared {
     fn goes_on(&self) -> bool {
-        // Relaxed: a flag that carries nothing.
+        // Relaxed: the flag carries no data.
         !self.stop.load(Ordering::Relaxed)
     }
 }
 
 fn read(cells: &[Arc<SnapshotCell<Tagged>>], plain: &[ArcSwap<Plain>], guards: usize, shared: &Shared) {
     let fillers: Vec<_> = (0..guards).map(ArcSwap::from_pointee).collect();
-    // Guards that take the fast slots of this thread, so that its loads are slow ones.
+    // Guards that occupy the fast slots of this thread, so that its loads take the slow path.
     let _guards: Vec<_> = fillers.iter().map(ArcSwap::load).collect();
     let mut newest = [0; CELLS];
     let mut kept: VecDeque<(usize, Arc<Header<Tagged>>)> = VecDeque::new();
@@ -136,8 +136,8 @@ fn attack(duration: Duration) {
     println!("{duration:?}: loads {loads}, versions {number} x {CELLS}, headers {headers:?}, wrong {wrong}");
     assert!(loads > 0 && number > 0);
     assert_eq!((wrong, backwards), (0, 0));
-    // Four readers with 12 kept versions each, one on each reader's way, and what is retired and not yet
-    // looked at.
+    // Four readers with 12 kept versions each, one that each reader is loading, and retired versions that
+    // have not been checked yet.
     assert!(headers.iter().all(|headers| *headers < 200), "{headers:?}");
 }
 
@@ -147,7 +147,7 @@ fn a_cell_never_returns_a_foreign_version() {
 }
 
 #[test]
-#[ignore = "long: SWITCHBOARD_ADVERSARY_SECONDS, 60 unless set"]
+#[ignore = "slow: SWITCHBOARD_ADVERSARY_SECONDS, 60 by default"]
 fn a_cell_never_returns_a_foreign_version_for_long() {
     let text = std::env::var("SWITCHBOARD_ADVERSARY_SECONDS").ok();
     attack(Duration::from_secs(text.and_then(|text| text.parse().ok()).unwrap_or(60)));

@@ -1,9 +1,9 @@
-//! The protocol of the cell under loom and shuttle, with both twins of `ArcSwap`.
+//! Models of the protocol of the cell under loom and shuttle, with both twins of `ArcSwap`.
 
 use super::*;
 use crate::sync::model::{Time, model_each, spawn, spawn_clock};
 
-/// A state that says which version it belongs to, twice.
+/// A state that carries the number of its version, twice.
 #[derive(Debug, PartialEq, Eq)]
 struct Tagged(u64, u64);
 
@@ -20,7 +20,7 @@ fn publish(publisher: &mut Publisher<Tagged>) -> Version {
     published.version()
 }
 
-/// What was loaded belongs together, now and whenever it is looked at again.
+/// Checks that the parts of a loaded header belong together, each time it is called.
 fn check(header: &Header<Tagged>) -> u64 {
     let number = header.version().as_u64();
     assert_eq!(header.state(), &Tagged::new(number));
@@ -48,7 +48,7 @@ fn two_readers_never_go_backwards() {
     });
 }
 
-/// With a reused header, a version that somebody holds would change under their eyes.
+/// With a reused header, a version would change while a reader holds it.
 #[test]
 fn a_header_that_a_reader_can_reach_is_never_reused() {
     model_each(|| {
@@ -71,7 +71,7 @@ fn a_header_that_a_reader_can_reach_is_never_reused() {
     });
 }
 
-/// A state that is given back for a change in place is one that nobody reads.
+/// A state that is recycled for a change in place has no readers.
 #[test]
 fn a_state_that_a_reader_can_reach_is_never_recycled() {
     model_each(|| {
@@ -101,8 +101,8 @@ fn a_state_that_a_reader_can_reach_is_never_recycled() {
     });
 }
 
-/// Publish, then complete: whoever sees the completion finds the change in every version loaded from then on,
-/// and in the counter.
+/// Publish, then complete: a thread that sees the completion finds the change in every version loaded from
+/// then on, and in the counter.
 #[test]
 fn a_completion_follows_its_version() {
     model_each(|| {
@@ -142,7 +142,7 @@ fn whoever_sees_the_number_finds_the_version() {
     });
 }
 
-/// The same where it is a reader that has moved the counter, before the writer came to it.
+/// The same when a reader has advanced the counter before the writer could.
 #[test]
 fn whoever_sees_the_number_that_a_reader_moved_finds_the_version() {
     model_each(|| {
@@ -162,8 +162,8 @@ fn whoever_sees_the_number_that_a_reader_moved_finds_the_version() {
     });
 }
 
-/// The pointer may be ahead of the counter, but nobody can tell: a thread that has loaded a version tells
-/// another one, which asks the counter.
+/// The pointer may be ahead of the counter, but no thread can observe it: a thread that has loaded a version
+/// tells another one, which reads the counter.
 #[test]
 fn whoever_is_told_of_a_version_sees_its_number() {
     model_each(|| {
@@ -188,7 +188,7 @@ fn whoever_is_told_of_a_version_sees_its_number() {
     });
 }
 
-/// No lost wake-up: the wait has no bound, so a lost one is a deadlock.
+/// No lost wake-up: the wait has no timeout, so a lost wake-up is a deadlock.
 #[test]
 fn a_waiter_is_woken_by_the_version_it_waits_for() {
     model_each(|| {
@@ -228,8 +228,8 @@ fn a_waiter_for_a_later_version_survives_an_earlier_wake_up() {
     });
 }
 
-/// A wait that times out, at any moment, takes no wake-up from another one, and says so only of a version that it
-/// has not seen.
+/// A wait that times out, at any moment, takes no wake-up from another one, and reports a timeout only for a
+/// version that it has not seen.
 #[test]
 fn a_waiter_whose_time_is_over_leaves_the_wake_up_to_the_other() {
     model_each(|| {
@@ -257,7 +257,8 @@ fn a_waiter_whose_time_is_over_leaves_the_wake_up_to_the_other() {
     });
 }
 
-/// A deadline that passes after the version was published finds it, whichever of the two woke the waiter.
+/// A deadline that passes after the version was published finds it, whether the publish or the deadline woke
+/// the waiter.
 #[test]
 fn a_version_published_in_time_is_no_timeout() {
     model_each(|| {
@@ -274,7 +275,8 @@ fn a_version_published_in_time_is_no_timeout() {
     });
 }
 
-/// The end of the writer wakes everybody, and nobody is told that it is over while the version was published.
+/// The end of the writer wakes all waiters, and none is told that the writer is closed if its version was
+/// published.
 #[test]
 fn a_waiter_is_woken_by_the_end_of_the_writer() {
     model_each(|| {
@@ -299,7 +301,7 @@ fn a_waiter_is_woken_by_the_end_of_the_writer() {
     });
 }
 
-/// Each waiter hears of its own version, also when nothing is published after it.
+/// Each waiter is woken by its own version, even if nothing is published after it.
 #[test]
 fn each_waiter_is_woken_by_its_own_version() {
     model_each(|| {

@@ -1,17 +1,19 @@
 //! The reuse of headers under weak memory: a twin of the cell without a lock.
 //!
-//! The stand-ins of [`twin`](crate::sync::twin) leave a gap: the one that reuses headers orders all loads by its
-//! lock, and the one without a lock reuses nothing. This twin does both, in safe code. Headers are places in an
-//! array, and what they carry are two words, stored and loaded relaxed. It follows `arc_swap` 1.9.3
+//! The stand-ins of [`twin`](crate::sync::twin) leave a gap: the one that reuses headers orders all loads by
+//! its lock, and the one without a lock reuses nothing. This twin does both, in safe code. Headers are slots
+//! of an array, and each carries two words, stored and loaded relaxed. It follows `arc_swap` 1.9.3
 //! (`HybridProtection::attempt` and `into_inner`, `Debt::pay`, `Debt::pay_all`) and `Arc` (clone, drop,
-//! `get_mut`) step by step, each with the orderings of the original, and [`Publisher::publish`](super::Publisher)
-//! in what it does to a header. Not here: the slow path of `arc_swap`, which readers that hold many guards take.
+//! `get_mut`) step by step, each with the orderings of the original, and does to a header what
+//! [`Publisher::publish`](super::Publisher) does. Not covered: the slow path of `arc_swap`, which readers
+//! that hold many guards take.
 //!
-//! loom takes sequentially consistent accesses for acquiring and releasing ones. Where the argument needs more,
-//! between the debt and the second look of a reader and between the swap and the look at the debts of a writer,
-//! there is a fence. A failed compare-exchange is spelled out as the load that it is, which may be stale.
+//! loom treats sequentially consistent accesses as acquiring and releasing ones. Where the argument needs
+//! more, between the debt and the second read of a reader and between the swap and the writer's read of the
+//! debts, there is a fence. A failed compare-exchange is written as the load that it is, which may be stale.
 //!
-//! Then every ordering that the argument in `cell.rs` names is weakened in turn, and the model must fail.
+//! Every ordering that the argument in `cell.rs` names is then weakened, one at a time, and the model must
+//! fail.
 
 #![allow(clippy::disallowed_types)] // The lock that no checker sees.
 
@@ -21,32 +23,32 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::model::{UnseenMutex, UnseenU64, model, spawn};
 use crate::sync::{Arc, StdArc};
 
-/// With two, each header is published again by the publish after the next.
+/// With two headers, each is published again by the publish after the next.
 const HEADERS: usize = 2;
-/// No debt.
+/// The value of an empty debt slot.
 const NONE: usize = HEADERS;
 
-/// What the argument relies on.
+/// The orderings and checks that the argument relies on.
 #[derive(Clone, Copy, Debug)]
 struct Rules {
-    /// Of the exchange in `Debt::pay`, when a reader finds that its debt was paid.
+    /// Ordering of the exchange in `Debt::pay`, when a reader finds that its debt was paid.
     found_paid: Ordering,
-    /// Of the same, when a writer finds no debt.
+    /// Ordering of the same exchange, when a writer finds no debt.
     found_none: Ordering,
-    /// Of the load of `current` that confirms a debt.
+    /// Ordering of the load of `current` that confirms a debt.
     confirm: Ordering,
-    /// Of the exchange that publishes a header.
+    /// Ordering of the exchange that publishes a header.
     swap: Ordering,
-    /// Of the decrement in the drop of an `Arc`.
+    /// Ordering of the decrement in the drop of an `Arc`.
     decrement: Ordering,
-    /// Of the load of the count in `Arc::get_mut`.
+    /// Ordering of the load of the count in `Arc::get_mut`.
     unique: Ordering,
     /// Whether a header is published again only if `Arc::get_mut` allows it.
     asks: bool,
 }
 
 const RULES: Rules = Rules {
-    // Sequentially consistent in `arc_swap`, as it is the same function.
+    // Sequentially consistent in `arc_swap`, because it is the same function.
     found_paid: Ordering::Acquire,
     found_none: Ordering::SeqCst,
     confirm: Ordering::Acquire,
@@ -56,7 +58,7 @@ const RULES: Rules = Rules {
     asks: true,
 };
 
-/// What went wrong.
+/// A violation of the promises of the cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Breach {
     /// The words of one header are of two versions.
@@ -65,8 +67,8 @@ enum Breach {
     Changed,
     /// A load returned an older version than the one before.
     Older,
-    /// A header was changed by a writer that need not have seen the end of the reads of it: a data race, were
-    /// its contents not atomic.
+    /// A header was changed by a writer that need not have seen the end of its reads: a data race, if the
+    /// contents were not atomic.
     Race,
 }
 
@@ -75,16 +77,16 @@ type Breaches = StdArc<UnseenMutex<BTreeSet<Breach>>>;
 struct Header {
     count: AtomicUsize,
     words: [AtomicU64; 2],
-    /// How many readers are through with it, relaxed: who is ordered after them knows the number.
+    /// Number of reads that have finished, relaxed: a thread that is ordered after them sees this number.
     reads: AtomicU64,
-    /// The same number, not seen by the checkers: what it is.
+    /// The same number, hidden from the checkers: its true value.
     truth: UnseenU64,
 }
 
 struct Cell {
     headers: [Header; HEADERS],
     current: AtomicUsize,
-    /// Of the one reader.
+    /// The debt of the one reader.
     debt: AtomicUsize,
     rules: Rules,
     breaches: Breaches,
@@ -93,7 +95,7 @@ struct Cell {
 impl Cell {
     fn new(rules: Rules, breaches: Breaches) -> Self {
         let header = |_| Header {
-            // The one of the cell, which lists each header as current or as retired.
+            // The reference of the cell, which lists each header as current or retired.
             count: AtomicUsize::new(1),
             words: [0, 0].map(AtomicU64::new),
             reads: AtomicU64::new(0),
@@ -112,13 +114,13 @@ impl Cell {
         self.breaches.lock().unwrap().insert(breach);
     }
 
-    /// `Debt::pay`: false when another thread has paid, or there is no such debt.
+    /// `Debt::pay`: returns `false` if another thread has paid, or there is no such debt.
     fn pay(&self, header: usize, failure: Ordering) -> bool {
         self.debt.load(failure) == header
             && self.debt.compare_exchange(header, NONE, Ordering::AcqRel, failure).is_ok()
     }
 
-    /// `load_full`, by the one reader: a header that is counted for it.
+    /// `load_full`, by the one reader: returns a header that is counted for it.
     fn load(&self) -> usize {
         loop {
             let seen = self.current.load(Ordering::Acquire);
@@ -126,7 +128,8 @@ impl Cell {
             fence(Ordering::SeqCst);
             let count = &self.headers[seen].count;
             if self.current.load(self.rules.confirm) == seen {
-                // It counts itself and withdraws the debt. When that was paid, it has been counted twice.
+                // The reader counts itself and withdraws the debt. If the debt was paid, it has been counted
+                // twice.
                 count.fetch_add(1, Ordering::Relaxed);
                 if !self.pay(seen, self.rules.found_paid) {
                     count.fetch_sub(1, self.rules.decrement);
@@ -134,7 +137,8 @@ impl Cell {
                 return seen;
             }
             if !self.pay(seen, self.rules.found_paid) {
-                // Paid, so it is counted. What it carries is what it carried when it was taken out.
+                // Paid, so the reader is counted. The header still carries what it carried when it was taken
+                // out.
                 return seen;
             }
         }
@@ -151,13 +155,13 @@ impl Cell {
 
     fn drop(&self, header: usize) {
         let header = &self.headers[header];
-        // Relaxed: what is ordered after this is ordered by the decrement, or it is a breach.
+        // Relaxed: accesses that must come after this are ordered by the decrement, or it is a breach.
         header.reads.fetch_add(1, Ordering::Relaxed);
         header.truth.fetch_add(1, Ordering::Relaxed);
         header.count.fetch_sub(1, self.rules.decrement);
     }
 
-    /// A reader that loads `times` times.
+    /// Runs a reader that loads `times` times.
     fn look(&self, times: usize) {
         let mut newest = 0;
         for _ in 0..times {
@@ -174,7 +178,7 @@ impl Cell {
         }
     }
 
-    /// Publishes in the header that is not current; false when somebody may have it.
+    /// Publishes in the header that is not current; returns `false` if a reader may have it.
     fn publish(&self, version: u64) -> bool {
         // Relaxed: written by this thread only.
         let next = HEADERS - 1 - self.current.load(Ordering::Relaxed);
@@ -196,7 +200,7 @@ impl Cell {
 
     fn pay_all(&self, old: usize) {
         let count = &self.headers[old].count;
-        // One in advance, to be there before a reader can give it back.
+        // One in advance, so that it is counted before a reader can return it.
         count.fetch_add(1, Ordering::Relaxed);
         let failure = match self.rules.found_none {
             Ordering::SeqCst => {
@@ -212,7 +216,7 @@ impl Cell {
     }
 }
 
-/// One reader that loads `loads` times beside `versions` versions: what goes wrong in any order.
+/// Returns the breaches of one reader that loads `loads` times beside `versions` versions, in any order.
 fn breaches(rules: Rules, loads: usize, versions: u64) -> Vec<Breach> {
     let breaches = Breaches::default();
     let found = breaches.clone();
@@ -233,15 +237,15 @@ fn a_reused_header_is_whole_and_never_older() {
     assert_eq!(breaches(RULES, 2, 2), []);
 }
 
-/// Each rule is needed: without it loom finds an order that breaks the promise.
+/// Each rule is needed: without it, loom finds an order that breaks the promise.
 #[cfg(switchboard_loom)]
 mod weakened {
     use super::*;
 
-    /// A second publish uses the header that the reader may have; a third takes it out once more.
+    /// A second publish uses the header that the reader may have; a third takes it out again.
     #[track_caller]
     fn assert_breach(rules: Rules, versions: u64) {
-        assert_ne!(breaches(rules, 1, versions), [], "{rules:?} is as good");
+        assert_ne!(breaches(rules, 1, versions), [], "{rules:?} shows no breach");
     }
 
     #[test]
@@ -264,7 +268,7 @@ mod weakened {
         assert_breach(Rules { swap: Ordering::Acquire, ..RULES }, 1);
     }
 
-    /// The header may have been published again since the first look.
+    /// The header may have been published again since the first read.
     #[test]
     fn confirming_acquires() {
         assert_breach(Rules { confirm: Ordering::Relaxed, ..RULES }, 2);
@@ -282,7 +286,7 @@ mod weakened {
         assert_breach(Rules { found_none: Ordering::Relaxed, ..RULES }, 2);
     }
 
-    /// The debt of a reader that has confirmed what is then taken out could be missed.
+    /// The debt of a reader that has confirmed a header just before it is taken out could be missed.
     #[test]
     fn finding_no_debt_is_sequentially_consistent() {
         assert_breach(Rules { found_none: Ordering::Acquire, ..RULES }, 2);

@@ -30,7 +30,7 @@ fn headers_are_as_many_as_versions_held_at_the_same_time() {
     for number in 51..=200 {
         publish(&mut publisher, number);
     }
-    assert_eq!(publisher.headers(), 51, "one to publish while fifty wait");
+    assert_eq!(publisher.headers(), 51, "one to publish in while fifty wait to be swept");
 }
 
 /// A state whose drops are counted.
@@ -49,10 +49,10 @@ fn a_state_that_was_let_go_is_dropped_within_a_bounded_number_of_publishes() {
     let dropped = || drops.load(Ordering::Relaxed);
     let mut publisher = Publisher::new(Counted(drops.clone()));
     let held: Vec<_> = (0..40).map(|_| publish(&mut publisher, Counted(drops.clone()))).collect();
-    assert_eq!(dropped(), 1, "only version zero is held by nobody");
+    assert_eq!(dropped(), 1, "only version zero is not held");
     drop(held);
-    assert_eq!(dropped(), 1, "letting go is a counter and nothing else");
-    // 40 retired, each publish adds one and looks at four.
+    assert_eq!(dropped(), 1, "dropping a header only decrements a reference count");
+    // 40 are retired; each publish adds one and checks four.
     for _ in 0..14 {
         publish(&mut publisher, Counted(drops.clone()));
     }

@@ -1,4 +1,4 @@
-//! Feeds against publishes and the end of the writer, under loom and shuttle.
+//! Feeds with concurrent publishes and the end of the writer, under loom and shuttle.
 
 use crate::sync::model::{model_each, spawn};
 use crate::table::handle::Table;
@@ -7,7 +7,7 @@ use crate::table::version::Version;
 use crate::table::writer::Writer;
 use crate::table::{Change, Feed, FeedEvent};
 
-/// The entry that every batch changes. Each batch adds one of its own too.
+/// The entry that every batch changes. Each batch also adds an entry.
 const NEWEST: u64 = 0;
 
 fn publish(writer: &mut Writer<u64, u64>) -> Version {
@@ -24,7 +24,8 @@ fn check(snapshot: &Snapshot<u64, u64>) -> u64 {
     version
 }
 
-/// The event belongs to the next version, or goes on from an exact one. Returns where the subscriber is then.
+/// Checks that the event belongs to the next version, or continues from an exact one. Returns the
+/// subscriber's new position.
 fn follow(position: u64, event: &FeedEvent<u64, u64>) -> u64 {
     match event {
         FeedEvent::Changes(set) => {
@@ -54,7 +55,7 @@ fn follow(position: u64, event: &FeedEvent<u64, u64>) -> u64 {
     }
 }
 
-/// What the feed has: everything that can be had without waiting.
+/// Follows everything that the feed delivers without waiting.
 fn drain(feed: &mut Feed<u64, u64>, mut position: u64) -> u64 {
     while let Some(event) = feed.try_next() {
         position = follow(position, &event);
@@ -68,7 +69,8 @@ fn versions_are_contiguous_or_the_feed_has_lagged() {
     model_each(|| follow_publishes(true));
 }
 
-/// What is not recycled is recorded for feeds only, from the batch on that begins after the first came.
+/// Without recycling, operations are recorded for feeds only, starting with the first batch after the first
+/// feed.
 #[test]
 fn a_version_is_recorded_as_a_whole_or_not_at_all() {
     model_each(|| follow_publishes(false));
@@ -87,15 +89,15 @@ fn follow_publishes(recycles: bool) {
         publish(&mut writer);
     }
     let (mut feed, position) = thread.join().unwrap();
-    // One more, because loom lets a store and an earlier `fetch_max` of another thread change places, and
-    // then the counter of the cell is behind.
+    // One more publish, because loom lets a store and an earlier `fetch_max` of another thread be reordered,
+    // which leaves the counter of the cell behind.
     publish(&mut writer);
     assert_eq!(drain(&mut feed, position), 4);
     assert!(!feed.is_closed());
 }
 
-/// Who subscribed before the batches began, and is not slow, sees each; the writer lives on, so that each
-/// publish has to wake whoever waits for it.
+/// A subscriber that arrived before the batches began, and is not slow, sees each of them. The writer stays
+/// alive, so each publish has to wake the waiting subscriber.
 #[test]
 fn a_feed_within_the_bounds_does_not_lag() {
     model_each(|| {
@@ -118,7 +120,7 @@ fn a_feed_within_the_bounds_does_not_lag() {
     });
 }
 
-/// A subscriber that waits is woken by the end, and has everything by then.
+/// A waiting subscriber is woken by the end of the writer, and has received everything by then.
 #[test]
 fn a_feed_ends_with_its_writer_after_the_last_version() {
     model_each(|| {
@@ -138,7 +140,7 @@ fn a_feed_ends_with_its_writer_after_the_last_version() {
     });
 }
 
-/// A feed that says that it is closed has delivered the last version.
+/// A feed that reports that it is closed has delivered the last version.
 #[test]
 fn a_closed_feed_has_delivered_everything() {
     model_each(|| {
@@ -146,7 +148,7 @@ fn a_closed_feed_has_delivered_everything() {
         let mut feed = table.subscribe();
         let thread = spawn(move || {
             if feed.is_closed() {
-                assert!(feed.try_next().is_none(), "closed, and there was more");
+                assert!(feed.try_next().is_none(), "closed with an event left");
             }
         });
         publish(&mut writer);
@@ -155,9 +157,10 @@ fn a_closed_feed_has_delivered_everything() {
     });
 }
 
-/// A feed counts from before it takes its first version: at most the batch after that one is not recorded for it.
+/// A feed is counted before it loads its first version: at most the batch after that one is not recorded for
+/// it.
 ///
-/// Under shuttle only: a relaxed count may be learned late where memory is weak.
+/// Under shuttle only: under weak memory, a relaxed count may be seen late.
 #[cfg(switchboard_shuttle)]
 #[test]
 fn a_new_feed_lags_at_most_once() {
@@ -173,7 +176,7 @@ fn a_new_feed_lags_at_most_once() {
                     position = follow(position, &event);
                 }
             }
-            assert!(lagged <= 1, "a batch was not recorded that began after the feed was there");
+            assert!(lagged <= 1, "a batch that began after the feed was created was not recorded");
         });
         for _ in 0..3 {
             publish(&mut writer);

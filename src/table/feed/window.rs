@@ -1,4 +1,4 @@
-//! Several versions that a feed has found at once, and what each of them changed. Pure.
+//! Several versions that a feed has fetched together, and the changes of each. Pure.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -16,17 +16,17 @@ use crate::table::version::Version;
 
 /// The versions after `base` up to `end`.
 pub(super) struct Window<K, V, I, S> {
-    // Before `end`, which has the same links: so these are never the last references to them.
+    // Dropped before `end`, which has the same links: these are therefore never the last references to them.
     links: Vec<StdArc<Link<K, V>>>,
-    /// What each link changed, one link after the other.
+    /// The changes of the links, one link after the other.
     changes: Vec<Touched>,
-    /// Where in `changes` each link ends.
+    /// The end of each link in `changes`.
     ends: Vec<usize>,
     base: Snapshot<K, V, I, S>,
     end: Snapshot<K, V, I, S>,
 }
 
-/// One change: the last operation of its link on the key, and where the value before it is.
+/// One change: the last operation of its link on the key, and the location of the value before it.
 #[derive(Clone, Copy)]
 pub(super) struct Touched {
     op: usize,
@@ -48,19 +48,19 @@ struct Place {
     op: usize,
 }
 
-/// A key that the window has touched: where last, and which change that is.
+/// A key that the window has touched: the last operation on it, and its change.
 struct Seen {
     last: Place,
     change: usize,
 }
 
 impl<K, V, I, S> Window<K, V, I, S> {
-    /// The version of the link with this index.
+    /// Returns the version of the link with this index.
     pub(super) fn version(&self, index: usize) -> Version {
         self.links[index].version
     }
 
-    /// How many versions these are.
+    /// Returns the number of versions.
     pub(super) fn len(&self) -> usize {
         self.links.len()
     }
@@ -80,7 +80,7 @@ impl<K, V, I, S> Window<K, V, I, S> {
 }
 
 impl<K: Eq, V, I, S> Window<K, V, I, S> {
-    /// `links` lead from `base` to `end`, and belong to `end`. O(operations).
+    /// Creates a window from `links`, which lead from `base` to `end` and belong to `end`. O(operations).
     pub(super) fn new(
         base: Snapshot<K, V, I, S>,
         end: Snapshot<K, V, I, S>,
@@ -123,7 +123,7 @@ impl<K: Eq, V, I, S> Window<K, V, I, S> {
         self.finish_link(link, start);
     }
 
-    /// Looks up what was there before, and drops the changes from nothing to nothing.
+    /// Looks up the old values, and removes changes from absent to absent.
     fn finish_link(&mut self, link: usize, start: usize) {
         let mut kept = start;
         for index in start..self.changes.len() {
@@ -158,7 +158,7 @@ impl<K: Eq, V, I, S> Window<K, V, I, S> {
     }
 }
 
-/// The changes of a [`ChangeSet`](super::ChangeSet).
+/// An iterator over the changes of a [`ChangeSet`](super::ChangeSet).
 #[must_use = "iterators are lazy"]
 pub struct Changes<'a, K, V, I, S> {
     window: &'a Window<K, V, I, S>,
@@ -177,7 +177,7 @@ impl<'a, K: Eq, V, I, S> Iterator for Changes<'a, K, V, I, S> {
                 (None, Some(new)) => return Some(Change::Inserted { key, new }),
                 (Some(old), Some(new)) => return Some(Change::Updated { key, old, new }),
                 (Some(old), None) => return Some(Change::Removed { key, old }),
-                // Keys that are not always equal to themselves.
+                // Only for keys that are not always equal to themselves.
                 (None, None) => {}
             }
         }

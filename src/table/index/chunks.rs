@@ -6,23 +6,23 @@ use std::{mem, slice};
 use crate::sync::SlimArc;
 use crate::table::page_map::pages::spend;
 
-/// Children of a branch.
+/// Maximum number of children of a branch, as a power of two.
 const FANOUT_LOG2: u32 = 6;
 const FANOUT: usize = 1 << FANOUT_LOG2;
 
-/// Items of a full chunk: long enough to list fast, short enough to copy. 8192 items have one level of
+/// Items of a full chunk: long enough to list fast, short enough to copy. 8192 items need one level of
 /// branches.
 pub(super) const CHUNK: usize = 128;
 
 /// A vector in chunks, at the leaves of a tree of fixed fan-out.
 ///
-/// A clone is O(1) and shares everything. A write copies, of what is shared, one chunk ([`CHUNK`] items) and
-/// one branch (64 pointers) per level. All chunks but the last are full, and only an empty vector has an
-/// empty chunk.
+/// A clone is O(1) and shares everything. A write copies at most one chunk ([`CHUNK`] items) and one branch
+/// (64 pointers) per level, as far as they are shared. All chunks but the last are full, and only an empty
+/// vector has an empty chunk.
 #[derive(Debug)]
 pub(super) struct ChunkVec<T> {
     root: Node<T>,
-    /// Levels of branches above the chunks.
+    /// Number of levels of branches above the chunks.
     height: u32,
     len: usize,
 }
@@ -61,8 +61,8 @@ impl<T> ChunkVec<T> {
         self.chunk(index / CHUNK)?.get(index % CHUNK)
     }
 
-    /// Drops up to `budget` chunks that no other version shares; `true` when nothing is left. In between,
-    /// what is left is not a vector.
+    /// Drops up to `budget` chunks that no other version shares; returns `true` when nothing is left. Until
+    /// then, the remains are not a valid vector.
     pub(super) fn dismantle(&mut self, budget: &mut usize) -> bool {
         self.root.dismantle(budget)
     }
@@ -83,12 +83,12 @@ impl<T> ChunkVec<T> {
 }
 
 impl<T: Clone> ChunkVec<T> {
-    /// Makes a following write of this item free of copies. The only method that clones items.
+    /// Unshares this item, so that a following write copies nothing. The only method that clones items.
     pub(super) fn unshare(&mut self, index: usize) {
         self.chunk_mut(index / CHUNK);
     }
 
-    /// Appends. If the last item is unshared, or its chunk full, no item is cloned.
+    /// Appends an item. If the last item is unshared, or its chunk full, no item is cloned.
     pub(super) fn push(&mut self, item: T) {
         let number = self.len / CHUNK;
         if number == FANOUT.pow(self.height) {
@@ -103,7 +103,7 @@ impl<T: Clone> ChunkVec<T> {
         self.len += 1;
     }
 
-    /// Takes the item out and puts the last one in its place. If both are unshared, no item is cloned.
+    /// Removes the item and replaces it with the last one. If both are unshared, no item is cloned.
     pub(super) fn swap_remove(&mut self, index: usize) -> Option<T> {
         let last = self.len.checked_sub(1)?;
         let item = self.chunk_mut(last / CHUNK).pop()?;
@@ -147,7 +147,7 @@ fn child_index(number: usize, level: u32) -> usize {
     number >> (FANOUT_LOG2 * level) & (FANOUT - 1)
 }
 
-/// Adds a chunk behind the last one of a tree that has room for it.
+/// Appends a chunk to a tree that has room for it.
 fn append<T>(node: &mut Node<T>, number: usize, height: u32, chunk: SlimArc<Vec<T>>) {
     let Node::Branch(children) = node else { unreachable!("a full chunk has a branch above it") };
     let children = SlimArc::make_mut(children);
@@ -162,7 +162,8 @@ fn append<T>(node: &mut Node<T>, number: usize, height: u32, chunk: SlimArc<Vec<
     children.push(child);
 }
 
-/// Removes the last chunk, which is empty, and the branches that it leaves empty. Some other chunk remains.
+/// Removes the last chunk, which is empty, and the branches that become empty. At least one other chunk
+/// remains.
 fn remove_last_chunk<T>(node: &mut Node<T>) {
     let Node::Branch(children) = node else { return };
     let children = SlimArc::make_mut(children);
@@ -182,8 +183,8 @@ impl<T> Node<T> {
         }
     }
 
-    /// Empties the node, unless another version shares it. A chunk is one of the budget, and so is a branch
-    /// that has only shared ones.
+    /// Empties the node, unless another version shares it. Takes one from the budget for an unshared chunk,
+    /// and for an unshared branch that has only shared ones.
     fn dismantle(&mut self, budget: &mut usize) -> bool {
         match self {
             Self::Chunk(chunk) => {
@@ -215,7 +216,7 @@ impl<T> Node<T> {
     }
 }
 
-/// The chunks of a vector in order, none of them empty; nothing without a vector.
+/// An iterator over the chunks of a vector in order, none of them empty; empty without a vector.
 pub(super) struct Chunks<'a, T> {
     items: Option<&'a ChunkVec<T>>,
     next: usize,
@@ -239,7 +240,7 @@ impl<'a, T> Iterator for Chunks<'a, T> {
 
 impl<T> FusedIterator for Chunks<'_, T> {}
 
-/// The items of a vector in order; nothing without a vector.
+/// An iterator over the items of a vector in order; empty without a vector.
 pub(super) struct Items<'a, T> {
     chunks: Chunks<'a, T>,
     chunk: slice::Iter<'a, T>,

@@ -1,4 +1,4 @@
-//! Sets of keys by group, persistent.
+//! Persistent sets of keys by group.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
@@ -11,24 +11,25 @@ use crate::table::page_map::pages::{Entry, Pages, Vacancy};
 
 use super::chunks::{ChunkVec, Chunks, Items};
 
-/// Groups of up to this many keys are searched one by one; larger ones have a table of positions.
+/// Groups of up to this many keys are searched linearly; larger ones have a table of positions.
 const SMALL: usize = 16;
 
-/// Parts that one change copies at most, of those that [`GroupSet::dismantle`] counts: a page of groups, two
-/// chunks of keys and a page of positions; what splits and merges replace, shared among the changes that lead
-/// to it; and a directory or branch more, where a version has nothing else of its own below it.
+/// Upper bound of the parts, as [`GroupSet::dismantle`] counts them, that one change copies: a page of
+/// groups, two chunks of keys and a page of positions; its share of the pages that splits and merges replace;
+/// and one more directory or branch, where a version has nothing else of its own below it.
 const COPIED: usize = 8;
 
-/// A set of `(group, key)` pairs with O(1) counts and contiguous listing. Seeded, so that chosen keys cannot
-/// be made to collide.
+/// A set of `(group, key)` pairs with O(1) counts and contiguous listing. Seeded, so that keys cannot be
+/// chosen to collide.
 ///
-/// A clone is O(1) and shares everything. `insert` and `remove` are O(1) amortized; of what is shared they
-/// copy a page of groups, a page of positions, one or two chunks of keys, and the directories above them. If
-/// the code of a key or group panics, the operation has no effect; if a destructor does, it has all of it.
+/// A clone is O(1) and shares everything. `insert` and `remove` are O(1) amortized; they copy at most a page
+/// of groups, a page of positions, one or two chunks of keys, and the directories above them, as far as they
+/// are shared. If the code of a key or group panics, the operation has no effect; if a destructor panics, the
+/// operation is complete.
 pub(crate) struct GroupSet<G, K> {
     groups: PageMap<G, Group<K>>,
     hash_builder: RandomState,
-    /// Insertions and removals since the last [`take_copied`](Self::take_copied).
+    /// Number of insertions and removals since the last [`take_copied`](Self::take_copied).
     changes: usize,
 }
 
@@ -43,18 +44,18 @@ impl<G, K> GroupSet<G, K> {
         Self { groups: PageMap::new(), hash_builder: RandomState::default(), changes: 0 }
     }
 
-    /// Drops up to `budget` chunks and pages that no other version shares; `true` when nothing is left. In
-    /// between, what is left is not a set.
+    /// Drops up to `budget` chunks and pages that no other version shares; returns `true` when nothing is
+    /// left. Until then, the remains are not a valid set.
     pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
         self.groups.dismantle_with(budget, &mut |(_, group), budget| group.dismantle(budget))
     }
 
-    /// How many chunks and pages the changes since the last call have copied, at most.
+    /// Returns the number of chunks and pages that the changes since the last call have copied, at most.
     pub(crate) fn take_copied(&mut self) -> usize {
         mem::take(&mut self.changes).saturating_mul(COPIED)
     }
 
-    /// The groups that have keys, with their numbers of keys.
+    /// Iterates over the groups that have keys, with their numbers of keys.
     pub(crate) fn groups(&self) -> impl ExactSizeIterator<Item = (&G, usize)> {
         self.groups.iter().map(|(group, members)| (group, members.len()))
     }
@@ -74,7 +75,7 @@ impl<G: Hash + Eq, K> GroupSet<G, K> {
         self.groups.get(self.hash_builder.hash_one(group), group)
     }
 
-    /// How many keys the group has.
+    /// Returns the number of keys in the group.
     pub(crate) fn count<Q>(&self, group: &Q) -> usize
     where
         G: Borrow<Q>,
@@ -83,7 +84,7 @@ impl<G: Hash + Eq, K> GroupSet<G, K> {
         self.group(group).map_or(0, Group::len)
     }
 
-    /// The keys of the group in an arbitrary order.
+    /// Iterates over the keys of the group in an arbitrary order.
     pub(crate) fn keys<Q>(&self, group: &Q) -> impl ExactSizeIterator<Item = &K> + use<'_, G, K, Q>
     where
         G: Borrow<Q>,
@@ -92,7 +93,7 @@ impl<G: Hash + Eq, K> GroupSet<G, K> {
         Items::new(self.group(group).map(|group| &group.keys))
     }
 
-    /// The keys of the group in an arbitrary order, as slices, none of them empty.
+    /// Iterates over the keys of the group in an arbitrary order, as slices, none of them empty.
     pub(crate) fn chunks<Q>(&self, group: &Q) -> impl Iterator<Item = &[K]> + use<'_, G, K, Q>
     where
         G: Borrow<Q>,
@@ -113,7 +114,7 @@ impl<G: Hash + Eq, K> GroupSet<G, K> {
 }
 
 impl<G: Hash + Eq + Clone, K: Hash + Eq + Clone> GroupSet<G, K> {
-    /// Adds the key to the group; false if it was there.
+    /// Adds the key to the group; returns `false` if it was already in it.
     pub(crate) fn insert(&mut self, group: G, key: &K) -> bool {
         let Self { groups, hash_builder, changes } = self;
         let hash = hash_builder.hash_one(&group);
@@ -133,7 +134,7 @@ impl<G: Hash + Eq + Clone, K: Hash + Eq + Clone> GroupSet<G, K> {
         true
     }
 
-    /// Removes the key from the group; false if it was not there.
+    /// Removes the key from the group; returns `false` if it was not in it.
     pub(crate) fn remove<Q>(&mut self, group: &Q, key: &K) -> bool
     where
         G: Borrow<Q>,
@@ -203,11 +204,11 @@ impl<K: Hash + Eq + Clone> Group<K> {
             let place = place_for(positions, &self.keys, hash_builder.hash_one(&key), hash_builder);
             place.insert(position);
         }
-        // From the first change of the positions on, no code of the key runs.
+        // No code of the key runs after the first change of the positions.
         self.keys.push(key);
     }
 
-    /// Removes the key at the position, which is not the only one; the last key takes its place.
+    /// Removes the key at the position, which is not the only one; the last key takes its position.
     fn remove_at(&mut self, position: u32, hash_builder: &RandomState) {
         let last = self.len() as u32 - 1;
         self.keys.unshare(last as usize);
@@ -217,7 +218,7 @@ impl<K: Hash + Eq + Clone> Group<K> {
         if let Some(positions) = &mut self.positions {
             let (hash, hash_of_last) = (hash_at(&position), hash_at(&last));
             positions.remove(hash, |&other| other == position, hash_at);
-            // From the removal on, no code of the key runs.
+            // No code of the key runs after this removal.
             if let Some(place) = positions.find_mut(hash_of_last, |&other| other == last) {
                 *place = position;
             }
@@ -230,7 +231,7 @@ impl<K: Hash + Eq + Clone> Group<K> {
     }
 }
 
-/// The table of positions of a group that is no longer small.
+/// Builds the table of positions of a group that is no longer small.
 fn positions_of<K: Hash>(keys: &ChunkVec<K>, hash_builder: &RandomState) -> Pages<u32> {
     let mut positions = Pages::new();
     for (position, key) in (0..).zip(Items::new(Some(keys))) {
@@ -239,7 +240,7 @@ fn positions_of<K: Hash>(keys: &ChunkVec<K>, hash_builder: &RandomState) -> Page
     positions
 }
 
-/// The place for the position of a key that has none.
+/// Returns the vacancy for the position of a key that has none.
 fn place_for<'a, K: Hash>(
     positions: &'a mut Pages<u32>,
     keys: &ChunkVec<K>,
@@ -249,6 +250,6 @@ fn place_for<'a, K: Hash>(
     let hash_at = |position: &u32| keys.get(*position as usize).map_or(0, |key| hash_builder.hash_one(key));
     match positions.entry(hash, |_| false, hash_at) {
         Entry::Vacant(place) => place,
-        Entry::Occupied(_) => unreachable!("no position was taken for that of the key"),
+        Entry::Occupied(_) => unreachable!("no existing position matches"),
     }
 }

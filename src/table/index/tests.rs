@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::chunks::{CHUNK, ChunkVec, Chunks, Items};
 use super::{GroupIndex, GroupSet, Index};
 
-/// The groups of a value are the set bits of a byte; some are emitted twice.
+/// The groups of a value are the bits set in a byte; some are passed twice.
 fn bits(key: &u16, value: &u8, group: &mut dyn FnMut(u8)) {
     for bit in (0..8).filter(|bit| value >> bit & 1 == 1) {
         group(bit);
@@ -44,7 +44,7 @@ fn check(index: &Bits, model: &HashMap<u16, u8>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// The groups are those of a recount, also in clones kept from before later changes.
+    /// The groups equal a recount, also in clones taken before later changes.
     #[test]
     fn groups_are_those_of_a_recount(
         ops in vec((0_u16..1000, 0_u16..400, any::<u8>(), any::<bool>()), 1..20),
@@ -75,7 +75,7 @@ proptest! {
         }
     }
 
-    /// A persistent vector is the `Vec` of the same operations.
+    /// A persistent vector equals the `Vec` of the same operations.
     #[test]
     fn a_chunked_vector_is_its_model(ops in vec((any::<u32>(), 0_usize..20_000), 1..8)) {
         let mut items = ChunkVec::from_one(0);

@@ -6,7 +6,7 @@ use std::slice;
 use hashbrown::hash_table;
 
 use super::node::{LEVELS, Slot};
-/// The entries of a tree of pages, in an arbitrary order. Does not allocate.
+/// An iterator over the entries of a tree of pages, in an arbitrary order. Does not allocate.
 pub(crate) struct Iter<'a, T> {
     /// The slots still to visit, from the root (as a slice of one) down to the current directory.
     stack: [slice::Iter<'a, Slot<T>>; LEVELS + 1],

@@ -6,10 +6,10 @@ use hashbrown::HashTable;
 
 use crate::sync::SlimArc;
 
-/// Slots of a narrow directory, and the factor by which everything grows.
+/// Slots of a narrow directory, and the factor by which pages and directories split.
 ///
 /// Steps of eight keep the largest move at eight pages. A copy-on-write update copies one wide directory per
-/// level, an increment and later a decrement of one count per slot; wider directories would save a level, and
+/// level, which increments and later decrements one count per slot; wider directories would save a level, and
 /// were not tried because of that cost.
 pub(super) const NARROW: usize = 8;
 
@@ -19,7 +19,7 @@ pub(super) const WIDE: usize = NARROW * NARROW;
 /// Bits of the route per level.
 pub(super) const LEVEL_BITS: u32 = WIDE.ilog2();
 
-/// Levels of directories it takes to use up the 64 bits of a hash.
+/// Levels of directories that use up the 64 bits of a hash.
 pub(in crate::table) const LEVELS: usize = 64_usize.div_ceil(LEVEL_BITS as usize);
 
 /// Buckets of the largest page, as a power of two: 448 entries.
@@ -34,9 +34,9 @@ pub(in crate::table) const LEVELS: usize = 64_usize.div_ceil(LEVEL_BITS as usize
 /// | 256 | 1.6, 1.8, 1.7, 3.0 | 1.7, 1.8, 1.6, 2.9 | 1.3, 1.3, 1.5, 2.0 | 1.0, 1.0, 1.0, 0.5 |
 /// | **512** | 1.6, 1.8, 1.7, 2.1 | 1.7, 1.7, 1.5, 1.9 | 1.3, 1.3, 1.5, 1.5 | 1, 1, 1, 1 |
 ///
-/// The last column, one update per version, is relative to 512 buckets. Two runs on a busy machine of two
-/// cores: differences below 0.2 mean nothing, and at 100k and 1M not even those below 0.4. Small pages lose
-/// by the third level that a million entries then need.
+/// The last column, one update per version, is relative to 512 buckets. Two runs on a busy machine with two
+/// cores: differences below 0.2 are not significant, and at 100k and 1M neither are those below 0.4. Small
+/// pages lose because a million entries then need a third level.
 const PAGE_BUCKETS_LOG2: u32 = 9;
 
 /// Upper bound of the entries' memory in a page. Large entries get pages of fewer buckets.
@@ -45,15 +45,15 @@ const PAGE_BYTES: usize = 32 * 1024;
 /// Buckets of the largest page of entries too large for the bound above.
 const PAGE_BUCKETS_MIN: usize = 16;
 
-/// Says which version a page is of: its entries are those that the version with this number had in this place
-/// of the tree. So two pages with one stamp, in one place of two versions, have equal entries, even if they
-/// are copies that were brought there one after the other.
+/// The version of a page: its entries are those that the version with this number had in this position of the
+/// tree. Two pages with the same stamp, in the same position of two versions, therefore have equal entries,
+/// even if they are copies that were brought there independently.
 ///
-/// Everything that may change a page stamps it with the version that is being made: it never claims to be
-/// older than it is. The number of a version that is given up may come again, but no page of it does.
+/// Everything that may change a page stamps it with the version in progress, so a page never claims to be
+/// older than it is. The number of a discarded version may be reused, but none of its pages is.
 pub(in crate::table) type Stamp = u64;
 
-/// Of a page that no version is known for: equal to none.
+/// The stamp of a page whose version is unknown: equal to no stamp.
 pub(super) const UNKNOWN: Stamp = 0;
 
 /// A page. The stamp comes last: a lookup does not read it.
@@ -66,19 +66,19 @@ pub(in crate::table) struct Page<T> {
 impl<T> Page<T> {
     /// Entries of a full page.
     pub(super) const FULL: usize = page_buckets(size_of::<T>()) / 8 * 7;
-    /// A page without room splits if it has at least this many entries, and otherwise gets a larger table.
-    /// Fewer than [`FULL`](Self::FULL) are without room when removals have left tombstones.
+    /// A page without room splits if it has at least this many entries, and otherwise gets a larger table. A
+    /// page with fewer than [`FULL`](Self::FULL) entries is without room when removals have left tombstones.
     pub(super) const SPLIT_MIN: usize = Self::FULL / 4 * 3;
-    /// Entries of a page made by merging, at most: half of what splits it again.
+    /// Maximum number of entries of a page made by merging: half of what splits it again.
     pub(super) const MERGED_MAX: usize = Self::FULL / 2;
-    /// Removals look for something to merge each time a page has lost this many entries.
+    /// Number of entries that a page loses between two searches, by removals, for pages to merge.
     pub(super) const TIDY_STEP: usize = if Self::FULL < 112 { 1 } else { Self::FULL / 56 };
 
     pub(super) fn new(table: HashTable<T>, stamp: Stamp) -> Self {
         Self { table, stamp }
     }
 
-    /// The entries, to be changed in the version of this number.
+    /// Returns the entries, to be changed in the version of this number.
     #[inline]
     pub(super) fn table_mut(&mut self, stamp: Stamp) -> &mut HashTable<T> {
         self.stamp = stamp;
@@ -95,17 +95,18 @@ impl<T> Deref for Page<T> {
     }
 }
 
-/// What a route leads to. 16 bytes: the width of a directory is read together with the pointer to it.
+/// A slot of the tree, found by a route. 16 bytes: the width of a directory is read together with the pointer
+/// to it.
 pub(in crate::table) enum Slot<T> {
     /// No entries yet.
     Vacant,
     Page(SlimArc<Page<T>>),
-    /// A narrow directory uses the first slots of its array, and the others are vacant: that way both widths
-    /// are one case of a lookup. It costs at most a kilobyte for each [`Page::FULL`] entries.
+    /// A narrow directory uses the first slots of its array, and the others are vacant: a lookup can thus
+    /// treat both widths alike. This costs at most a kilobyte for each [`Page::FULL`] entries.
     Dir(Width, SlimArc<[Slot<T>; WIDE]>),
 }
 
-/// How many slots of a directory are used, less one: the mask of the route.
+/// Number of used slots of a directory, less one: the mask of the route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::table) enum Width {
@@ -114,7 +115,7 @@ pub(in crate::table) enum Width {
 }
 
 impl Width {
-    /// The index that a route leads to.
+    /// Returns the index that a route leads to.
     #[inline]
     pub(super) fn index(self, route: u64) -> usize {
         route as usize & self as usize
@@ -133,7 +134,7 @@ impl<T> Clone for Slot<T> {
 }
 
 impl<T> Slot<T> {
-    /// The used slots of a directory.
+    /// Returns the used slots of a directory.
     pub(in crate::table) fn slots(&self) -> Option<&[Slot<T>]> {
         match self {
             Self::Dir(width, slots) => Some(&slots[..=*width as usize]),
@@ -150,7 +151,7 @@ impl<T> Slot<T> {
         }
     }
 
-    /// Whether both, in one place of two versions, are pages with equal entries for all that is known.
+    /// Whether both, in the same position of two versions, are known to be pages with equal entries.
     pub(in crate::table) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Page(one), Self::Page(other)) => one.stamp == other.stamp && one.stamp != UNKNOWN,
@@ -159,10 +160,10 @@ impl<T> Slot<T> {
     }
 }
 
-/// The bits that pick slots, lowest first.
+/// Returns the bits that select slots, lowest first.
 ///
-/// Inside a page hashbrown uses the low bits of the hash for the bucket and the top seven as the tag. The
-/// route starts above the former and ends with them, so that every bit of a hash can separate two entries.
+/// Inside a page, hashbrown uses the low bits of the hash for the bucket and the top seven as the tag. The
+/// route starts above the former and ends with them, so every bit of a hash can separate two entries.
 #[inline]
 pub(super) fn route(hash: u64) -> u64 {
     hash.rotate_right(PAGE_BUCKETS_LOG2)
@@ -176,13 +177,13 @@ const fn page_buckets(entry_bytes: usize) -> usize {
     buckets
 }
 
-/// The slots of a directory, copied if shared: `Arc::make_mut`, inlined but for the copy.
+/// Returns the slots of a directory, copied if shared: `Arc::make_mut`, with everything but the copy inlined.
 #[inline]
 pub(super) fn unshare_dir<T>(slots: &mut SlimArc<[Slot<T>; WIDE]>) -> &mut [Slot<T>; WIDE] {
     if !slots.is_unique() {
         copy_dir(slots);
     }
-    // No reference can have come up since: this one was the only one.
+    // No reference can have been created since: this one was the only one.
     SlimArc::make_mut(slots)
 }
 

@@ -4,27 +4,26 @@
 //!
 //! # Structure
 //!
-//! A *page* is one `HashTable` of up to [`Page::FULL`] entries, a *directory* an array of 8 or of 64 slots.
-//! [`route`] turns a hash into the string of bits that picks the slots: six per level, of which a directory
-//! of 8 uses the first three. What a slot holds grows and shrinks by factors of eight, one slot at a time:
+//! A *page* is one `HashTable` of up to [`Page::FULL`] entries, a *directory* an array of 8 or 64 slots.
+//! [`route`] turns a hash into the string of bits that selects the slots: six per level, of which a directory
+//! of 8 uses the first three. The contents of a slot grow and shrink by factors of eight, one slot at a time:
 //!
 //! * a full page becomes a directory of 8 pages;
-//! * a directory of 8 with a full page becomes one of 64 (so that below a directory of 8 there are only
-//!   pages);
+//! * a directory of 8 with a full page becomes one of 64 (so that a directory of 8 has only pages below it);
 //! * a full page below a directory of 64 becomes a directory of 8 on the next level, and so on.
 //!
-//! So a lookup has one array access and one predictable branch per level (one level up to about 28 thousand
+//! A lookup thus has one array access and one predictable branch per level (one level up to about 28 thousand
 //! entries, two up to 1.8 million), and every page is referenced by exactly one slot of a version: a count of
 //! one means that it may be written in place. Extendible hashing with steps of two would move at most one
-//! page at a time, but has slots that stand for others, and so a branch in each lookup that cannot be
-//! predicted.
+//! page at a time, but has slots that are aliases of others, and therefore a branch in each lookup that
+//! cannot be predicted.
 //!
 //! # Panics of the caller's code
 //!
-//! Equality, hashers and `Clone` run while the tree is whole: each operation first does what may panic
-//! (unshare the path, hash what will move, look for the entry), then moves entries without calling out.
-//! Unsharing and reshaping leave the contents as they were, so an operation that panics between them has no
-//! effect.
+//! Equality, hashers and `Clone` run while the tree is consistent: each operation first does everything that
+//! may panic (unshare the path, hash what will move, look for the entry), then moves entries without calling
+//! the caller's code. Unsharing and reshaping leave the contents unchanged, so an operation that panics
+//! between them has no effect.
 
 use hashbrown::HashTable;
 use std::collections::HashSet;
@@ -39,11 +38,11 @@ use super::Stats;
 use super::iter::Iter;
 use super::reshape;
 
-/// See the [module](self).
+/// A tree of pages; see the [module](self).
 pub(crate) struct Pages<T> {
     root: Slot<T>,
     len: usize,
-    /// The version that is being made.
+    /// The version in progress.
     stamp: Stamp,
 }
 
@@ -59,8 +58,8 @@ impl<T> Pages<T> {
         Self { root: Slot::Vacant, len: 0, stamp: UNKNOWN }
     }
 
-    /// Room for `capacity` entries, up to one full page; beyond that a directory, whose pages come with their
-    /// entries.
+    /// Allocates room for `capacity` entries, up to one full page; beyond that a directory, whose pages are
+    /// allocated with their entries.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         let root = if capacity == 0 {
             Slot::Vacant
@@ -73,7 +72,7 @@ impl<T> Pages<T> {
         Self { root, len: 0, stamp: UNKNOWN }
     }
 
-    /// What is changed from here on makes the version of this number, which comes after all before it.
+    /// Sets the number of the version that later changes make, which must be greater than all before it.
     pub(crate) fn set_stamp(&mut self, stamp: Stamp) {
         self.stamp = stamp;
     }
@@ -120,24 +119,24 @@ impl<T> Pages<T> {
 }
 
 impl<T> Pages<T> {
-    /// Drops up to `budget` pages that are shared with nobody, and what is shared on the way; `true` when
-    /// nothing is left. In between, what is left is not a map.
+    /// Drops up to `budget` unshared pages, and all references to shared ones on the way; returns `true` when
+    /// nothing is left. Until then, the remains are not a valid map.
     pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
         dismantle(&mut self.root, budget, None)
     }
 
-    /// [`dismantle`](Self::dismantle), for entries that are to be dismantled themselves before their page is
-    /// dropped.
+    /// Like [`dismantle`](Self::dismantle), for entries that have to be dismantled themselves before their
+    /// page is dropped.
     pub(crate) fn dismantle_with(&mut self, budget: &mut usize, entry: &mut Dismantle<'_, T>) -> bool {
         dismantle(&mut self.root, budget, Some(entry))
     }
 }
 
-/// Drops what an entry owns in steps, as [`Pages::dismantle`] does; once done, `true` for no more of the
-/// budget.
+/// A function that drops what an entry owns in steps, like [`Pages::dismantle`]; once done, it returns `true`
+/// and takes no more of the budget.
 pub(crate) type Dismantle<'a, T> = dyn FnMut(&mut T, &mut usize) -> bool + 'a;
 
-/// Takes one from the budget; `false` when it is used up.
+/// Takes one from the budget; returns `false` if it is used up.
 pub(crate) fn spend(budget: &mut usize) -> bool {
     let left = budget.checked_sub(1);
     *budget = left.unwrap_or(0);
@@ -145,7 +144,7 @@ pub(crate) fn spend(budget: &mut usize) -> bool {
 }
 
 impl<T: Clone> Pages<T> {
-    /// The entry, writable. Copies no page if there is no such entry.
+    /// Returns a mutable reference to the entry. Copies no page if there is no such entry.
     #[inline]
     pub(crate) fn find_mut(&mut self, hash: u64, mut eq: impl FnMut(&T) -> bool) -> Option<&mut T> {
         match unshare_path(&mut self.root, hash) {
@@ -155,7 +154,7 @@ impl<T: Clone> Pages<T> {
         }
     }
 
-    /// The entry, writable, or the place for it.
+    /// Returns a mutable reference to the entry, or the vacancy for it.
     #[inline]
     pub(crate) fn entry(
         &mut self,
@@ -170,7 +169,7 @@ impl<T: Clone> Pages<T> {
         }
     }
 
-    /// [`remove_with`](Self::remove_with), without a word before.
+    /// Like [`remove_with`](Self::remove_with), without `before`.
     #[inline]
     pub(crate) fn remove(
         &mut self,
@@ -181,9 +180,9 @@ impl<T: Clone> Pages<T> {
         self.remove_with(hash, eq, hasher, |_| ())
     }
 
-    /// Takes the entry out. Copies no page if there is no such entry.
+    /// Removes the entry and returns it. Copies no page if there is no such entry.
     ///
-    /// `before` sees the entry when nothing else can panic any more: if it does, the entry stays.
+    /// `before` gets the entry when nothing else can panic any longer: if it panics, the entry stays.
     #[inline]
     pub(crate) fn remove_with(
         &mut self,
@@ -214,13 +213,13 @@ impl<T: Clone> Pages<T> {
     }
 }
 
-/// What [`Pages::entry`] found.
+/// The result of [`Pages::entry`].
 pub(crate) enum Entry<'a, T> {
     Occupied(&'a mut T),
     Vacant(Vacancy<'a, T>),
 }
 
-/// The place for a new entry: its page is not shared and has room.
+/// The vacancy for a new entry: its page is not shared and has room.
 pub(crate) struct Vacancy<'a, T> {
     hash: u64,
     page: &'a mut HashTable<T>,
@@ -228,7 +227,7 @@ pub(crate) struct Vacancy<'a, T> {
 }
 
 impl<T> Vacancy<'_, T> {
-    /// Calls no code of the caller.
+    /// Inserts the entry. Calls no code of the caller.
     #[inline]
     pub(crate) fn insert(self, entry: T) {
         insert_reserved(self.page, self.hash, entry);
@@ -236,7 +235,7 @@ impl<T> Vacancy<'_, T> {
     }
 }
 
-/// The slot that the hash leads to, a page or vacant; the directories above it are unshared.
+/// Returns the slot that the hash leads to, a page or vacant; unshares the directories above it.
 #[inline]
 fn unshare_path<T>(mut slot: &mut Slot<T>, hash: u64) -> &mut Slot<T> {
     let mut route = route(hash);
@@ -249,7 +248,7 @@ fn unshare_path<T>(mut slot: &mut Slot<T>, hash: u64) -> &mut Slot<T> {
     }
 }
 
-/// A page is one of the budget, and so is a directory that has only shared ones.
+/// Takes one from the budget for an unshared page, and for an unshared directory that has only shared ones.
 fn dismantle<T>(slot: &mut Slot<T>, budget: &mut usize, mut entry: Option<&mut Dismantle<'_, T>>) -> bool {
     match slot {
         Slot::Vacant => return true,
@@ -275,7 +274,7 @@ fn dismantle<T>(slot: &mut Slot<T>, budget: &mut usize, mut entry: Option<&mut D
     true
 }
 
-/// The two counters in front of what an `Arc` holds.
+/// The two reference counts in front of the value in an `Arc`.
 const COUNTERS: usize = 2 * size_of::<usize>();
 
 fn page_bytes<T>(page: &Page<T>) -> usize {

@@ -10,9 +10,10 @@ use hashbrown::HashTable;
 use crate::sync::SlimArc;
 
 use super::node::{LEVEL_BITS, NARROW, Page, Slot, Stamp, WIDE, Width, insert_reserved, route, unshare_dir};
-/// The page for the entry, unshared together with its path; if there is no such entry, it has room for it.
+/// Returns the page for the entry, unshared together with its path; if there is no such entry, the page has
+/// room for it.
 ///
-/// Unless all its entries have one hash, no page gets more than [`Page::FULL`] entries.
+/// Unless all its entries have the same hash, no page gets more than [`Page::FULL`] entries.
 #[inline]
 pub(super) fn page_with_room<'a, T: Clone>(
     mut slot: &'a mut Slot<T>,
@@ -28,8 +29,8 @@ pub(super) fn page_with_room<'a, T: Clone>(
             Slot::Dir(Width::Narrow, slots) => &slots[Width::Narrow.index(route_left)],
             other => other,
         };
-        // The bits run out before two different hashes do: this only stops what a hasher that contradicts
-        // itself would go on with.
+        // Two different hashes differ before the bits run out: the check only stops a hasher that contradicts
+        // itself.
         if let Slot::Page(page) = leaf
             && is_full(page)
             && bits_used < u64::BITS
@@ -60,7 +61,7 @@ fn is_full<T>(page: &HashTable<T>) -> bool {
     page.len() >= page.capacity().min(Page::<T>::FULL)
 }
 
-/// Whether a full page has to be split for a new entry of this hash, and can be.
+/// Whether a full page has to be split for a new entry with this hash, and can be.
 #[cold]
 fn must_split<T>(
     page: &HashTable<T>,
@@ -71,13 +72,13 @@ fn must_split<T>(
     if page.len() < Page::<T>::SPLIT_MIN || page.find(hash, eq).is_some() {
         return false;
     }
-    // A page beyond the bound has entries of one hash only: it is enough to look at one of them.
+    // A page beyond the bound has entries with one hash only, so checking one of them is enough.
     let looked_at = if page.len() > Page::<T>::FULL { 1 } else { page.len() };
     page.iter().take(looked_at).any(|entry| hasher(entry) != hash)
 }
 
-/// Makes a page eight pages, or eight pages sixty-four. `bits_used` is the start of the slot's level in the
-/// route.
+/// Splits a page into eight, or eight pages into sixty-four. `bits_used` is the start of the slot's level in
+/// the route.
 fn split<T: Clone>(slot: &mut Slot<T>, bits_used: u32, hasher: &impl Fn(&T) -> u64, stamp: Stamp) {
     match slot {
         Slot::Page(page) => {
@@ -104,7 +105,7 @@ fn split<T: Clone>(slot: &mut Slot<T>, bits_used: u32, hasher: &impl Fn(&T) -> u
     }
 }
 
-/// Moves the entries of an unshared page to eight pages, by the three bits of the route from `shift` on.
+/// Moves the entries of an unshared page to eight pages, by the three bits of the route starting at `shift`.
 fn scatter<T: Clone>(
     page: &mut SlimArc<Page<T>>,
     hashes: &[u64],
@@ -122,7 +123,7 @@ fn scatter<T: Clone>(
     parts.map(|part| if part.is_empty() { Slot::Vacant } else { Slot::Page(part) })
 }
 
-/// Merges what has become sparse along the route, from the bottom up, and gives memory of the page back.
+/// Merges sparse pages along the route, from the bottom up, and shrinks the page if it is mostly empty.
 #[cold]
 pub(super) fn tidy<T: Clone>(slot: &mut Slot<T>, route: u64, hasher: &impl Fn(&T) -> u64, stamp: Stamp) {
     if let Slot::Dir(width @ Width::Wide, slots) = slot {
@@ -138,7 +139,7 @@ pub(super) fn tidy<T: Clone>(slot: &mut Slot<T>, route: u64, hasher: &impl Fn(&T
     }
 }
 
-/// Makes sixty-four pages eight, or eight pages one, if none of the new ones gets more than
+/// Merges sixty-four pages into eight, or eight pages into one, if none of the new ones gets more than
 /// [`Page::MERGED_MAX`] entries.
 fn merge<T: Clone>(slot: &mut Slot<T>, hasher: &impl Fn(&T) -> u64, stamp: Stamp) -> bool {
     let Slot::Dir(width, slots) = slot else { return false };
@@ -157,7 +158,7 @@ fn merge<T: Clone>(slot: &mut Slot<T>, hasher: &impl Fn(&T) -> u64, stamp: Stamp
     true
 }
 
-/// Whether of the slots of a directory, those of each part together make a page that is not too large.
+/// Whether the slots of each part hold few enough entries for one page.
 fn is_sparse<T>(slots: &[Slot<T>], parts: usize) -> bool {
     (0..parts).all(|part| {
         let mut sum = 0;
@@ -195,7 +196,7 @@ fn gather<T: Clone>(
     }
 }
 
-/// Makes a page ready to be moved from: after this, taking its entries calls no code of the caller.
+/// Prepares a page to be moved from: after this, taking its entries calls no code of the caller.
 fn unshare_and_hash<T: Clone>(slot: &mut Slot<T>, hasher: &impl Fn(&T) -> u64, stamp: Stamp) -> Vec<u64> {
     match slot {
         Slot::Page(page) => hashes(unshare(page, stamp), hasher),
@@ -203,14 +204,14 @@ fn unshare_and_hash<T: Clone>(slot: &mut Slot<T>, hasher: &impl Fn(&T) -> u64, s
     }
 }
 
-/// The hashes of the entries, in the order of `iter` and of `drain`, which is that of the buckets.
+/// Returns the hashes of the entries, in the order of `iter` and of `drain`, which is that of the buckets.
 fn hashes<T>(page: &HashTable<T>, hasher: &impl Fn(&T) -> u64) -> Vec<u64> {
     page.iter().map(hasher).collect()
 }
 
 /// Moves the entries to a page of the given capacity.
 ///
-/// In place of `HashTable::reserve`, which loses entries when the hasher panics during a rehash in place.
+/// Used instead of `HashTable::reserve`, which loses entries when the hasher panics during a rehash in place.
 #[cold]
 fn resize<T: Clone>(page: &mut SlimArc<Page<T>>, capacity: usize, hasher: &impl Fn(&T) -> u64, stamp: Stamp) {
     let hashes = hashes(unshare(page, stamp), hasher);
@@ -222,21 +223,21 @@ fn resize<T: Clone>(page: &mut SlimArc<Page<T>>, capacity: usize, hasher: &impl 
     *page = resized;
 }
 
-/// An empty page. The header follows its table at once, so that an allocator may place it behind the control
-/// bytes, which a lookup reads next. No effect of this has been shown.
+/// Creates an empty page. It is allocated right after its table, so that an allocator may place it behind the
+/// control bytes, which a lookup reads next. No effect of this has been shown.
 fn new_page<T>(capacity: usize, stamp: Stamp) -> SlimArc<Page<T>> {
     let table = HashTable::with_capacity(capacity);
     SlimArc::new(Page::new(table, stamp))
 }
 
-/// The table of a page, copied if shared, and stamped because it will be changed: `Arc::make_mut`, except
-/// that the header follows the table.
+/// Returns the table of a page, copied if shared, and stamped because it will be changed: `Arc::make_mut`,
+/// except that the page is allocated after its table.
 #[inline]
 pub(super) fn unshare<T: Clone>(page: &mut SlimArc<Page<T>>, stamp: Stamp) -> &mut HashTable<T> {
     if !page.is_unique() {
         copy(page);
     }
-    // No reference can have come up since: this one was the only one.
+    // No reference can have been created since: this one was the only one.
     SlimArc::make_mut(page).table_mut(stamp)
 }
 

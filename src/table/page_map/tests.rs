@@ -12,7 +12,7 @@ use super::node::{LEVEL_BITS, NARROW, Slot, WIDE, route};
 use super::pages::Pages;
 use crate::table::diff::{Change, diff};
 
-/// A kilobyte, so that a page is full with 28 entries and a test reaches deep trees with few of them.
+/// A kilobyte: a page is full with 28 entries, and a test reaches deep trees with few of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Big([u64; 128]);
 
@@ -22,7 +22,7 @@ impl Big {
     }
 }
 
-/// How the keys of a test are hashed.
+/// The hash function of a test.
 #[derive(Clone, Copy, Debug)]
 enum Hashing {
     Good,
@@ -92,7 +92,7 @@ fn ops(keys: u64) -> impl Strategy<Value = Vec<Op>> {
     vec(op, 1..24)
 }
 
-/// A map and what it should hold.
+/// A map and its model.
 #[derive(Clone)]
 struct Pair {
     hashing: Hashing,
@@ -159,7 +159,7 @@ fn check_shape<T>(pages: &Pages<T>, hasher: impl Fn(&T) -> u64) {
     assert_eq!(len, pages.len());
 }
 
-/// `path` has the index and the width of each directory above.
+/// Checks the subtree of a slot. `path` has the index and the width of each directory above.
 fn check_slot<T>(slot: &Slot<T>, path: &mut Vec<(usize, usize)>, hasher: &impl Fn(&T) -> u64) -> usize {
     if let Slot::Page(page) = slot {
         let hashes: Vec<_> = page.iter().map(hasher).collect();
@@ -197,8 +197,8 @@ fn check_slot<T>(slot: &Slot<T>, path: &mut Vec<(usize, usize)>, hasher: &impl F
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    /// Whatever is done to a map, it is the `HashMap` of the same operations, and earlier clones stay as they
-    /// were.
+    /// After any operations, a map equals the `HashMap` of the same operations, and earlier clones are
+    /// unchanged.
     #[test]
     fn a_map_is_its_model_and_clones_never_change(hashing in hashings(), ops in ops(3000)) {
         let mut pair = Pair::new(hashing);
@@ -213,8 +213,8 @@ proptest! {
         kept.iter().for_each(Pair::check);
     }
 
-    /// The old state plus the changes is the new state, each key changes at most once, and nothing that did
-    /// not change is reported.
+    /// The old state plus the changes is the new state, each key changes at most once, and no unchanged key
+    /// is reported.
     #[test]
     fn a_diff_is_the_difference_of_the_states(
         hashing in hashings(),
@@ -238,8 +238,8 @@ proptest! {
         check_diff(&Pair::new(hashing), &pair);
     }
 
-    /// Two copies make every other version each, and do what the other one did first: they share no page, and
-    /// stamps must not claim more than is so.
+    /// Two copies make alternate versions, and each first repeats what the other one did: they share no page,
+    /// and stamps must not claim more than is true.
     #[test]
     fn a_diff_of_copies_that_take_turns_is_the_difference(
         hashing in hashings(),
@@ -282,16 +282,16 @@ fn check_diff(old: &Pair, new: &Pair) {
         assert_ne!(before, after);
         assert_eq!(before, old.model.get(key).copied());
         assert_eq!(after, new.model.get(key).copied());
-        // A key reported twice would not be found as it was.
+        // A key that is reported twice would not have its old value.
         assert_eq!(before, state.remove(key));
         if let Some(after) = after {
             assert_eq!(expected.remove(key), Some(after));
         }
     }
-    assert_eq!(state, expected, "a change not reported");
+    assert_eq!(state, expected, "a change was not reported");
 }
 
-/// One stamp says nothing about two pages that are not for the same hashes.
+/// Equal stamps say nothing about two pages that are not for the same hashes.
 #[test]
 fn a_diff_of_copies_of_two_shapes_is_the_difference() {
     let shapes = [1, 8, 100].map(|pages| pages * Page::<(u64, Big)>::FULL - 1);
@@ -337,7 +337,7 @@ fn growth_and_shrinking_keep_the_shape() {
     check_shape(full.pages(), |(key, _)| hasher(key));
 }
 
-/// A hasher that contradicts itself makes entries unfindable, and nothing worse.
+/// A hasher that contradicts itself makes entries impossible to find, and does no other harm.
 #[test]
 fn a_wrong_hasher_loses_no_entry_and_always_ends() {
     let calls = Cell::new(0);
@@ -429,7 +429,7 @@ fn may_panic() {
 struct Touchy {
     value: u64,
     alive: Rc<Cell<usize>>,
-    /// Makes a full page one of 28 entries.
+    /// Makes 28 entries a full page.
     _padding: [u64; 60],
 }
 
@@ -528,8 +528,8 @@ fn same(map: &PageMap<Touchy, Touchy>, model: &HashMap<u64, u64>) {
     assert_eq!(count, model.len());
 }
 
-/// Runs the operation with every fuse, from the shortest until it survives; it must have no effect before
-/// that.
+/// Runs the operation with every fuse, from the shortest one until it succeeds; before that it must have no
+/// effect.
 fn until_it_survives<R>(
     map: &mut PageMap<Touchy, Touchy>,
     model: &HashMap<u64, u64>,

@@ -1,4 +1,4 @@
-//! What a snapshot has in common with the maps of the standard library.
+//! The methods and traits that a snapshot shares with the maps of the standard library.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::ops;
 
 use super::{Iter, Snapshot};
 impl<K, V, I, S> Snapshot<K, V, I, S> {
-    /// All keys, in the order of [`iter`](Self::iter).
+    /// Iterates over all keys, in the order of [`iter`](Self::iter).
     ///
     /// # Examples
     /// ```
@@ -20,7 +20,7 @@ impl<K, V, I, S> Snapshot<K, V, I, S> {
         self.iter().map(|(key, _)| key)
     }
 
-    /// All values, in the order of [`iter`](Self::iter).
+    /// Iterates over all values, in the order of [`iter`](Self::iter).
     ///
     /// # Examples
     /// ```
@@ -50,10 +50,10 @@ where
 {
     type Output = V;
 
-    /// The value of `key`. O(1).
+    /// Returns the value of `key`. O(1).
     ///
     /// # Panics
-    /// When there is no such entry; [`get`](Snapshot::get) does not.
+    /// If there is no such entry; [`get`](Snapshot::get) returns `None` instead.
     fn index(&self, key: &Q) -> &V {
         match self.get(key) {
             Some(value) => value,
@@ -68,7 +68,7 @@ where
     V: PartialEq,
     S: BuildHasher,
 {
-    /// Whether both have the same entries: of one table or of two, whatever their versions and indexes.
+    /// Whether both have the same entries. They may be of two tables; versions and indexes are not compared.
     /// O(len).
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.iter().all(|(key, value)| other.get(key) == Some(value))
@@ -84,7 +84,7 @@ where
 }
 
 impl<K: fmt::Debug, V: fmt::Debug, I, S> fmt::Debug for Snapshot<K, V, I, S> {
-    /// The entries, as a map.
+    /// Formats the entries, as a map.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self).finish()
     }

@@ -1,4 +1,4 @@
-//! Many entries at once, and updates in the style of an entry.
+//! Bulk changes, and updates in the style of the entry API.
 
 use std::hash::{BuildHasher, Hash};
 
@@ -13,9 +13,10 @@ where
     I: Index<K, V>,
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
-    /// Stages for `key` what `value` makes of the value that is there. Returns what it replaces.
+    /// Stages for `key` the value that `value` computes from the existing one, if any. Returns the replaced
+    /// value.
     ///
-    /// Nothing happens when `value` panics. O(1); two lookups, one hash.
+    /// Nothing changes if `value` panics. O(1); two lookups, one hash.
     ///
     /// # Examples
     /// ```
@@ -32,17 +33,18 @@ where
         self.insert_hashed(hash, key, value)
     }
 
-    /// Stages for `key` the value that `value` makes, if there is no entry yet; whether there was none.
+    /// Stages for `key` the value that `value` returns, if there is no entry yet. Returns whether there was
+    /// none.
     ///
-    /// An entry that is there stays as it is, and nothing is staged. Nothing happens when `value` panics.
-    /// O(1); two lookups, one hash.
+    /// An existing entry is unchanged, and nothing is staged. Nothing changes if `value` panics. O(1); two
+    /// lookups, one hash.
     ///
     /// # Examples
     /// ```
     /// let (mut writer, _) = switchboard::Table::<u64, String>::new();
     /// assert!(writer.insert_if_absent(7, || String::from("seven")));
     /// writer.publish();
-    /// assert!(!writer.insert_if_absent(7, || unreachable!("it is there")));
+    /// assert!(!writer.insert_if_absent(7, || unreachable!("7 is present")));
     /// assert!(!writer.has_staged());
     /// ```
     pub fn insert_if_absent(&mut self, key: K, value: impl FnOnce() -> V) -> bool {
@@ -55,14 +57,14 @@ where
         is_absent
     }
 
-    /// Stages the removal of all entries that `keep` does not want. Returns how many these are.
+    /// Stages the removal of all entries for which `keep` returns `false`. Returns the number of removed
+    /// entries.
     ///
-    /// `keep` is asked about every entry before the first is removed: when it panics, nothing has changed. In
-    /// between, the keys of these entries are there twice. When other foreign code panics, the entries that
-    /// have been removed by then stay removed.
+    /// `keep` is called for every entry before the first one is removed: if it panics, nothing has changed.
+    /// Until the removals are done, the keys of these entries exist twice. If other user code panics, the
+    /// entries removed by then stay removed.
     ///
-    /// O(len) to look at all entries; changes, and copies where they are shared, only the pages of those that
-    /// go.
+    /// O(len) to visit all entries; changes, and copies if shared, only the pages of the removed ones.
     ///
     /// # Examples
     /// ```
@@ -81,11 +83,11 @@ where
         unwanted.len()
     }
 
-    /// Stages the removal of all entries. O(1): what only this version has is dropped in the publishes that
-    /// follow, a few pages at a time.
+    /// Stages the removal of all entries. O(1): the entries that only this version has are dropped in the
+    /// publishes that follow, a few pages at a time.
     ///
-    /// The index becomes the one that the table was built with, and [`Index::refresh`] takes over what is not
-    /// derived from entries. An empty table is not changed.
+    /// The index becomes the one that the table was built with, and [`Index::refresh`] carries over what is
+    /// not derived from entries. An empty table is not changed.
     ///
     /// # Examples
     /// ```
@@ -94,7 +96,7 @@ where
     /// writer.publish();
     /// writer.clear();
     /// writer.insert(3, 3);
-    /// assert_eq!(table.snapshot().len(), 2, "it is staged, like everything else");
+    /// assert_eq!(table.snapshot().len(), 2, "the removal is only staged");
     /// writer.publish();
     /// assert_eq!(table.snapshot().len(), 1);
     /// ```
@@ -108,14 +110,14 @@ where
         let mut cleared = view.cleared(index);
         cleared.map.set_stamp(self.version().next().as_u64());
         self.count_copied();
-        // From here on nothing panics but destructors, and they come last.
+        // From here on only destructors can panic, and they run last.
         self.torn = false;
         self.dirty = true;
         if let Some(full) = self.staged.replace(cleared) {
             self.publisher.discard(full);
         }
         if let Some(log) = &mut self.log {
-            // Older versions are better dropped than emptied.
+            // Dropping older versions is better than emptying them.
             log.cut();
         }
         self.tidy();
@@ -123,9 +125,9 @@ where
 }
 
 impl<K, V, I, S> Writer<K, V, I, S> {
-    /// Ends writing: a handle of the table, which is closed and stays readable for ever.
+    /// Ends writing. Returns a handle of the table, which is closed and stays readable indefinitely.
     ///
-    /// As when the writer is dropped, what is staged and not published is given up.
+    /// As when the writer is dropped, staged changes that have not been published are discarded.
     ///
     /// # Examples
     /// ```
@@ -151,8 +153,8 @@ where
     I: Index<K, V>,
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
-    /// [Inserts](Self::insert) each entry. When the iterator or other foreign code panics, the entries before
-    /// that are staged.
+    /// [Inserts](Self::insert) each entry. If the iterator or other user code panics, the entries before that
+    /// are staged.
     fn extend<T: IntoIterator<Item = (K, V)>>(&mut self, entries: T) {
         for (key, value) in entries {
             self.insert(key, value);

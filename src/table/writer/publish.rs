@@ -1,4 +1,4 @@
-//! Publishing, and when it is refused.
+//! Publishing, and its refusal.
 
 use std::error::Error;
 use std::fmt;
@@ -18,44 +18,44 @@ where
     I: Index<K, V>,
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
-    /// Makes everything that is staged visible, all at once, and returns the new version.
+    /// Makes all staged changes visible at once, and returns the new version.
     ///
-    /// When nothing is staged, nothing is published, and the current version is returned: versions count
-    /// changes, not calls. An insertion or an update counts as a change even if the value is equal to what it
-    /// replaces.
+    /// If nothing is staged, nothing is published, and the current version is returned: versions count
+    /// changes, not calls. An insertion or an update counts as a change even if the value equals the replaced
+    /// one.
     ///
-    /// Once this has returned, every snapshot that is taken on any thread is of this version or a newer one.
+    /// After the return, every snapshot that is taken on any thread is of this version or a newer one.
     ///
-    /// A table with [`max_versions`](crate::TableBuilder::max_versions) publishes nothing while that many older
-    /// versions are held: the current version is returned, and everything [stays staged](Self::has_staged).
-    /// [`try_publish`](Self::try_publish) tells the two apart.
+    /// A table with [`max_versions`](crate::TableBuilder::max_versions) publishes nothing while that many
+    /// older versions are held: the current version is returned, and all changes
+    /// [stay staged](Self::has_staged). [`try_publish`](Self::try_publish) distinguishes the two cases.
     ///
     /// # Progress
     ///
-    /// Lock-free: does not wait for readers, however long they hold their snapshots. Once the table has had
-    /// as many versions held at the same time as it will have, a publish allocates nothing; while there is a
-    /// [feed](crate::table::Feed), it allocates what it keeps of the batch. Of the two locks in a
-    /// publish, one is never taken by another thread; the other is taken only if a thread waits for this version,
-    /// in [`Table::wait_for`](crate::Table::wait_for) or in a feed. The cost grows with the number of threads that
-    /// have ever loaded at the same time: [`docs::guarantees`](crate::docs::guarantees#wait-free).
+    /// Lock-free: does not wait for readers, however long they hold their snapshots. Once the number of
+    /// versions held at the same time has reached its maximum, a publish allocates nothing; while there is a
+    /// [feed](crate::table::Feed), it allocates what it keeps of the batch. Of the two locks in a publish,
+    /// one is never taken by another thread; the other is taken only if a thread waits for this version, in
+    /// [`Table::wait_for`](crate::Table::wait_for) or in a feed. The cost grows with the number of threads
+    /// that have ever loaded at the same time: [`docs::guarantees`](crate::docs::guarantees#wait-free).
     ///
-    /// O(operations in the batch), whatever the number of entries: old versions and recorded operations are dropped in
-    /// steps, of a constant number of pages and as many more as the batch can have made. Amortized, not constant, is
-    /// the first operation after a publish, which repeats the batch before it on the copy that is
-    /// [recycled](crate::TableBuilder::recycle).
+    /// O(operations in the batch), regardless of the number of entries: old versions and recorded operations
+    /// are dropped in steps, each of a constant number of pages plus as many as the batch can have created.
+    /// The first operation after a publish is amortized, not constant: it replays the previous batch on the
+    /// copy that is [recycled](crate::TableBuilder::recycle).
     pub fn publish(&mut self) -> Version {
         self.try_publish().unwrap_or_else(|_| self.version())
     }
 
-    /// [Publishes](Self::publish) what is staged, unless too many older versions are held.
+    /// [Publishes](Self::publish) the staged changes, unless too many older versions are held.
     ///
-    /// Never fails in a table without [`max_versions`](crate::TableBuilder::max_versions). There, while that many
-    /// are held, a publish looks at each of them: O(`max_versions`).
+    /// Never fails in a table without [`max_versions`](crate::TableBuilder::max_versions). With that limit,
+    /// while it is reached, a publish checks each held version: O(`max_versions`).
     ///
     /// # Errors
-    /// [`TooManyVersions`] while as many older versions are held as the table allows. Everything stays staged, and
-    /// readers have the version that was published last. Try again after the next change or some time later:
-    /// letting go of a version tells no one.
+    /// [`TooManyVersions`] while as many older versions are held as the table allows. All changes stay
+    /// staged, and readers have the last published version. Try again after the next change or some time
+    /// later: releasing a version notifies no one.
     pub fn try_publish(&mut self) -> Result<Version, TooManyVersions> {
         if !self.dirty {
             return Ok(self.version());
@@ -63,7 +63,8 @@ where
         if let Some(limit) = self.max_versions
             && !self.publisher.has_fewer_held(limit.get())
         {
-            // What was let go since; a part, as in a publish. The staged operations pay when they are published.
+            // Drops part of what was released since, as a publish does. The staged operations pay when they
+            // are published.
             self.tidy_states(PAGES_DROPPED);
             return Err(TooManyVersions { limit });
         }
@@ -81,14 +82,15 @@ where
         let (replayable, history) = self.seal(version, state.map.len());
         let past = mem::replace(&mut state.history, history);
         self.publisher.publish(state, replayable, &mut self.published);
-        debug_assert_eq!(self.version(), version, "one writer, one version at a time");
-        // It is published, and user code runs only from here on: destructors.
+        debug_assert_eq!(self.version(), version, "only this writer publishes, one version at a time");
+        // The version is published; user code, that is destructors, runs only from here on.
         self.forget(past);
         self.tidy();
         version
     }
 
-    /// The staged batch becomes `version`: the oldest version that can be brought up to it, and its history.
+    /// Seals the staged batch as `version`. Returns the oldest version that can be brought up to it, and its
+    /// history.
     fn seal(&mut self, version: Version, len: usize) -> (Version, History<K, V>) {
         let Some(log) = &mut self.log else { return (version, History::default()) };
         let is_followed = self.publisher.cell().is_followed();
@@ -96,8 +98,8 @@ where
     }
 }
 
-/// As many older versions are held as a table allows, so that nothing is published; see
-/// [`Writer::try_publish`](crate::Writer::try_publish).
+/// The error returned by [`Writer::try_publish`](crate::Writer::try_publish) when as many older versions are
+/// held as the table allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TooManyVersions {
@@ -105,7 +107,8 @@ pub struct TooManyVersions {
 }
 
 impl TooManyVersions {
-    /// How many older versions may be held: [`TableBuilder::max_versions`](crate::TableBuilder::max_versions).
+    /// Returns the limit on older versions,
+    /// [`TableBuilder::max_versions`](crate::TableBuilder::max_versions).
     #[must_use]
     pub fn limit(&self) -> NonZeroUsize {
         self.limit
@@ -117,7 +120,7 @@ impl fmt::Display for TooManyVersions {
         let Self { limit } = self;
         write!(
             f,
-            "{limit} older versions are held, which is the limit: drop snapshots, read on, or publish later"
+            "{limit} older versions are held (the limit): drop snapshots, refresh readers, or retry later"
         )
     }
 }

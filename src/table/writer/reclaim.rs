@@ -1,4 +1,4 @@
-//! Letting go of what was removed.
+//! Reclaiming removed values.
 
 use std::hash::{BuildHasher, Hash};
 use std::mem;
@@ -9,15 +9,15 @@ use crate::table::index::Index;
 #[cfg(feature = "manager")]
 use crate::table::log::Log;
 
-/// Retired versions that [`Writer::reclaim_some`] looks at.
+/// Retired versions that [`Writer::reclaim_some`] checks.
 #[cfg(feature = "manager")]
 const VERSIONS_LOOKED_AT: usize = 64;
 
-/// Pages of old versions, and parts of their indexes, that it drops.
+/// Pages of old versions, and parts of their indexes, that [`Writer::reclaim_some`] drops.
 #[cfg(feature = "manager")]
 const PAGES_DROPPED: usize = 256;
 
-/// Recorded operations that it drops.
+/// Recorded operations that [`Writer::reclaim_some`] drops.
 #[cfg(feature = "manager")]
 const OPS_DROPPED: usize = 16 * 1024;
 
@@ -28,23 +28,23 @@ where
     I: Index<K, V>,
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
-    /// Drops what was removed or replaced and published, as far as no one holds it; returns how many versions
-    /// are still held by somebody.
+    /// Drops removed and replaced values whose change was published, unless a version that contains them is
+    /// still held. Returns the number of versions that are still held.
     ///
-    /// A value that was removed lives on in versions that somebody holds (an idle [`Reader`](crate::Reader),
-    /// too), and for some publishes in the copy that the next batch works on and in the record that brings
-    /// this copy up to date. This brings the copies up to date, empties the record, and frees the versions
-    /// that no one holds any more. While there is a [feed](crate::table::Feed), or was one at the last publish, the
+    /// A removed value stays alive in versions that are held (also by an idle [`Reader`](crate::Reader)), and
+    /// for some publishes in the copy that the next batch works on and in the record that brings this copy up
+    /// to date. This method brings the copies up to date, empties the record, and frees the versions that no
+    /// one holds any longer. While there is a [feed](crate::table::Feed), or was one at the last publish, the
     /// [bounded history](crate::TableBuilder::history) keeps its values.
     ///
-    /// Call it when the table will rest for long. To end what a value stands for (to close a socket, say), do
-    /// so explicitly when it is removed, rather than in its destructor: a reader may hold it for as long as it
-    /// likes.
+    /// Call it before the table rests for a long time. To release what a value stands for (to close a socket,
+    /// say), do so explicitly when it is removed, rather than in its destructor: a reader may hold it for as
+    /// long as it likes.
     ///
     /// # Complexity
     ///
     /// O(operations since the copies were brought up to date, and pages that only the freed versions have).
-    /// The first of these is then saved in the next batch. Never waits for readers.
+    /// The next batch is spared the former. Never waits for readers.
     ///
     /// # Examples
     /// ```
@@ -69,7 +69,7 @@ where
         self.publisher.sweep_all()
     }
 
-    /// A bounded part of [`reclaim`](Self::reclaim); `false` when more of it can be done at once.
+    /// Performs a bounded part of [`reclaim`](Self::reclaim). Returns `false` if more can be done at once.
     #[cfg(feature = "manager")]
     pub(crate) fn reclaim_some(&mut self) -> bool {
         self.catch_up();
@@ -82,7 +82,7 @@ where
     /// Brings the copies that are kept for recycling up to the published version.
     fn catch_up(&mut self) {
         if let Some(staged) = &mut self.staged {
-            // Of no meaning while it is staged.
+            // Meaningless while it is staged.
             let past = mem::take(&mut staged.history);
             self.forget(past);
         }
@@ -90,7 +90,7 @@ where
         let oldest = loop {
             let (recycled, oldest) = self.publisher.recycle_older();
             let Some(Recycled { version, state }) = recycled else { break oldest };
-            // Given up until it is up to date, as in `recycle`.
+            // Discarded until it is up to date, as in `recycle`.
             let state = self.publisher.discard(state);
             log.replay(version, state, oldest);
             state.index.refresh(&self.published.state().index);

@@ -8,7 +8,7 @@ use switchboard::{Config, Direction, NetConfig, NetId, NodeAddr, StreamId};
 use super::{LINKS, Manager, NETS};
 use crate::data::Key;
 
-/// The same operations as ours, behind one lock for the nets and one for the links.
+/// A manager with the operations of this crate, behind one lock for the nets and one for the links.
 pub(super) struct TwoLocks {
     links: LockedLinks,
 }
@@ -19,12 +19,12 @@ impl TwoLocks {
         let links = links.expect("the configuration is valid");
         for net in 1..=NETS {
             links.add_net(NetId(net), NetConfig::new().min_links(0)).expect("the net is new");
-            links.set_net_active(NetId(net), true).expect("the net is there");
+            links.set_net_active(NetId(net), true).expect("the net exists");
         }
         for number in 0..LINKS {
             let (addr, stream) = (NodeAddr(u64::from_number(number)), StreamId(u64::from_number(number)));
             links.add_stream(&addr, stream, Direction::Downlink).expect("there is room");
-            links.admit(NetId(number % NETS + 1), &addr, stream).expect("the stream is there");
+            links.admit(NetId(number % NETS + 1), &addr, stream).expect("the stream exists");
         }
         Self { links }
     }
@@ -44,22 +44,22 @@ impl Manager for TwoLocks {
         } else {
             self.links.delete_stream(&addr, stream)
         };
-        sent.expect("it is applied");
+        sent.expect("the operation is applied");
     }
 
     fn wait(&self, (): ()) {}
 
     fn count(&self, net: u64) -> usize {
-        self.links.count(NetId(net)).expect("it answers").value
+        self.links.count(NetId(net)).expect("the store answers").value
     }
 
     fn read(&self, stop: &AtomicBool) {
-        // Relaxed: nothing is handed over with the flag.
+        // Relaxed: the flag publishes no other data.
         while !stop.load(Ordering::Relaxed) {
             for number in 0..256 {
                 let addr = NodeAddr(u64::from_number(number * 31 % LINKS));
-                // A lookup that copies no more than the answer, as with the others.
-                black_box(self.links.contains(&addr, NetId(1)).expect("it answers").value);
+                // A lookup that copies nothing but the answer, as with the other managers.
+                black_box(self.links.contains(&addr, NetId(1)).expect("the store answers").value);
             }
         }
     }

@@ -31,13 +31,13 @@ impl Ours {
             let ready = handle.add_net(NetId(net), NetConfig::new().min_links(0));
             ready.expect("there is room").wait().expect("the net is new");
             let ready = handle.set_net_active(NetId(net), true);
-            ready.expect("there is room").wait().expect("the net is there");
+            ready.expect("there is room").wait().expect("the net exists");
         }
         for number in 0..LINKS {
             let (addr, stream) = (NodeAddr(u64::from_number(number)), StreamId(u64::from_number(number)));
             drop(handle.add_stream(addr, stream, Direction::Downlink).expect("there is room"));
             let member = handle.admit(NetId(number % NETS + 1), addr, stream);
-            member.expect("there is room").wait().expect("the stream is there");
+            member.expect("there is room").wait().expect("the stream exists");
         }
         Self { name, handle, links, _manager: manager }
     }
@@ -70,7 +70,7 @@ impl Manager for Ours {
 
     fn read(&self, stop: &AtomicBool) {
         let mut reader = self.links.reader();
-        // Relaxed: nothing is handed over with the flag.
+        // Relaxed: the flag publishes no other data.
         while !stop.load(Ordering::Relaxed) {
             for number in 0..256 {
                 black_box(reader.snapshot().get(&NodeAddr(u64::from_number(number * 31 % LINKS))));

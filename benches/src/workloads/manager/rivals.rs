@@ -8,7 +8,7 @@ use super::{LINKS, Manager, NETS};
 use crate::data::Key;
 use crate::peers::Hasher;
 
-/// About what a link of ours holds.
+/// A link with about the same contents as in this crate.
 #[derive(Clone, Debug, Default)]
 struct Link {
     streams: Vec<u64>,
@@ -58,15 +58,15 @@ impl Actor {
 
     fn request<R>(&self, make: impl FnOnce(oneshot::Sender<R>) -> Request) -> oneshot::Receiver<R> {
         let (sender, receiver) = oneshot::channel();
-        let requests = self.requests.as_ref().expect("it lives");
-        requests.send(make(sender)).expect("it lives");
+        let requests = self.requests.as_ref().expect("the actor runs");
+        requests.send(make(sender)).expect("the actor runs");
         receiver
     }
 }
 
 fn act(inbox: &mpsc::Receiver<Request>) {
     let mut links = filled();
-    // An actor counts in O(1) as well: it keeps sets.
+    // The actor keeps sets, so it counts in O(1) as well.
     let mut nets: HashMap<u64, HashSet<u64>> = HashMap::new();
     for (addr, link) in &links {
         for net in &link.nets {
@@ -106,25 +106,25 @@ impl Manager for Actor {
     }
 
     fn wait(&self, pending: Self::Pending) {
-        pending.recv().expect("it lives");
+        pending.recv().expect("the actor runs");
     }
 
     fn count(&self, net: u64) -> usize {
-        self.request(|answer| Request::Count { net, answer }).recv().expect("it lives")
+        self.request(|answer| Request::Count { net, answer }).recv().expect("the actor runs")
     }
 
     fn read(&self, stop: &AtomicBool) {
         let mut number = 0;
-        // Relaxed: nothing is handed over with the flag.
+        // Relaxed: the flag publishes no other data.
         while !stop.load(Ordering::Relaxed) {
             number += 31;
             let addr = u64::from_number(number % LINKS);
-            black_box(self.request(|answer| Request::Get { addr, answer }).recv().expect("it lives"));
+            black_box(self.request(|answer| Request::Get { addr, answer }).recv().expect("the actor runs"));
         }
     }
 }
 
-/// Everybody changes and reads the links under one lock.
+/// A manager whose links are changed and read under one lock.
 pub(super) struct Locked {
     links: RwLock<Map>,
 }
@@ -143,22 +143,22 @@ impl Manager for Locked {
     }
 
     fn send(&self, addr: u64, comes: bool) {
-        change(&mut self.links.write().expect("nobody panics"), addr, comes);
+        change(&mut self.links.write().expect("the lock is not poisoned"), addr, comes);
     }
 
     fn wait(&self, (): ()) {}
 
     fn count(&self, net: u64) -> usize {
-        let links = self.links.read().expect("nobody panics");
+        let links = self.links.read().expect("the lock is not poisoned");
         links.values().filter(|link| link.nets.contains(&net)).count()
     }
 
     fn read(&self, stop: &AtomicBool) {
-        // Relaxed: nothing is handed over with the flag.
+        // Relaxed: the flag publishes no other data.
         while !stop.load(Ordering::Relaxed) {
             for number in 0..256 {
                 let addr = u64::from_number(number * 31 % LINKS);
-                black_box(self.links.read().expect("nobody panics").get(&addr).is_some());
+                black_box(self.links.read().expect("the lock is not poisoned").get(&addr).is_some());
             }
         }
     }

@@ -53,7 +53,7 @@ fn a_cluster_is_enabled_while_its_net_is_on() {
     bench.done(Command::AddNet { net: OTHER, config: NetConfig::new().min_links(0) });
     bench.associate(OTHER, FOREIGN);
     let status = |bench: &mut Bench, cluster| bench.snapshot().cluster(cluster).unwrap().status();
-    // Of a net that is on, at once.
+    // A cluster of an active net is enabled at once.
     assert_eq!(status(&mut bench, CLUSTER), ClusterStatus::Enabled);
     assert_eq!(status(&mut bench, FOREIGN), ClusterStatus::Disabled);
     bench.switch(OTHER, true);
@@ -261,7 +261,7 @@ fn roles_are_replayed_when_this_node_gets_one_and_as_they_come() {
     bench.role(CLUSTER, OWN, false).unwrap();
     assert_eq!(statics(&mut bench, CLUSTER), []);
     assert!(!bench.has(B) && !bench.has(C));
-    // The others keep their roles: they are replayed again.
+    // The others keep their roles: the role of this node designates them again.
     bench.role(CLUSTER, OWN, true).unwrap();
     assert_eq!(statics(&mut bench, CLUSTER), [B, C]);
 }
@@ -275,7 +275,7 @@ fn a_static_peer_that_the_host_asked_for_outlives_its_role() {
     bench.role(CLUSTER, B, true).unwrap();
     bench.role(CLUSTER, OWN, false).unwrap();
     assert_eq!(statics(&mut bench, CLUSTER), [A]);
-    // And the other way round.
+    // And in the opposite order.
     bench.role(CLUSTER, OWN, true).unwrap();
     bench.done(Command::RemoveStaticPeer { cluster: CLUSTER, addr: A });
     assert_eq!(statics(&mut bench, CLUSTER), [A, B]);
@@ -294,7 +294,7 @@ fn roles_belong_to_autonomic_clusters_and_are_bounded() {
     bench.role(CLUSTER, B, true).unwrap();
     let full = Err(CommandError::LimitReached { of: "role members", limit: 2 });
     assert_eq!(bench.role(CLUSTER, C, true), full);
-    // No room for both links: nothing happens.
+    // There is no room for both links: the command changes nothing.
     bench.done(Command::SetRoleMember { cluster: CLUSTER, addr: B, member: false });
     bench.create(C, NET).unwrap();
     let no_room = Err(CommandError::LimitReached { of: "links", limit: 1 });
@@ -326,5 +326,5 @@ fn a_cluster_that_is_dissociated_with_members_reports_its_last_count() {
     assert_eq!(bench.turn(), [Effect::ClusterCountChanged { cluster: CLUSTER, members: 0 }]);
     bench.associate(NET, CLUSTER);
     bench.done(Command::DissociateCluster { cluster: CLUSTER });
-    assert_eq!(bench.turn(), [], "it was zero before");
+    assert_eq!(bench.turn(), [], "the count was zero before");
 }

@@ -1,4 +1,4 @@
-//! What each command refuses and accepts.
+//! The cases in which each command is accepted or refused.
 
 use super::*;
 
@@ -34,7 +34,7 @@ fn blank_and_own_addresses_are_refused() {
     assert_eq!(bench.create(OWN, NET), Err(CommandError::OwnAddr));
     assert_eq!(bench.stream(NodeAddr::BLANK, 1, Direction::Downlink), Err(CommandError::BlankAddr));
     assert_eq!(bench.stream(OWN, 2, Direction::Downlink), Err(CommandError::OwnAddr));
-    // Refused streams are closed, and a refused address is not hot.
+    // Refused streams are closed, and a refused address is not put on the ignore list.
     let effects = bench.turn();
     let close = |addr, stream| Effect::CloseStreams { addr, streams: vec![StreamId(stream)] };
     assert_eq!(effects, [close(NodeAddr::BLANK, 1), close(OWN, 2)]);

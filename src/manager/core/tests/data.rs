@@ -1,4 +1,4 @@
-//! What the user attaches to links.
+//! User values and traffic counters of links.
 
 use super::*;
 use crate::link::UserData;
@@ -25,7 +25,7 @@ fn data_is_typed_and_belongs_to_the_version() {
     assert_eq!(
         old.user_data::<String>().map(String::as_str),
         Some("Lisbon"),
-        "an old version is what it was"
+        "an old version does not change"
     );
     assert_eq!(attach(&mut bench, A, None), Ok(Outcome::Done));
     assert_eq!(attach(&mut bench, A, None), Ok(Outcome::Unchanged));
@@ -40,7 +40,7 @@ fn data_stays_as_long_as_the_record() {
     bench.uplink(B, NET, 2);
     bench.update(A).unwrap();
     bench.turn();
-    assert_eq!(bench.link(A).user_data(), Some(&7_u32), "through all that happens to it");
+    assert_eq!(bench.link(A).user_data(), Some(&7_u32), "the value survives every change of the link");
     bench.done(Command::DeleteLink { addr: A });
     bench.create(A, NET).unwrap();
     assert_eq!(bench.link(A).user_data::<u32>(), None);
@@ -56,17 +56,17 @@ fn counters_are_newer_than_any_version_and_publish_nothing() {
     assert!(!bench.core.is_dirty());
     assert_eq!(bench.links.version(), version);
     let published = bench.links.snapshot();
-    assert_eq!(published.get(&A).map(|link| link.counters().received()), Some(7), "newer than its version");
+    assert_eq!(published.get(&A).map(|link| link.counters().received()), Some(7), "newer than the version");
     bench.account(NET, A, 1, true).unwrap();
     let new = bench.link(A);
     assert_ne!(old, new);
     assert_eq!((old.counters(), new.counters().received()), (new.counters(), 7));
 
-    // A link that comes back is another one.
+    // A link that is created again has a new record.
     bench.unstream(A, 1).unwrap();
     bench.done_stream(A, 2, Direction::Downlink);
     assert_eq!(bench.link(A).counters().received(), 0);
-    assert_eq!(old.counters().received(), 7, "and the old one still counts");
+    assert_eq!(old.counters().received(), 7, "the old counters can still be read");
 }
 
 #[test]

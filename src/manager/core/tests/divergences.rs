@@ -1,8 +1,9 @@
-//! Where this crate does better than the reference: each test says what the reference does.
+//! Defects of the reference that this crate does not reproduce. Each test describes the behaviour of the
+//! reference.
 //!
 //! | defect of the reference | test |
 //! |---|---|
-//! | B7, B9, B12: unlocked maps | none: one owner, which the compiler keeps |
+//! | B7, B9, B12: unlocked maps | none: there is one owner, which the compiler enforces |
 //! | B13: a flag that is never cleared | `a_link_that_broke_once_is_closed_like_any_other` |
 //! | B14: counters that drift | `invariants`, in every test and after every random command |
 //! | B15: ESTABLISHED after a break | `failures::a_broken_uplink_connects_again_under_the_same_dial` |
@@ -16,14 +17,14 @@
 //! | B25: downlinks satisfy the minimum | `prompt::downlinks_count_unless_the_net_says_otherwise` |
 //! | B26: net off cuts other nets | `nets::a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest`, `a_net_that_goes_off_leaves_a_link_to_the_cluster_of_another` |
 //! | timers only every 10 s | `prompt`, beside `reference` |
-//! | unstable links counted per net and report | `flaps` |
+//! | flapping links counted per net and report | `flaps` |
 //! | a member that no net wants after a failed dial | `a_member_stays_associated_whichever_step_of_a_dial_fails` |
 //! | a dial that starts before the delay is over | `a_delay_that_begins_while_an_endpoint_is_asked_for_is_waited_for` |
 
 use super::*;
 
-/// Reference: `stream_is_destroyed` is set by the first outage and never cleared, so that every later deletion
-/// that preserves the record leaves the sockets open.
+/// Reference: the first outage sets `stream_is_destroyed`, which is never cleared: every later deletion that
+/// preserves the record leaves the sockets open.
 #[test]
 fn a_link_that_broke_once_is_closed_like_any_other() {
     let mut bench = Bench::prompt();
@@ -42,8 +43,8 @@ fn a_link_that_broke_once_is_closed_like_any_other() {
     assert!(bench.link(A).streams().is_empty());
 }
 
-/// Reference: without an error callback a broken uplink stays in its clusters. Here the reports alone change
-/// the state; nobody needs to take the effects.
+/// Reference: without an error callback, a broken uplink stays in its clusters. Here the reports alone change
+/// the state, even if no host takes the effects.
 #[test]
 fn a_break_is_handled_whoever_listens() {
     let mut bench = Bench::prompt();
@@ -55,14 +56,14 @@ fn a_break_is_handled_whoever_listens() {
     assert_eq!((snapshot.count(NET), snapshot.cluster_count(CLUSTER)), (0, 0));
 }
 
-/// Reference: the list of static clusters takes the same one twice, and one removal leaves the other behind.
+/// Reference: the list of static clusters accepts a duplicate, and one removal leaves the other entry behind.
 #[test]
 fn a_static_peer_is_static_once() {
     let mut bench = Bench::prompt();
     bench.associate(NET, CLUSTER);
     assert_eq!(bench.fix(CLUSTER, A), Ok(Outcome::Done));
     assert_eq!(bench.fix(CLUSTER, A), Ok(Outcome::Unchanged));
-    // The replay of roles finds it, too.
+    // A designation by role does not add a second entry either.
     bench.role(CLUSTER, A, true).unwrap();
     bench.role(CLUSTER, OWN, true).unwrap();
     assert!(bench.link(A).static_clusters().eq([CLUSTER]));
@@ -73,7 +74,7 @@ fn a_static_peer_is_static_once() {
 }
 
 /// Reference: a pure downlink that becomes a static peer gets no client and does not join; when the downlink
-/// dies, the record stays for good and is never dialled.
+/// dies, the record stays indefinitely and is never dialled.
 #[test]
 fn a_downlink_that_becomes_static_joins_at_once_and_is_dialled_later() {
     let mut bench = Bench::prompt();
@@ -89,7 +90,7 @@ fn a_downlink_that_becomes_static_joins_at_once_and_is_dialled_later() {
     assert_eq!(resolved(&bench.turn()), [A]);
 }
 
-/// Reference: `link_create` writes the ignore list whatever becomes of it, for static and permanent peers too.
+/// Reference: `link_create` writes the ignore list even if it fails, and also for static and permanent peers.
 #[test]
 fn refused_creates_and_lasting_peers_are_not_hot() {
     let mut bench = Bench::prompt();
@@ -103,7 +104,8 @@ fn refused_creates_and_lasting_peers_are_not_hot() {
     assert_eq!(snapshot.ignored(NET, now).count() + snapshot.ignored(OTHER, now).count(), 0);
 }
 
-/// Reference: a link whose last net goes off is closed, although it is a member of another net's cluster.
+/// Reference: a link whose last net is switched off is closed, even if it is a member of another net's
+/// cluster.
 #[test]
 fn a_net_that_goes_off_leaves_a_link_to_the_cluster_of_another() {
     let mut bench = Bench::prompt();
@@ -122,7 +124,7 @@ fn a_net_that_goes_off_leaves_a_link_to_the_cluster_of_another() {
     assert_eq!(bench.turn(), [Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 0 }]);
 }
 
-/// Reference: the delay is looked at when the endpoint is asked for, and not when the answer comes.
+/// Reference: the delay is checked when the endpoint is requested, but not when the answer arrives.
 #[test]
 fn a_delay_that_begins_while_an_endpoint_is_asked_for_is_waited_for() {
     let mut bench = Bench::prompt();
@@ -137,9 +139,9 @@ fn a_delay_that_begins_while_an_endpoint_is_asked_for_is_waited_for() {
     assert_eq!(dialled(&bench.after_seconds(1)), [A]);
 }
 
-/// Reference: the last failure of a dial takes the association away also from a node that is a member by its own
-/// stream: a connected link is left that no net wants. Here the attempt ends the same way, whichever step of it
-/// fails.
+/// Reference: the last failure of a dial also ends the association of a node that is a member through a
+/// stream of its own, which leaves a connected link that no net wants. Here the association stays, regardless
+/// of the step of the attempt that fails.
 #[test]
 fn a_member_stays_associated_whichever_step_of_a_dial_fails() {
     type Failure = fn(&mut Bench, NodeAddr, Option<DialId>);
@@ -178,7 +180,7 @@ fn a_member_stays_associated_whichever_step_of_a_dial_fails() {
         assert!(link.is_idle() && !link.endpoint_fresh, "{name}: {link:?}");
         assert_eq!((link.attempts(), link.failures()), (0, 1), "{name}");
         assert_eq!(link.not_before(), Some(bench.now() + Duration::from_secs(20)), "{name}");
-        // When the stream of the peer has gone, the net still wants the link.
+        // After the stream of the peer has ended, the net still wants the link.
         bench.unstream(A, 1).unwrap();
         assert_eq!(resolved(&bench.after_seconds(20)), [A], "{name}");
     }

@@ -1,4 +1,4 @@
-//! Why things are as they are.
+//! Explanations of links and nets.
 
 use super::*;
 use crate::manager::model::blockers::{DialBlocker, RequestBlocker};
@@ -53,7 +53,7 @@ fn the_life_of_an_uplink_is_explained_step_by_step() {
     let explanation = explain(&mut bench, A);
     assert_eq!(explanation.blockers, [DialBlocker::Delay { until }]);
     assert_eq!(explanation.next, next(Action::Resolve, until));
-    assert!(!bench.snapshot().explain(&A, until).is_blocked(), "seen from then");
+    assert!(!bench.snapshot().explain(&A, until).is_blocked(), "not blocked any more at that instant");
 
     bench.update(A).unwrap();
     assert_eq!(explain(&mut bench, A).next, next(Action::Dial, until), "the endpoint is known");
@@ -203,7 +203,7 @@ fn a_permanent_peer_is_named_and_rests_while_it_is_unstable() {
     let explanation = explain(&mut bench, A);
     assert_eq!(explanation.blockers, [DialBlocker::Flapping { until }]);
     assert_eq!(explanation.next, next(Action::Resolve, until));
-    // What fails afterwards waits as everybody does.
+    // A failure after the rest leads to an ordinary retry delay.
     bench.after_seconds(100);
     bench.unresolved(A).unwrap();
     let until = bench.now();

@@ -12,7 +12,7 @@ fn a_broken_uplink_connects_again_under_the_same_dial() {
     assert_eq!((link.state(), link.memberships()), (DialState::Connecting, &[][..]));
     let effects = bench.turn();
     assert!(effects.contains(&Effect::LinkError { addr: A, net: NET, cause: LinkFailure::Broken }));
-    // Nothing is announced on the dead stream, and nothing is dialled anew.
+    // No net is announced on the dead stream, and no new dial starts.
     let effects = bench.after_seconds(30);
     assert!(announced(&effects).is_empty() && dialled(&effects).is_empty(), "{effects:?}");
     bench.done_stream(A, 2, Direction::Uplink);
@@ -54,7 +54,7 @@ fn a_dial_is_abandoned_when_the_peers_stream_carries_the_link() {
     assert_eq!((link.state(), link.dial_id()), (DialState::Disconnected, None));
     assert!(link.is_member(NET) && link.nets() == [NET]);
     assert!(bench.turn().contains(&Effect::CancelDial { addr: A, dial }));
-    // Not dialled again while the stream lives, dialled again when it is gone.
+    // The link is dialled again only after the stream has ended.
     assert_eq!(resolved(&bench.after_seconds(60)), []);
     bench.unstream(A, 1).unwrap();
     assert_eq!(resolved(&bench.turn()), [A]);

@@ -1,4 +1,4 @@
-//! Links that connect and drop, again and again.
+//! Links that repeatedly connect and drop.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn bench(policy: FlapPolicy) -> Bench {
     bench
 }
 
-/// Connects a link that is to be dialled now, and loses the connection after `lifetime`.
+/// Connects a link that is due for a dial, and loses the connection after `lifetime` seconds.
 fn flap(bench: &mut Bench, stream: u64, lifetime: u64, last: bool) -> Vec<Effect<NodeAddr>> {
     let dial = match bench.link(A).dial_id() {
         Some(dial) => dial,
@@ -23,7 +23,7 @@ fn flap(bench: &mut Bench, stream: u64, lifetime: u64, last: bool) -> Vec<Effect
     bench.connected(A, dial).unwrap();
     bench.after_seconds(lifetime);
     bench.unstream(A, stream).unwrap();
-    // The same outage, told again.
+    // A second report of the same outage.
     let _ = bench.failed(A, dial, last);
     bench.turn()
 }
@@ -55,7 +55,7 @@ fn at_the_limit_an_ordinary_link_is_dropped_and_ignored() {
     assert!(effects.contains(&Effect::Released { addr: A, net: NET, members: 0 }), "{effects:?}");
     assert!(effects.contains(&Effect::CloseDialer { addr: A }));
     assert!(!bench.has(A));
-    // The time of its creation is past; that of the drop counts.
+    // The entry made by the flap counts; the one made by the creation would have expired.
     let now = bench.now() + Duration::from_secs(899);
     assert_eq!(bench.snapshot().ignored(NET, now).copied().collect::<Vec<_>>(), [A]);
 }
@@ -79,7 +79,7 @@ fn at_the_limit_a_permanent_or_static_peer_gets_a_longer_delay() {
         assert_eq!(drops(&mut bench), 2);
         assert_eq!(resolved(&bench.after_seconds(899)), []);
         assert_eq!(resolved(&bench.after_seconds(1)), [A]);
-        // After the rest it starts from zero.
+        // After the rest, the count starts from zero.
         bench.clock.advance(Duration::from_nanos(1));
         assert_eq!(drops(&mut bench), 0);
     }

@@ -1,10 +1,10 @@
-//! What the comparison of sequences with the model has found, each as a test of its own.
+//! Failures that the comparison of sequences with the model has found, each as a test of its own.
 
 use super::*;
 use crate::manager::model::config::settings::Settings;
 use Direction::{Downlink, Uplink};
 
-/// The peer's stream, and beside it a spare one of ours.
+/// A bench whose link has a stream of the peer and a spare stream of this node.
 fn with_spare_uplink() -> Bench {
     let mut bench = Bench::prompt();
     let dial = bench.dial(A, NET);
@@ -43,7 +43,7 @@ fn a_net_is_announced_on_the_stream_that_is_left_when_a_dial_fails() {
     let dial = bench.dial(A, NET);
     bench.done_stream(A, 1, Uplink);
     assert_eq!(bench.stream(A, 2, Downlink), Ok(Outcome::Spare));
-    // A member stays one on the peer's stream.
+    // The stream of the peer carries the membership on.
     assert_eq!(bench.join(CLUSTER, A), Ok(Outcome::Done));
     assert_eq!(announced(&bench.turn()), [(A, NET, 1)]);
     assert_eq!(bench.failed(A, dial, true), Ok(Outcome::Done));
@@ -62,13 +62,13 @@ fn a_limit_below_the_links_that_are_there_refuses_nothing_that_needs_no_record()
     assert_eq!(bench.role(CLUSTER, A, true), Ok(Outcome::Done));
     assert_eq!(bench.role(CLUSTER, OWN, true), Ok(Outcome::Done));
     assert!(bench.link(A).is_static_peer(CLUSTER));
-    // Who has no record is refused as before.
+    // A node without a record is still refused.
     let full = CommandError::LimitReached { of: "links", limit: 1 };
     assert_eq!(bench.role(CLUSTER, C, true), Err(full.clone()));
     assert_eq!(bench.keep(OTHER, C), Err(full));
 }
 
-/// A static peer of clusters of two nets, which has left that of the other one.
+/// A bench with a static peer of clusters of two nets, which has left the cluster of the other net.
 fn with_cluster_left() -> Bench {
     let mut bench = Bench::prompt();
     bench.open(OTHER, 0);

@@ -1,4 +1,4 @@
-//! What holds after every command.
+//! Invariants that hold after every command.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use crate::manager::model::config::Timing;
 use crate::manager::model::directory::Group;
 
 impl Bench {
-    /// The invariants of the specification, on the staged state.
+    /// Checks the invariants on the staged state.
     pub(super) fn check(&self) {
         let (mut members, mut clusters, mut designations) = (0, 0, 0);
         for (addr, link) in self.core.writer.iter() {
-            // I1: one record per address, and never for the own or the blank one.
+            // I1: one record per address, and none for the own or the blank address.
             assert_eq!(addr, link.addr());
             assert!(*addr != OWN && *addr != NodeAddr::BLANK);
             self.check_link(link);
@@ -19,7 +19,7 @@ impl Bench {
             clusters += link.clusters().len();
             designations += link.static_clusters().len();
         }
-        // I2 and B14: the index is a recount of the records.
+        // I2 and B14: the index agrees with a recount of the records.
         let directory = self.core.directory();
         let nets: Vec<_> = directory.nets().iter().map(NetStatus::id).collect();
         assert_eq!(nets.iter().map(|net| self.core.counts(*net).total()).sum::<usize>(), members);
@@ -40,18 +40,18 @@ impl Bench {
         let directory = self.core.directory();
         // I3: a member has a live stream.
         assert!(!link.is_active() || link.primary().is_some(), "{link:?}");
-        // I4: who is wanted can be dialled.
+        // I4: a link that is wanted or designated is dialable.
         assert!(link.nets().is_empty() || link.is_dialable(), "{link:?}");
         assert!(link.static_clusters().len() == 0 || link.is_dialable(), "{link:?}");
         // I5: a net or cluster that is off has no members.
         assert!(link.memberships().iter().all(|net| directory.is_net_active(*net)), "{link:?}");
         assert!(link.clusters().iter().all(|cluster| directory.is_cluster_enabled(*cluster)), "{link:?}");
-        // I6: nothing twice.
+        // I6: no list has duplicates.
         assert_unique(link.nets().iter());
         assert_unique(link.memberships().iter());
         assert_unique(link.clusters().iter());
         assert_unique(link.static_clusters());
-        // I8: no retry later than the delay.
+        // I8: no retry is later than the longest delay or rest.
         let settings = self.core.settings();
         let rest = settings.flaps.filter(|_| link.resting).map(|policy| policy.delay);
         let limit = later(self.now(), rest.unwrap_or(settings.retry.cap()));
@@ -62,7 +62,7 @@ impl Bench {
         assert!(!link.is_resolving() || link.dial_id().is_none(), "{link:?}");
         let direction = link.primary().map_or(Direction::Downlink, |stream| stream.direction);
         assert_eq!(link.direction(), direction);
-        // A dialer works for somebody.
+        // A busy dialer has a reason.
         let fixed = link.static_clusters().any(|cluster| directory.is_cluster_enabled(cluster));
         let busy = link.dial_id().is_some() || link.is_resolving();
         assert!(!busy || !link.nets().is_empty() || link.is_active() || fixed, "{link:?}");
@@ -94,7 +94,7 @@ impl Bench {
             let link = self.core.writer.get(addr).expect("a member has a record");
             assert!(link.is_cluster_member(cluster.id()));
         }
-        // Roles are replayed while this node has one.
+        // While this node has a role, all other nodes with a role are designated.
         let roles: BTreeSet<_> = cluster.role_members().copied().collect();
         let mut replayed: BTreeSet<_> = roles.iter().copied().filter(|addr| *addr != OWN).collect();
         if !roles.contains(&OWN) {
@@ -107,7 +107,7 @@ impl Bench {
         assert_eq!(found.collect::<BTreeSet<_>>(), replayed);
     }
 
-    /// No stream that is listed is to be closed, of the effects that came out since there were `known`.
+    /// Checks that no effect after the first `known` ones closes a listed stream.
     pub(super) fn check_closed_streams(&self, known: usize) {
         for effect in &self.core.effects[known..] {
             let Effect::CloseStreams { addr, streams } = effect else { continue };
@@ -116,12 +116,12 @@ impl Bench {
         }
     }
 
-    /// I7, of the dials that came out since there were `known` effects.
+    /// Checks I7 for every dial among the effects after the first `known` ones.
     pub(super) fn check_dials(&self, known: usize) {
         let directory = self.core.directory();
         for effect in &self.core.effects[known..] {
             let Effect::Dial { addr, dial, .. } = effect else { continue };
-            let link = self.core.writer.get(addr).expect("who is dialled has a record");
+            let link = self.core.writer.get(addr).expect("a node that is dialled has a record");
             assert_eq!((link.dial_id(), link.state()), (Some(*dial), DialState::Connecting));
             assert!(directory.active && !link.is_active(), "{link:?}");
             let (wanted, past) = match self.core.config.timing {

@@ -1,4 +1,4 @@
-//! Nothing stays stuck and nothing spins: one test for each way it could.
+//! No link stays stuck and no timer spins: one test for each possible cause.
 
 use super::*;
 
@@ -90,7 +90,7 @@ fn a_net_asks_once_a_tick_whenever_it_began_to_be_short() {
     assert_eq!(requested(&bench.after_seconds(2)), []);
     assert_eq!(requested(&bench.after_seconds(3)), [(NET, 1)]);
     assert_eq!(requested(&bench.after_seconds(4)), []);
-    // Who asks by hand is not held back.
+    // A request by command is not delayed.
     bench.done(Command::CheckNets);
     assert_eq!(requested(&bench.turn()), [(NET, 1)]);
 }
@@ -117,7 +117,7 @@ fn what_was_announced_on_a_dead_stream_is_announced_at_once_on_the_next() {
     bench.stream(A, 3, Direction::Downlink).unwrap();
     assert_eq!(announced(&bench.turn()), [(A, NET, 1)]);
     bench.unstream(A, 3).unwrap();
-    assert_eq!(announced(&bench.turn()), [], "a spare one died");
+    assert_eq!(announced(&bench.turn()), [], "a spare stream died");
     bench.unstream(A, 1).unwrap();
     assert_eq!(announced(&bench.turn()), [(A, NET, 2)]);
 }
@@ -131,7 +131,7 @@ fn a_replacement_that_no_link_takes_is_closed() {
     bench.stream(A, 4, Direction::Downlink).unwrap();
     assert_eq!(bench.apply(replace(1, 5, Direction::Downlink)), Ok(Outcome::Stale));
     assert_eq!(bench.apply(replace(1, 4, Direction::Downlink)), Ok(Outcome::Stale));
-    assert_eq!(closed(&bench.turn()), [StreamId(5)], "a spare one stays");
+    assert_eq!(closed(&bench.turn()), [StreamId(5)], "a spare stream stays");
 }
 
 #[test]

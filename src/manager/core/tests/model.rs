@@ -1,11 +1,13 @@
-//! The manager as its specification tells it: slow and plain. Sequences of commands compare the core with it.
+//! A slow, plain model of the manager, written from its specification. Sequences of commands compare the core
+//! with it.
 //!
-//! Nothing of the core is used, nor its rules. There are no indexes, no timers and no counters: whatever is asked
-//! is found anew, by looking at every link. Two differences are meant:
+//! The model shares neither code nor rules with the core. It has no indexes, no timers and no derived counts:
+//! every answer is computed anew by looking at every link. Two differences are intended:
 //!
-//! * A dial is named after its address, as the n-th one to it, and so is a question for an endpoint: in which order
-//!   links are dialled that become due at the same time is not specified, and nothing else may depend on it.
-//! * What was announced is noted beside the stream on which it was, so that it dies with it.
+//! * A dial is named by its address and a number, the n-th one to that address, and so is a resolution. The
+//!   order in which links that become due at the same instant are dialled is not specified, and no other
+//!   result may depend on it.
+//! * An announcement is noted together with its stream, and ends with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +28,7 @@ pub(super) use mail::Mail;
 
 pub(super) type Node = NodeAddr;
 
-/// What the dialer of a link does.
+/// The state of the dialer of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialer {
     Idle,
@@ -38,7 +40,7 @@ pub(super) enum Dialer {
 use Dialer::{Connecting, Established, Idle, Resolving};
 use Direction::{Downlink, Uplink};
 
-/// By whose word a node is a static peer.
+/// The origin of a designation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Word {
     Host,
@@ -67,7 +69,7 @@ pub(super) struct Group {
 pub(super) struct Peer {
     pub(super) dialer: Dialer,
     pub(super) dialable: bool,
-    /// The first one is the primary one.
+    /// The first one is the primary stream.
     pub(super) streams: Vec<(StreamId, Direction)>,
     /// In the order in which they asked.
     pub(super) wanted: Vec<NetId>,
@@ -80,7 +82,8 @@ pub(super) struct Peer {
     pub(super) failures: u32,
     pub(super) delay: Option<Instant>,
     pub(super) resting: bool,
-    /// On which stream nets were announced, and until when they are not announced on it again.
+    /// The stream on which nets were announced, and the instant until which they are not announced on it
+    /// again.
     pub(super) announced: Option<(StreamId, Instant)>,
     pub(super) quick: Option<(u32, Instant)>,
     pub(super) reached: bool,
@@ -88,7 +91,7 @@ pub(super) struct Peer {
     pub(super) data: Option<UserData>,
 }
 
-/// What was counted.
+/// The counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) commands: u64,
@@ -118,13 +121,13 @@ pub(super) struct Model {
     next_tick: Instant,
     wakes_next: bool,
     effects: Vec<Effect<Node>>,
-    /// Several links were woken at once since the last version: in which order is not specified.
+    /// Whether several links were woken at once since the last version, in an order that is not specified.
     pub(super) together: bool,
-    /// Whose members changed since the last version.
+    /// The clusters whose members changed since the last version.
     touched: BTreeSet<ClusterId>,
 }
 
-/// Who belongs to what, and by whose stream.
+/// The members of all clusters; for main clusters, with the direction of the primary stream.
 type Members = BTreeSet<(ClusterId, Node, Option<Direction>)>;
 
 impl Model {
@@ -163,7 +166,7 @@ impl Model {
         result
     }
 
-    /// Everything that is due.
+    /// Does everything that is due.
     pub(super) fn advance(&mut self) {
         let before = self.members();
         self.pass_time();
@@ -171,18 +174,18 @@ impl Model {
         self.touch(before);
     }
 
-    /// What was announced died with its stream, even if a stream of the same name comes back.
+    /// Forgets announcements whose stream has ended, even if a stream of the same identity is added later.
     fn forget_announcements(&mut self) {
         for peer in self.peers.values_mut() {
             peer.announced = peer.announced.filter(|(stream, _)| peer.primary() == Some(*stream));
         }
     }
 
-    /// What came out since the last version, as it was told.
+    /// Returns the effects since the last version, with the counts that changed.
     pub(super) fn publish(&mut self) -> Vec<Effect<Node>> {
         for group in std::mem::take(&mut self.touched) {
             let net = group.net();
-            // Also of what is there no more: its host would keep the count of before.
+            // Also for nets and clusters that were removed: otherwise the host would keep their last count.
             if group.is_main() {
                 let (uplinks, downlinks) = self.split(net);
                 self.effects.push(Effect::LinkCountChanged { net, uplinks, downlinks });
@@ -241,7 +244,7 @@ impl Model {
         self.touched.extend(before.symmetric_difference(&after).map(|(group, ..)| *group));
     }
 
-    /// The record of a node, made if there is room for it.
+    /// Returns the record of a node, and creates it if there is room.
     fn record(&mut self, addr: Node) -> Result<&mut Peer, CommandError> {
         if !self.peers.contains_key(&addr) {
             self.check_room([addr])?;
@@ -261,12 +264,13 @@ impl Model {
         Ok(())
     }
 
-    /// Whether somebody who may be served wants a connection.
+    /// Whether a net, a membership or an enabled cluster needs the connection.
     fn has_client(&self, peer: &Peer) -> bool {
         !peer.wanted.is_empty() || peer.is_member() || peer.fixed.keys().any(|group| self.is_enabled(*group))
     }
 
-    /// Draws the conclusions of a change: no stream, no memberships; no reason, no record.
+    /// Completes a change: without a stream there are no memberships, and without a reason there is no
+    /// record.
     fn settle(&mut self, addr: Node) {
         let Some(peer) = self.peers.get_mut(&addr) else { return };
         if peer.streams.is_empty() {
@@ -278,7 +282,7 @@ impl Model {
                 self.reset(addr);
             }
         } else if !peer.dialable && !peer.streams.is_empty() {
-            // A pure downlink lives by its stream.
+            // A stream of the peer keeps a pure downlink.
         } else if peer.streams.iter().any(|(_, direction)| *direction == Downlink) {
             peer.streams.retain(|(_, direction)| *direction == Downlink);
             peer.dialer = Idle;
@@ -290,7 +294,7 @@ impl Model {
         }
     }
 
-    /// The end of a record. The dialer closes its own streams.
+    /// Removes a record. The dialer closes its own streams.
     fn forget(&mut self, addr: Node) {
         let Some(peer) = self.peers.remove(&addr) else { return };
         self.counted.deleted += 1;
@@ -304,7 +308,7 @@ impl Model {
         }
     }
 
-    /// The dialer gives up what it does, and the connection that it has.
+    /// Returns the dialer to idle: gives up its resolution, its dial or its connection.
     fn reset(&mut self, addr: Node) {
         let Some(peer) = self.peers.get_mut(&addr) else { return };
         if let Some(dial) = peer.dial() {
@@ -396,7 +400,7 @@ impl Peer {
         self.joined.clear();
     }
 
-    /// Until when nothing is announced again on the primary stream.
+    /// The instant until which no net is announced again on the primary stream.
     fn announced_until(&self) -> Option<Instant> {
         self.announced.filter(|(stream, _)| self.primary() == Some(*stream)).map(|(_, until)| until)
     }

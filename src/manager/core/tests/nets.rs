@@ -1,4 +1,4 @@
-//! Nets that go off, and the end of everything.
+//! Nets that are switched off or removed, and the shutdown.
 
 use super::*;
 
@@ -21,11 +21,11 @@ fn a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest() {
     assert_eq!(bench.link(B).memberships(), [OTHER]);
     assert_eq!(bench.link(C).memberships(), []);
     assert_eq!(bench.snapshot().count(NET), 0);
-    // On again: nothing is a member by itself.
+    // After it is switched on again, the net has no members.
     bench.done(Command::SetNetActive { net: NET, active: true });
     assert_eq!(bench.apply(Command::SetNetActive { net: NET, active: true }), Ok(Outcome::Unchanged));
     assert_eq!(bench.snapshot().count(NET), 0);
-    // What only a membership kept ends with it.
+    // A record that only a membership kept ends with it.
     bench.unstream(B, 2).unwrap();
     assert!(!bench.has(B));
 }
@@ -38,7 +38,7 @@ fn a_removed_net_is_unknown_and_keeps_nothing() {
     assert!(!bench.has(A));
     assert!(bench.snapshot().nets().is_empty());
     bench.turn();
-    // Also links that were created for it while it was off.
+    // Links that were created for the net while it was off are released, too.
     bench.done(Command::AddNet { net: NET, config: NetConfig::new() });
     bench.create(B, NET).unwrap();
     bench.done(Command::RemoveNet { net: NET });
@@ -69,7 +69,7 @@ fn closing_ends_every_link_and_net() {
     assert!(snapshot.is_empty() && snapshot.nets().is_empty());
 }
 
-/// The host's own count is right when the net comes back.
+/// The last report is zero, so the host's own count is right when the net is added again.
 #[test]
 fn a_net_that_is_removed_with_members_reports_its_last_count() {
     let mut bench = Bench::prompt();
@@ -87,8 +87,8 @@ fn a_net_that_is_removed_with_members_reports_its_last_count() {
     bench.open(NET, 0);
     assert_eq!(bench.turn(), []);
     bench.done(Command::RemoveNet { net: NET });
-    assert_eq!(bench.turn(), [], "it was zero before");
-    // In one version: what counts is that it is gone.
+    assert_eq!(bench.turn(), [], "the count was zero before");
+    // Switched off and removed within one version: only the final count, zero, is reported.
     bench.open(NET, 0);
     bench.account(NET, A, 1, true).unwrap();
     bench.turn();

@@ -1,4 +1,4 @@
-//! Addresses that panic.
+//! Panics of addresses in the middle of a command.
 
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -10,7 +10,7 @@ use crate::manager::model::config::settings::Settings;
 use crate::manager::model::directory::LinkTable;
 
 thread_local! {
-    /// Operations on addresses until one panics; `None` for never.
+    /// Number of operations on addresses until one panics; `None` disables the panic.
     static FUSE: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
@@ -19,8 +19,8 @@ fn burn() {
         if let Some(left) = fuse.get() {
             fuse.set(left.checked_sub(1));
             if left == 0 {
-                // Without the noise of the panic hook.
-                std::panic::resume_unwind(Box::new("an address that panics"));
+                // Resumed instead of raised, to bypass the panic hook.
+                std::panic::resume_unwind(Box::new("the address panics"));
             }
         }
     });
@@ -58,7 +58,7 @@ impl Addr for Fragile {
     }
 }
 
-/// The version that holds all that is staged.
+/// Publishes the staged state and formats the version.
 fn view(core: &mut Core<Fragile>, table: &LinkTable<Fragile>, now: Instant) -> String {
     core.publish(now);
     let links = Links::new(table.clone(), Config::default().timing);
@@ -96,7 +96,7 @@ fn config() -> Config {
     Config::default().flaps(FlapPolicy::new().limit(1))
 }
 
-/// Two nets, a cluster and some links; a published part, and a part that is staged only.
+/// A core with two nets, a cluster and some links, of which a part is published and the rest is only staged.
 fn staged(now: Instant) -> (Core<Fragile>, LinkTable<Fragile>) {
     let (mut core, table) = Core::<Fragile>::new(config(), Some(Fragile(999)), now);
     for net in [NET, OTHER] {
@@ -122,7 +122,7 @@ fn staged(now: Instant) -> (Core<Fragile>, LinkTable<Fragile>) {
         let addr = Fragile(role);
         core.apply(Command::SetRoleMember { cluster: CLUSTER, addr, member: true }, now).unwrap();
     }
-    // A connection that drops at once makes a link unstable.
+    // A connection that is lost at once makes the link flapping.
     core.apply(Command::WakeUp, now).unwrap();
     core.apply(Command::SetEndpoint { addr: Fragile(4), endpoint: endpoint() }, now).unwrap();
     let dial = core.writer.get(&Fragile(4)).and_then(|link| link.dial_id()).expect("a dial");
@@ -131,8 +131,8 @@ fn staged(now: Instant) -> (Core<Fragile>, LinkTable<Fragile>) {
     (core, table)
 }
 
-/// Every command, with a panic at every place where an address can panic: the state before it stays,
-/// published or not.
+/// Runs every command with a panic at every place where an address can panic: the state before the command
+/// stays, published or not.
 #[test]
 fn a_command_that_panics_changes_nothing() {
     let clock = ManualClock::new();
@@ -183,14 +183,14 @@ fn a_command_that_panics_changes_nothing() {
             }
             contained += 1;
             assert_eq!(result, Err(CommandError::Panicked));
-            // What was applied before it in the same batch stays, and its effects; no count is told that has
-            // not changed.
+            // Earlier commands of the same batch keep their changes and effects, and no unchanged count is
+            // reported.
             assert_eq!(core.effects.len(), effects);
             assert_eq!((core.recount.len(), core.recount_clusters.len()), recounts);
             assert_eq!(core.tally.links_created, created);
             assert_eq!(core.drops.len(), 0);
             assert_eq!(view(&mut core, &table, now), before);
-            // The core works on.
+            // The core still works.
             let again = Command::CreateLink { addr: Fragile(9), net: NET };
             assert_eq!(core.apply(again, now), Ok(Outcome::Created));
         }
@@ -198,7 +198,7 @@ fn a_command_that_panics_changes_nothing() {
     assert!(contained > 30, "{contained}");
 }
 
-/// The timers follow the settings that a panic puts back.
+/// After a panic, the timers follow the restored settings.
 #[test]
 fn a_change_of_settings_that_panics_leaves_no_link_without_its_time_limit() {
     let clock = ManualClock::new();
@@ -228,7 +228,7 @@ fn a_change_of_settings_that_panics_leaves_no_link_without_its_time_limit() {
     assert!(contained > 3, "{contained}");
 }
 
-/// A panic in the middle of a wake-up phase puts back the timers of the links that it had not come to.
+/// A panic in the middle of a wake-up phase restores the timers of the links that the phase has not reached.
 #[test]
 fn a_wake_up_that_panics_leaves_no_link_without_its_timer() {
     let clock = ManualClock::new();

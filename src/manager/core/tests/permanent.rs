@@ -16,7 +16,7 @@ fn a_permanent_peer_is_wanted_whenever_its_net_is_on() {
     assert_eq!(bench.keep(NET, A), Ok(Outcome::Done));
     assert_eq!(bench.keep(NET, A), Ok(Outcome::Unchanged));
     assert_eq!(bench.link(A).nets(), [NET]);
-    // It was not created, so it is not among those that were tried.
+    // No host command created the link, so the address is not on the ignore list.
     let now = bench.now();
     assert_eq!(bench.snapshot().ignored(NET, now).count(), 0);
     assert_eq!(resolved(&bench.turn()), [A]);
@@ -84,7 +84,7 @@ fn a_reserved_net_asks_for_nobody_and_takes_nobody_else() {
     assert_eq!(announced(&bench.turn()), []);
     assert_eq!(bench.account(NET, A, 1, true), refused);
     assert_eq!(bench.snapshot().count(NET), 0);
-    // As a permanent peer it is announced on the stream that it has.
+    // A permanent peer is announced on its present stream.
     bench.keep(NET, A).unwrap();
     assert_eq!(announced(&bench.turn()), [(A, NET, 1)]);
     assert_eq!(bench.account(NET, A, 1, true), Ok(Outcome::Done));

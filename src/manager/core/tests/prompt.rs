@@ -20,7 +20,7 @@ fn a_link_without_an_endpoint_is_resolved_once_and_then_dialled() {
     assert_eq!(bench.after_seconds(1), []);
     assert_eq!(bench.update(A), Ok(Outcome::Done));
     assert_eq!(dialled(&bench.turn()), [A]);
-    // The endpoint of a link that is being dialled cannot change.
+    // The endpoint cannot change while the link is being dialled.
     assert_eq!(bench.update(A), Err(CommandError::LinkBusy(DialState::Connecting)));
 }
 
@@ -43,7 +43,7 @@ fn an_unresolved_link_falls_back_to_the_endpoint_it_had() {
     bench.open(NET, 0);
     let dial = bench.dial(A, NET);
     assert_eq!(bench.failed(A, dial, true), Ok(Outcome::Done));
-    // After a failure the endpoint is asked for again.
+    // After a failure the endpoint is requested again.
     assert_eq!(resolved(&bench.after_seconds(20)), [A]);
     let resolve = bench.link(A).resolve_id().unwrap();
     assert_eq!(bench.unresolved(A), Ok(Outcome::Done));
@@ -137,7 +137,7 @@ fn a_failed_link_waits_for_the_retry_delay() {
         bench.update(A).unwrap();
         bench.turn();
     }
-    // The third failure is the last: the net lets go.
+    // After the third failure, the last one granted, the net lets the link go.
     let dial = bench.link(A).dial_id().unwrap();
     bench.failed(A, dial, true).unwrap();
     assert!(bench.turn().contains(&Effect::Released { addr: A, net: NET, members: 0 }));
@@ -154,7 +154,7 @@ fn a_dial_that_nobody_answers_ends_after_its_limit() {
     assert!(effects.contains(&Effect::CancelDial { addr: A, dial }), "{effects:?}");
     assert!(!bench.has(A));
     assert_eq!(bench.snapshot().stats().dial_timeouts(), 1);
-    // A resolution that nobody answers, likewise.
+    // The same applies to a resolution without an answer.
     bench.create(B, NET).unwrap();
     bench.turn();
     bench.after_seconds(3);
@@ -170,7 +170,7 @@ fn a_net_is_announced_on_the_stream_that_the_peer_opened() {
     let effects = bench.turn();
     assert_eq!(announced(&effects), [(A, NET, 1)]);
     assert_eq!(dialled(&effects), []);
-    // Unanswered, it is repeated after the retry delay; answered, it is not.
+    // An announcement is repeated after the retry delay, unless it was answered.
     assert_eq!(announced(&bench.after_seconds(20)), [(A, NET, 1)]);
     bench.account(NET, A, 1, true).unwrap();
     assert_eq!(announced(&bench.after_seconds(60)), []);
@@ -193,7 +193,7 @@ fn a_deadline_is_always_at_hand() {
     assert_eq!(bench.core.next_deadline(), start + Duration::from_secs(5));
 }
 
-/// The host says that it knows nothing after the manager has stopped waiting, and asked once more.
+/// The host reports that it knows no endpoint after the resolution has timed out and the next one has begun.
 #[test]
 fn a_late_answer_does_not_count_against_the_next_question() {
     let mut bench = Bench::new(Config::default().max_attempts(2).dial_timeout(Duration::from_secs(3)));
@@ -204,7 +204,7 @@ fn a_late_answer_does_not_count_against_the_next_question() {
     bench.after_seconds(3);
     assert_eq!((bench.link(A).attempts(), bench.link(A).resolve_id()), (1, None));
     let answer = |resolve| Command::ResolveFailed { addr: A, resolve };
-    assert_eq!(bench.apply(answer(late)), Ok(Outcome::Stale), "nothing is asked for");
+    assert_eq!(bench.apply(answer(late)), Ok(Outcome::Stale), "no resolution is in progress");
     assert_eq!(resolved(&bench.after_seconds(20)), [A]);
     let present = bench.link(A).resolve_id().unwrap();
     assert_ne!(late, present);
@@ -212,7 +212,7 @@ fn a_late_answer_does_not_count_against_the_next_question() {
     assert_eq!(bench.apply(answer(late)), Ok(Outcome::Stale));
     assert_eq!(bench.link(A), before);
     assert_eq!(bench.snapshot().stats().stale_answers(), 2);
-    // The second failure is the last one that is granted.
+    // The second failure uses up the last attempt.
     assert_eq!(bench.apply(answer(present)), Ok(Outcome::Done));
     assert!(!bench.has(A));
 }
@@ -226,5 +226,5 @@ fn a_late_endpoint_is_as_good_as_one_in_time() {
     bench.after_seconds(3);
     assert_eq!(bench.update(A), Ok(Outcome::Done));
     assert_eq!(bench.link(A).endpoint(), Some(endpoint()));
-    assert_eq!(dialled(&bench.after_seconds(20)), [A], "it is not asked for again");
+    assert_eq!(dialled(&bench.after_seconds(20)), [A], "the endpoint is not requested again");
 }

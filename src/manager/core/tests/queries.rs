@@ -1,4 +1,4 @@
-//! Questions to a version.
+//! Queries on a version.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn addresses_come_uplinks_first_and_established_hides_unconnected_uplinks_only()
     bench.done_stream(A, 1, Direction::Downlink);
     bench.account(NET, A, 1, true).unwrap();
     bench.uplink(B, NET, 2);
-    // An uplink whose dialer has not reported yet.
+    // An uplink whose dialer has not reported the connection yet.
     bench.dial(C, NET);
     bench.done_stream(C, 3, Direction::Uplink);
     bench.account(NET, C, 3, true).unwrap();

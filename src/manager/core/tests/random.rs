@@ -1,5 +1,5 @@
-//! Random hosts and transports: whatever they send, in whatever order, nothing breaks; and once the transport
-//! answers, nothing stays stuck.
+//! Random hosts and transports: the invariants hold regardless of the commands and their order, and once the
+//! transport answers, no link stays stuck.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::mem::{Discriminant, discriminant};
@@ -20,7 +20,7 @@ const NODES: u64 = 6;
 const NETS: u64 = 3;
 const TICK: Duration = Duration::from_secs(5);
 
-/// A stream that exists as far as its transport knows.
+/// A stream that exists from the view of its transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Open {
     addr: NodeAddr,
@@ -31,37 +31,37 @@ struct World {
     bench: Bench,
     rng: Rng,
     outbox: Outbox<NodeAddr>,
-    /// As told by the effects when they came out of the core.
+    /// The open streams according to the effects that the core has produced.
     told: BTreeMap<StreamId, Open>,
-    /// As told by the effects that were delivered.
+    /// The open streams according to the effects that were delivered.
     open: BTreeMap<StreamId, Open>,
     counts: BTreeMap<NetId, (usize, usize)>,
     cluster_counts: BTreeMap<ClusterId, usize>,
     asked: BTreeMap<NetId, Instant>,
     next_stream: u64,
     next_dial: u64,
-    /// Answers each effect; otherwise effects are delivered into the void.
+    /// Whether the transport answers each effect; otherwise it ignores them.
     cooperates: bool,
     reference: bool,
-    /// Links and nets whose explanation was put to the test: held, and not.
+    /// Number of links and of nets whose explanation was checked, blocked and not blocked.
     explained: [[u32; 2]; 2],
     met: Met,
 }
 
-/// What explanations were made of.
+/// The parts of explanations that have occurred.
 #[derive(Default)]
 struct Met {
     reasons: HashSet<Discriminant<KeepReason>>,
     blockers: HashSet<Discriminant<DialBlocker>>,
-    /// Alone.
+    /// Blockers that occurred as the only one of a link.
     decisive: HashSet<Discriminant<DialBlocker>>,
     request_blockers: HashSet<Discriminant<RequestBlocker>>,
 }
 
-/// A retry policy that does whatever comes to its mind.
+/// A retry policy that panics, or returns arbitrary delays.
 fn wild(attempts: u32, random: &mut dyn FnMut() -> u64) -> Duration {
     match (random() >> 60, attempts) {
-        (0, _) => std::panic::resume_unwind(Box::new("a policy that panics")),
+        (0, _) => std::panic::resume_unwind(Box::new("the policy panics")),
         (1, _) => Duration::ZERO,
         (2, _) => Duration::MAX,
         (chance, attempts) => Duration::from_secs(chance) * attempts.min(100),
@@ -85,7 +85,7 @@ impl Met {
         self.request_blockers.extend(other.request_blockers);
     }
 
-    /// That nothing of what concerns clusters and peers was left out.
+    /// Checks that every explanation about clusters and peers has occurred.
     fn check(&self, rest: bool) {
         let until = ManualClock::new().now();
         for reason in [
@@ -154,7 +154,7 @@ impl World {
         StreamId(self.next_stream)
     }
 
-    /// A stream of the link, mostly; else one that was or will never be.
+    /// Usually a stream of the link, otherwise one that ended or never exists.
     fn stream_of(&mut self, addr: NodeAddr) -> StreamId {
         let listed = self.bench.core.writer.get(&addr).map_or_else(Vec::new, |link| link.streams.clone());
         match self.rng.choice(listed) {
@@ -173,12 +173,12 @@ impl World {
         resolve.filter(|_| self.rng.u8(..) < 200).unwrap_or(ResolveId(self.rng.u64(1..100)))
     }
 
-    /// Two clusters for each net, or one that no net has.
+    /// One of two associated clusters of a net, or its main cluster.
     fn cluster(&mut self) -> ClusterId {
         ClusterId::new(self.net(), self.rng.u64(0..12) % 3)
     }
 
-    /// A command about clusters and who is kept.
+    /// A command about clusters, static peers or permanent peers.
     fn random_keeping(&mut self) -> Command<NodeAddr> {
         let (addr, net, cluster) = (self.addr(), self.net(), self.cluster());
         match self.rng.u8(0..20) {
@@ -249,7 +249,7 @@ impl World {
         NetConfig::new().min_links(self.rng.u32(0..4)).reserved_only(self.rng.u8(0..4) == 0)
     }
 
-    /// What a host may change: also a retry policy that does wrong.
+    /// Random settings, including a retry policy that misbehaves.
     fn settings(&mut self) -> Settings {
         let seconds = |rng: &mut Rng| Duration::from_secs(rng.u64(1..20));
         let (base, cap) = (seconds(&mut self.rng), Duration::from_secs(20));
@@ -267,9 +267,9 @@ impl World {
         settings.max_attempts(self.rng.u32(1..4)).ignore_period(seconds(&mut self.rng) * 3)
     }
 
-    /// Applies a command, and notes what a transport that sends it knows about its streams.
+    /// Applies a command, and updates the streams that a transport knows when it sends this command.
     fn apply(&mut self, command: Command<NodeAddr>) -> Applying {
-        // What came out before is older than the streams that this command brings.
+        // Earlier effects are older than the streams that this command adds.
         self.collect();
         let result = self.bench.apply(command.clone());
         let unlist = |world: &mut Self, gone: &dyn Fn(StreamId, Open) -> bool| {
@@ -284,7 +284,7 @@ impl World {
                 unlist(self, &|id, _| id == old);
                 self.opened(new, addr, direction);
             }
-            // The connection of the dialer is gone, and its streams with it.
+            // The connection of the dialer has ended, and its streams with it.
             Command::DialFailed { addr, .. } if result == Ok(Outcome::Done) => {
                 unlist(self, &|_, open| open.addr == addr && open.direction == Direction::Uplink);
             }
@@ -305,14 +305,14 @@ impl World {
         while advances == 0 || self.bench.core.next_deadline() <= now {
             self.bench.advance();
             advances += 1;
-            assert!(advances < 5, "the same is due again and again");
+            assert!(advances < 5, "a deadline stays due after it was handled");
         }
         self.bench.core.publish(now);
         self.collect();
         self.check();
     }
 
-    /// Moves what came out of the core to the outbox.
+    /// Moves the effects of the core to the outbox.
     fn collect(&mut self) {
         let effects: Vec<_> = self.bench.core.drain_effects().collect();
         for effect in effects {
@@ -331,13 +331,13 @@ impl World {
         }
     }
 
-    /// Every stream is listed or was told to be closed; every count was told.
+    /// Checks that every stream is listed or was closed by an effect, and that every count was reported.
     fn check(&self) {
         for (id, open) in &self.told {
             let link = self.bench.core.writer.get(&open.addr);
             assert!(link.is_some_and(|link| link.stream(*id).is_some()), "{id} of {:?}: {link:?}", open.addr);
         }
-        // Also of what is there no more: the last count of a net or cluster that was removed is zero.
+        // Also for nets and clusters that were removed: their last count is zero.
         let nets: BTreeSet<_> = self.bench.core.directory().nets().iter().map(NetStatus::id).collect();
         for net in nets.into_iter().chain(self.counts.keys().copied()) {
             let counts = self.bench.core.counts(net);
@@ -394,7 +394,8 @@ impl World {
         }
     }
 
-    /// What is not held is dialled when its time has come, and nothing else; and so for the nets.
+    /// Checks that exactly the links that are not blocked are dialled when they are due, and likewise for
+    /// requests of nets.
     fn check_explanations(&mut self) {
         let now = self.bench.now();
         self.collect();
@@ -410,7 +411,7 @@ impl World {
             let explanation = snapshot.explain(&addr, now);
             assert_eq!(explanation.is_known(), snapshot.get(&addr).is_some());
             assert_eq!(explanation.is_known(), !explanation.reasons.is_empty(), "{addr}: {explanation:?}");
-            // What takes too long ends in the same phase, and may be dialled by what that leads to.
+            // A time-out ends the attempt in the same phase, and the link may then be dialled again.
             if explanation.next.is_some_and(|next| next.action == Action::TimeOut && next.at <= now) {
                 continue;
             }
@@ -459,7 +460,7 @@ impl World {
         }
     }
 
-    /// Lets everything settle: the transport answers every effect, and nobody interferes.
+    /// Runs until no effect is left: the transport answers every effect, and the host sends no commands.
     fn run_until_quiet(&mut self) {
         self.cooperates = true;
         let _ = self.apply(Command::SetActive { active: true });
@@ -467,7 +468,7 @@ impl World {
         let mut turns = 0;
         while self.bench.now() < end {
             turns += 1;
-            assert!(turns < 2_000, "turns without end");
+            assert!(turns < 2_000, "the turns do not end");
             self.turn();
             let mut delivered = false;
             while self.deliver() {
@@ -478,12 +479,12 @@ impl World {
                 self.bench.clock.advance(wait);
             }
         }
-        // A transport that had not seen a dial has made streams for it here: those it has to know itself.
+        // The transport may have made streams for a dial that it had not seen: those are not compared.
         let taken = |streams: &BTreeMap<StreamId, Open>| {
             let taken = streams.iter().filter(|(_, open)| open.direction == Direction::Downlink);
             taken.map(|(id, open)| (*id, *open)).collect::<Vec<_>>()
         };
-        assert_eq!(taken(&self.open), taken(&self.told), "what was delivered is what was told");
+        assert_eq!(taken(&self.open), taken(&self.told), "the delivered effects agree");
     }
 
     fn check_settled(&self) {
@@ -491,7 +492,7 @@ impl World {
             assert!(!link.is_resolving() && link.state() != DialState::Connecting, "{link:?}");
             for net in link.nets() {
                 let active = self.bench.core.directory().is_net_active(*net);
-                // The reference announces nothing on the peer's stream: one membership has to do.
+                // With ticked timing no net is announced on the peer's stream: one membership is enough.
                 let carried = self.reference && link.state() == DialState::Disconnected;
                 let enough = link.is_member(*net) || (carried && link.is_active());
                 assert!(!active || enough, "{link:?}");
@@ -512,7 +513,7 @@ impl World {
     }
 }
 
-/// What an effect tells the transport to close.
+/// Removes the streams that an effect closes.
 fn close(streams: &mut BTreeMap<StreamId, Open>, effect: &Effect<NodeAddr>) {
     match effect {
         Effect::CloseStreams { streams: closed, .. } => streams.retain(|id, _| !closed.contains(id)),
@@ -523,7 +524,7 @@ fn close(streams: &mut BTreeMap<StreamId, Open>, effect: &Effect<NodeAddr>) {
     }
 }
 
-#[allow(clippy::print_stdout)] // The seed is shown by a test that fails.
+#[allow(clippy::print_stdout)] // A failing test shows its seed.
 fn run(config: &Config, seeds: std::ops::Range<u64>) {
     let (mut members, mut clusters, mut explained, mut met) = (0, 0, [0; 4], Met::default());
     for seed in seeds {
@@ -557,7 +558,7 @@ fn random_commands_break_nothing_and_everything_settles_in_prompt_mode() {
 
 #[test]
 fn random_commands_break_nothing_and_everything_settles_with_unstable_links() {
-    // Short enough that the rest is over when everything has settled.
+    // Short enough for the rest to end before the run does.
     let policy = FlapPolicy::new().delay(Duration::from_secs(60)).entries(3);
     run(&Config::default().flaps(policy), 200..220);
     run(&Config::default().flaps(policy.limit(1)), 220..260);
@@ -565,6 +566,6 @@ fn random_commands_break_nothing_and_everything_settles_with_unstable_links() {
 
 #[test]
 fn random_commands_break_nothing_and_everything_settles_in_reference_mode() {
-    // Without a limit, a dial that is never answered is waited for for ever.
+    // With a limit: without one, a dial that is never answered would block its link indefinitely.
     run(&Config::ticked().dial_timeout(Duration::from_secs(60)), 0..60);
 }

@@ -1,4 +1,4 @@
-//! The timings of the reference.
+//! Ticked timing, as in the reference.
 
 use super::*;
 use crate::manager::model::config::Timing;
@@ -65,7 +65,7 @@ fn a_retry_waits_for_a_wake_up_strictly_after_the_delay() {
     bench.update(A).unwrap();
     bench.turn();
     let dial = bench.link(A).dial_id().unwrap();
-    // Fails exactly at a wake-up: 20 s later the delay is over but not past.
+    // The dial fails exactly at a wake-up: 20 s later the delay ends at that instant, and is not over yet.
     assert_eq!(bench.failed(A, dial, true), Ok(Outcome::Done));
     for _ in 0..5 {
         assert_eq!(bench.after_seconds(5), []);
@@ -92,8 +92,8 @@ fn an_established_link_is_announced_again_at_every_wake_up() {
     assert_eq!(announced(&bench.after_seconds(5)), []);
 }
 
-/// Wakes links up just before, at and just after the instant at which `limit` ends, and says at which of the three
-/// something came of it.
+/// Wakes links up just before, at and just after the instant at which `limit` ends. Returns the step, from 0,
+/// at which `happened` holds.
 fn step_at_which(bench: &mut Bench, limit: Duration, happened: impl Fn(&Link<NodeAddr>) -> bool) -> usize {
     let instant = Duration::from_nanos(1);
     bench.clock.advance(limit - instant);
@@ -104,15 +104,16 @@ fn step_at_which(bench: &mut Bench, limit: Duration, happened: impl Fn(&Link<Nod
         }
         bench.clock.advance(instant);
     }
-    panic!("nothing came of it");
+    panic!("it did not happen at any step");
 }
 
-/// Whatever acts on time compares the same way: prompt at the instant, the reference strictly after it.
+/// All time limits are compared the same way: immediate timing acts at the instant, ticked timing strictly
+/// after it.
 #[test]
 fn a_time_limit_is_over_at_its_instant_or_strictly_after_it_as_the_timing_says() {
     for (timing, over) in [(Timing::Immediate, 1), (Timing::Ticked, 2)] {
         let limit = Duration::from_secs(15);
-        // Nothing happens but on request: no tick comes.
+        // The tick is so long that links are only woken by command.
         let config = Config::default().timing(timing).max_attempts(9).tick(Duration::from_secs(86_400));
         let mut bench = Bench::new(config.dial_timeout(limit).retry(RetryPolicy::fixed(limit)));
         bench.open(NET, 0);
@@ -120,7 +121,7 @@ fn a_time_limit_is_over_at_its_instant_or_strictly_after_it_as_the_timing_says()
         bench.done(Command::WakeUp);
         assert!(bench.link(A).is_resolving(), "{timing:?}");
         let question = step_at_which(&mut bench, limit, |link| link.attempts() == 1);
-        // What is explained is what is done.
+        // The explanation agrees with the core.
         let at = bench.link(A).not_before().unwrap();
         let snapshot = bench.snapshot();
         let held = [0, 1, 2].map(|step| {

@@ -1,11 +1,11 @@
-//! Retry policies at work.
+//! Retry policies in use.
 
 use super::*;
 use crate::util::random::Random;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A bench whose chance always says the same.
+/// A bench whose source of randomness always returns the same number.
 fn bench(policy: RetryPolicy, random: u64) -> Bench {
     let mut bench = Bench::new(Config::default().max_attempts(100).retry(policy));
     bench.core.set_random(Random::new(move || random));
@@ -13,7 +13,7 @@ fn bench(policy: RetryPolicy, random: u64) -> Bench {
     bench
 }
 
-/// Waits until the link is dialled again, and has the dial fail.
+/// Waits until the link is dialled again, and makes the dial fail.
 fn fail_again(bench: &mut Bench) -> Duration {
     let before = bench.now();
     let at = bench.link(A).next_attempt_at().expect("a delay");
@@ -64,7 +64,7 @@ fn a_custom_policy_sees_the_failures_in_a_row_and_its_faults_are_counted() {
     let policy = |attempts: u32, random: &mut dyn FnMut() -> u64| match attempts {
         1 => SECOND * u32::try_from(random()).unwrap(),
         2 => Duration::MAX,
-        3 => panic!("a policy that panics"),
+        3 => panic!("the policy panics"),
         _ => Duration::ZERO,
     };
     let mut bench = bench(RetryPolicy::custom(policy, 10 * SECOND), 7);
@@ -72,7 +72,7 @@ fn a_custom_policy_sees_the_failures_in_a_row_and_its_faults_are_counted() {
     bench.failed(A, dial, true).unwrap();
     let delays: Vec<_> = (0..4).map(|_| fail_again(&mut bench)).collect();
     assert_eq!(delays, [7 * SECOND, 10 * SECOND, 10 * SECOND, Duration::from_millis(1)]);
-    // The fifth failure asked as well.
+    // The fifth failure has called the policy as well.
     assert_eq!(bench.snapshot().stats().retry_faults(), 4);
     assert_eq!(bench.snapshot().stats().panics(), 0, "no command has panicked");
 }
@@ -80,8 +80,8 @@ fn a_custom_policy_sees_the_failures_in_a_row_and_its_faults_are_counted() {
 #[test]
 fn a_source_of_chance_that_panics_leaves_the_longest_delay() {
     let mut bench = bench(RetryPolicy::exponential(SECOND, 8 * SECOND), 0);
-    // Without the noise of the panic hook.
-    bench.core.set_random(Random::new(|| std::panic::resume_unwind(Box::new("no chance"))));
+    // Resumed instead of raised, to bypass the panic hook.
+    bench.core.set_random(Random::new(|| std::panic::resume_unwind(Box::new("no randomness"))));
     let dial = bench.dial(A, NET);
     bench.failed(A, dial, true).unwrap();
     assert_eq!(bench.link(A).next_attempt_at(), Some(bench.now() + 8 * SECOND));
@@ -97,10 +97,10 @@ fn the_next_attempt_is_visible() {
     bench.create(A, NET).unwrap();
     assert_eq!(bench.link(A).next_attempt_at(), Some(bench.now()), "at once");
     bench.turn();
-    assert_eq!(bench.link(A).next_attempt_at(), None, "the endpoint is asked for");
+    assert_eq!(bench.link(A).next_attempt_at(), None, "a resolution is in progress");
     bench.update(A).unwrap();
     let dial = bench.link(A).dial_id().expect("a dial");
-    assert_eq!(bench.link(A).next_attempt_at(), None, "a dial is under way");
+    assert_eq!(bench.link(A).next_attempt_at(), None, "a dial is in progress");
     bench.failed(A, dial, true).unwrap();
     let at = bench.now() + 20 * SECOND;
     assert_eq!((bench.link(A).next_attempt_at(), bench.link(A).not_before()), (Some(at), Some(at)));

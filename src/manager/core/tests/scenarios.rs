@@ -1,4 +1,4 @@
-//! Acceptance scenarios that no other file has. The table is in the documentation of the parent module.
+//! Acceptance scenarios that no other file covers. The documentation of the parent module has the table.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
@@ -8,7 +8,7 @@ use crate::manager::link_manager::LinkManager;
 use crate::manager::model::config::Timing;
 use crate::manager::run::handle::Handle;
 
-/// A reference bench with a link that is being dialled.
+/// A bench with a link that is being dialled.
 fn dialling(config: Config) -> (Bench, DialId) {
     let mut bench = Bench::new(config);
     bench.open(NET, 0);
@@ -17,12 +17,12 @@ fn dialling(config: Config) -> (Bench, DialId) {
     (bench, dial)
 }
 
-/// Waits for the wake-up that resolves a node, and answers it.
+/// Waits for the wake-up that resolves a node, and answers the resolution.
 fn redial(bench: &mut Bench, addr: NodeAddr) -> DialId {
     let mut waited = 0;
     while resolved(&bench.after_seconds(5)) != [addr] {
         waited += 1;
-        assert!(waited < 10, "never asked for");
+        assert!(waited < 10, "the endpoint was never requested");
     }
     bench.update(addr).unwrap();
     assert_eq!(dialled(&bench.turn()), [addr]);
@@ -35,7 +35,7 @@ fn told(effects: &[Effect<NodeAddr>]) -> (usize, usize) {
     (errors, ends)
 }
 
-/// Scenario 5: of four tries the manager sees the first failure and the last.
+/// Scenario 5: of four tries, the manager sees the first and the last failure.
 #[test]
 fn a_dial_cycle_has_one_error_and_one_end_which_only_a_permanent_peer_survives() {
     for permanent in [false, true] {
@@ -87,7 +87,7 @@ fn a_static_peer_is_dialled_without_a_net_and_survives_every_failure() {
         let dial = redial(&mut bench, A);
         bench.failed(A, dial, false).unwrap();
         bench.failed(A, dial, true).unwrap();
-        assert_eq!(told(&bench.turn()), (0, 0), "there is no net to tell");
+        assert_eq!(told(&bench.turn()), (0, 0), "no net wants the link");
         assert!(bench.has(A));
     }
     let dial = redial(&mut bench, A);
@@ -95,7 +95,7 @@ fn a_static_peer_is_dialled_without_a_net_and_survives_every_failure() {
     bench.connected(A, dial).unwrap();
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.cluster_count(CLUSTER), snapshot.count(NET)), (1, 0));
-    // An active one stays when it is static no more; an inactive one goes.
+    // An active link stays when it loses its designation; an inactive one is removed.
     bench.done(Command::RemoveStaticPeer { cluster: CLUSTER, addr: A });
     assert!(bench.has(A));
     bench.fix(CLUSTER, A).unwrap();
@@ -136,7 +136,7 @@ fn a_refused_permanent_peer_is_announced_again_after_the_delay() {
     }
 }
 
-/// Scenario 12, for the clusters beside the main one.
+/// Scenario 12, for associated clusters.
 #[test]
 fn a_net_that_goes_off_empties_and_disables_its_clusters() {
     let mut bench = Bench::reference();
@@ -155,7 +155,7 @@ fn a_net_that_goes_off_empties_and_disables_its_clusters() {
     assert!(bench.link(A).primary().is_some(), "a downlink stays open");
     let effects = bench.turn();
     assert!(effects.contains(&Effect::ClusterCountChanged { cluster: CLUSTER, members: 0 }), "{effects:?}");
-    // On again: nothing is dialled or joined until the ticks.
+    // After the net is switched on again, nothing is dialled or joined until the next ticks.
     bench.keep(NET, C).unwrap();
     bench.switch(NET, true);
     assert_eq!(bench.turn(), []);
@@ -191,7 +191,7 @@ fn an_endpoint_is_refused_for_what_it_is_and_ignored_while_the_link_is_busy() {
     assert_eq!(bench.link(A).endpoint(), Some(endpoint()));
 }
 
-/// Every command once, about this node and a net of its own.
+/// Returns every command once, for the given node and a net of its own.
 fn every_command(addr: NodeAddr) -> Vec<Command<NodeAddr>> {
     let (net, stream, dial) = (NetId(8), StreamId(70), DialId(1));
     let cluster = ClusterId::new(net, 1);
@@ -234,7 +234,8 @@ fn assert_consistent(snapshot: &LinksSnapshot<NodeAddr>) {
     }
 }
 
-/// Scenario 16: whatever the host does from inside a callback, it gets an answer, and counts and lists agree.
+/// Scenario 16: every call that the host makes from inside a callback is answered, and counts and lists
+/// agree.
 #[test]
 fn every_call_is_legal_from_inside_every_callback() {
     let (sender, receiver) = mpsc::channel();
@@ -246,7 +247,7 @@ fn every_call_is_legal_from_inside_every_callback() {
         if !seen.contains(&kind) {
             seen.push(kind);
             for command in every_command(B) {
-                // Waits for the writer, which never waits for this thread.
+                // A callback may wait for the writer, which never waits for the transport.
                 let _ = handle.submit(command).unwrap().wait();
                 assert_consistent(&links.snapshot());
             }
@@ -256,7 +257,7 @@ fn every_call_is_legal_from_inside_every_callback() {
     let manager = LinkManager::builder(Config::default()).own_addr(OWN).transport(transport).spawn().unwrap();
     give.send(manager.links()).unwrap();
     let handle = manager.handle();
-    // Brings one kind of effect out after the other, and waits until its callback has returned.
+    // Provokes one kind of effect after the other, and waits until its callback has returned.
     let expect = |what: &str, matches: fn(&Effect<NodeAddr>) -> bool| {
         while !matches(&receiver.recv_timeout(Duration::from_secs(60)).expect(what)) {}
     };

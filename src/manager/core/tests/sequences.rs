@@ -1,8 +1,8 @@
-//! Sequences of commands, answers and time: after every version the core is what the model is.
+//! Sequences of commands, answers and time: after every version, the core agrees with the model.
 //!
-//! A sequence that fails is made smaller until no step can be left out. Streams and dials are named by how new
-//! they are, answers by what waits for one, so that what is left keeps its meaning. The environment variable
-//! `PROPTEST_CASES` asks for another number of sequences, and `SWITCHBOARD_STEPS` for longer ones.
+//! A failing sequence is shrunk until no step can be left out. A step names streams and dials by their age,
+//! and answers by the effect that waits for one, so the remaining steps keep their meaning. The environment
+//! variable `PROPTEST_CASES` sets the number of sequences, and `SWITCHBOARD_STEPS` their length.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ mod steps;
 use steps::{Setup, Step};
 
 const D: Node = NodeAddr(4);
-/// Sequences, and the steps of one in the middle.
+/// Number of sequences, and the average number of steps of a sequence.
 const CASES: u32 = 1_500;
 const STEPS: usize = 60;
 
@@ -41,25 +41,26 @@ fn same<T: PartialEq + Debug>(what: &dyn Debug, core: &T, model: &T) -> Check {
     Err(TestCaseError::fail(format!("{what:?}\n    core: {core:?}\n   model: {model:?}")))
 }
 
-/// The core and the model, side by side.
+/// The core and the model, driven by the same steps.
 struct Run {
     bench: Bench,
     model: Model,
-    /// The identities that the core gave to the dials of each node, and to the questions for its endpoint, in order.
+    /// The identities that the core gave to the dials of each node, in order.
     dials: BTreeMap<Node, Vec<DialId>>,
     newest_dial: DialId,
+    /// The identities that the core gave to the resolutions of each node, in order.
     resolves: BTreeMap<Node, Vec<ResolveId>>,
     newest_resolve: ResolveId,
-    /// Those that were ever reported for each node, in order.
+    /// The streams that were ever reported for each node, in order.
     streams: BTreeMap<Node, Vec<StreamId>>,
     next_stream: u64,
-    /// What the transport may answer.
+    /// The effects that the transport may answer.
     waiting: Vec<Effect<Node>>,
     data: [UserData; 2],
     met: Met,
 }
 
-/// What has happened, so that nothing is left out unnoticed.
+/// The results and effects that have occurred: the test fails if one never did.
 #[derive(Default)]
 struct Met {
     results: BTreeMap<String, u64>,
@@ -79,7 +80,7 @@ impl Run {
         };
         let settings = setup.settings();
         let mut bench = Bench::new(config.with_settings(settings.clone()));
-        // The longest delay of all that chance could draw.
+        // The source of randomness always draws the longest delay.
         bench.core.set_random(Random::new(|| u64::MAX));
         let model = Model::new(timing, settings, bench.now());
         Self {
@@ -127,7 +128,7 @@ impl Run {
         same(&command, &core, &model)
     }
 
-    /// Everything that is due, a version, and what came out.
+    /// Does everything that is due, publishes, and compares versions and effects.
     fn turn(&mut self) -> Check {
         let now = self.bench.now();
         let mut advances = 0;
@@ -135,7 +136,7 @@ impl Run {
             self.bench.advance();
             advances += 1;
             if advances > 5 {
-                return Err(TestCaseError::fail("the same is due again and again"));
+                return Err(TestCaseError::fail("a deadline stays due after it was handled"));
             }
         }
         self.note_identities();
@@ -232,7 +233,7 @@ impl Run {
     }
 }
 
-/// Which identity of a node this is, from 1.
+/// The position of an identity among those of its node, from 1.
 fn number_of<T: PartialEq>(known: &BTreeMap<Node, Vec<T>>, addr: Node, id: T) -> u64 {
     let place = known.get(&addr).and_then(|ids| ids.iter().position(|other| *other == id));
     place.map_or(9_999, |place| place as u64 + 1)
@@ -266,7 +267,8 @@ impl Met {
         self.reconnects += run.model.counted.reconnects;
     }
 
-    /// That every command succeeded and every effect came out, and the rarer things happened.
+    /// Checks that every command has succeeded, every effect has occurred, and the rarer events have
+    /// happened.
     fn check(&self) {
         for kind in CommandKind::ALL {
             let good = ["Done", "Created"].map(|result| format!("{kind:?} {result}"));
@@ -285,7 +287,7 @@ impl Met {
     }
 }
 
-#[allow(clippy::print_stdout)] // How far it went is shown by a test that fails, or when asked for.
+#[allow(clippy::print_stdout)] // Output of a failing test, or with `--nocapture`.
 fn compare_sequences(timing: Timing) {
     let mut config =
         ProptestConfig { failure_persistence: None, max_shrink_iters: 50_000, ..ProptestConfig::default() };
@@ -307,7 +309,8 @@ fn compare_sequences(timing: Timing) {
     }
 }
 
-/// One line a step, without those that can be left out now that the others are small.
+/// Formats a failure with one line per step, after removing the steps that became unnecessary during
+/// shrinking.
 fn show(failure: TestError<(Setup, Vec<Step>)>, timing: Timing) -> String {
     let TestError::Fail(mut reason, (setup, mut steps)) = failure else { return failure.to_string() };
     let mut place = 0;
@@ -323,7 +326,7 @@ fn show(failure: TestError<(Setup, Vec<Step>)>, timing: Timing) -> String {
     format!("{reason}\n{setup:?}\n{} steps:\n{}", steps.len(), lines.join("\n"))
 }
 
-/// Why the sequence fails, if it does.
+/// Runs the sequence, and returns the reason if it fails.
 fn attempt(timing: Timing, setup: &Setup, steps: &[Step]) -> Option<Reason> {
     let result = catch_unwind(AssertUnwindSafe(|| run(timing, setup, steps, &RefCell::default())));
     match result {

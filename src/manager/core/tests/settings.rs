@@ -58,7 +58,7 @@ fn a_planned_delay_stays_but_no_longer_than_the_new_cap() {
     let dial = bench.link(A).dial_id().expect("a dial");
     change(&mut bench, retry(7 * SECOND)).unwrap();
     bench.failed(A, dial, true).unwrap();
-    assert_eq!(bench.link(A).next_attempt_at(), Some(bench.now() + 7 * SECOND), "new delays are new");
+    assert_eq!(bench.link(A).next_attempt_at(), Some(bench.now() + 7 * SECOND), "a new delay");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_limit_below_what_is_there_refuses_new_entries_and_drops_nothing() {
         bench.stream(A, 99, Direction::Downlink),
         Err(CommandError::LimitReached { of: "streams", limit: 1 })
     );
-    // What is there may be used.
+    // Existing records can still be used.
     assert_eq!(bench.create(A, OTHER), Ok(Outcome::Associated));
     assert_eq!(bench.create(B, NET), Ok(Outcome::AlreadyAssociated));
     let now = bench.now();
@@ -145,7 +145,7 @@ fn cooling_and_attempts_count_from_now_on() {
     assert_eq!(snapshot.ignored(NET, now).count(), 2);
     assert_eq!(snapshot.ignored(NET, soon).collect::<Vec<_>>(), [&A]);
     bench.failed(A, dial, true).unwrap();
-    assert!(!bench.has(A), "one attempt is all that is left");
+    assert!(!bench.has(A), "only one attempt is granted now");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_net_that_asks_for_more_is_heard_at_once() {
     assert_eq!(bench.apply(configure(NET, config)), Ok(Outcome::Unchanged));
     assert_eq!(requested(&bench.turn()), [(NET, 2)]);
     assert_eq!((bench.snapshot().min_links(NET), bench.snapshot().needed(NET)), (2, 2));
-    // Although it has just asked.
+    // The net asks again although it has just asked.
     bench.done(configure(NET, config.min_links(3)));
     assert_eq!(requested(&bench.turn()), [(NET, 3)]);
 
@@ -182,7 +182,7 @@ fn a_net_that_is_reserved_lets_go_of_all_but_its_permanent_peers() {
     reserve(&mut bench, false).unwrap();
     bench.uplink(A, NET, 1);
     bench.keep(NET, B).unwrap();
-    // A member that another net wants, too, a guest, and a static peer.
+    // A member that another net also wants, a guest that no net wants, and a static peer.
     bench.uplink(C, NET, 3);
     bench.create(C, OTHER).unwrap();
     let (guest, fixed) = (NodeAddr(4), NodeAddr(5));
@@ -219,7 +219,7 @@ fn a_net_that_is_reserved_lets_go_of_all_but_its_permanent_peers() {
 fn a_rest_is_cut_to_the_policy_in_force() {
     let policy = FlapPolicy::new().limit(1).delay(100 * SECOND);
     let config = Config::default().flaps(policy);
-    let unstable = |policy: Option<FlapPolicy>| Settings::default().flaps(policy);
+    let flapping = |policy: Option<FlapPolicy>| Settings::default().flaps(policy);
     for (changed, seconds) in
         [(Some(policy.delay(200 * SECOND)), 100), (Some(policy.limit(9).delay(30 * SECOND)), 30), (None, 20)]
     {

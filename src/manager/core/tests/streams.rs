@@ -70,18 +70,18 @@ fn a_late_stream_of_a_cancelled_dial_is_not_taken_for_one_of_the_next() {
 
 #[test]
 fn accounting_for_a_dead_stream_joins_nothing_in_either_order() {
-    // B11: the deletion overtakes the accounting ...
+    // B11: the deletion overtakes the accounting.
     let mut bench = Bench::prompt();
     bench.done_stream(A, 1, Direction::Downlink);
     bench.unstream(A, 1).unwrap();
     assert_eq!(bench.account(NET, A, 1, true), Ok(Outcome::Stale));
     assert!(!bench.has(A));
-    // ... or comes after it.
+    // The deletion follows the accounting.
     bench.done_stream(A, 2, Direction::Downlink);
     bench.account(NET, A, 2, true).unwrap();
     bench.unstream(A, 2).unwrap();
     assert!(!bench.has(A));
-    // A new stream of the same node does not vouch for the old one.
+    // An answer that names the old stream does not apply to a new stream of the same node.
     bench.done_stream(A, 3, Direction::Downlink);
     assert_eq!(bench.account(NET, A, 2, true), Ok(Outcome::Stale));
     assert_eq!(bench.snapshot().count(NET), 0);
@@ -118,7 +118,7 @@ fn the_second_stream_is_spare_and_takes_over() {
     let effects = bench.turn();
     assert!(effects.contains(&Effect::CancelDial { addr: A, dial }), "{effects:?}");
     assert!(effects.contains(&Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 1 }));
-    // Late news of the old stream and dial change nothing.
+    // Late reports about the old stream and dial change nothing.
     assert_eq!(bench.apply(replace), Ok(Outcome::Unchanged));
     assert_eq!(bench.unstream(A, 1), Ok(Outcome::Stale));
     assert_eq!(bench.failed(A, dial, true), Ok(Outcome::Stale));
@@ -202,7 +202,7 @@ fn a_refused_downlink_stays_as_a_member_of_nothing() {
     assert!(!link.is_dialable() && link.nets().is_empty() && link.primary().is_some());
 }
 
-/// The report of a live stream says nothing new, also while a new stream would be refused.
+/// A repeated report of a live stream changes nothing, even while a new stream would be refused.
 #[test]
 fn a_stream_that_is_reported_again_stays_open_whatever_is_off() {
     let mut bench = Bench::prompt();
@@ -225,7 +225,7 @@ fn a_stream_that_is_reported_again_stays_open_whatever_is_off() {
         assert_eq!(bench.turn(), [], "{off:?}");
         assert_eq!((bench.link(A).streams().len(), bench.link(B).streams().len()), (1, 1));
     }
-    // A new one is refused, and closed.
+    // A new stream is refused and closed.
     assert_eq!(bench.stream(A, 3, Direction::Downlink), Err(CommandError::Inactive));
     assert_eq!(bench.turn(), [Effect::CloseStreams { addr: A, streams: vec![StreamId(3)] }]);
 }

@@ -1,8 +1,9 @@
 //! The table of states and events: every situation of a link meets every event.
 //!
-//! A situation is what the dialer does, which streams there are, who wants the link, and of what it is a
-//! member. It is made by commands, and compared before and after an event with what the table below says,
-//! which knows nothing of the core. What the table calls possible has to be met, and nothing else.
+//! A situation consists of the state of the dialer, the streams, the reasons for the link and its
+//! memberships. The test creates it by commands, and compares it before and after an event with the table
+//! below, which shares no code with the core. The test must meet exactly the situations that the table calls
+//! possible.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use crate::link::UserData;
 use crate::manager::model::config::Timing;
 use crate::manager::model::config::settings::Settings;
 
-/// What the dialer does.
+/// The state of the dialer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Dialer {
     Idle,
@@ -23,7 +24,7 @@ enum Dialer {
 use Dialer::{Connecting, Established, Idle, Resolving};
 use Direction::{Downlink, Uplink};
 
-/// Why there is a link.
+/// The reason for which a link is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
     None,
@@ -32,23 +33,23 @@ enum Reason {
     Static,
 }
 
-/// A link as the table sees it. `None` in its place: no record.
+/// A link as the table sees it. Used as an `Option`: `None` stands for no record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
     dialer: Dialer,
     streams: Vec<Direction>,
-    /// The net wants it.
+    /// Whether the net wants it.
     wanted: bool,
-    /// The net keeps it whatever happens.
+    /// Whether it is a permanent peer of the net.
     permanent: bool,
-    /// It is a static peer of the cluster.
+    /// Whether it is a static peer of the cluster.
     fixed: bool,
-    /// Member of the main cluster, and of the other one.
+    /// Whether it is a member of the main cluster; below, of the associated one.
     main: bool,
     cluster: bool,
 }
 
-/// Everything that can happen. `Old`: with an identity that the link does not have, or has no more.
+/// All events. `Old` means: with an identity that the link does not have, or no longer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Create,
@@ -158,24 +159,25 @@ const EVENTS: [Event; 46] = [
 
 // The table.
 
-/// Which situations there are.
+/// Whether a situation can occur.
 fn is_possible(state: &State) -> bool {
     let (up, down) = (state.streams.contains(&Uplink), state.streams.contains(&Downlink));
     let active = state.main || state.cluster;
     let reason = state.wanted || state.fixed || active;
     let dials = matches!(state.dialer, Connecting | Established);
-    // Streams of ours need a dial, a dialer a reason, a member a stream, and a record one of all that.
+    // A stream of this node needs a dial, a busy dialer a reason, a member a stream, and a record a reason or
+    // a stream of the peer.
     (!up || dials) && (state.dialer == Idle || reason) && (!active || up || down) && (reason || down)
 }
 
-/// What becomes of a link on an event.
+/// Returns the situation after an event.
 fn next(state: Option<State>, event: Event, timing: Timing) -> Option<State> {
     let Some(mut s) = state else { return born(event) };
     let before = s.clone();
     let dials = matches!(s.dialer, Connecting | Established);
     let connected = !s.streams.is_empty();
     match event {
-        // What tells nothing new.
+        // Events without news.
         ResolveFailedOld | KnownStream | UpOfOldDial | ReplaceOld | LoseOld | AcceptOld | RefuseOld
         | ConnectedOld | FailedOld | NetOn | ConfigureNet | Reconfigure | SetData | ManagerOff | Request => {
             return Some(s);
@@ -217,7 +219,7 @@ fn next(state: Option<State>, event: Event, timing: Timing) -> Option<State> {
         Accept | Refuse => {}
         Join => s.cluster |= connected,
         Leave => s.cluster = false,
-        // By the same word once only.
+        // A repeated designation by the host changes nothing.
         Fix if s.fixed => {}
         Fix | Role => (s.fixed, s.cluster) = (true, s.cluster || connected),
         Unfix => s.fixed = false,
@@ -225,7 +227,8 @@ fn next(state: Option<State>, event: Event, timing: Timing) -> Option<State> {
         Keep if s.permanent => {}
         Keep => (s.wanted, s.permanent) = (true, true),
         Unkeep => s.permanent = false,
-        // Who serves the net, and is no permanent peer of it. A static peer stays in its cluster.
+        // Applies to links that serve the net without being permanent peers. A static peer stays in its
+        // cluster.
         Reserve if s.permanent || !(s.wanted || s.main) => {}
         Reserve => (s.wanted, s.main, s.cluster) = (false, false, s.fixed && connected),
 
@@ -237,7 +240,7 @@ fn next(state: Option<State>, event: Event, timing: Timing) -> Option<State> {
             if event == NetRemoved {
                 (s.fixed, s.permanent) = (false, false);
             }
-            // A static peer of a cluster that is off has a record and no more.
+            // A static peer of a disabled cluster has a record, but no connection.
             if s.fixed {
                 s.reset();
             }
@@ -250,7 +253,7 @@ fn next(state: Option<State>, event: Event, timing: Timing) -> Option<State> {
     s.settled()
 }
 
-/// What brings a link into being.
+/// Returns the link that an event creates, if any.
 fn born(event: Event) -> Option<State> {
     let blank = State {
         dialer: Idle,
@@ -272,7 +275,8 @@ fn born(event: Event) -> Option<State> {
 
 impl State {
     fn may_dial(&self, timing: Timing) -> bool {
-        // The peer's stream makes a dial superfluous; the reference sees that when it has joined.
+        // A stream of the peer makes a dial superfluous; with ticked timing, only once it carries a
+        // membership.
         let unconnected = timing == Timing::Ticked || self.streams.is_empty();
         unconnected && !self.main && !self.cluster && (self.wanted || self.fixed)
     }
@@ -283,7 +287,7 @@ impl State {
         self.streams.push(direction);
     }
 
-    /// The end of one stream.
+    /// Removes one stream.
     fn lose(&mut self, index: usize) {
         let dead = self.streams.remove(index);
         if let (0, Some(new)) = (index, self.streams.first().copied()) {
@@ -295,7 +299,7 @@ impl State {
         }
     }
 
-    /// The peer's stream in the place of ours sends the dialer back to the beginning.
+    /// Resets the dialer if a stream of the peer replaces a primary stream of this node.
     fn follow(&mut self, old: Direction, new: Direction) {
         if (old, new) == (Uplink, Downlink) {
             self.reset();
@@ -307,12 +311,12 @@ impl State {
         self.streams.retain(|direction| *direction == Downlink);
     }
 
-    /// A member by a stream of the peer.
+    /// Whether a stream of the peer carries memberships.
     fn is_carried(&self) -> bool {
         (self.main || self.cluster) && self.streams.contains(&Downlink)
     }
 
-    /// The dial failed, or its connection broke.
+    /// Handles the failure of the dial or the loss of its connection.
     fn fail(&mut self, last: bool) {
         self.streams.retain(|direction| *direction == Downlink);
         if last || self.is_carried() {
@@ -322,13 +326,14 @@ impl State {
         }
     }
 
-    /// Whichever step of the dial failed. Who is a member all the same stays associated.
+    /// Ends the attempt, regardless of the step that failed. A link that is still a member stays associated.
     fn give_up(&mut self) {
         self.dialer = Idle;
         self.wanted &= self.permanent || self.is_carried();
     }
 
-    /// Memberships end with the last stream; without a reason nothing stays but what the peer opened.
+    /// Completes a change: memberships end with the last stream, and without a reason only streams of the
+    /// peer keep the record.
     fn settled(mut self) -> Option<Self> {
         if self.streams.is_empty() {
             (self.main, self.cluster) = (false, false);
@@ -341,7 +346,7 @@ impl State {
     }
 }
 
-// The core, made to be in a situation.
+// The core, brought into a situation by commands.
 
 const STREAMS: [&[Direction]; 5] = [&[], &[Uplink], &[Downlink], &[Uplink, Downlink], &[Downlink, Uplink]];
 
@@ -379,14 +384,14 @@ impl Situation {
         }
     }
 
-    /// Commands that lead there, if there is a way.
+    /// Brings a bench into the situation by commands, as far as possible.
     fn make(self, timing: Timing) -> Bench {
         let mut bench = table_bench(timing);
         match self.reason {
             Reason::Net => drop(bench.create(A, NET)),
             Reason::Permanent => drop(bench.keep(NET, A)),
             Reason::Static => drop(bench.fix(CLUSTER, A)),
-            // Somebody else wants the link at first.
+            // Another net wants the link at first.
             Reason::None if self.dialer != Idle => drop(bench.create(A, OTHER)),
             Reason::None => {}
         }
@@ -514,7 +519,7 @@ fn happen(bench: &mut Bench, event: Event) {
         Request => Command::CheckNets,
         WakeUp => Command::WakeUp,
         TimeOut => {
-            // Ticks take turns in reference mode: two of them are one wake-up.
+            // With ticked timing the phases alternate: a wake-up needs two ticks.
             bench.after_seconds(60);
             if bench.core.config.timing == Timing::Ticked {
                 bench.after_seconds(5);

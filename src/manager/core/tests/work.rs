@@ -1,4 +1,4 @@
-//! What a turn costs: in proportion to what is due, whatever the table holds.
+//! The cost of a turn is proportional to what is due, not to the size of the table.
 
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -10,7 +10,7 @@ const DUE: u64 = 25;
 const NETS: u64 = 8;
 
 thread_local! {
-    /// Addresses hashed: whoever looks a link up does.
+    /// Number of addresses hashed: each lookup of a link hashes one.
     static HASHED: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -30,7 +30,7 @@ impl Addr for Counted {
     }
 }
 
-/// Links that rest in eight nets, all of which have fewer than they ask for.
+/// A core with idle members of eight nets, each of which has fewer links than its minimum.
 fn filled(config: Config, links: u64, now: Instant) -> Core<Counted> {
     let (mut core, _table) = Core::<Counted>::new(config, None, now);
     let apply = |core: &mut Core<Counted>, command| core.apply(command, now).unwrap();
@@ -50,7 +50,7 @@ fn filled(config: Config, links: u64, now: Instant) -> Core<Counted> {
     core
 }
 
-/// One turn: links looked at, addresses hashed, effects.
+/// Runs one turn. Returns the number of links looked at, of addresses hashed, and of effects.
 fn turn(core: &mut Core<Counted>, now: Instant) -> (u64, u64, usize) {
     core.looked_at.set(0);
     HASHED.set(0);
@@ -69,7 +69,7 @@ fn costs(config: &Config) -> Vec<[(u64, u64, usize); 2]> {
             clock.advance(Duration::from_secs(5));
             turn(core, clock.now())
         };
-        // Both kinds of ticks, with nothing due but the requests of the nets.
+        // Ticks of both phases, in which only the requests of the nets are due.
         tick(&mut core);
         let quiet = tick(&mut core);
         tick(&mut core);
@@ -90,7 +90,7 @@ fn a_turn_looks_at_the_links_that_are_due_and_at_no_other() {
             assert_eq!((quiet.0, quiet.1), (0, 0), "{costs:?}");
             assert_eq!(busy.0, DUE, "{costs:?}");
             assert!(busy.2 as u64 >= DUE, "{costs:?}");
-            // A constant number for each: the lookup, the change, its timer, its groups.
+            // A constant number per link: the lookup, the change, its timer, its groups.
             assert!(busy.1 <= 40 * DUE, "{costs:?}");
         }
     }

@@ -5,26 +5,26 @@ use std::fmt;
 use super::{Command, CommandError};
 use crate::mailbox::Priority;
 
-/// Origin of a command.
+/// The origin of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
-    /// A transport tells what has happened.
+    /// A transport reports an event.
     Report,
-    /// A host asks for something.
+    /// A host requests a change.
     Request,
 }
 
-/// Properties of a kind of command.
+/// The properties of a kind of command.
 struct Row {
     name: &'static str,
     priority: Priority,
     origin: Origin,
 }
 
-/// Declares each kind once, with everything that depends on the kind alone.
+/// Declares each kind once, with all properties that depend only on the kind.
 macro_rules! commands {
     ($($kind:ident, $name:literal, $lane:ident, $origin:ident;)*) => {
-        /// What a command asks for, without its arguments: for statistics and logs.
+        /// The kind of a command, without its arguments, for statistics and logs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         #[allow(missing_docs)] // Each is the command of the same name.
@@ -41,7 +41,7 @@ macro_rules! commands {
         }
 
         impl<A> Command<A> {
-            /// What the command asks for, without its arguments.
+            /// The kind of the command, without its arguments.
             #[must_use]
             pub fn kind(&self) -> CommandKind {
                 match self {
@@ -88,7 +88,8 @@ impl CommandKind {
     /// Number of kinds.
     pub(crate) const COUNT: usize = Self::ALL.len();
 
-    /// The name of the method of [`Handle`](crate::Handle) that sends it; `account_link` for both `admit` and `refuse`.
+    /// The name of the method of [`Handle`](crate::Handle) that sends the command; `account_link` for both
+    /// `admit` and `refuse`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         Self::TABLE[self.index()].name
@@ -106,17 +107,17 @@ impl fmt::Display for CommandKind {
 }
 
 impl<A> Command<A> {
-    /// The lane that this command travels in.
+    /// The lane of the mailbox in which this command travels.
     ///
-    /// Everything that a transport reports about streams and dials shares one lane, so that reports of one
-    /// sender never overtake each other. Accounting is slower than stream events, as in the reference; the
-    /// stream's identity makes a late one harmless.
+    /// All reports of a transport about streams and dials share one lane: reports of one sender never
+    /// overtake each other. The outcomes of announcements travel in a lower lane than stream events, as in
+    /// the reference design; the stream's identity makes a late one harmless.
     #[must_use]
     pub fn priority(&self) -> Priority {
         CommandKind::TABLE[self.kind().index()].priority
     }
 
-    /// Whether this is what a transport reports, in contrast to what a host asks for.
+    /// Whether this is a report of a transport, as opposed to a request of a host.
     pub(crate) fn is_report(&self) -> bool {
         CommandKind::TABLE[self.kind().index()].origin == Origin::Report
     }
@@ -125,7 +126,7 @@ impl<A> Command<A> {
 /// Declares the code of each error once.
 macro_rules! codes {
     ($($error:ident, $code:literal;)*) => {
-        /// The errors by their places.
+        /// The errors, each with its index as the discriminant.
         enum Place {
             $($error,)*
         }
@@ -134,7 +135,7 @@ macro_rules! codes {
             /// The codes of all errors, as [`code`](Self::code) returns them.
             pub const CODES: &[&'static str] = &[$($code),*];
 
-            /// The place of this kind of error in [`CODES`](Self::CODES).
+            /// The index of this kind of error in [`CODES`](Self::CODES).
             pub(crate) fn code_index(&self) -> usize {
                 match self {
                     $(Self::$error { .. } => Place::$error as usize,)*
@@ -173,7 +174,7 @@ codes! {
 }
 
 impl CommandError {
-    /// A short name of this kind of error, which does not change: for statistics and logs.
+    /// A short, stable name of this kind of error, for statistics and logs.
     ///
     /// # Examples
     /// ```

@@ -1,8 +1,8 @@
-//! Settings that cannot work.
+//! Invalid settings.
 
 use std::fmt;
 
-/// One setting that cannot work.
+/// One invalid setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Problem {
@@ -40,7 +40,7 @@ pub enum Problem {
     FlapLimitZero,
     /// The delay of the [`FlapPolicy`](crate::link::FlapPolicy) is zero.
     FlapDelayZero,
-    /// The [`FlapPolicy`](crate::link::FlapPolicy) remembers no node at all.
+    /// The [`FlapPolicy`](crate::link::FlapPolicy) remembers no node: its number of entries is zero.
     FlapEntriesZero,
     /// `name` contains a NUL byte.
     NameNul,
@@ -72,7 +72,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Settings that cannot work.
+/// The error of a configuration with invalid settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigError {
@@ -84,7 +84,7 @@ impl ConfigError {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 
-    /// Every setting that cannot work, at least one.
+    /// All invalid settings, at least one.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems

@@ -6,42 +6,44 @@ use super::problem::{ConfigError, Problem};
 use crate::link::FlapPolicy;
 use crate::link::retry::RetryPolicy;
 
-/// Declares each setting once: its documentation, its name and its type. The second list has those that may be
-/// absent.
+/// Declares each setting once: its documentation, its name and its type. The second list contains the
+/// optional settings.
 macro_rules! each_setting {
     ($apply:ident) => {
         $apply! {
             {
                 /// The period of the tick. Default 5 s.
                 tick: Duration;
-                /// Dial cycles that may fail in a row before the nets of a link are told and give it up. Default 1.
+                /// The number of consecutive dial cycles that may fail before the nets of a link are notified
+                /// and give it up. Default 1.
                 max_attempts: u32;
                 /// The delay before a failed link is dialled again. Default [`RetryPolicy::Fixed`] with 20 s.
                 retry: RetryPolicy;
-                /// How long an address that was tried stays among the ignored ones. Default 900 s.
+                /// The time for which an address that was tried stays on the ignore list. Default 900 s.
                 ignore_period: Duration;
-                /// Links at most. Default 1,000,000.
+                /// The maximum number of links. Default 1,000,000.
                 max_links: usize;
-                /// Nets at most. Default 1,024.
+                /// The maximum number of nets. Default 1,024.
                 max_nets: usize;
-                /// Streams per link at most. Default 8.
+                /// The maximum number of streams per link. Default 8.
                 max_streams: usize;
-                /// Ignored addresses per net at most: beyond it the ones that would expire first go. Default 1,024.
+                /// The maximum number of ignored addresses per net; beyond it, the entries that expire first
+                /// are removed. Default 1,024.
                 max_ignored: usize;
-                /// Clusters associated with nets at most, all nets together. Default 1,024.
+                /// The maximum number of associated clusters, over all nets. Default 1,024.
                 max_clusters: usize;
-                /// Role members per cluster at most, this node included. Default 1,024.
+                /// The maximum number of role members per cluster, including this node. Default 1,024.
                 max_roles: usize;
-                /// Permanent peers per net at most. Default 1,024.
+                /// The maximum number of permanent peers per net. Default 1,024.
                 max_permanent: usize;
             }
             {
-                /// How long an answer to `Resolve` or `Dial` may take before the manager counts it as a failure: a
-                /// connection without a stream has answered by half. Default 60 s; `None` waits for ever, as the
-                /// reference does.
+                /// The time within which `Resolve` or `Dial` must be answered before the manager counts a
+                /// failure. A connection without a stream is not a complete answer. Default 60 s; with `None`
+                /// the manager waits indefinitely, as the reference design does.
                 dial_timeout: Option<Duration>;
-                /// What becomes of links that connect and drop, again and again. Default `None`: they are treated as all
-                /// others.
+                /// The treatment of links that connect and drop repeatedly. Default `None`: they are treated
+                /// like all others.
                 flaps: Option<FlapPolicy>;
             }
         }
@@ -59,22 +61,22 @@ macro_rules! declare {
         /// The settings that may change while the manager runs: the part of a [`Config`](crate::Config) that
         /// [`Handle::reconfigure`](crate::Handle::reconfigure) replaces.
         ///
-        /// # What a change does
-        /// The new settings are in force from the version that the ticket names; a snapshot shows
-        /// [its own](crate::LinksSnapshot::settings).
+        /// # Effect of a change
+        /// The new settings are in force from the version that the ticket names; a snapshot contains [the
+        /// settings of its version](crate::LinksSnapshot::settings).
         ///
-        /// * *Retry policy.* A delay that is planned already stays, cut to the new policy's
-        ///   [cap](RetryPolicy::cap) from now: what readers were told holds, and no link waits longer than the policy
-        ///   in force allows.
-        /// * *Attempts.* Count from the next failure on: failures that happened stay counted.
-        /// * *Limits.* A limit below what is there refuses new entries and drops nothing. The list of ignored
-        ///   addresses is cut when the next address enters it.
-        /// * *Flapping links.* The policy goes for connections that are lost from now on; what is counted stays
-        ///   counted. A rest that has begun stays, cut to the new delay from now, or to the cap of the retry policy
-        ///   where links are no longer given a rest.
-        /// * *Ignore period.* Goes for addresses that are tried from now on.
-        /// * *Tick.* The tick that is planned stays; the new period counts from it.
-        /// * *Dial time-out.* Goes for what is under way, too.
+        /// * *Retry policy.* A planned delay ends at the instant that readers have seen, or, if that is
+        ///   earlier, when the new policy's [cap](RetryPolicy::cap) has passed from now: no link waits longer
+        ///   than the policy in force allows.
+        /// * *Attempts.* The new limit applies from the next failure on; earlier failures stay counted.
+        /// * *Limits.* A limit below the present number refuses new entries and removes none. The ignore list
+        ///   is cut when the next address is added.
+        /// * *Flapping links.* The new policy applies to connections that are lost from now on; flaps already
+        ///   counted stay counted. A rest in progress stays, cut to the new delay from now, or to the cap of
+        ///   the retry policy if there is no longer a flap policy.
+        /// * *Ignore period.* Applies to addresses that are tried from now on.
+        /// * *Tick.* The next tick stays as scheduled; the new period applies from then on.
+        /// * *Dial time-out.* Also applies to resolutions and dials in progress.
         ///
         /// # Examples
         /// ```
@@ -117,9 +119,9 @@ macro_rules! declare {
 each_setting!(declare);
 
 impl Settings {
-    /// The settings of the reference system, as in [`Config::ticked`](crate::Config::ticked): a tick of
-    /// 5 s, 1 attempt, 20 s between attempts, 900 s on the ignore list, no limit on how long a dial takes. What to
-    /// begin with to [reconfigure](crate::Handle::reconfigure) a manager with those timings.
+    /// The settings of the reference design, as in [`Config::ticked`](crate::Config::ticked): a tick of 5 s,
+    /// 1 attempt, 20 s between attempts, 900 s on the ignore list, and no time-out for dials. The starting
+    /// point to [reconfigure](crate::Handle::reconfigure) a manager with ticked timing.
     pub fn ticked() -> Self {
         Self::default().dial_timeout(None)
     }
@@ -127,7 +129,7 @@ impl Settings {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`ConfigError`] lists every setting that cannot work, not only the first.
+    /// [`ConfigError`] lists every invalid setting, not only the first.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::unless_empty(self.problems().collect())
     }
@@ -160,7 +162,7 @@ fn flap_problems(policy: FlapPolicy) -> impl Iterator<Item = Problem> {
     checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem)
 }
 
-/// Without a delay, what fails at once is tried again at once, for ever.
+/// A delay of zero is invalid: a dial that fails immediately would be retried in an endless loop.
 fn retry_problems(retry: &RetryPolicy) -> impl Iterator<Item = Problem> {
     let (zero, inverted) = match retry {
         RetryPolicy::Exponential { base, cap } => {

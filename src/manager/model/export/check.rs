@@ -1,4 +1,4 @@
-//! What is wrong with an export.
+//! Validation of exports.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -12,38 +12,39 @@ use crate::link::{ClusterKind, EndpointError};
 use crate::manager::model::config::Config;
 use crate::manager::model::config::settings::Settings;
 
-/// Why an export cannot be imported. Links are named by their place in its list, from 0.
+/// The reason why an export cannot be imported. Links are named by their index in its list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The format is another one: written by a newer version of the crate, or no export at all.
+    /// The format is not supported: the data was written by another version of the crate, or is not an
+    /// export.
     UnknownFormat {
         /// The format of the export.
         found: u32,
-        /// The format that can be read.
+        /// The supported format.
         supported: u32,
     },
-    /// 0 and `u64::MAX` name no net.
+    /// 0 and `u64::MAX` are not valid identities of a net.
     InvalidNet(NetId),
     /// The net is listed twice.
     DuplicateNet(NetId),
-    /// The nets, clusters, permanent peers, role members or links are more than the limit; to the links count
-    /// the peers that are kept without being listed.
+    /// The number of nets, clusters, permanent peers, role members or links exceeds the limit. Peers that are
+    /// kept without being listed count as links.
     LimitReached {
-        /// What there are too many of.
+        /// The kind of entry that exceeds its limit.
         of: &'static str,
         /// The limit.
         limit: usize,
     },
     /// An ignored address of the net is blank.
     BlankIgnored(NetId),
-    /// An address is listed twice among the ignored ones of the net.
+    /// The net lists an ignored address twice.
     DuplicateIgnored(NetId),
     /// A permanent peer of the net is blank.
     BlankPermanent(NetId),
     /// A permanent peer of the net is listed twice.
     DuplicatePermanent(NetId),
-    /// The main cluster of a net comes and goes with the net.
+    /// The cluster is the main cluster of its net, which is never listed.
     MainCluster(ClusterId),
     /// The cluster is listed twice.
     DuplicateCluster(ClusterId),
@@ -54,7 +55,7 @@ pub enum ImportError {
         /// The net.
         net: NetId,
     },
-    /// An embedded cluster has no roles.
+    /// The cluster is embedded but lists roles.
     NotAutonomic(ClusterId),
     /// A role member of the cluster is blank.
     BlankRole(ClusterId),
@@ -62,59 +63,59 @@ pub enum ImportError {
     DuplicateRole(ClusterId),
     /// The address of a link is blank.
     BlankLink {
-        /// Its place.
+        /// The index of the link.
         index: usize,
     },
-    /// There are two links of one address.
+    /// Two links have the same address.
     DuplicateLink {
-        /// The place of the second one.
+        /// The index of the second one.
         index: usize,
     },
     /// No net wants the link, and the node is a static peer of no cluster.
     UnwantedLink {
-        /// Its place.
+        /// The index of the link.
         index: usize,
     },
     /// A link is wanted by a net that is not listed.
     UnknownNet {
-        /// The place of the link.
+        /// The index of the link.
         index: usize,
         /// The net.
         net: NetId,
     },
     /// A link names a net twice.
     RepeatedNet {
-        /// The place of the link.
+        /// The index of the link.
         index: usize,
         /// The net.
         net: NetId,
     },
-    /// A link is wanted by a net that is reserved to other peers.
+    /// A link is wanted by a net that is reserved for other peers.
     ReservedNet {
-        /// The place of the link.
+        /// The index of the link.
         index: usize,
         /// The net.
         net: NetId,
     },
-    /// A static peer of a cluster that is not listed.
+    /// A link names a cluster that is not listed.
     UnknownCluster {
-        /// The place of the link.
+        /// The index of the link.
         index: usize,
         /// The cluster.
         cluster: ClusterId,
     },
     /// A link names a cluster twice.
     RepeatedCluster {
-        /// The place of the link.
+        /// The index of the link.
         index: usize,
         /// The cluster.
         cluster: ClusterId,
     },
     /// The endpoint of a link cannot be dialled.
     Endpoint {
-        /// The place of the link.
+        /// The index of the link.
         index: usize,
-        /// Why not.
+        /// The reason.
         error: EndpointError,
     },
 }
@@ -137,7 +138,7 @@ impl fmt::Display for ImportError {
             Self::DuplicateIgnored(net) => write!(f, "{net} ignores an address twice"),
             Self::BlankPermanent(net) => write!(f, "a permanent peer of {net} is blank"),
             Self::DuplicatePermanent(net) => write!(f, "{net} lists a permanent peer twice"),
-            Self::MainCluster(cluster) => write!(f, "{cluster} is the main one of its net: leave it out"),
+            Self::MainCluster(cluster) => write!(f, "{cluster} is the main cluster of its net: leave it out"),
             Self::DuplicateCluster(cluster) => write!(f, "{cluster} is listed twice"),
             Self::UnknownClusterNet { cluster, net } => {
                 write!(f, "{cluster} names {net}, which is not listed")
@@ -153,7 +154,7 @@ impl fmt::Display for ImportError {
             Self::UnknownNet { index, net } => write!(f, "link {index} names {net}, which is not listed"),
             Self::RepeatedNet { index, net } => write!(f, "link {index} names {net} twice"),
             Self::ReservedNet { index, net } => {
-                write!(f, "link {index} names {net}, which is reserved to other peers")
+                write!(f, "link {index} names {net}, which is reserved for other peers")
             }
             Self::UnknownCluster { index, cluster } => {
                 write!(f, "link {index} names {cluster}, which is not listed")
@@ -175,14 +176,14 @@ impl std::error::Error for ImportError {
     }
 }
 
-/// The nets, and to whom they are reserved.
+/// The nets, each with the peers that it is reserved for.
 type Nets<'a, A> = HashMap<NetId, Option<HashSet<&'a A>>>;
 
 impl<A: Addr> Export<A> {
-    /// Whether a manager of this configuration can begin with the export. O(export).
+    /// Checks whether a manager with this configuration can import the export. O(export).
     ///
     /// # Errors
-    /// [`ImportError`] names the first thing that is wrong.
+    /// [`ImportError`] names the first problem.
     pub fn check(&self, config: &Config) -> Result<(), ImportError> {
         if self.format != Self::FORMAT {
             return Err(ImportError::UnknownFormat { found: self.format, supported: Self::FORMAT });
@@ -216,8 +217,8 @@ impl<A: Addr> Export<A> {
         limit("links", addrs.len(), settings.max_links)
     }
 
-    /// Who gets a link without being listed: permanent peers of nets that are on, and who has a role where this
-    /// node has one.
+    /// The peers that get a link without being listed: permanent peers of nets that are on, and role members
+    /// of clusters in which this node has a role.
     fn kept(&self) -> HashSet<&A> {
         let nets = self.nets.iter().filter(|net| net.active).flat_map(|net| &net.permanent);
         let clusters = self.clusters.iter().filter(|cluster| cluster.own_role);

@@ -1,5 +1,5 @@
-//! What is exported comes back, and what is malformed changes nothing.
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
+//! An import restores the exported state, and a malformed export changes nothing.
+#![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
@@ -28,7 +28,7 @@ const B: NodeAddr = NodeAddr(2);
 const OWN: NodeAddr = NodeAddr(999);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Some time in 2001.
+/// An instant in 2001.
 fn wall() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_000_000_123)
 }
@@ -46,7 +46,7 @@ fn built(config: Config, clock: &ManualClock, export: Export<NodeAddr>, wall: Sy
     builder.import(export, wall).unwrap().build().unwrap()
 }
 
-/// Two nets, one of them off; a link that failed once, one that both nets want, and a guest.
+/// Builds two nets, one of them off; a link that failed once, one that both nets want, and a pure downlink.
 fn lived(clock: &ManualClock) -> Driver {
     let builder = LinkManager::builder(config()).own_addr(OWN).clock(clock.clone());
     let mut driver = builder.build().unwrap();
@@ -71,10 +71,11 @@ fn lived(clock: &ManualClock) -> Driver {
 const C: NodeAddr = NodeAddr(3);
 const D: NodeAddr = NodeAddr(4);
 const CLUSTER: ClusterId = ClusterId::new(NET, 7);
-/// Associated with a net that is off, whatever its identity says.
+/// A cluster of a net that is off, regardless of the net in its identity.
 const FOREIGN: ClusterId = ClusterId(u128::MAX);
 
-/// As before; and nets that keep peers, a cluster in which this node has a role, and one that the host fills.
+/// The same, with permanent peers, a cluster in which this node has a role, and one with static peers of the
+/// host.
 fn kept(clock: &ManualClock) -> Driver {
     let mut driver = lived(clock);
     let handle = driver.handle();
@@ -123,7 +124,7 @@ fn clusters_and_peers_come_back() {
     assert!(snapshot.contains(&C, NET), "its net is on");
     assert_eq!(snapshot.get(&C).unwrap().endpoint(), Some(endpoint()));
 
-    // What the host has asked for and what follows from a role are taken back apart.
+    // Designations by the host and by a role are withdrawn separately.
     let mut restored = restored;
     restored.handle().set_role_member(CLUSTER, OWN, false).unwrap();
     let _ = restored.run_once(clock.now());
@@ -162,7 +163,7 @@ fn a_role_goes_with_the_node_and_not_with_its_address() {
     };
     let moved = NodeAddr(7);
     assert_eq!(import(Some(moved)), (HashSet::from([moved, A, D]), HashSet::from([A, D])));
-    assert_eq!(import(None), (HashSet::from([A, D]), HashSet::from([D])), "nobody can have it");
+    assert_eq!(import(None), (HashSet::from([A, D]), HashSet::from([D])), "no own address, no own role");
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn a_rest_survives_a_restart_and_no_jump_of_the_clock_makes_it_longer() {
     assert_eq!(hold(config.clone(), wall() - 1_000 * SECOND), rest(100));
     assert_eq!(hold(config.clone().flaps(policy.delay(50 * SECOND)), wall()), rest(50));
     let delay = crate::manager::model::blockers::DialBlocker::Delay { until: clock.now() + 20 * SECOND };
-    assert_eq!(hold(config.flaps(None), wall()), [delay], "nobody rests");
+    assert_eq!(hold(config.flaps(None), wall()), [delay], "no link rests");
 }
 
 #[test]
@@ -247,7 +248,7 @@ fn every_defect_of_clusters_and_peers_is_named() {
         assert_eq!(result.err(), Some(expected.clone()));
         assert!(!expected.to_string().is_empty());
     }
-    // Without a role of this node, nobody keeps the link of a role member.
+    // Without a role of this node, the link of a role member is not kept.
     let (mut export, _) = kept_export();
     let index = place(&export, D);
     export.links[index].static_of.clear();
@@ -265,7 +266,7 @@ fn clusters_and_peers_have_to_fit_the_limits() {
     assert_eq!(export.check(&config().max_clusters(1)), refused("clusters", 1));
     assert_eq!(export.check(&config().max_roles(2)), refused("role members", 2));
     assert_eq!(export.check(&config().max_links(3)), refused("links", 3));
-    // Who is kept counts, listed or not.
+    // Peers that are kept count, listed or not.
     export.links.clear();
     assert_eq!(export.check(&config().max_links(2)), refused("links", 2));
     export.nets[0].permanent.push(A);
@@ -281,7 +282,7 @@ fn exported() -> (Export<NodeAddr>, ManualClock) {
 #[test]
 fn what_is_exported_comes_back_in_the_first_version() {
     let (export, clock) = exported();
-    assert_eq!((export.nets.len(), export.links.len()), (2, 2), "the guest ends with its stream");
+    assert_eq!((export.nets.len(), export.links.len()), (2, 2), "the downlink ends with its stream");
     let restored = built(config(), &clock, export.clone(), wall());
     let snapshot = restored.links().snapshot();
     assert_eq!(snapshot.version().as_u64(), 1);
@@ -300,7 +301,7 @@ fn what_is_exported_comes_back_in_the_first_version() {
 #[test]
 fn points_in_time_survive_a_restart() {
     let (export, _) = exported();
-    // Another process, whose clock began anywhere, ten seconds later.
+    // Another process, ten seconds later, whose clock has an arbitrary origin.
     let clock = ManualClock::new();
     clock.advance(12_345 * SECOND);
     let mut restored = built(config(), &clock, export, wall() + 10 * SECOND);
@@ -313,7 +314,7 @@ fn points_in_time_survive_a_restart() {
     let ignored = links.snapshot().explain(&A, clock.now()).ignored[0].until - clock.now();
     assert!(ignored > 888 * SECOND && ignored < 889 * SECOND, "{ignored:?}");
 
-    // And the manager acts on them.
+    // The manager acts on the imported times.
     let asked = |restored: &mut Driver| {
         let _ = restored.run_once(clock.now());
         let asked = restored
@@ -332,7 +333,7 @@ fn a_wall_clock_that_jumps_makes_nothing_wait_longer_than_allowed() {
     let year = 365 * 86_400 * SECOND;
     let shorter = config().retry(RetryPolicy::fixed(5 * SECOND)).ignore_period(60 * SECOND);
     for (config, retry, ignore_period) in [(config(), 20, 900), (shorter, 5, 60)] {
-        // Back, even to before 1970.
+        // The wall clock is set back, even to before 1970.
         for wall in [wall() - year, SystemTime::UNIX_EPOCH - SECOND] {
             let driver = built(config.clone(), &clock, export.clone(), wall);
             let explanation = driver.links().snapshot().explain(&A, clock.now());
@@ -340,7 +341,7 @@ fn a_wall_clock_that_jumps_makes_nothing_wait_longer_than_allowed() {
             assert_eq!(link, Some(clock.now() + retry * SECOND));
             assert_eq!(explanation.ignored[0].until, clock.now() + ignore_period * SECOND);
         }
-        // Forth: everything has passed.
+        // The wall clock is set forward: all delays have passed.
         let driver = built(config, &clock, export.clone(), wall() + year);
         let snapshot = driver.links().snapshot();
         assert_eq!(snapshot.get(&A).unwrap().not_before(), None);
@@ -369,7 +370,7 @@ fn the_own_address_and_surplus_ignored_addresses_are_left_out() {
     let snapshot = driver.links().snapshot();
     assert!(snapshot.get(&OWN).is_none());
     assert_eq!(snapshot.links().map(|link| *link.addr()).collect::<Vec<_>>(), [left]);
-    // The one that expires last.
+    // The entry that expires last.
     assert_eq!(snapshot.ignored(NET, clock.now()).collect::<Vec<_>>(), [&B]);
     assert_eq!(snapshot.ignored(OTHER, clock.now()).count(), 0);
 }

@@ -1,11 +1,11 @@
-//! What the pulse promises.
-#![allow(clippy::unwrap_used)] // A panic is how these fail.
+//! Models of the guarantee of the pulse.
+#![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
 use super::*;
 use crate::sync::Arc;
 use crate::sync::model::{model, spawn};
 
-/// A reader that has seen the pulse finds everything that was counted before that beat.
+/// A reader that has seen a beat of the pulse sees everything that was counted before that beat.
 #[test]
 fn a_reader_that_sees_the_pulse_sees_what_was_counted() {
     model(|| {

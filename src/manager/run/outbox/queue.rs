@@ -9,7 +9,7 @@ use crate::link::net::NetId;
 use crate::link::stream::StreamId;
 use crate::manager::model::effect::{Effect, FEW, JOURNAL_CAPACITY, entry};
 
-/// Which waiting effects replace each other.
+/// The key of an effect. Waiting effects with the same key replace each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key<A> {
     Dialer(A),
@@ -41,22 +41,23 @@ fn key<A: Clone>(effect: &Effect<A>) -> Key<A> {
 
 /// The effects that wait for the transport: in order, coalesced.
 ///
-/// Everything is O(1) expected and amortized, however many wait, of one address or of all. The number of
-/// waiting effects is bounded by the addresses and nets they are about, and the core refuses new ones while
-/// too many wait; the driver all but stops taking API commands before.
+/// Every operation is O(1) expected and amortized, regardless of the number of effects that wait for one
+/// address or for all. The number of waiting effects is bounded by the addresses and nets that they concern,
+/// and the core refuses new ones while too many wait; before that, the driver nearly stops taking API
+/// commands.
 #[derive(Debug)]
 pub(crate) struct Outbox<A> {
-    /// `None` where an effect was taken back.
+    /// `None` for an effect that was taken back.
     queue: VecDeque<Option<Effect<A>>>,
     /// The number of the first entry of `queue`; numbers are never reused.
     first: u64,
     places: HashMap<Key<A>, u64>,
-    /// The streams to close of those addresses that have had more than a few.
+    /// The streams to close, for addresses with more than `FEW` of them.
     listed: HashMap<A, HashSet<StreamId>>,
-    /// Streams to close, of all addresses.
+    /// Number of streams to close, over all addresses.
     closing: usize,
     coalesced: u64,
-    /// Streams that were compared or looked up.
+    /// Number of streams that were compared or looked up.
     #[cfg(all(test, not(switchboard_model)))]
     looked_at: usize,
 }
@@ -75,7 +76,7 @@ impl<A: Addr> Outbox<A> {
         }
     }
 
-    /// Streams that wait to be closed, of all addresses.
+    /// The number of streams that wait to be closed, over all addresses.
     pub(crate) fn closing(&self) -> usize {
         self.closing
     }
@@ -84,7 +85,7 @@ impl<A: Addr> Outbox<A> {
         self.places.len()
     }
 
-    /// Heap memory, without what addresses own. Streams to close count once each.
+    /// Heap memory, without memory that addresses own. Each stream to close counts once.
     pub(crate) fn bytes(&self) -> usize {
         self.queue.capacity() * size_of::<Option<Effect<A>>>()
             + self.places.capacity() * (size_of::<Key<A>>() + size_of::<u64>() + 1)
@@ -95,16 +96,16 @@ impl<A: Addr> Outbox<A> {
         self.places.is_empty()
     }
 
-    /// Effects that were merged into, or annihilated with, one that still waited.
+    /// The number of effects that were merged into, or annihilated with, an effect that still waited.
     pub(crate) fn coalesced(&self) -> u64 {
         self.coalesced
     }
 
-    /// Adds an effect behind the others, or merges it with one that still waits.
+    /// Appends an effect, or merges it with one that still waits.
     pub(crate) fn push(&mut self, effect: Effect<A>) {
         match effect {
             Effect::CancelDial { ref addr, dial } => {
-                // A dial that nobody has seen yet needs no cancellation.
+                // A dial that the transport has not seen needs no cancellation.
                 if self.take_back_dial(addr, Some(dial)) {
                     return;
                 }
@@ -112,7 +113,7 @@ impl<A: Addr> Outbox<A> {
             }
             Effect::CloseDialer { ref addr } => {
                 self.take_back_dial(addr, None);
-                // The cancellation of an earlier dial is part of forgetting the node.
+                // `CloseDialer` includes the cancellation of an earlier dial.
                 self.take_back(&Key::CancelDial(addr.clone()));
                 self.append(effect);
             }
@@ -123,8 +124,8 @@ impl<A: Addr> Outbox<A> {
                 }
             }
             Effect::Resolve { .. } | Effect::Dial { .. } => {
-                // What waits about the same dialer is older and void: the core asks again only after it
-                // ended.
+                // A waiting effect about the same dialer is obsolete: the core starts another one only after
+                // the earlier one ended.
                 self.take_back(&key(&effect));
                 self.append(effect);
             }
@@ -132,7 +133,7 @@ impl<A: Addr> Outbox<A> {
         }
     }
 
-    /// The oldest effect.
+    /// Takes the oldest effect.
     pub(crate) fn pop(&mut self) -> Option<Effect<A>> {
         while let Some(entry) = self.queue.pop_front() {
             self.first += 1;
@@ -155,7 +156,8 @@ impl<A: Addr> Outbox<A> {
         }
     }
 
-    /// Gives back the memory of a transport that was far behind. Costs less than what filled it.
+    /// Releases memory after a transport that was far behind has caught up. Costs less than filling the queue
+    /// did.
     fn shrink_if_empty(&mut self) {
         if self.places.is_empty() && self.places.capacity().max(self.queue.capacity()) > 2 * JOURNAL_CAPACITY
         {
@@ -167,14 +169,14 @@ impl<A: Addr> Outbox<A> {
 
     fn append(&mut self, effect: Effect<A>) {
         let key = key(&effect);
-        // First: what is taken back at the end makes the queue shorter.
+        // First, because taking back an effect at the end shortens the queue.
         self.take_back(&key);
         let place = self.first + self.queue.len() as u64;
         self.places.insert(key, place);
         self.queue.push_back(Some(effect));
     }
 
-    /// Puts the newer news in the place of the older.
+    /// Replaces a waiting effect with a newer one of the same key.
     fn replace(&mut self, effect: Effect<A>) {
         let place = self.places.get(&key(&effect)).copied();
         match place.and_then(|place| self.entry(place)) {
@@ -186,7 +188,7 @@ impl<A: Addr> Outbox<A> {
         }
     }
 
-    /// Adds streams to those of the same address that wait to be closed; `false` when none do.
+    /// Adds streams to those of the same address that wait to be closed. Returns `false` if there are none.
     fn add_streams(&mut self, addr: &A, more: &[StreamId]) -> bool {
         let place = self.places.get(&Key::CloseStreams(addr.clone())).copied();
         let entry = place.and_then(|place| entry(&mut self.queue, self.first, place));
@@ -219,10 +221,10 @@ impl<A: Addr> Outbox<A> {
     }
 
     #[cfg(not(all(test, not(switchboard_model))))]
-    #[allow(clippy::unused_self)] // Counts under test only.
+    #[allow(clippy::unused_self)] // Counts in tests only.
     fn note_looks(&self, _: usize) {}
 
-    /// Takes back a request to resolve or dial that still waits: the dial `only`, or any.
+    /// Takes back a request to resolve or dial that still waits: only the given dial, or any request.
     fn take_back_dial(&mut self, addr: &A, only: Option<DialId>) -> bool {
         let key = Key::Dialer(addr.clone());
         let place = self.places.get(&key).copied();
@@ -246,8 +248,8 @@ impl<A: Addr> Outbox<A> {
         if let Some(entry) = self.entry(place) {
             *entry = None;
         }
-        // Holes at the end go at once and those at the front when popped; holes between are fewer than the
-        // effects ever in front of them, and compaction keeps them below half.
+        // Holes at the end are removed at once, and holes at the front when they are popped. Holes in between
+        // are fewer than the effects that were ever in front of them, and compaction keeps them below half.
         while let Some(None) = self.queue.back() {
             self.queue.pop_back();
         }
@@ -372,10 +374,10 @@ mod tests {
         }
         assert!(most <= 2 * FEW + 2, "{most}");
         assert_eq!((outbox.len(), outbox.closing()), (1, 100_000));
-        let Some(Effect::CloseStreams { streams, .. }) = outbox.pop() else { panic!("nothing waits") };
+        let Some(Effect::CloseStreams { streams, .. }) = outbox.pop() else { panic!("no effect waits") };
         assert!(streams.into_iter().eq((0..100_000).map(StreamId)), "each once, in order");
         assert_eq!((outbox.closing(), outbox.listed.len()), (0, 0));
-        // And from the beginning again.
+        // The queue starts over.
         outbox.push(close(A, &[7]));
         assert_eq!((outbox.closing(), outbox.pop()), (1, Some(close(A, &[7]))));
     }

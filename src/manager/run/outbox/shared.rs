@@ -1,4 +1,4 @@
-//! The queue as the writer and the thread of the transport share it.
+//! The queue of effects that the writer and the transport's thread share.
 
 use std::time::Instant;
 
@@ -8,10 +8,11 @@ use crate::manager::model::effect::Effect;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, lock_order};
 
-/// The effects that wait, shared by the writer and the transport's thread.
+/// The waiting effects, shared by the writer and the transport's thread.
 ///
-/// A panic under the lock can only come from `Clone`, `Eq` or `Hash` of an address; the queue is then short
-/// of effects but walkable, and the thread that panicked was the writer, whose end is visible to everybody.
+/// A panic under the lock can only come from `Clone`, `Eq` or `Hash` of an address. The queue then lacks
+/// effects but can still be traversed, and the thread that panicked was the writer, whose end is visible to
+/// all other threads.
 #[derive(Debug)]
 pub(crate) struct SharedOutbox<A> {
     state: Mutex<State<A>>,
@@ -28,15 +29,15 @@ struct State<A> {
 
 #[derive(Clone, Copy, Debug)]
 struct End {
-    /// Effects are delivered until then; `None`: until the queue is empty.
+    /// The instant until which effects are delivered; `None` to deliver until the queue is empty.
     deadline: Option<Instant>,
 }
 
-/// What the transport's thread finds.
+/// The next step of the transport's thread.
 pub(crate) enum Next<A> {
     Effect {
         effect: Effect<A>,
-        /// How many wait behind it.
+        /// Number of effects that wait behind it.
         left: usize,
     },
     /// The writer has ended and nothing is left.
@@ -53,8 +54,7 @@ impl<A: Addr> SharedOutbox<A> {
         }
     }
 
-    /// Adds effects behind the others, and returns how many were coalesced since the beginning. Takes the
-    /// lock once.
+    /// Appends effects, and returns the total number of effects coalesced so far. Takes the lock once.
     pub(crate) fn push(&self, effects: impl Iterator<Item = Effect<A>>) -> u64 {
         let mut state = self.state.lock();
         for effect in effects {
@@ -74,7 +74,7 @@ impl<A: Addr> SharedOutbox<A> {
     }
 
     /// Takes the oldest effect; parks while there is none. Woken by `push` and by `end`, which the writer
-    /// calls on its way out even when it panics.
+    /// calls when it ends, even if it panics.
     pub(crate) fn next(&self) -> Next<A> {
         let mut state = self.state.lock();
         loop {
@@ -96,13 +96,13 @@ impl<A: Addr> SharedOutbox<A> {
         self.state.lock().queue.len()
     }
 
-    /// How many effects wait, and how many streams they close.
+    /// The number of waiting effects, and the number of streams that they close.
     pub(crate) fn load(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.queue.len(), state.queue.closing())
     }
 
-    /// Nothing more comes. What waits may be delivered until `deadline`.
+    /// Notes that the writer adds no more effects. Waiting effects may be delivered until `deadline`.
     pub(crate) fn end(&self, deadline: Option<Instant>) {
         let mut state = self.state.lock();
         if state.end.is_none() {
@@ -112,7 +112,7 @@ impl<A: Addr> SharedOutbox<A> {
         self.filled.notify_all();
     }
 
-    /// When delivery has to stop, once the writer has ended.
+    /// The instant at which delivery must stop, once the writer has ended.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.state.lock().end.and_then(|end| end.deadline)
     }
@@ -122,7 +122,7 @@ impl<A: Addr> SharedOutbox<A> {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Panics of the transport so far.
+    /// The number of panics of the transport so far.
     pub(crate) fn panics(&self) -> u64 {
         // Relaxed: a plain counter.
         self.panics.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! Nothing.
+//! Empty versions of the events, for builds without the feature `tracing`.
 
 use std::time::Duration;
 

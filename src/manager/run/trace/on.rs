@@ -1,4 +1,4 @@
-//! The events. `docs::logging` lists them by name and field.
+//! The events; `docs::logging` lists them by name and field.
 
 use std::fmt::Debug;
 use std::panic::AssertUnwindSafe;
@@ -19,7 +19,7 @@ const COMMAND: &str = "switchboard::command";
 
 const MESSAGE: &str = "switchboard::message";
 
-/// What is said of one command once it has ended.
+/// The data of one command for its event.
 pub(in crate::manager) struct Entry {
     details: Option<Details>,
 }
@@ -32,20 +32,21 @@ struct Details {
     took: Duration,
 }
 
-/// The same, with how it ended.
+/// The data of one command, with its result.
 pub(in crate::manager) struct Report {
     ended: Option<(Details, Applying, Version, usize)>,
 }
 
 impl Entry {
-    /// The clock is read only when somebody listens.
+    /// Reads the clock only if a subscriber is interested.
     pub(in crate::manager) fn new(
         kind: CommandKind,
         lane: Priority,
         waited: Duration,
         clock: &dyn Clock,
     ) -> Self {
-        // Errors are told at a higher level, so whoever hears nothing of them hears nothing.
+        // Errors are emitted at WARN: a subscriber that does not enable WARN does not enable the other events
+        // either.
         if !enabled!(target: COMMAND, Level::WARN) {
             return Self { details: None };
         }
@@ -70,7 +71,7 @@ impl Entry {
 }
 
 impl Report {
-    /// False when the subscriber panicked.
+    /// Emits the events. Returns `false` if the subscriber panicked.
     pub(in crate::manager) fn emit(self) -> bool {
         let Some((details, result, version, queue_len)) = self.ended else { return true };
         contained(|| tell(&details, &result, version, queue_len))
@@ -103,7 +104,7 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// On the thread that submits.
+/// Emitted on the submitting thread.
 pub(in crate::manager) fn submitted<A: Debug>(command: &Command<A>) {
     event!(
         name: "submit", target: MESSAGE, Level::TRACE,
@@ -112,7 +113,7 @@ pub(in crate::manager) fn submitted<A: Debug>(command: &Command<A>) {
     );
 }
 
-/// On the thread that submits.
+/// Emitted on the submitting thread.
 pub(in crate::manager) fn refused<A>(error: &SubmitError<A>) {
     let code = match error.kind {
         SubmitErrorKind::Full => "full",
@@ -125,7 +126,7 @@ pub(in crate::manager) fn refused<A>(error: &SubmitError<A>) {
     );
 }
 
-/// On the thread that sent the more urgent command.
+/// Emitted on the thread that sent the more urgent command.
 pub(in crate::manager) fn shed<A>(victim: &Message<A>) {
     if let Message::Command(envelope) = victim {
         let error = CommandError::Shed;
@@ -137,12 +138,12 @@ pub(in crate::manager) fn shed<A>(victim: &Message<A>) {
     }
 }
 
-/// On the transport's thread, before the transport is called.
+/// Emitted on the transport's thread, before the transport is called.
 pub(in crate::manager) fn delivered<A: Debug>(effect: &Effect<A>) {
     contained(|| event!(name: "effect", target: MESSAGE, Level::TRACE, ?effect, "effect delivered"));
 }
 
-/// On the transport's thread.
+/// Emitted on the transport's thread.
 pub(in crate::manager) fn transport_panicked() {
     contained(|| {
         event!(
@@ -153,8 +154,9 @@ pub(in crate::manager) fn transport_panicked() {
     });
 }
 
-/// On a thread of the manager a subscriber may panic, and the thread goes on. False if it did.
+/// Contains a panic of a subscriber on a thread of the manager, which continues. Returns `false` if it
+/// panicked.
 fn contained(tell: impl FnOnce()) -> bool {
-    // Unwind safety: everything that is said is a copy, or is not touched again.
+    // Unwind safety: all data of an event is a copy, or is not used again.
     contain(AssertUnwindSafe(tell)).is_some()
 }

@@ -1,4 +1,4 @@
-//! What a host asks for, but for clusters and peers.
+//! Commands of the host, except those about clusters and peers.
 
 use super::*;
 
@@ -90,7 +90,7 @@ impl Model {
             Command::AccountLink { net, addr, stream, accepted } => self.account(net, addr, stream, accepted),
             Command::DialConnected { addr, dial } => Ok(self.connected(addr, dial)),
             Command::DialFailed { addr, dial, last } => Ok(self.failed(addr, dial, last)),
-            other => panic!("the model knows nothing of {other:?}"),
+            other => panic!("the model does not support {other:?}"),
         }
     }
 
@@ -141,7 +141,7 @@ impl Model {
         Ok(Outcome::Done)
     }
 
-    /// Nobody is in a net that is off, nor in its clusters, and it wants nobody.
+    /// Ends the memberships in a net that is switched off and in its clusters, and lets go of its links.
     fn drop_net(&mut self, net: NetId) {
         let addrs: Vec<_> = self.peers.keys().copied().collect();
         for addr in addrs {
@@ -230,7 +230,7 @@ impl Model {
         net.ignored.push((addr, until));
     }
 
-    /// What keeps a peer is not deleted with its record.
+    /// Deletes a record. The permanent peers and designations that keep a peer are not deleted with it.
     fn delete(&mut self, addr: Node) -> Applying {
         let before = self.peers.get(&addr).ok_or(CommandError::UnknownLink)?.clone();
         self.forget(addr);
@@ -262,11 +262,11 @@ pub(super) fn check_addr(addr: Node) -> Result<(), CommandError> {
     }
 }
 
-/// The longest delay that a policy plans.
+/// The longest delay that a policy can plan.
 pub(super) fn longest(policy: &RetryPolicy) -> Duration {
     match policy {
         RetryPolicy::Fixed(delay) => *delay,
         RetryPolicy::Exponential { cap, .. } => *cap,
-        RetryPolicy::Custom(_) => panic!("the model knows nothing of custom policies"),
+        RetryPolicy::Custom(_) => panic!("the model does not support custom policies"),
     }
 }

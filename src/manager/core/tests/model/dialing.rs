@@ -1,25 +1,27 @@
-//! Resolving, dialling, failing.
+//! Resolutions, dials and failures.
 
 use super::*;
 
 impl Model {
-    /// The delay after so many failures. Chance is told to draw the longest.
+    /// The delay after `failures` failures: the longest possible, because the tests draw the highest random
+    /// number.
     pub(super) fn retry(&self, failures: u32) -> Duration {
         match self.settings.retry {
             RetryPolicy::Fixed(delay) => delay,
             RetryPolicy::Exponential { base, cap } => {
                 (1..failures).fold(base, |delay, _| (delay * 2).min(cap)).min(cap)
             }
-            RetryPolicy::Custom(_) => panic!("the model knows nothing of custom policies"),
+            RetryPolicy::Custom(_) => panic!("the model does not support custom policies"),
         }
     }
 
-    /// At its time or after; with the timings of the reference after.
+    /// Whether an instant has come: with immediate timing at the instant, with ticked timing strictly after
+    /// it.
     pub(super) fn is_over(&self, at: Option<Instant>) -> bool {
         at.is_none_or(|at| at < self.now || (at == self.now && self.timing == Timing::Immediate))
     }
 
-    /// Whether there is a reason to dial, and nothing against it but time.
+    /// Whether there is a reason to dial, and nothing but possibly the delay blocks it.
     pub(super) fn may_dial(&self, peer: &Peer) -> bool {
         let fixed = peer.fixed.keys().any(|group| self.is_enabled(*group));
         let (free, wanted) = match self.timing {
@@ -29,7 +31,7 @@ impl Model {
         self.on && peer.dialable && peer.dialer == Idle && free && (wanted || fixed)
     }
 
-    /// The host is asked first, unless it has just told. The reference always asks.
+    /// Begins an attempt: a resolution, unless the endpoint is fresh. With ticked timing always a resolution.
     pub(super) fn begin(&mut self, addr: Node) {
         let (since, prompt) = (self.now, self.timing == Timing::Immediate);
         let peer = self.peers.get_mut(&addr).unwrap();
@@ -101,7 +103,7 @@ impl Model {
         Outcome::Done
     }
 
-    /// An old endpoint is better than none.
+    /// Ends a resolution without an answer. An old endpoint is better than none.
     pub(super) fn unresolved(&mut self, addr: Node) {
         let peer = self.peers.get_mut(&addr).unwrap();
         peer.dialer = Idle;
@@ -141,7 +143,7 @@ impl Model {
         Outcome::Done
     }
 
-    /// The dialer has no connection any more; `last`: it does not try again by itself.
+    /// Handles the loss of the connection of the dialer. With `last`, the dialer does not retry by itself.
     pub(super) fn disconnected(&mut self, addr: Node, last: bool) {
         let peer = self.peers.get_mut(&addr).unwrap();
         peer.streams.retain(|(_, direction)| *direction == Downlink);
@@ -149,12 +151,12 @@ impl Model {
             peer.leave_all();
         }
         let carried = peer.is_member();
-        let unstable = self.note_flap(addr);
+        let flapping = self.note_flap(addr);
         let (now, peer) = (self.now, self.peers.get_mut(&addr).unwrap());
         if last {
             peer.dialer = Idle;
         }
-        if unstable {
+        if flapping {
             self.rest(addr);
         } else if carried || last {
             self.give_up(addr);
@@ -172,8 +174,8 @@ impl Model {
         (peer.delay, peer.resting) = (Some(later), false);
     }
 
-    /// The end of a dial cycle: after the last one that is granted the nets are told. Who is a member is connected
-    /// all the same, and no net lets it go.
+    /// Ends a dial cycle. After the last one granted, the nets let the link go, unless it is a member: then
+    /// it is connected without the dial.
     pub(super) fn give_up(&mut self, addr: Node) {
         self.reset(addr);
         self.count_failure(addr);
@@ -190,7 +192,7 @@ impl Model {
         self.settle(addr);
     }
 
-    /// A net that is on is told; one that is off lets the link go without a word.
+    /// Releases a link from its nets. Only nets that are on emit an effect.
     fn disconnect_all(&mut self, addr: Node, ignore: bool) {
         for net in self.peers[&addr].wanted.clone() {
             if self.is_on(net) {
@@ -204,13 +206,13 @@ impl Model {
         }
     }
 
-    /// The only connection is about to go: whether it was the last of too many short ones.
+    /// Counts a flap before the only connection ends. Returns whether the link is flapping now.
     pub(super) fn note_flap(&mut self, addr: Node) -> bool {
         let Some(policy) = self.settings.flaps else { return false };
         let now = self.now;
         let peer = self.peers.get_mut(&addr).unwrap();
         let (Established { since, .. }, true) = (peer.dialer, peer.streams.is_empty()) else { return false };
-        // What is remembered of others that are gone, too, is forgotten after its time.
+        // Expired counts of other nodes are forgotten, too, including nodes without a record.
         self.quick.retain(|other, (_, until)| *until >= now || *other == addr);
         if now - since >= policy.threshold {
             peer.quick = None;
@@ -224,7 +226,7 @@ impl Model {
         before + 1 >= policy.limit
     }
 
-    /// The nets let an unstable link go, and who keeps it waits.
+    /// Gives a flapping link a rest: its nets let it go, and a record that stays waits.
     pub(super) fn rest(&mut self, addr: Node) {
         let delay = self.settings.flaps.map(|policy| self.now + policy.delay);
         self.reset(addr);
@@ -237,12 +239,12 @@ impl Model {
     }
 }
 
-/// The n-th dial to a node.
+/// The identity of the n-th dial to a node.
 pub(in crate::manager::core::tests) fn nth_dial(addr: Node, number: u64) -> DialId {
     DialId(addr.0 * 10_000 + number)
 }
 
-/// The n-th question for the endpoint of a node.
+/// The identity of the n-th resolution of a node.
 pub(in crate::manager::core::tests) fn nth_resolve(addr: Node, number: u64) -> ResolveId {
     ResolveId(addr.0 * 10_000 + number)
 }

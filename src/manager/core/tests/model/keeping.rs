@@ -79,7 +79,7 @@ impl Model {
         Outcome::Done
     }
 
-    /// Who has a role beside this node is a static peer.
+    /// Sets a role. While this node has one, all other nodes with a role are static peers.
     pub(super) fn set_role(&mut self, group: ClusterId, addr: Node, member: bool) -> Applying {
         if addr == NodeAddr::BLANK {
             return Err(CommandError::BlankAddr);
@@ -132,7 +132,7 @@ impl Model {
         Ok(Outcome::Done)
     }
 
-    /// The net no longer serves this node. A static peer stays in its clusters.
+    /// Removes a node from a net that no longer admits it. A static peer stays in its clusters.
     pub(super) fn let_go(&mut self, addr: Node, net: NetId) {
         let Some(peer) = self.peers.get_mut(&addr) else { return };
         peer.wanted.retain(|wanted| *wanted != net);
@@ -149,7 +149,7 @@ impl Model {
         }
     }
 
-    /// A static peer that is connected joins the clusters that are enabled, of one net or of all.
+    /// Joins a connected static peer to its enabled clusters, of one net or of all nets.
     pub(super) fn join_fixed(&mut self, addr: Node, net: Option<NetId>) {
         let Some(peer) = self.peers.get(&addr) else { return };
         if peer.streams.is_empty() {

@@ -1,13 +1,14 @@
-//! What reaches the transport of what was told since it looked last.
+//! A model of the outbox: the effects that reach the transport after coalescing.
 
 use super::*;
 
-/// Effects that wait, in order.
+/// The waiting effects, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::manager::core::tests) struct Mail(pub(in crate::manager::core::tests) Vec<Effect<Node>>);
 
 impl Mail {
-    /// News replaces older news of the same; a dial that nobody saw yet is not cancelled but forgotten.
+    /// Adds an effect. It replaces an older one of the same key; a cancellation removes a dial that still
+    /// waits.
     pub(in crate::manager::core::tests) fn add(&mut self, effect: Effect<Node>) {
         let about = |addr: Node| move |other: &Effect<Node>| is_about_dialer(other, addr);
         match &effect {

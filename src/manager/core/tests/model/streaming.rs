@@ -4,7 +4,7 @@ use super::commands::{check_addr, longest};
 use super::*;
 
 impl Model {
-    /// A stream that no link takes is closed: nobody else would.
+    /// Adds a stream. A stream that no link accepts is closed.
     pub(super) fn open(
         &mut self,
         addr: Node,
@@ -52,7 +52,7 @@ impl Model {
         Ok(Outcome::Done)
     }
 
-    /// The nets that are on, want the node, and do not have it.
+    /// The active nets that want the node and of which it is not a member.
     pub(super) fn unannounced(&self, peer: &Peer) -> Vec<NetId> {
         let open = |net: &NetId| self.is_on(*net) && !peer.main.contains(net);
         peer.wanted.iter().copied().filter(open).collect()
@@ -71,7 +71,7 @@ impl Model {
         self.peers.get_mut(&addr).unwrap().announced = Some((stream, until));
     }
 
-    /// A known stream keeps its direction, whatever the report says.
+    /// Replaces a stream. A known stream keeps its direction, even if the report contradicts it.
     pub(super) fn replace(
         &mut self,
         addr: Node,
@@ -90,7 +90,7 @@ impl Model {
             }
             (Some(_), None) if direction == Downlink || dials => self.take_over(addr, old, new, direction),
             (Some(_), Some(direction)) => self.take_over(addr, old, new, direction),
-            // Nobody takes the new one. The old one is dead all the same.
+            // The new stream is refused. The old one is dead anyway.
             (_, None) => {
                 self.emit(Effect::CloseStreams { addr, streams: vec![new] });
                 self.lose(addr, old)
@@ -120,13 +120,14 @@ impl Model {
         Outcome::Done
     }
 
-    /// What the end of a stream means for the dialer. `dialed`: the primary one was ours; `connected`: one was.
+    /// Updates the dialer after the end of a stream. `dialed`: the primary stream was an uplink; `connected`:
+    /// any stream was.
     fn after_loss(&mut self, addr: Node, dialed: bool, connected: bool) {
         let peer = self.peers.get_mut(&addr).unwrap();
         if peer.streams.is_empty() {
             peer.leave_all();
         } else if dialed && peer.direction() == Downlink {
-            // The peer's stream in the place of ours.
+            // A stream of the peer has replaced the uplink as the primary one.
             self.reset(addr);
             return;
         }
@@ -174,7 +175,7 @@ impl Model {
         Ok(Outcome::Done)
     }
 
-    /// The host is told, and the net lets the link go unless it keeps the node.
+    /// Tells the host that a net loses the link. The net lets it go unless the node is a permanent peer.
     pub(super) fn disconnect(&mut self, addr: Node, net: NetId) {
         let members = self.size(net);
         self.emit(Effect::Released { addr, net, members });

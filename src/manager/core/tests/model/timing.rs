@@ -1,4 +1,4 @@
-//! What happens on time.
+//! Ticks, requests, wake-ups and time-outs.
 
 use super::*;
 
@@ -15,7 +15,7 @@ impl Model {
         self.request(|net| net.asks_after.is_none_or(|at| at <= now));
     }
 
-    /// Ticks take turns. Those that were missed are not made up for.
+    /// Runs a tick: the phases alternate, and missed ticks are skipped.
     fn tick(&mut self) {
         self.next_tick += self.settings.tick;
         if self.next_tick <= self.now {
@@ -32,7 +32,7 @@ impl Model {
         }
     }
 
-    /// Nets that are short of links ask for candidates.
+    /// Requests candidates for nets that are short of links.
     pub(super) fn request(&mut self, is_due: impl Fn(&Net) -> bool) {
         if !self.on {
             return;
@@ -53,7 +53,7 @@ impl Model {
         }
     }
 
-    /// The links that count, and how many are missing. A reserved net misses none.
+    /// The number of links that count, and of those that are missing: 0 for a reserved net.
     pub(in crate::manager::core::tests) fn needed(&self, id: NetId) -> (usize, u32) {
         let ((uplinks, downlinks), config) = (self.split(id), self.nets[&id].config);
         let counted = if config.count_downlinks { uplinks + downlinks } else { uplinks };
@@ -61,7 +61,7 @@ impl Model {
         (counted, needed)
     }
 
-    /// Looks at every link once. Returns how many had something to do.
+    /// Wakes every link once. Returns the number of links for which something was due.
     pub(super) fn wake_all(&mut self) -> usize {
         let addrs: Vec<_> = self.peers.keys().copied().collect();
         let woken = addrs.into_iter().filter(|addr| self.wake(*addr)).count();
@@ -91,7 +91,8 @@ impl Model {
         announces || dials
     }
 
-    /// The reference announces again only what it dialled, and after the delay for dials.
+    /// Whether an announcement may go out now. With ticked timing only links with an established dialer are
+    /// announced, after the retry delay.
     fn may_announce(&self, peer: &Peer) -> bool {
         match self.timing {
             Timing::Immediate => self.is_over(peer.announced_until()),
@@ -99,7 +100,7 @@ impl Model {
         }
     }
 
-    /// An answer takes too long. A connection without a stream is half an answer.
+    /// Whether an answer is overdue. A connection without a stream still counts as unanswered.
     fn is_overdue(&self, peer: &Peer) -> bool {
         let Some(limit) = self.settings.dial_timeout else { return false };
         match peer.dialer {
@@ -114,7 +115,7 @@ impl Model {
     fn time_out(&mut self, addr: Node) {
         let peer = self.peers.get_mut(&addr).unwrap();
         if let Some(dial) = peer.dial() {
-            // It ends as one that failed, and no connection is lost by it.
+            // Ends as a failed dial, so the lost connection is not counted as a flap.
             peer.dialer = Connecting { dial, since: self.now };
             self.emit(Effect::CancelDial { addr, dial });
         }

@@ -1,4 +1,4 @@
-//! What readers see of the core, beside what the model says.
+//! Comparison of the versions and effects of the core with the model.
 
 use super::*;
 use crate::manager::core::tests::model::{Peer, Word};
@@ -155,11 +155,11 @@ fn fixed(link: &Link<Node>) -> BTreeMap<ClusterId, BTreeSet<Word>> {
     link.designations.iter().map(|one| (one.cluster, words(one.asked, one.role))).collect()
 }
 
-/// All of them, in any order; those that one dialer gets, in order.
+/// Compares all effects in any order, and those about one dialer in order.
 pub(super) fn effects(core: &[Effect<Node>], model: &[Effect<Node>], any_members: bool) -> Check {
     same(&"effects", &sorted(core, any_members), &sorted(model, any_members))?;
     for addr in [A, B, C, D] {
-        same(&("orders to the dialer, in order", addr), &orders(core, addr), &orders(model, addr))?;
+        same(&("effects on the dialer, in order", addr), &orders(core, addr), &orders(model, addr))?;
     }
     Ok(())
 }
@@ -172,7 +172,8 @@ fn orders(effects: &[Effect<Node>], addr: Node) -> Vec<&Effect<Node>> {
     effects.iter().filter(is_order).filter(|effect| effect.addr() == Some(&addr)).collect()
 }
 
-/// In which order links time out together is not specified, nor how many members each of them leaves behind.
+/// Formats and sorts effects: the order in which links time out together is not specified, and with
+/// `any_members` neither is the number of members that each of them leaves behind.
 fn sorted(effects: &[Effect<Node>], any_members: bool) -> Vec<String> {
     let show = |effect: &Effect<Node>| match effect.clone() {
         Effect::Released { addr, net, .. } if any_members => format!("Disconnected {addr} {net}"),

@@ -1,15 +1,15 @@
-//! The steps of a sequence, and what they mean where they stand.
+//! The steps of a sequence, and their meaning at their place in it.
 
 use super::*;
 
-/// What may change while the manager runs.
+/// The settings that may change while the manager runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setup {
     attempts: u32,
     exponential: bool,
     flaps: Option<u32>,
     time_limit: bool,
-    /// Few of everything.
+    /// Whether all limits are low.
     narrow: bool,
     tick: u64,
 }
@@ -55,14 +55,14 @@ pub(super) fn setup() -> impl Strategy<Value = Setup> {
         })
 }
 
-/// Something happens; `turn`: and ends the batch.
+/// An operation; with `turn`, the batch ends after it.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) op: Op,
     pub(super) turn: bool,
 }
 
-/// How the transport answers what waits for an answer.
+/// The way in which the transport answers an effect.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum How {
     Well,
@@ -71,7 +71,8 @@ pub(super) enum How {
     ByTheOtherHalf,
 }
 
-/// Streams, dials and questions: 0 the newest one of the node, 1 the one before, and so on.
+/// An operation. Streams, dials and resolutions are named by age: 0 is the newest one of the node, 1 the one
+/// before.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     Wait(u64),
@@ -117,7 +118,7 @@ fn node() -> impl Strategy<Value = Node> + Clone {
     prop_oneof![6 => Just(A), 5 => Just(B), 3 => Just(C), 2 => Just(D)]
 }
 
-/// Also one that no link may have.
+/// A node, or rarely an address that no link may have.
 fn any_node() -> impl Strategy<Value = Node> + Clone {
     prop_oneof![20 => node(), 1 => Just(NodeAddr::BLANK), 1 => Just(OWN)]
 }
@@ -135,12 +136,12 @@ fn direction() -> impl Strategy<Value = Direction> + Clone {
     prop_oneof![Just(Direction::Downlink), Just(Direction::Uplink)]
 }
 
-/// Mostly the newest one.
+/// An age: usually that of the newest one.
 fn old() -> impl Strategy<Value = usize> + Clone {
     prop_oneof![6 => Just(0_usize), 3 => Just(1), 1 => Just(2), 1 => Just(7)]
 }
 
-/// Mostly a stream that was not reported before.
+/// The age of a known stream, or usually `None`: a stream that was not reported before.
 fn new() -> impl Strategy<Value = Option<usize>> + Clone {
     prop_oneof![5 => Just(None), 1 => old().prop_map(Some)]
 }
@@ -219,7 +220,7 @@ fn managed() -> impl Strategy<Value = Op> {
 }
 
 impl Run {
-    /// What a step means here. Time passes at once.
+    /// Returns the commands that an operation stands for at this place. Lets time pass immediately.
     pub(super) fn commands(&mut self, op: &Op) -> Vec<Command<Node>> {
         match op.clone() {
             Op::Wait(millis) => {
@@ -279,7 +280,7 @@ impl Run {
         }
     }
 
-    /// The answer to one of the effects; `again`: which may be answered once more.
+    /// The answer to one of the effects. With `again`, the effect may be answered once more.
     fn answer(&mut self, which: usize, how: How, again: bool) -> Vec<Command<Node>> {
         if self.waiting.is_empty() {
             return Vec::new();
@@ -337,12 +338,12 @@ impl Run {
     }
 }
 
-/// The number of one of so many, from the newest one back; or one that never was.
+/// The number of the identity of age `old` among `known` ones, or a number that was never given.
 fn number(known: usize, old: usize) -> u64 {
     known.checked_sub(old).filter(|number| *number > 0).unwrap_or(9_999) as u64
 }
 
-/// Whether a transport answers it.
+/// Whether a transport answers an effect.
 pub(super) fn is_question(effect: &Effect<Node>) -> bool {
     use Effect::{Announce, CloseStreams, Dial, RequestLinks, Resolve};
     matches!(
