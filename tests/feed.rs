@@ -92,7 +92,7 @@ enum Op {
     Subscribe,
     Resume(usize),
     Drop(usize),
-    DialBlocker,
+    Hold,
     Release,
     Read(usize, usize),
 }
@@ -109,7 +109,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Subscribe),
         1 => any::<usize>().prop_map(Op::Resume),
         1 => any::<usize>().prop_map(Op::Drop),
-        1 => Just(Op::DialBlocker),
+        1 => Just(Op::Hold),
         1 => Just(Op::Release),
         6 => (any::<usize>(), 1..5_usize).prop_map(|(which, count)| Op::Read(which, count)),
     ]
@@ -158,7 +158,7 @@ fn run(ops: Vec<Op>, recycles: bool, versions: usize) {
                 subscribers.swap_remove(which % subscribers.len()).check_kept(&history);
             }
             Op::Drop(_) => {}
-            Op::DialBlocker => held.push((table.snapshot(), history.len() - 1)),
+            Op::Hold => held.push((table.snapshot(), history.len() - 1)),
             Op::Release => drop(held.pop()),
             Op::Read(which, count) => {
                 let index = which % subscribers.len().max(1);

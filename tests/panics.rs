@@ -206,7 +206,7 @@ enum Op {
     Clear,
     Touch(u64),
     Publish,
-    DialBlocker,
+    Hold,
     Release,
 }
 
@@ -221,7 +221,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Clear),
         1 => any::<u64>().prop_map(Op::Touch),
         3 => Just(Op::Publish),
-        1 => Just(Op::DialBlocker),
+        1 => Just(Op::Hold),
         1 => Just(Op::Release),
     ]
 }
@@ -238,7 +238,7 @@ fn apply(writer: &mut TouchyWriter, op: &Op) {
         Op::Clear => writer.clear(),
         Op::Touch(word) => writer.index_mut().1.word = *word,
         Op::Publish => drop(writer.publish()),
-        Op::DialBlocker | Op::Release => {}
+        Op::Hold | Op::Release => {}
     }
 }
 
@@ -251,7 +251,7 @@ fn apply_to_model(model: &mut Model, op: &Op) {
         Op::InsertIfAbsent(key, value) => drop(model.entries.entry(*key).or_insert(*value)),
         Op::Clear => model.entries.clear(),
         Op::Touch(word) => model.word = *word,
-        Op::Publish | Op::DialBlocker | Op::Release => {}
+        Op::Publish | Op::Hold | Op::Release => {}
     }
 }
 
@@ -270,7 +270,7 @@ fn run(ops: Vec<(Op, u32)>, hashing: Hashing, recycles: bool, filled: u64) {
     let mut held: Vec<Held> = Vec::new();
     for (op, fuse) in ops {
         match op {
-            Op::DialBlocker => held.push((table.snapshot(), published.clone())),
+            Op::Hold => held.push((table.snapshot(), published.clone())),
             Op::Release => drop(held.pop().as_ref().map(check_held)),
             _ => {}
         }

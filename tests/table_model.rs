@@ -25,7 +25,7 @@ enum Op {
     Touch(u32),
     Publish,
     Discard,
-    DialBlocker,
+    Hold,
     Release(usize),
     /// A reader revalidates.
     Read(usize),
@@ -47,7 +47,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<u32>().prop_map(Op::Touch),
         7 => Just(Op::Publish),
         1 => Just(Op::Discard),
-        3 => Just(Op::DialBlocker),
+        3 => Just(Op::Hold),
         3 => any::<usize>().prop_map(Op::Release),
         3 => any::<usize>().prop_map(Op::Read),
         1 => Just(Op::Reclaim),
@@ -245,7 +245,7 @@ where
                 writer.discard();
                 staged = published.clone();
             }
-            Op::DialBlocker => held.push((table.snapshot(), published.clone(), table.version())),
+            Op::Hold => held.push((table.snapshot(), published.clone(), table.version())),
             Op::Release(index) if !held.is_empty() => {
                 let one = held.swap_remove(index % held.len());
                 check_held(&one);

@@ -8,7 +8,8 @@ use switchboard::{LinksSnapshot, NetId, NodeAddr};
 /// Describes why a link is kept or not dialled, as of `now`.
 pub(crate) fn link(links: &LinksSnapshot, addr: NodeAddr, now: Instant) -> String {
     let explanation = links.explain(&addr, now);
-    let blockers: Vec<String> = explanation.blockers.iter().map(|hold| describe_hold(hold, now)).collect();
+    let blockers: Vec<String> =
+        explanation.blockers.iter().map(|blocker| describe_blocker(blocker, now)).collect();
     let ignored: Vec<NetId> = explanation.ignored.iter().map(|ignored| ignored.net).collect();
     let next = explanation.next.map_or_else(
         || String::from("nothing"),
@@ -33,8 +34,8 @@ pub(crate) fn net(links: &LinksSnapshot, net: NetId, now: Instant) -> String {
     format!("short of {}, blocked by {blockers:?}, time to the next request: {next}", explanation.needed)
 }
 
-fn describe_hold(hold: &DialBlocker, now: Instant) -> String {
-    match hold {
+fn describe_blocker(blocker: &DialBlocker, now: Instant) -> String {
+    match blocker {
         DialBlocker::Delay { until } => format!("delay of {}", left(*until, now)),
         DialBlocker::Flapping { until } => format!("rest of {}", left(*until, now)),
         other => format!("{other:?}"),

@@ -175,17 +175,17 @@ impl<A: Clone + PartialEq> NetStatus<A> {
     pub(crate) fn ignore(&mut self, addr: &A, until: Instant, limit: usize) {
         let addr = addr.clone();
         let known = self.ignored.iter().position(|entry| entry.addr == addr);
-        let hot = StdArc::make_mut(&mut self.ignored);
+        let ignored = StdArc::make_mut(&mut self.ignored);
         if let Some(index) = known {
-            hot.remove(index);
+            ignored.remove(index);
         }
-        while hot.len() >= limit.max(1) {
-            hot.pop_front();
+        while ignored.len() >= limit.max(1) {
+            ignored.pop_front();
         }
         // The ignore period is the same for all entries, and the newest one usually expires last. The search
         // handles a clock that stood still and a period that was shortened.
-        let place = hot.partition_point(|entry| entry.until <= until);
-        hot.insert(place, IgnoredEntry { addr, until });
+        let place = ignored.partition_point(|entry| entry.until <= until);
+        ignored.insert(place, IgnoredEntry { addr, until });
     }
 
     /// Removes the entries that have expired at `now`. Returns `false` if there were none.

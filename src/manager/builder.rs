@@ -137,7 +137,7 @@ impl<A: Addr> LinkManagerBuilder<A> {
 
 impl<A: Addr> fmt::Debug for LinkManagerBuilder<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("LinkManagerBuilder")
             .field("config", &self.config)
             .field("own", &self.own)
             .finish_non_exhaustive()

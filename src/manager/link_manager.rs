@@ -81,7 +81,8 @@ impl<A: Addr> LinkManager<A> {
     ///
     /// If a callback of the transport or of a ticket calls this method, it does not wait for the thread on
     /// which it runs: that thread ends after the callback returns, and the report says that it was not
-    /// joined. On the writer's thread it waits for neither thread.
+    /// joined. On the writer's thread it waits for nothing, and fails to shut the manager down if the critical
+    /// lane is full; the report then has no [`drain`](ShutdownReport::drain), as it always has there.
     #[allow(clippy::must_use_candidate)] // The shutdown matters; the report may be ignored.
     pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
         let deadline = sync::deadline_after(timeout);
@@ -90,7 +91,7 @@ impl<A: Addr> LinkManager<A> {
         let order = Message::Shutdown(Shutdown { deadline, completion });
         let mut report = ShutdownReport::default();
         let on_writer = self.writer.as_ref().is_some_and(is_current);
-        if self.handle.send_shutdown(order, timeout) {
+        if self.handle.send_shutdown(order, if on_writer { Duration::ZERO } else { timeout }) {
             // The request is sent: dropping this manager must not send another one without a deadline.
             let writer = self.writer.take();
             if !on_writer && let Ok(Ok(drain)) = drained.wait_timeout(left()) {
@@ -119,11 +120,13 @@ fn is_current(thread: &JoinHandle<()>) -> bool {
 
 impl<A: Addr> Drop for LinkManager<A> {
     fn drop(&mut self) {
-        if self.writer.is_some() {
+        if let Some(writer) = &self.writer {
             let (completion, _) = ticket();
             let order = Message::Shutdown(Shutdown { deadline: None, completion });
-            // The writer never waits, and empties the lane: one second is ample.
-            let _ = self.handle.send_shutdown(order, Duration::from_secs(1));
+            // The writer never blocks and empties the lane, so one second is ample. On its own thread, no wait
+            // would empty it.
+            let patience = if is_current(writer) { Duration::ZERO } else { Duration::from_secs(1) };
+            let _ = self.handle.send_shutdown(order, patience);
         }
     }
 }

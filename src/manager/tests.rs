@@ -402,7 +402,7 @@ mod threads {
         handle.add_stream(B, StreamId(1), Direction::Downlink).unwrap().wait().unwrap();
         handle.create_link(B, NET).unwrap().wait().unwrap();
         wait_for("Announce");
-        wait_for("Disconnected");
+        wait_for("Released");
         handle.wake_up().unwrap().wait().unwrap();
         let snapshot = links.snapshot();
         assert!(snapshot.get(&A).is_none());

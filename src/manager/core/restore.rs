@@ -95,18 +95,18 @@ impl<A: Addr> Core<A> {
         let (ignore_period, limit) = (self.settings().ignore_period, self.settings().max_ignored);
         let mut net = NetStatus::new(saved.id, saved.config());
         net.active = saved.active;
-        let hot = saved.ignored.into_iter().filter(|hot| self.own.as_ref() != Some(&hot.addr));
-        let hot = hot.filter_map(|hot| {
+        let ignored = saved.ignored.into_iter().filter(|ignored| self.own.as_ref() != Some(&ignored.addr));
+        let ignored = ignored.filter_map(|ignored| {
             // `None` if the entry has expired in the meantime.
-            Some(IgnoredEntry { until: anchor.restore(hot.until, ignore_period)?, addr: hot.addr })
+            Some(IgnoredEntry { until: anchor.restore(ignored.until, ignore_period)?, addr: ignored.addr })
         });
-        let mut hot: Vec<_> = hot.collect();
+        let mut ignored: Vec<_> = ignored.collect();
         // In order of expiry, as the list is kept; the surplus is at the front.
-        hot.sort_by_key(|entry| entry.until);
-        let surplus = hot.len().saturating_sub(limit);
+        ignored.sort_by_key(|entry| entry.until);
+        let surplus = ignored.len().saturating_sub(limit);
         let permanent = saved.permanent.into_iter().filter(|addr| self.own.as_ref() != Some(addr));
         net.permanent = StdArc::new(permanent.collect());
-        net.ignored = StdArc::new(VecDeque::from(hot.split_off(surplus)));
+        net.ignored = StdArc::new(VecDeque::from(ignored.split_off(surplus)));
         net
     }
 

@@ -440,7 +440,7 @@ impl<A> SubmitError<A> {
 
 impl<A> fmt::Debug for SubmitError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendError").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("SubmitError").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 

@@ -162,9 +162,9 @@ impl Anchor {
 
 impl<A: Addr> SavedNet<A> {
     pub(in crate::manager) fn new(net: &NetStatus<A>, anchor: Anchor) -> Self {
-        let hot = net.ignored.iter().filter(|entry| entry.until >= anchor.now);
+        let ignored = net.ignored.iter().filter(|entry| entry.until >= anchor.now);
         let ignored =
-            hot.map(|entry| SavedIgnored { addr: entry.addr.clone(), until: anchor.save(entry.until) });
+            ignored.map(|entry| SavedIgnored { addr: entry.addr.clone(), until: anchor.save(entry.until) });
         let NetConfig { min_links, count_downlinks, reserved_only } = net.config();
         Self {
             id: net.id(),

@@ -113,7 +113,7 @@ fn provoke(handle: &Handle<NodeAddr>, handled: &mpsc::Receiver<Effect<NodeAddr>>
     assert_eq!(done(handle.replace_stream(A, StreamId(3), StreamId(4), Direction::Downlink)), Outcome::Done);
     until("CancelDial");
     assert_eq!(done(handle.refuse(NET, A, StreamId(4))), Outcome::Done);
-    until("Disconnected");
+    until("Released");
     until("CloseDialer");
     assert_eq!(done(handle.delete_link(A)), Outcome::Done);
     until("CloseStreams");

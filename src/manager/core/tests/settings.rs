@@ -233,7 +233,7 @@ fn a_rest_is_cut_to_the_policy_in_force() {
         bench.connected(A, dial).unwrap();
         bench.unstream(A, 1).unwrap();
         assert_eq!(bench.link(A).not_before(), Some(bench.now() + 100 * SECOND));
-        change(&mut bench, unstable(changed)).unwrap();
+        change(&mut bench, flapping(changed)).unwrap();
         assert_eq!(bench.link(A).not_before(), Some(bench.now() + seconds * SECOND), "{changed:?}");
         let (almost, rest) = (seconds * SECOND - Duration::from_nanos(1), Duration::from_nanos(1));
         assert_eq!(resolved(&bench.after(almost)), []);

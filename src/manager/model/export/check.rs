@@ -231,7 +231,7 @@ impl<A: Addr> SavedNet<A> {
         if !self.id.is_valid() {
             return Err(ImportError::InvalidNet(self.id));
         }
-        let ignored = self.ignored.iter().map(|hot| &hot.addr);
+        let ignored = self.ignored.iter().map(|entry| &entry.addr);
         check_addrs(
             ignored,
             || ImportError::BlankIgnored(self.id),
