@@ -1,6 +1,6 @@
 //! Links, nets, clusters and addresses, and the policies about them.
 //!
-//! The types of this module are plain data. A [`Link`] in a snapshot never changes; a change creates a new
+//! The types of this module are plain data. A [`Link`](crate::Link) in a snapshot never changes; a change creates a new
 //! record in the next version.
 
 pub(crate) mod addr;

@@ -42,7 +42,7 @@ pub enum Change<'a, K, V> {
 /// Returns the changes from `old` to `new`, in an arbitrary order, each key at most once.
 ///
 /// Skips shared pages by comparing pointers, and unshared pages if both have the same
-/// [stamp](super::page_map::pages::Stamp): O(unshared pages + entries of those that differ), each entry
+/// [stamp](super::page_map::node::Stamp): O(unshared pages + entries of those that differ), each entry
 /// looked up once in the other version. `hasher` is the one that both maps were filled with, and they must be
 /// versions of one table. Does not allocate.
 pub(crate) fn diff<'a, K, V, H>(

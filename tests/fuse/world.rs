@@ -114,7 +114,7 @@ impl BuildHasher for Seed {
     }
 }
 
-/// An index that drops a value in the middle of each change, with a word that does not derive from entries.
+/// An index that drops a value in the middle of each change, with a number that does not derive from entries.
 #[derive(Clone, Default)]
 pub(crate) struct Sums {
     keys: u64,
