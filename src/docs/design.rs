@@ -137,8 +137,8 @@
 //! A dial that the transport has not seen yet is annihilated by its cancellation; counts and announcements
 //! replace their earlier versions; lists of streams to close are merged. The queue is therefore bounded by the
 //! links and nets that its effects are about, and no new link or net is accepted while it is too long:
-//! [the guarantees](crate::docs::guarantees#what-waits-for-the-transport) list the bounds. When it exceeds [`Config::outbox`](crate::Config::outbox), commands of
-//! the host wait in the mailbox, which refuses them once it is full; reports of streams and dials are still
+//! [the guarantees](crate::docs::guarantees#what-waits-for-the-transport) list the bounds. When it exceeds
+//! [`Config::outbox`](crate::Config::outbox), commands of the host wait in the mailbox, which refuses them once it is full; reports of streams and dials are still
 //! taken, because they free resources. One batch of host commands passes every 100 ms: a callback of the
 //! transport may be waiting for one of them, and the outbox does not drain before that callback returns.
 //!

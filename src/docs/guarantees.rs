@@ -265,8 +265,8 @@
 //! **Effects arrive after the version that explains them**, in order. A newer count, announcement or notice replaces
 //! an older one that still waits, at the position of the older one. *Tested by*
 //! `manager::tests::effects_arrive_after_the_version_that_explains_them`,
-//! `manager::effect::tests::order_is_kept_between_different_effects`,
-//! `manager::effect::tests::counts_keep_the_place_of_the_older_and_the_value_of_the_newer`.
+//! `manager::run::outbox::queue::tests::order_is_kept_between_different_effects`,
+//! `manager::run::outbox::queue::tests::counts_keep_the_place_of_the_older_and_the_value_of_the_newer`.
 //!
 //! # Bounds
 //!
@@ -275,12 +275,12 @@
 //!
 //! | data | bound | test |
 //! |---|---|---|
-//! | commands in the mailbox | the sum of its [`mailbox::Config`](crate::mailbox::Config) | `mailbox::tests::rooms_are_conserved_by_shedding`, `mailbox::rooms::tests::no_more_rooms_are_taken_than_there_are` |
+//! | commands in the mailbox | the sum of its [`mailbox::Config`](crate::mailbox::Config) | `mailbox::tests::rooms_are_conserved_by_shedding`, `mailbox::semaphore::tests::no_more_rooms_are_taken_than_there_are` |
 //! | commands of one version | [`Config::batch`](crate::Config::batch) | `manager::tests::pressure::a_turn_applies_no_more_than_its_batch` |
 //! | links, streams per link | [`Config::max_links`](crate::Config::max_links), [`max_streams`](crate::Config::max_streams) | `manager::core::tests::commands::limits_on_links_and_streams_hold` |
 //! | nets, ignored addresses per net | [`Config::max_nets`](crate::Config::max_nets), [`max_ignored`](crate::Config::max_ignored) | `manager::core::tests::settings::a_limit_below_what_is_there_refuses_new_entries_and_drops_nothing` |
 //! | clusters, role members, permanent peers | [`Config::max_clusters`](crate::Config::max_clusters), [`max_roles`](crate::Config::max_roles), [`max_permanent`](crate::Config::max_permanent) | `manager::core::tests::settings::limits_on_clusters_and_peers_refuse_new_entries_and_drop_nothing`, `manager::core::tests::permanent::permanent_peers_are_bounded_and_need_room` |
-//! | flapping links | [`FlapPolicy::entries`](crate::link::FlapPolicy::entries) | `manager::core::tests::flapping::entries_are_bounded_and_off_by_default` |
+//! | flapping links | [`FlapPolicy::entries`](crate::link::FlapPolicy::entries) | `manager::core::tests::flaps::entries_are_bounded_and_off_by_default` |
 //! | timers | one per link | `manager::core::tests::liveness::time_alone_costs_bounded_memory` |
 //! | effects and streams to close | see [the next section](#what-waits-for-the-transport) | `tests/backlog.rs` |
 //! | tickets kept for reuse | [`Config::pooled_tickets`](crate::Config::pooled_tickets) | `tests/promises.rs::a_pool_keeps_no_more_slots_than_its_capacity` |
@@ -297,7 +297,7 @@
 //!
 //! **The queue between the manager and its transport is bounded**, even if the transport never returns. *Tested by*
 //! `tests/backlog.rs`, with a million refused streams, and
-//! `manager::effect::tests::a_transport_that_never_answers_costs_bounded_memory`.
+//! `manager::run::outbox::queue::tests::a_transport_that_never_answers_costs_bounded_memory`.
 //!
 //! | effect | entries at most |
 //! |---|---|
@@ -316,8 +316,8 @@
 //!
 //! **The cost of an effect does not depend on how many wait**, or for how many addresses: O(1), expected and
 //! amortized. The memory is returned when the queue is empty. *Tested by*
-//! `manager::effect::tests::what_a_stream_to_close_costs_does_not_depend_on_how_many_wait`,
-//! `manager::effect::tests::an_outbox_that_has_drained_gives_its_memory_back`.
+//! `manager::run::outbox::queue::tests::what_a_stream_to_close_costs_does_not_depend_on_how_many_wait`,
+//! `manager::run::outbox::queue::tests::an_outbox_that_has_drained_gives_its_memory_back`.
 //!
 //! # Following
 //!
@@ -406,9 +406,9 @@
 //! | publication, reuse, recycling, waiting for a version | `table::cell::models`, `table::models` | loom and shuttle |
 //! | reuse of headers under weak memory, following `arc_swap` and `Arc` step by step | `table::cell::reuse` | loom |
 //! | feeds | `table::feed::models` | loom and shuttle; `table::feed::models::a_new_feed_lags_at_most_once` under shuttle only |
-//! | mailbox | `mailbox::models`, `mailbox::rooms::models`, `sync::ring::models` | loom and shuttle |
+//! | mailbox | `mailbox::models`, `mailbox::semaphore::models`, `sync::ring::models` | loom and shuttle |
 //! | tickets and their pool | `ticket::models` | loom and shuttle |
-//! | metrics: counters, reports, collectors | `manager::meters::models`, `metrics::models` | loom and shuttle; `metrics::models::a_ticker_that_was_told_to_stop_does_not_tick` under loom only |
+//! | metrics: counters, reports, collectors | `manager::run::meters::models`, `metrics::models` | loom and shuttle; `metrics::models::a_ticker_that_was_told_to_stop_does_not_tick` under loom only |
 //! | the link manager, its driver and its shutdown | `manager::models` | shuttle |
 //! | two managers side by side | `shadow::models` | shuttle |
 //!

@@ -2,7 +2,7 @@
 //!
 //! Reference counting is the responsibility of `Arc`; it is listed only where a thread relies on being the only
 //! owner. Each edge is explored by the models of its module, under loom: `table::cell::models`, `table::models`,
-//! `table::feed::models`, `mailbox::models`, `mailbox::rooms::models`, `ticket::models`, `manager::meters::models` and
+//! `table::feed::models`, `mailbox::models`, `mailbox::semaphore::models`, `ticket::models`, `manager::run::meters::models` and
 //! `metrics::models`. The test `tests/promises.rs` checks that the methods named here exist.
 //!
 //! # Table

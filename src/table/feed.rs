@@ -90,7 +90,7 @@ use window::Window;
 /// }
 ///
 /// drop(writer);
-/// The rest, and then the end, because the writer was dropped.
+/// // The rest, and then the end, because the writer was dropped.
 /// assert_eq!(feed.count(), 1);
 /// ```
 #[must_use = "a feed makes the writer keep a history, which is wasted unless the feed is read"]
