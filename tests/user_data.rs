@@ -229,3 +229,22 @@ fn what_was_removed_is_dropped_in_the_turn_after_which_nothing_is_to_be_done() {
         assert_eq!(dropped.load(Ordering::Relaxed), 1, "round {round}");
     }
 }
+
+#[test]
+fn a_value_that_a_reader_held_is_dropped_in_an_idle_turn_after_it_let_go() {
+    let (mut driver, handle, clock) = driver();
+    let dropped = Arc::new(AtomicU32::new(0));
+    handle.create_link(B, NET).unwrap();
+    handle.set_user_data(B, counted(&dropped)).unwrap();
+    let _ = driver.run_once(clock.now());
+    let held = driver.links().snapshot();
+    handle.delete_link(B).unwrap();
+    for _ in 0..3 {
+        let _ = driver.run_once(clock.now());
+        driver.effects().for_each(drop);
+    }
+    assert_eq!(dropped.load(Ordering::Relaxed), 0, "held");
+    drop(held);
+    let _ = driver.run_once(clock.now());
+    assert_eq!(dropped.load(Ordering::Relaxed), 1);
+}

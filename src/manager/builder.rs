@@ -10,6 +10,7 @@ use super::read::snapshot::Links;
 use super::run::driver::{Driver, write};
 use super::run::handle::Handle;
 use super::run::meters::Meters;
+use super::run::request::Request;
 use super::run::transport_worker::{Transport, TransportWorker};
 use crate::clock::{Clock, MonotonicClock};
 use crate::link::addr::Addr;
@@ -112,8 +113,11 @@ impl<A: Addr> LinkManagerBuilder<A> {
             let _ = ended.complete(());
         })
         .map_err(SpawnError::Thread)?;
-        let writer = sync::spawn(name, move || write(driver, &*clock)).map_err(SpawnError::Thread)?;
-        Ok(LinkManager { handle, links, outbox, writer: Some(writer), effects: Some((effects, ticket)) })
+        let request = StdArc::new(Request::new());
+        let taken = request.clone();
+        let writer = sync::spawn(name, move || write(driver, &*clock, &taken)).map_err(SpawnError::Thread)?;
+        let (writer, effects) = (Some(writer), Some((effects, ticket)));
+        Ok(LinkManager { handle, links, outbox, request, writer, effects })
     }
 
     fn driver(self, may_wait: bool) -> Result<Driver<A>, ConfigError> {

@@ -7,8 +7,8 @@ use crate::link::addr::{Addr, NodeAddr};
 use crate::manager::model::report::ShutdownReport;
 use crate::manager::read::snapshot::Links;
 use crate::manager::run::handle::Handle;
-use crate::manager::run::message::{Message, Shutdown};
 use crate::manager::run::outbox::shared::SharedOutbox;
+use crate::manager::run::request::{Request, Shutdown};
 use crate::sync::thread::JoinHandle;
 use crate::sync::{self, StdArc};
 use crate::ticket::{Ticket, ticket};
@@ -44,12 +44,12 @@ use crate::ticket::{Ticket, ticket};
 ///
 /// # Shutdown
 /// [`shutdown`](Self::shutdown) drains the mailbox and joins the threads. Dropping the manager instead only
-/// asks the writer to shut down, without waiting for it (except for up to one second for room in the critical
-/// lane if it is full). Afterwards handles return `Closed`, and the last version of the links stays readable.
+/// asks the writer to shut down, without waiting for it. Afterwards handles return `Closed`, and the last version of the links stays readable.
 pub struct LinkManager<A: Addr = NodeAddr> {
     pub(super) handle: Handle<A>,
     pub(super) links: Links<A>,
     pub(super) outbox: StdArc<SharedOutbox<A>>,
+    pub(super) request: StdArc<Request>,
     pub(super) writer: Option<JoinHandle<()>>,
     pub(super) effects: Option<(JoinHandle<()>, Ticket<()>)>,
 }
@@ -75,29 +75,30 @@ impl<A: Addr> LinkManager<A> {
     /// 4. The writer's thread is joined.
     /// 5. The waiting effects are delivered to the transport; its thread is joined.
     ///
-    /// Waits up to `timeout` for all steps, and up to one second more only if the critical lane has had no
-    /// room for the shutdown request until then. A thread that is stuck in a callback of the host at that
-    /// point is not joined, and the report says so.
+    /// Waits up to `timeout` for all steps together. A thread that is stuck in a callback of the host at that
+    /// point is not joined, and the report says so. The request does not pass through the mailbox: it is made
+    /// also while every lane is full.
     ///
     /// If a callback of the transport or of a ticket calls this method, it does not wait for the thread on
     /// which it runs: that thread ends after the callback returns, and the report says that it was not
-    /// joined. On the writer's thread it waits for nothing, and fails to shut the manager down if the critical
-    /// lane is full; the report then has no [`drain`](ShutdownReport::drain), as it always has there.
+    /// joined. On the writer's thread it waits for neither thread, and the report has no
+    /// [`drain`](ShutdownReport::drain).
     #[allow(clippy::must_use_candidate)] // The shutdown matters; the report may be ignored.
     pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
         let deadline = sync::deadline_after(timeout);
         let left = || deadline.map_or(timeout, sync::time_left);
         let (completion, drained) = ticket();
-        let order = Message::Shutdown(Shutdown { deadline, completion });
         let mut report = ShutdownReport::default();
         let on_writer = self.writer.as_ref().is_some_and(is_current);
-        if self.handle.send_shutdown(order, if on_writer { Duration::ZERO } else { timeout }) {
-            // The request is sent: dropping this manager must not send another one without a deadline.
-            let writer = self.writer.take();
-            if !on_writer && let Ok(Ok(drain)) = drained.wait_timeout(left()) {
-                report.drain = Some(drain);
-                report.writer_joined = writer.is_some_and(|writer| writer.join().is_ok());
-            }
+        let is_made = self.make(Shutdown { deadline, completion });
+        // Dropping this manager must not make another request, one without a deadline.
+        let writer = self.writer.take();
+        if is_made
+            && !on_writer
+            && let Ok(Ok(drain)) = drained.wait_timeout(left())
+        {
+            report.drain = Some(drain);
+            report.writer_joined = writer.is_some_and(|writer| writer.join().is_ok());
         }
         // The transport's thread ends after the writer.
         if !on_writer
@@ -111,6 +112,13 @@ impl<A: Addr> LinkManager<A> {
         report.transport_panics = self.outbox.panics();
         report
     }
+
+    fn make(&self, order: Shutdown) -> bool {
+        let is_made = self.request.make(order);
+        // After the request, which the writer looks for when it is woken.
+        self.handle.wake();
+        is_made
+    }
 }
 
 /// Whether this is the current thread, which cannot wait for itself.
@@ -120,13 +128,9 @@ fn is_current(thread: &JoinHandle<()>) -> bool {
 
 impl<A: Addr> Drop for LinkManager<A> {
     fn drop(&mut self) {
-        if let Some(writer) = &self.writer {
+        if self.writer.is_some() {
             let (completion, _) = ticket();
-            let order = Message::Shutdown(Shutdown { deadline: None, completion });
-            // The writer never blocks and empties the lane, so one second is ample. On its own thread, no wait
-            // would empty it.
-            let patience = if is_current(writer) { Duration::ZERO } else { Duration::from_secs(1) };
-            let _ = self.handle.send_shutdown(order, patience);
+            self.make(Shutdown { deadline: None, completion });
         }
     }
 }

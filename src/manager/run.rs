@@ -5,5 +5,6 @@ pub(crate) mod handle;
 pub(super) mod message;
 pub(super) mod meters;
 pub(super) mod outbox;
+pub(super) mod request;
 pub(super) mod trace;
 pub(crate) mod transport_worker;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // These tests fail by panicking.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // These tests use real threads, not models.
 
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
@@ -165,6 +166,24 @@ fn memory_is_measured_on_demand() {
     assert!(after.records_bytes > 100 * 100 && after.table.newest_bytes > 100 * 16);
     assert!(after.tickets_bytes > before.tickets_bytes && after.mailbox_bytes == before.mailbox_bytes);
     assert!(after.total_bytes() > before.total_bytes());
+}
+
+/// A measurement occupies a lane without being a command.
+#[test]
+fn a_report_shows_that_a_measurement_has_left_its_lane() {
+    let config = Config::default().batch(NonZeroUsize::MIN);
+    let clock = ManualClock::new();
+    let mut driver = LinkManager::<NodeAddr>::builder(config).clock(clock.clone()).build().unwrap();
+    let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());
+    let measured = handle.measure_memory().unwrap();
+    handle.add_net(NET, NetConfig::new()).unwrap();
+    // The net first: its lane comes before that of the measurement.
+    let _ = driver.run_once(clock.now());
+    assert_eq!(metrics.collect().lane(Priority::Low).queued, 1);
+    let _ = driver.run_once(clock.now());
+    let _ = measured.wait().unwrap();
+    assert!(metrics.refresh());
+    assert_eq!(metrics.report().lane(Priority::Low).queued, 0);
 }
 
 #[test]

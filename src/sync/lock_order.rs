@@ -68,6 +68,9 @@ pub(crate) static MAILBOX_SENDERS: Lock = Lock::new(Rank::Auxiliary, "mailbox: p
 pub(crate) static TICKET: Lock = Lock::new(Rank::Auxiliary, "ticket: result");
 /// The threads that wait for a version to be published.
 pub(crate) static VERSION_WAITERS: Lock = Lock::new(Rank::Auxiliary, "table: threads waiting for a version");
+/// The request to shut a manager down.
+#[cfg(feature = "manager")]
+pub(crate) static SHUTDOWN_REQUEST: Lock = Lock::new(Rank::Auxiliary, "manager: shutdown request");
 /// The effects that wait for the transport.
 #[cfg(feature = "manager")]
 pub(crate) static OUTBOX: Lock = Lock::new(Rank::Auxiliary, "manager: outbox");

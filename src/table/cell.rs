@@ -420,6 +420,14 @@ impl<T> Publisher<T> {
         self.cell.retired.lock().sweep(limit.min(SWEEP_ROUND), &mut self.garbage);
     }
 
+    /// Whether older versions may be held: one that is kept for recycling is, or others have not been found
+    /// free. O(1).
+    #[cfg(feature = "manager")]
+    pub(crate) fn has_held(&self) -> bool {
+        let mut retired = self.cell.retired.lock();
+        !retired.held.is_empty() || retired.recent.iter_mut().any(|header| Arc::get_mut(header).is_none())
+    }
+
     /// Checks every retired version once, not only the bounded number that a publish checks. Returns the
     /// number of versions still held.
     pub(crate) fn sweep_all(&mut self) -> usize {

@@ -1,6 +1,6 @@
 mod bulk;
 pub(crate) mod publish;
-mod reclaim;
+pub(crate) mod reclaim;
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -20,6 +20,7 @@ use crate::sync::Arc;
 use crate::table::hash::DefaultHashBuilder;
 use crate::table::snapshot::{Iter, Snapshot};
 use crate::table::version::Version;
+use crate::unwind::discard;
 
 /// Pages of old versions, and parts of their indexes, that a publish or a discard drops in addition to those
 /// for its operations.
@@ -382,9 +383,9 @@ where
         if self.staged.is_none() {
             let mut staged = self.recycle().unwrap_or_else(|| self.published.state().clone());
             staged.map.set_stamp(self.version().next().as_u64());
-            // Copies made before this batch are already paid for.
-            staged.index.take_copied();
-            self.staged = Some(staged);
+            // Copies made before this batch are already paid for. The state is kept first: if the index
+            // panics, nothing of it is dropped here.
+            self.staged.insert(staged).index.take_copied();
             self.tidy_log(OPS_DROPPED);
         }
     }
@@ -445,7 +446,9 @@ where
         self.torn = true;
         // Unwind safety: `rebuild_index` replaces the index only once another one is complete. If it panics,
         // the caller still sees the first panic.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.rebuild_index()));
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| self.rebuild_index())) {
+            discard(second);
+        }
         resume_unwind(panic)
     }
 

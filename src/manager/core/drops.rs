@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::timers::Timers;
+use super::timers::{Timers, shrink};
 use crate::link::addr::Addr;
 use crate::link::flaps::Flaps;
 
@@ -51,6 +51,12 @@ impl<A: Addr> FlapLog<A> {
         for addr in self.expiry.take(|_| true, surplus) {
             self.entries.remove(&addr);
         }
+    }
+
+    /// Frees memory if the log is at least four times as large as its contents.
+    pub(super) fn shrink(&mut self) {
+        shrink(&mut self.entries);
+        self.expiry.shrink();
     }
 
     #[cfg(all(test, not(switchboard_model)))]

@@ -30,6 +30,7 @@ use crate::sync::StdArc;
 use crate::table::Memory;
 use crate::table::handle::Table;
 use crate::table::version::Version;
+use crate::table::writer::reclaim::Reclaimed;
 use crate::unwind::contain;
 use crate::util::random::Random;
 
@@ -374,12 +375,22 @@ impl<A: Addr> Core<A> {
         }
     }
 
-    /// Drops a bounded part of what was removed. Returns `false` if more can be dropped at once.
-    pub(crate) fn reclaim_some(&mut self) -> bool {
-        // Unwind safety: a copy that was being brought up to date is discarded as a whole.
-        contain(AssertUnwindSafe(|| self.writer.reclaim_some())).unwrap_or_else(|| {
+    /// Drops a bounded part of what was removed, and frees the memory of lists that are much longer than
+    /// their contents. O(links) for the latter, which needs as many removals first.
+    pub(crate) fn reclaim_some(&mut self) -> Reclaimed {
+        // Unwind safety: a copy that was being brought up to date is discarded as a whole, and a map that could
+        // not be made smaller stays as it was.
+        let reclaim = AssertUnwindSafe(|| {
+            self.effects.shrink_to(JOURNAL_CAPACITY);
+            self.recount.shrink_to(JOURNAL_CAPACITY);
+            self.recount_clusters.shrink_to(JOURNAL_CAPACITY);
+            self.timers.shrink();
+            self.drops.shrink();
+            self.writer.reclaim_some()
+        });
+        contain(reclaim).unwrap_or_else(|| {
             self.tally.panics += 1;
-            true
+            Reclaimed::All
         })
     }
 

@@ -6,8 +6,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use super::journal::JOURNAL_CAPACITY;
 use crate::link::addr::Addr;
 use crate::util::time::later;
+
+/// Frees memory if the map is large and at least four times as large as its contents. O(entries) then.
+pub(super) fn shrink<A: Addr, V>(map: &mut HashMap<A, V>) {
+    if map.capacity() > JOURNAL_CAPACITY.max(4 * map.len()) {
+        map.shrink_to(2 * map.len());
+    }
+}
 
 /// At most one timer per address: setting it again replaces it. O(log n) per timer.
 ///
@@ -47,6 +55,11 @@ impl<A: Addr> Timers<A> {
             self.next += 1;
             self.due.insert(place, owner);
         }
+    }
+
+    /// Frees memory if the map is at least four times as large as its contents.
+    pub(super) fn shrink(&mut self) {
+        shrink(&mut self.places);
     }
 
     /// The instant of the earliest timer.

@@ -5,9 +5,10 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use super::handle::Handle;
-use super::message::{Envelope, Message, Shutdown};
+use super::message::{Envelope, Message};
 use super::meters::Meters;
 use super::outbox::shared::SharedOutbox;
+use super::request::{EndOnDrop, Request};
 use super::trace;
 use crate::clock::Clock;
 use crate::link::addr::{Addr, NodeAddr};
@@ -20,6 +21,7 @@ use crate::manager::model::report::{DrainReport, MemoryReport};
 use crate::manager::read::snapshot::Links;
 use crate::sync::{self, StdArc};
 use crate::table::version::Version;
+use crate::table::writer::reclaim::Reclaimed;
 use crate::ticket::Completion;
 use crate::unwind::contain;
 use crate::util::defer_drop::collect;
@@ -67,7 +69,6 @@ pub struct Driver<A: Addr = NodeAddr> {
     /// While the transport is far behind: the instant at which the next batch of host commands is taken
     /// nevertheless.
     congested_batch_at: Option<Instant>,
-    shutdown: Option<Shutdown>,
     /// The last version after which removed values have been dropped.
     reclaimed: Version,
     handle: Handle<A>,
@@ -96,7 +97,6 @@ impl<A: Addr> Driver<A> {
             measures: Vec::new(),
             outbox,
             congested_batch_at: None,
-            shutdown: None,
             reclaimed: Version::ZERO,
             handle,
             links,
@@ -124,8 +124,8 @@ impl<A: Addr> Driver<A> {
     /// calls.
     ///
     /// A turn after which there is nothing more to do at once also drops removed values: those that only old
-    /// versions hold, unless a reader holds these versions. A large number of values is dropped over several
-    /// turns.
+    /// versions hold. A large number of values is dropped over several turns, and values in versions that a
+    /// reader holds in the first such turn after the reader has let go, which is the next tick at the latest.
     ///
     /// Ticket callbacks and wakers run inside this call, after the version is published; a panic in one of
     /// them is contained and counted. This method never waits.
@@ -145,20 +145,21 @@ impl<A: Addr> Driver<A> {
         Some(if next > now && !self.reclaim() { now } else { next })
     }
 
-    /// Drops removed values while there is nothing else to do, once for each version, in bounded steps.
-    /// Returns `false` if another step remains.
+    /// Drops removed values while there is nothing else to do, a bounded number at a time, until no older
+    /// version holds any: what a reader holds now is dropped at a later tick. Returns `false` if another step
+    /// can be done at once.
     fn reclaim(&mut self) -> bool {
         let version = self.core.version();
         if self.reclaimed == version {
             return true;
         }
-        let (is_done, dropped) = collect(|| self.core.reclaim_some());
-        if is_done {
+        let (reclaimed, dropped) = collect(|| self.core.reclaim_some());
+        if reclaimed == Reclaimed::All {
             self.reclaimed = version;
         }
         // User values are dropped last, as in a turn.
         self.core.tally_mut().panics += dropped.release();
-        is_done
+        reclaimed != Reclaimed::Part
     }
 
     /// Takes the waiting effects, in order.
@@ -182,11 +183,6 @@ impl<A: Addr> Driver<A> {
         if let Ok(received) = self.receiver.recv_timeout(timeout) {
             self.inbox.push(received);
         }
-    }
-
-    /// Takes the request to shut down, if it has arrived.
-    pub(in crate::manager) fn take_shutdown(&mut self) -> Option<Shutdown> {
-        self.shutdown.take()
     }
 
     /// Like [`shutdown`](Self::shutdown), but refuses commands that are not applied at `deadline`.
@@ -286,8 +282,10 @@ impl<A: Addr> Driver<A> {
         for (lane, message) in inbox.drain(..) {
             match message {
                 Message::Command(envelope) => self.take(lane, envelope, now),
-                Message::Shutdown(order) => self.shutdown = Some(order),
-                Message::Measure(completion) => self.measures.push(completion),
+                Message::Measure(completion) => {
+                    self.meters.took_request();
+                    self.measures.push(completion);
+                }
             }
         }
         self.inbox = inbox;
@@ -379,11 +377,13 @@ struct Done {
 ///
 /// It waits only in the mailbox: it is woken by every send, by the shutdown request, and by the transport
 /// worker when a congested outbox has drained.
-pub(in crate::manager) fn write<A: Addr>(mut driver: Driver<A>, clock: &dyn Clock) {
+pub(in crate::manager) fn write<A: Addr>(mut driver: Driver<A>, clock: &dyn Clock, request: &Request) {
+    // Ends after the driver, which is moved in here.
+    let _end = EndOnDrop(request);
     loop {
         let now = clock.now();
         let next = driver.run_once(now);
-        if let Some(order) = driver.take_shutdown() {
+        if let Some(order) = request.take() {
             let report = driver.close(clock.now(), order.deadline);
             driver.outbox().end(order.deadline);
             // Everything that handles and tickets can observe is done before the request completes. Unwind

@@ -396,8 +396,9 @@ impl<A: Addr> Handle<A> {
     }
 
     /// Asks the writer to shut down, waiting up to `timeout` for room.
-    pub(in crate::manager) fn send_shutdown(&self, message: Message<A>, timeout: Duration) -> bool {
-        self.sender.send_timeout(Priority::Critical, message, timeout).is_ok()
+    /// Wakes the writer.
+    pub(in crate::manager) fn wake(&self) {
+        self.sender.wake();
     }
 
     pub(crate) fn meters(&self) -> &StdArc<Meters> {

@@ -3,13 +3,12 @@
 use std::time::Instant;
 
 use crate::manager::model::command::{Applied, Command, CommandError, SubmitError, SubmitErrorKind};
-use crate::manager::model::report::{DrainReport, MemoryReport};
+use crate::manager::model::report::MemoryReport;
 use crate::ticket::Completion;
 
 /// An item of the mailbox.
 pub(crate) enum Message<A> {
     Command(Envelope<A>),
-    Shutdown(Shutdown),
     /// Measures the memory. O(links + pages of all live versions).
     Measure(Completion<MemoryReport>),
 }
@@ -27,7 +26,7 @@ impl<A> Message<A> {
     pub(crate) fn into_refusal(self, kind: SubmitErrorKind) -> SubmitError<A> {
         match self {
             Self::Command(envelope) => SubmitError { command: Box::new(envelope.command), kind },
-            Self::Shutdown(_) | Self::Measure(_) => unreachable!("only commands are submitted"),
+            Self::Measure(_) => unreachable!("only commands are submitted"),
         }
     }
 }
@@ -38,11 +37,4 @@ pub(crate) struct Envelope<A> {
     pub(crate) completion: Completion<Applied, CommandError>,
     pub(crate) created: Instant,
     pub(crate) deadline: Option<Instant>,
-}
-
-/// The request to shut down.
-pub(crate) struct Shutdown {
-    /// The instant until which accepted commands are applied.
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) completion: Completion<DrainReport>,
 }

@@ -83,6 +83,11 @@ impl Meters {
         self.pulse.beat();
     }
 
+    /// Notes that a message that is no command was taken from its lane, whose length the reports show.
+    pub(crate) fn took_request(&self) {
+        self.pulse.beat();
+    }
+
     /// Counts commands that were taken together and are done.
     pub(crate) fn processed_together(&self, spent: Duration, commands: u64) {
         self.processing.record(spent, commands);

@@ -193,3 +193,23 @@ fn a_callback_of_a_ticket_may_shut_its_manager_down() {
         std::thread::yield_now();
     }
 }
+
+/// The request does not pass through the mailbox, so a full lane cannot lose it.
+#[test]
+fn a_callback_may_shut_its_manager_down_while_a_lane_is_full() {
+    let capacities = mailbox::Config::try_from([1, 16, 16, 16]).unwrap();
+    let (manager, gate) = held_up(Config::default().mailbox(capacities));
+    let (handle, links) = (manager.handle(), manager.links());
+    let (sender, reports) = mpsc::channel();
+    let own = handle.clone();
+    handle.wake_up().unwrap().on_complete(move |_| {
+        own.set_active(true).unwrap();
+        assert!(own.set_active(true).is_err(), "the lane is full");
+        sender.send(manager.shutdown(LONG)).unwrap();
+    });
+    gate.open();
+    assert!(reports.recv_timeout(LONG).unwrap().drain.is_none());
+    while !links.snapshot().is_empty() || !handle.is_closed() {
+        std::thread::yield_now();
+    }
+}

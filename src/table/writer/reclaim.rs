@@ -21,6 +21,18 @@ const PAGES_DROPPED: usize = 256;
 #[cfg(feature = "manager")]
 const OPS_DROPPED: usize = 16 * 1024;
 
+/// The result of [`Writer::reclaim_some`].
+#[cfg(feature = "manager")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reclaimed {
+    /// More can be done at once.
+    Part,
+    /// Only what readers still hold is left.
+    ButHeld,
+    /// Nothing is left.
+    All,
+}
+
 impl<K, V, I, S> Writer<K, V, I, S>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -69,14 +81,19 @@ where
         self.publisher.sweep_all()
     }
 
-    /// Performs a bounded part of [`reclaim`](Self::reclaim). Returns `false` if more can be done at once.
+    /// Performs a bounded part of [`reclaim`](Self::reclaim), apart from bringing the copies up to date.
     #[cfg(feature = "manager")]
-    pub(crate) fn reclaim_some(&mut self) -> bool {
+    pub(crate) fn reclaim_some(&mut self) -> Reclaimed {
         self.catch_up();
         self.publisher.sweep(VERSIONS_LOOKED_AT);
         self.tidy_states(PAGES_DROPPED);
         self.tidy_log(OPS_DROPPED);
-        self.publisher.garbage().next().is_none() && self.log.as_ref().is_none_or(Log::is_tidy)
+        let is_tidy = self.publisher.garbage().next().is_none() && self.log.as_ref().is_none_or(Log::is_tidy);
+        match (is_tidy, self.publisher.has_held()) {
+            (false, _) => Reclaimed::Part,
+            (true, true) => Reclaimed::ButHeld,
+            (true, false) => Reclaimed::All,
+        }
     }
 
     /// Brings the copies that are kept for recycling up to the published version.
