@@ -62,7 +62,7 @@ pub mod effect {
 pub mod explain {
     pub use crate::manager::model::blockers::{DialBlocker, RequestBlocker};
     pub use crate::manager::read::explain::{
-        Action, IgnoreReason, KeepReason, LinkExplanation, NetExplanation, PlannedAction,
+        Action, IgnoreEntry, KeepReason, LinkExplanation, NetExplanation, PlannedAction,
     };
 }
 
