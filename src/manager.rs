@@ -7,13 +7,16 @@
 //! any thread <------------ snapshot, reader <-----------------------'
 //! ```
 //!
-//! Each module uses only the ones above it in this list:
-//!
-//! * `model`: plain data (commands, settings, effects, reports, exports) and the rules over one version.
-//! * `core`: the state machine, a pure function from commands and time to links and effects.
-//! * `read`: snapshots and the queries on them.
-//! * `run`: the parts with threads and queues: mailbox messages, handle, driver, outbox, transport thread.
-//! * `builder`: builds and starts a manager.
+//! [`LinkManager`](crate::LinkManager), [`Handle`](crate::Handle), [`Links`](crate::Links) and the other types
+//! that most programs name are at the crate root.
+
+// Each module uses only the ones above it in this list:
+//
+// * `model`: plain data (commands, settings, effects, reports, exports) and the rules over one version.
+// * `core`: the state machine, a pure function from commands and time to links and effects.
+// * `read`: snapshots and the queries on them.
+// * `run`: the parts with threads and queues: mailbox messages, handle, driver, outbox, transport thread.
+// * `builder`: builds and starts a manager.
 
 mod builder;
 mod core;
@@ -32,12 +35,16 @@ pub use model::tally::Stats;
 pub use read::snapshot::{LinksReader, MemberFilter};
 
 /// Submission of commands: tickets and errors.
+///
+/// [`Command`](crate::Command) and its results are at the crate root.
 pub mod command {
     pub use crate::manager::model::command::{SubmitError, SubmitErrorKind};
     pub use crate::manager::run::handle::Submitted;
 }
 
 /// The settings of a manager, and the errors of their validation.
+///
+/// [`Config`](crate::Config) and its error are at the crate root.
 pub mod config {
     pub use crate::manager::model::config::Timing;
     pub use crate::manager::model::config::problem::Problem;
@@ -45,6 +52,8 @@ pub mod config {
 }
 
 /// Details of the effects that a manager delivers.
+///
+/// [`Effect`](crate::Effect) is at the crate root.
 pub mod effect {
     pub use crate::manager::model::effect::LinkFailure;
 }
@@ -53,7 +62,7 @@ pub mod effect {
 pub mod explain {
     pub use crate::manager::model::blockers::{DialBlocker, RequestBlocker};
     pub use crate::manager::read::explain::{
-        Action, IgnoreReason, KeepReason, LinkExplanation, NetExplanation, PlannedAction,
+        Action, IgnoreEntry, KeepReason, LinkExplanation, NetExplanation, PlannedAction,
     };
 }
 

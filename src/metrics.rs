@@ -1,15 +1,19 @@
 //! The state and the activity of a link manager, as one coherent report.
 //!
-//! * `report`: the figures. `board`: the store of the newest report, with the one lock of the data path.
-//! * `ticker`, `collector`: an optional thread that collects.
-//! * `figures`: all figures by name. `page`, `prometheus`, `facade`: the exporters.
+//! [`Metrics`](crate::Metrics), [`MetricsReport`](crate::MetricsReport) and
+//! [`MetricsCollector`](crate::MetricsCollector) are at the crate root.
 //!
 //! The figures of links and nets are computed from **one** snapshot, so they belong to one version. The
-//! counters that the manager updates while it runs (`manager::meters`) are read when the report is published,
+//! counters that the manager updates while it runs are read when the report is published,
 //! and may be newer than that version. A report whose version is older than that of the newest report is not
 //! published, so no reader ever sees a version or a counter decrease.
 //!
 //! This module never restarts or recovers a component.
+
+// * `report`: the figures. `board`: the store of the newest report, with the one lock of the data path.
+// * `ticker`, `collector`: an optional thread that collects.
+// * `figures`: all figures by name. `page`, `prometheus`, `facade`: the exporters.
+// * The counters themselves are in `manager::run::meters`.
 
 mod board;
 pub(crate) mod collector;

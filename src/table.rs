@@ -1,4 +1,7 @@
 //! The published table: one writer stages and publishes, any number of readers hold versions.
+//!
+//! [`Table`](crate::Table), [`Writer`](crate::Writer), [`Reader`](crate::Reader) and
+//! [`Snapshot`](crate::Snapshot) are at the crate root.
 
 pub(crate) mod builder;
 mod cell;

@@ -48,7 +48,7 @@
 //!   model              plain data: commands, effects, settings, the directory, rules over a version
 //!   core               the state machine: applies commands to the staged version (the floors are in its head)
 //!   read               queries on a version: counts, clusters, explanations, exports
-//!   run                what moves: handle, driver, outbox, transport worker, meters, trace
+//!   run                threads and queues: handle, driver, outbox, transport worker, meters, trace
 //!   link_manager, builder
 //! metrics              figures of a manager, for Prometheus and for other recorders
 //! shadow               an old manager and the new one side by side (optional)

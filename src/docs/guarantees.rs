@@ -113,8 +113,8 @@
 //! | a destructor, `Clone`, `Hash` or `Eq` of a key or value | its own cost |
 //!
 //! **A warm table publishes without copying or allocating.** This holds while no reader stays behind, no feed
-//! exists, batches have at most 1,024 operations and change existing entries, and as many versions have been held at
-//! the same time as will be. The replaced version returns to the writer, which repeats the last batch on it and
+//! exists, batches have at most 1,024 operations and change existing entries, and no more versions are held at once
+//! than before. The replaced version returns to the writer, which repeats the last batch on it and
 //! stages the next one there. *Tested by*
 //! `tests/promises.rs::a_warm_table_stages_and_publishes_without_copying_or_allocating`,
 //! `table::cell::tests::a_warm_cell_makes_no_more_headers`.
@@ -182,8 +182,8 @@
 //! **No lock is held while user code runs**: callbacks, wakers, transports, sinks, subscribers of `tracing`, clocks,
 //! retry policies and destructors may use every handle. There is one exception: the outbox merges effects by
 //! their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an [address](crate::Addr) run under its lock and must not
-//! call the manager. (The reference design in [`shadow`](crate::shadow) keeps its links under locks, as the design
-//! does that it represents.) Code that runs on the writer's thread, such as the callback of a ticket, must not wait
+//! call the manager. ([`shadow::LockedLinks`](crate::shadow::LockedLinks) holds locks on purpose: it represents the
+//! old design.) Code that runs on the writer's thread, such as the callback of a ticket, must not wait
 //! for the writer. *Tested by* `manager::tests::callbacks::every_call_from_every_callback_from_two_threads`,
 //! `mailbox::tests::the_destructor_of_a_command_may_use_the_mailbox`,
 //! `ticket::tests::a_callback_may_use_the_mailbox_and_other_tickets`,
@@ -196,9 +196,9 @@
 //! other test in a debug build.
 //!
 //! **A transport that blocks or panics stalls neither the writer nor a reader.** While it blocks,
-//! reports of streams and dials are still taken; endpoints, accounting and commands of the host are taken one batch
-//! every 100 ms once [`Config::outbox`](crate::Config::outbox) effects wait. If it panics, the manager answers the
-//! effect with a failure. *Tested by*
+//! reports of streams and dials are still taken; endpoints, outcomes of announcements and commands of the host are
+//! taken one batch every 100 ms once [`Config::outbox`](crate::Config::outbox) effects wait. If it panics, the
+//! manager answers the effect with a failure. *Tested by*
 //! `manager::tests::a_transport_that_blocks_does_not_stall_the_writer`,
 //! `manager::tests::a_panic_in_the_transport_is_answered_with_a_failure`,
 //! `manager::tests::a_congested_outbox_holds_back_the_host_and_never_the_transport`,
@@ -270,7 +270,7 @@
 //!
 //! # Bounds
 //!
-//! **Every queue and list has a bound**, in this table or in the lines below it. *Tested by* the tests in the last
+//! **Every queue and list has a bound**, in this table or in the text below it. *Tested by* the tests in the last
 //! column.
 //!
 //! | data | bound | test |
@@ -302,10 +302,10 @@
 //! | effect | entries at most |
 //! |---|---|
 //! | `Resolve` or `Dial`, `CancelDial`, `CloseDialer`, `CloseStreams` | one of each per address |
-//! | `Announce`, `Disconnected`, `LinkError` | one of each per address and net |
+//! | `Announce`, `Released`, `LinkError` | one of each per address and net |
 //! | `RequestLinks`, `LinkCountChanged` | one of each per net |
 //! | `ClusterCountChanged` | one per cluster |
-//! | refused streams in `CloseStreams` | [`Config::refused_streams`](crate::Config::refused_streams) of all addresses together |
+//! | refused streams in `CloseStreams` | none is added while [`Config::refused_streams`](crate::Config::refused_streams) streams wait to be closed, refused or of removed links, of all addresses together |
 //! | other streams in `CloseStreams` | those that links listed when they were removed |
 //!
 //! The addresses, nets and clusters are those that exist and those that were removed while their effects waited.

@@ -11,8 +11,8 @@
 //! * **A held version stays in memory.** Its holder keeps every page that has changed since. An idle
 //!   [`Reader`](crate::Reader) holds one version for as long as it lives; a task that waits for minutes should take
 //!   a snapshot per request instead of keeping a reader.
-//! * **A removed value is dropped later than it is removed**: after the readers of its version have moved on,
-//!   and after the writer has brought its second copy up to date, with the next two publishes or with
+//! * **Removed values are not dropped at once**: the writer drops them after the readers of their version have
+//!   moved on, and after it has brought its second copy up to date, with the next two publishes or with
 //!   [`Writer::reclaim`](crate::Writer::reclaim). Close sockets and files explicitly; do not rely
 //!   on their destructors. (`tests/reclaim.rs`)
 //! * **Readers decide how many versions exist**, unless
@@ -54,7 +54,7 @@
 //!   makes the table wrong.
 //! * **Nothing is persisted by itself.** An export is taken when the host asks for it, and contains what cannot
 //!   be rediscovered. Streams and memberships end with the process.
-//! * **One process.** Tables of several processes are not kept in agreement.
+//! * **One process.** Tables in different processes are not synchronized.
 //!
 //! # Platforms
 //!

@@ -3,8 +3,8 @@
 //! # How a report is made
 //!
 //! 1. The collector takes one snapshot. Links, nets and members, and the figures of
-//!    [`Stats`](crate::manager::Stats), are computed from it and belong to its version. A version that
-//!    has been reported is not computed again.
+//!    [`manager::Stats`](crate::manager::Stats), are computed from it and belong to its version. A version
+//!    that has been reported is not computed again.
 //! 2. The collector takes the lock of the report: rank *metrics*, the last in `sync/lock_order.rs`. It
 //!    discards its report here if a newer version has been reported.
 //! 3. Under the lock it reads the counters, so that no counter of a later report is smaller. Then it stores

@@ -196,7 +196,7 @@
 //! |---|---|
 //! | a query sees every request sent before it | a snapshot sees the published state. To read your own write, wait for its ticket, or hand [`Applied::version`](crate::Applied) to the reader, for [`Links::wait_for`](crate::Links::wait_for) |
 //! | the queue is often unbounded | four bounded lanes; a refused command comes back in the error |
-//! | first come, first served | reports of streams before requests of the host. Each names a stream, a dial or a question, so a late one is [`Stale`](crate::Outcome::Stale) instead of wrong |
+//! | first come, first served | reports of streams before requests of the host. Each names a stream, a dial or a resolution, so a late one is [`Stale`](crate::Outcome::Stale) instead of wrong |
 //! | two queries are two round trips, and see two states | all answers of one snapshot belong together |
 //! | the actor calls the transport | the transport gets [`Effect`](crate::Effect)s on a thread of its own |
 //!
@@ -287,8 +287,8 @@
 //!
 //! Differences:
 //!
-//! * *Identities.* The transport numbers its streams, the manager its dials and its questions for endpoints,
-//!   and answers name them. There is no need to guess which link or stream a late report is about.
+//! * *Identities.* The transport numbers its streams, the manager its dials and its resolutions, and
+//!   answers name them. There is no need to guess which link or stream a late report is about.
 //! * *`disconnected` returns nothing.* A host that wants to keep the link creates it again when it learns that
 //!   the net lost it.
 //! * *A failed dial does not dissociate a member.* Where the peer's own stream carries the link, the nets keep
@@ -358,5 +358,5 @@
 //! [`a`](crate::shadow::Shadow::a) and [`b`](crate::shadow::Shadow::b).
 //!
 //! The shadow does not compare effects, which only one side produces, nor what timers do between two calls. A
-//! late report about a dial or a question that the serving side has given up refers to the current one of the
+//! late report about a dial or a resolution that the serving side has given up refers to the current one of the
 //! other side.

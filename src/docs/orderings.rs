@@ -89,7 +89,7 @@
 //! | access | ordered by |
 //! |---|---|
 //! | `SharedOutbox::panics`, `Counters`, `ManualClock` | nothing: each is an independent counter or value |
-//! | the counters of `manager/meters.rs` | one thread writes, with a load and a store; a `Driver` that moves to another thread takes them along |
+//! | the counters of `manager/run/meters.rs` | one thread writes, with a load and a store; a `Driver` that moves to another thread takes them along |
 //!
 //! # Shadow
 //!

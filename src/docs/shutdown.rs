@@ -20,7 +20,7 @@
 //!
 //! | waiter | waits for | woken by | if the waker dies |
 //! |---|---|---|---|
-//! | the writer | a command | every send; `shutdown`; the courier when a congested outbox drains | no command can come; the next tick passes |
+//! | the writer | a command | every send; `shutdown`; the transport worker when a congested outbox drains | no command can come; the next tick passes |
 //! | a blocked sender | room | the writer, for each command it takes; the close | the receiver's drop closes the mailbox |
 //! | a ticket | its result | the writer; the drop of the completion | the completion is dropped with the mailbox |
 //! | the transport's thread | an effect | the writer; `end` | the driver's drop calls `end`, also when the writer panics |
@@ -61,7 +61,7 @@
 //! 1. New operations are refused; callers that wait for room give up with `Closed`. Both workers are woken.
 //! 2. Each worker finishes its queue and ends. Answers are still compared.
 //! 3. `stop` waits for both up to the timeout and joins those that have ended.
-//! 4. Operations that are still queued are skipped and counted; its callers get `Closed`. A worker that is stuck in its
+//! 4. Operations that are still queued are skipped and counted; their callers get `Closed`. A worker that is stuck in its
 //!    store is detached, keeps the store alive, and ends when the store returns.
 //!
 //! A caller is woken by the worker that has its answer, or by step 4; if the worker is stuck, its deadline

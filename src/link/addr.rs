@@ -188,7 +188,7 @@ pub enum EndpointError {
 impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::PortZero => "port 0 names no listener",
+            Self::PortZero => "port 0 cannot be dialled",
             Self::Unspecified => "the unspecified address cannot be dialled",
             Self::Broadcast => "the broadcast address cannot be dialled",
             Self::Loopback => "loopback is refused unless the address policy allows it",

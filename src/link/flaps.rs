@@ -14,15 +14,22 @@ use std::time::{Duration, Instant};
 /// passing of the delay after the last drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
+#[non_exhaustive]
 pub struct FlapPolicy {
-    pub(crate) threshold: Duration,
-    pub(crate) limit: u32,
-    pub(crate) delay: Duration,
-    pub(crate) entries: usize,
+    /// The lifetime below which the loss of a connection counts as a flap. Default 120 s.
+    pub threshold: Duration,
+    /// The number of consecutive flaps that make a link flapping. Default 2.
+    pub limit: u32,
+    /// The duration of a rest, and the time for which the flaps of a node are remembered after the last one.
+    /// Default 900 s.
+    pub delay: Duration,
+    /// The maximum number of nodes whose flaps are remembered; beyond it, the entries that expire first are
+    /// removed. Default 1,024.
+    pub entries: usize,
 }
 
 impl FlapPolicy {
-    /// The default policy: 2 drops, each within 120 s of connecting; a rest of 900 s; 1,024 nodes remembered.
+    /// The default policy: 2 flaps, each within 120 s of connecting; a rest of 900 s; 1,024 nodes remembered.
     pub fn new() -> Self {
         Self {
             threshold: Duration::from_secs(120),
@@ -32,53 +39,30 @@ impl FlapPolicy {
         }
     }
 
-    /// The lifetime below which the loss of a connection counts as a flap.
+    /// Sets the lifetime below which the loss of a connection counts as a flap.
     pub fn threshold(mut self, lifetime: Duration) -> Self {
         self.threshold = lifetime;
         self
     }
 
-    /// The number of consecutive flaps that make a link flapping.
-    pub fn limit(mut self, drops: u32) -> Self {
-        self.limit = drops;
+    /// Sets the number of consecutive flaps that make a link flapping.
+    pub fn limit(mut self, flaps: u32) -> Self {
+        self.limit = flaps;
         self
     }
 
-    /// The duration of a rest, and the time for which the flaps of a node are remembered after the last one.
+    /// Sets the duration of a rest, and the time for which the flaps of a node are remembered after the last
+    /// one.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// The maximum number of nodes whose flaps are remembered; beyond it, the entries that expire first are
-    /// removed.
+    /// Sets the maximum number of nodes whose flaps are remembered; beyond it, the entries that expire first
+    /// are removed.
     pub fn entries(mut self, nodes: usize) -> Self {
         self.entries = nodes;
         self
-    }
-
-    /// The lifetime set by [`threshold`](Self::threshold).
-    #[must_use]
-    pub fn drop_lifetime(&self) -> Duration {
-        self.threshold
-    }
-
-    /// The number of flaps set by [`limit`](Self::limit).
-    #[must_use]
-    pub fn drops_limit(&self) -> u32 {
-        self.limit
-    }
-
-    /// The duration set by [`delay`](Self::delay).
-    #[must_use]
-    pub fn rest_period(&self) -> Duration {
-        self.delay
-    }
-
-    /// The number of nodes set by [`entries`](Self::entries).
-    #[must_use]
-    pub fn entries_limit(&self) -> usize {
-        self.entries
     }
 }
 
@@ -103,8 +87,8 @@ mod tests {
     #[test]
     fn a_policy_can_be_read() {
         let read = |policy: FlapPolicy| {
-            let times = [policy.drop_lifetime().as_secs(), policy.rest_period().as_secs()];
-            (times, policy.drops_limit(), policy.entries_limit())
+            let times = [policy.threshold.as_secs(), policy.delay.as_secs()];
+            (times, policy.limit, policy.entries)
         };
         assert_eq!(read(FlapPolicy::new()), ([120, 900], 2, 1_024));
         let second = Duration::from_secs(1);

@@ -28,10 +28,17 @@ impl fmt::Display for NetId {
 /// The configuration of a managed net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
+#[non_exhaustive]
 pub struct NetConfig {
-    pub(crate) min_links: u32,
-    pub(crate) count_downlinks: bool,
-    pub(crate) reserved_only: bool,
+    /// The minimum number of links. While the net is active and has fewer, the manager asks the host for
+    /// candidates. Default 3.
+    pub min_links: u32,
+    /// Whether links that the peer opened count towards the minimum. With `false`, a well-known node keeps
+    /// dialling even if many peers dial it. Default `true`.
+    pub count_downlinks: bool,
+    /// Whether the net is reserved for its permanent peers: no other link is created for it or admitted to
+    /// it, and the manager requests no candidates, regardless of the number of links. Default `false`.
+    pub reserved_only: bool,
 }
 
 impl NetConfig {
@@ -41,43 +48,25 @@ impl NetConfig {
         Self { min_links: 3, count_downlinks: true, reserved_only: false }
     }
 
-    /// The minimum number of links. While the net is active and has fewer, the manager asks the host for
+    /// Sets the minimum number of links. While the net is active and has fewer, the manager asks the host for
     /// candidates.
     pub fn min_links(mut self, links: u32) -> Self {
         self.min_links = links;
         self
     }
 
-    /// Whether links that the peer opened count towards the minimum. With `false`, a well-known node keeps
-    /// dialling even if many peers dial it.
+    /// Sets whether links that the peer opened count towards the minimum. With `false`, a well-known node
+    /// keeps dialling even if many peers dial it.
     pub fn count_downlinks(mut self, count: bool) -> Self {
         self.count_downlinks = count;
         self
     }
 
-    /// Whether the net is reserved for its permanent peers: no other link is created for it or admitted to
-    /// it, and the manager requests no candidates, regardless of the number of links.
+    /// Sets whether the net is reserved for its permanent peers: no other link is created for it or admitted
+    /// to it, and the manager requests no candidates, regardless of the number of links.
     pub fn reserved_only(mut self, reserved: bool) -> Self {
         self.reserved_only = reserved;
         self
-    }
-
-    /// The minimum set by [`min_links`](Self::min_links).
-    #[must_use]
-    pub fn links_required(&self) -> u32 {
-        self.min_links
-    }
-
-    /// The value set by [`count_downlinks`](Self::count_downlinks).
-    #[must_use]
-    pub fn counts_downlinks(&self) -> bool {
-        self.count_downlinks
-    }
-
-    /// The value set by [`reserved_only`](Self::reserved_only).
-    #[must_use]
-    pub fn is_reserved_only(&self) -> bool {
-        self.reserved_only
     }
 }
 
@@ -220,9 +209,7 @@ mod tests {
 
     #[test]
     fn a_configuration_can_be_read() {
-        let read = |config: NetConfig| {
-            (config.links_required(), config.counts_downlinks(), config.is_reserved_only())
-        };
+        let read = |config: NetConfig| (config.min_links, config.count_downlinks, config.reserved_only);
         assert_eq!(read(NetConfig::new()), (3, true, false));
         assert_eq!(
             read(NetConfig::new().min_links(7).count_downlinks(false).reserved_only(true)),

@@ -63,7 +63,7 @@ pub struct Link<A> {
     pub(crate) announce_not_before: Option<Instant>,
     /// Whether the dialer has had a connection since the record was created.
     pub(crate) proven: bool,
-    pub(crate) drops: Option<Flaps>,
+    pub(crate) flaps: Option<Flaps>,
     /// The instant at which the record was created.
     pub(crate) since: Instant,
     /// Failures since the last success, the argument of the retry policy. Unlike `attempts`, not reset when
@@ -95,7 +95,7 @@ impl<A> Link<A> {
             resting: false,
             announce_not_before: None,
             proven: false,
-            drops: None,
+            flaps: None,
             since: now,
             failures: 0,
             user_data: None,
@@ -178,7 +178,7 @@ impl<A> Link<A> {
     /// [`FlapPolicy`](crate::link::FlapPolicy).
     #[must_use]
     pub fn flaps(&self, now: Instant) -> u32 {
-        self.drops.filter(|drops| now <= drops.until).map_or(0, |drops| drops.count)
+        self.flaps.filter(|flaps| now <= flaps.until).map_or(0, |flaps| flaps.count)
     }
 
     /// The live streams, the primary one first.

@@ -94,7 +94,9 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge("switchboard_active", "Whether the manager is active.", |answer, write| {
         write(&[], u64::from(answer.report.is_manager_active()));
     }),
-    gauge("switchboard_links", "Links of all kinds.", |answer, write| write(&[], answer.report.links())),
+    gauge("switchboard_links", "Number of links, including pure downlinks.", |answer, write| {
+        write(&[], answer.report.links())
+    }),
     gauge("switchboard_nets", "Number of nets.", |answer, write| write(&[], answer.report.nets())),
     gauge("switchboard_net_active", "Whether the net is active.", |answer, write| {
         by_net(answer, write, |net| u64::from(net.active));
@@ -102,9 +104,13 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge("switchboard_net_min_links", "Minimum number of links of the net.", |answer, write| {
         by_net(answer, write, |net| net.min_links);
     }),
-    gauge("switchboard_net_needed", "Number of links that the net lacks.", |answer, write| {
-        by_net(answer, write, |net| net.needed);
-    }),
+    gauge(
+        "switchboard_net_needed",
+        "Number of links that the net needs to reach its minimum.",
+        |answer, write| {
+            by_net(answer, write, |net| net.needed);
+        },
+    ),
     gauge(
         "switchboard_net_members",
         "Members of the net, by direction of the primary stream.",
@@ -118,9 +124,13 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge("switchboard_lane_queued", "Commands waiting in the lane.", |answer, write| {
         by_lane(answer, write, |lane| lane.queued);
     }),
-    gauge("switchboard_lane_queued_peak", "Largest number of rooms taken at once.", |answer, write| {
-        by_lane(answer, write, |lane| lane.queued_peak);
-    }),
+    gauge(
+        "switchboard_lane_queued_peak",
+        "Peak number of commands and permits in the lane.",
+        |answer, write| {
+            by_lane(answer, write, |lane| lane.queued_peak);
+        },
+    ),
     gauge("switchboard_lane_capacity", "Capacity of the lane, in rooms.", |answer, write| {
         by_lane(answer, write, |lane| lane.capacity);
     }),
@@ -146,7 +156,7 @@ pub(super) const FAMILIES: &[Family] = &[
     }),
     counter(
         "switchboard_stale_answers",
-        "Commands that named a stream, dial or request that no longer exists.",
+        "Commands that named a stream, dial or resolution that no longer exists.",
         |answer, write| {
             write(&[], answer.report.stats().stale_answers());
         },
@@ -170,7 +180,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter("switchboard_established", "Dials that reached their node.", |answer, write| {
         write(&[], answer.report.stats().established());
     }),
-    counter("switchboard_reconnects", "Dials that reached a node reached before.", |answer, write| {
+    counter("switchboard_reconnects", "Dials that reconnected to a node.", |answer, write| {
         write(&[], answer.report.stats().reconnects());
     }),
     counter("switchboard_requests", "Requests for candidates by nets.", |answer, write| {
@@ -198,9 +208,13 @@ pub(super) const FAMILIES: &[Family] = &[
     counter("switchboard_unclosed_streams", "Refused streams that no effect closes.", |answer, write| {
         write(&[], answer.report.stats().unclosed_streams());
     }),
-    counter("switchboard_retry_faults", "Invalid retry delays that were replaced.", |answer, write| {
-        write(&[], answer.report.stats().retry_faults());
-    }),
+    counter(
+        "switchboard_retry_faults",
+        "Faults of the retry policy or the source of randomness.",
+        |answer, write| {
+            write(&[], answer.report.stats().retry_faults());
+        },
+    ),
 ];
 
 /// A histogram and its name.

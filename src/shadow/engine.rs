@@ -342,7 +342,7 @@ fn side_stats<A: Addr>(lane: &Lane<A>) -> SideStats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResyncError {
-    /// A queue has no room: try again once the side answers again.
+    /// A queue is full: retry when that side responds again.
     Full,
     /// The other side has diverged as well, so there is nothing to copy from.
     NoSource,
@@ -353,7 +353,7 @@ pub enum ResyncError {
 impl fmt::Display for ResyncError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Full => "a queue has no room: try again once the side answers again",
+            Self::Full => "a queue is full: retry when that side responds again",
             Self::NoSource => "the other side has diverged as well: restore it first",
             Self::Closed => "the shadow is stopped",
         })

@@ -86,9 +86,9 @@ pub(crate) static SHADOW: Lock = Lock::new(Rank::Auxiliary, "shadow: queues");
 /// The two answers to one operation.
 #[cfg(feature = "shadow")]
 pub(crate) static SHADOW_PAIR: Lock = Lock::new(Rank::Auxiliary, "shadow: answers");
-/// The latest differences.
+/// The latest mismatches.
 #[cfg(feature = "shadow")]
-pub(crate) static SHADOW_RING: Lock = Lock::new(Rank::Auxiliary, "shadow: differences");
+pub(crate) static SHADOW_RING: Lock = Lock::new(Rank::Auxiliary, "shadow: mismatches");
 /// The threads of a shadow, until one call joins them.
 #[cfg(feature = "shadow")]
 pub(crate) static SHADOW_WORKERS: Lock = Lock::new(Rank::Auxiliary, "shadow: threads");

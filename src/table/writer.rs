@@ -431,7 +431,7 @@ where
             // rebuilt.
             match catch_unwind(AssertUnwindSafe(|| change(staged))) {
                 Ok(result) => result,
-                Err(panic) => self.mend_after(panic),
+                Err(panic) => self.rebuild_after(panic),
             }
         } else {
             change(staged)
@@ -442,7 +442,7 @@ where
     }
 
     #[cold]
-    fn mend_after(&mut self, panic: Box<dyn Any + Send>) -> ! {
+    fn rebuild_after(&mut self, panic: Box<dyn Any + Send>) -> ! {
         self.torn = true;
         // Unwind safety: `rebuild_index` replaces the index only once another one is complete. If it panics,
         // the caller still sees the first panic.

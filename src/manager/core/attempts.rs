@@ -161,19 +161,19 @@ impl<A: Addr> Core<A> {
         if !link.streams.is_empty() {
             return None;
         }
-        let drops = if now.saturating_duration_since(connected.since) < policy.threshold {
-            let known = self.drops.get(&link.addr).filter(|drops| now <= drops.until);
-            let count = known.map_or(0, |drops| drops.count).saturating_add(1);
+        let flaps = if now.saturating_duration_since(connected.since) < policy.threshold {
+            let known = self.drops.get(&link.addr).filter(|flaps| now <= flaps.until);
+            let count = known.map_or(0, |flaps| flaps.count).saturating_add(1);
             Some(Flaps { count, until: later(now, policy.delay) })
         } else {
             None
         };
         self.journal_drops(&link.addr);
-        self.drops.set(&link.addr, drops);
+        self.drops.set(&link.addr, flaps);
         // Bounds the log: entries expire, and beyond the limit those that would expire first are dropped.
         self.drops.trim(now, policy.entries);
-        link.drops = drops;
-        drops.filter(|drops| drops.count >= policy.limit).map(|_| policy)
+        link.flaps = flaps;
+        flaps.filter(|flaps| flaps.count >= policy.limit).map(|_| policy)
     }
 
     /// Gives a flapping link a rest: its nets let it go and put it on their ignore lists, so that the host

@@ -33,12 +33,12 @@ impl<A: Addr> FlapLog<A> {
     }
 
     /// Remembers the flaps of a node, or forgets them with `None`.
-    pub(super) fn set(&mut self, addr: &A, drops: Option<Flaps>) {
-        match drops {
-            Some(drops) => self.entries.insert(addr.clone(), drops),
+    pub(super) fn set(&mut self, addr: &A, flaps: Option<Flaps>) {
+        match flaps {
+            Some(flaps) => self.entries.insert(addr.clone(), flaps),
             None => self.entries.remove(addr),
         };
-        self.expiry.set(addr, drops.map(|drops| drops.until));
+        self.expiry.set(addr, flaps.map(|flaps| flaps.until));
     }
 
     /// Forgets the entries that have expired and, beyond `limit` entries, those that would expire first.

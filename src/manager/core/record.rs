@@ -33,7 +33,7 @@ impl<A: Addr> Core<A> {
         self.tally.links_created += 1;
         let mut link = Link::new(addr, now);
         // Flaps outlive the record: otherwise removing a link would clear its history.
-        link.drops = self.drops.get(&link.addr);
+        link.flaps = self.drops.get(&link.addr);
         Ok(link)
     }
 
@@ -202,7 +202,7 @@ impl<A: Addr> Core<A> {
         };
         rest.nets = wanted.filter(kept).collect();
         // The count of flaps stays: the next flap may make the link flapping, deleted or not.
-        rest.drops = link.drops;
+        rest.flaps = link.flaps;
         rest.dialable = true;
         rest.has_reason().then_some(rest)
     }

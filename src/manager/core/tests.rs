@@ -16,7 +16,7 @@
 //! | 10 | up and down at once | `streams::the_second_stream_is_spare_and_takes_over` |
 //! | 11 | refusal | `streams::a_refusal_ends_the_association_and_closes_what_nothing_keeps`, `scenarios::a_refused_permanent_peer_is_announced_again_after_the_delay` |
 //! | 12 | net off and on | `nets::a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest`, `scenarios::a_net_that_goes_off_empties_and_disables_its_clusters` |
-//! | 13 | ignore list | `queries::tried_addresses_are_ignored_for_the_cooling_period` |
+//! | 13 | ignore list | `queries::tried_addresses_are_ignored_for_the_ignore_period` |
 //! | 14 | refused endpoints | `scenarios::an_endpoint_is_refused_for_what_it_is_and_ignored_while_the_link_is_busy` |
 //! | 15 | order of addresses | `queries::addresses_come_uplinks_first_and_established_hides_unconnected_uplinks_only` |
 //! | 16 | re-entrancy | `scenarios::every_call_is_legal_from_inside_every_callback` |
@@ -58,13 +58,13 @@ mod explain;
 mod failures;
 mod flaps;
 mod found;
+mod immediate;
 mod invariants;
 mod liveness;
 mod model;
 mod nets;
 mod panics;
 mod permanent;
-mod prompt;
 mod queries;
 mod random;
 mod reference;
@@ -101,7 +101,7 @@ impl Bench {
     }
 
     /// A bench with immediate timing and one active net, which requests no candidates.
-    fn prompt() -> Self {
+    fn immediate() -> Self {
         let mut bench = Self::new(Config::default());
         bench.open(NET, 0);
         bench

@@ -92,14 +92,14 @@ impl<A: Addr> Core<A> {
     /// Asks for candidates for each net that is due and short of links: one effect per net, regardless of how
     /// many links are missing and how often their number has changed since the last request.
     pub(super) fn request(&mut self, now: Instant, is_due: impl Fn(&NetStatus<A>) -> bool) {
-        let reference = self.config.timing == Timing::Ticked;
+        let ticked = self.config.timing == Timing::Ticked;
         let (directory, rules) = (self.directory(), self.rules());
         if !directory.active {
             return;
         }
         // With ticked timing also the nets that have enough links: the phase takes their count all the same.
         let wanted =
-            |net: &&NetStatus<A>| net.is_active() && (reference || rules.needed(net) > 0) && is_due(net);
+            |net: &&NetStatus<A>| net.is_active() && (ticked || rules.needed(net) > 0) && is_due(net);
         let ids: Vec<_> = directory.nets().iter().filter(wanted).map(NetStatus::id).collect();
         for id in ids {
             let Some(net) = self.directory().net(id) else { continue };

@@ -254,9 +254,10 @@ pub struct Applied {
 
 /// The reason why a command failed.
 ///
-/// A command that fails leaves links and nets unchanged, with one exception: an answer to `Effect::Resolve`
-/// that names an unusable endpoint counts as a failed attempt. An effect closes each refused stream, except
-/// with [`TooManyRefused`](Self::TooManyRefused).
+/// A command that fails leaves links and nets unchanged, with two exceptions: an answer to `Effect::Resolve`
+/// that names an unusable endpoint counts as a failed attempt, and a `replace_stream` that fails with
+/// [`TooManyRefused`](Self::TooManyRefused) removes the old stream. An effect closes each refused stream,
+/// except with `TooManyRefused`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandError {
@@ -312,7 +313,8 @@ pub enum CommandError {
     /// transport that reported it must close it. If it was to replace another stream, that one is deleted
     /// nevertheless.
     TooManyRefused {
-        /// The maximum number of refused streams that may wait to be closed.
+        /// The number of streams waiting to be closed, refused or of removed links, from which on no more
+        /// refused ones are queued.
         limit: usize,
     },
     /// The deadline of the command had passed before it was applied.
@@ -357,7 +359,11 @@ impl fmt::Display for CommandError {
             Self::Config(error) => error.fmt(f),
             Self::LimitReached { of, limit } => write!(f, "the limit of {limit} {of} is reached"),
             Self::TooManyRefused { limit } => {
-                write!(f, "the stream was refused while {limit} others wait to be closed: close it")
+                write!(
+                    f,
+                    "the stream was refused and not queued for closing, because {limit} others already wait: \
+                     close it"
+                )
             }
             Self::Expired => f.write_str("the deadline passed before the command was applied"),
             Self::Shed => f.write_str("a more urgent command displaced it from a full mailbox"),

@@ -69,16 +69,18 @@ pub struct Config {
 /// The setters of [`Settings`], forwarded by the configuration that holds them.
 macro_rules! setters {
     (
-        { $($(#[$doc:meta])* $name:ident: $kind:ty;)* }
-        { $($(#[$note:meta])* $option:ident: $value:ty;)* }
+        { $(#[doc = $noun:literal] $(#[doc = $doc:literal])* $name:ident: $kind:ty;)* }
+        { $(#[doc = $phrase:literal] $(#[doc = $note:literal])* $option:ident: $value:ty;)* }
     ) => {
-        $($(#[$doc])*
+        $(#[doc = concat!(" Sets the", $noun)]
+        $(#[doc = $doc])*
         pub fn $name(mut self, $name: $kind) -> Self {
             self.settings.$name = $name;
             self
         })*
 
-        $($(#[$note])*
+        $(#[doc = concat!(" Sets the", $phrase)]
+        $(#[doc = $note])*
         pub fn $option(mut self, $option: impl Into<$value>) -> Self {
             self.settings.$option = $option.into();
             self
@@ -106,26 +108,26 @@ impl Config {
         &self.settings
     }
 
-    /// The name of the writer's thread; the name of the transport's thread is this one with `-effects`
+    /// Sets the name of the writer's thread; the name of the transport's thread is this one with `-effects`
     /// appended. Default `switchboard`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The timing of the actions that the manager takes on its own. Default [`Timing::Immediate`].
+    /// Sets the timing of the actions that the manager takes on its own. Default [`Timing::Immediate`].
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
     }
 
-    /// The policy for endpoints that may be dialled. Default: loopback is refused.
+    /// Sets the policy for endpoints that may be dialled. Default: loopback is refused.
     pub fn addresses(mut self, policy: AddressPolicy) -> Self {
         self.addresses = policy;
         self
     }
 
-    /// The capacities of the mailbox, and the policy for a full lane.
+    /// Sets the capacities of the mailbox, and the policy for a full lane.
     ///
     /// Under [`ShedLowest`](crate::mailbox::Backpressure::ShedLowest) only commands in the low lane are shed,
     /// regardless of [`shed_from`](mailbox::Config::shed_from): reports of a transport travel in higher lanes
@@ -135,15 +137,15 @@ impl Config {
         self
     }
 
-    /// The maximum number of commands applied per published version. Default 256.
+    /// Sets the maximum number of commands applied per published version. Default 256.
     pub fn batch(mut self, commands: NonZeroUsize) -> Self {
         self.batch = commands.get();
         self
     }
 
-    /// The number of effects waiting for the transport at which the manager stops taking API commands from
-    /// its mailbox, except for one [batch](Self::batch) every 100 ms, which lets a transport that waits for a
-    /// command of its own make progress. Default 65,536. Reports of streams and dials are always taken;
+    /// Sets the number of effects waiting for the transport at which the manager stops taking API commands
+    /// from its mailbox, except for one [batch](Self::batch) every 100 ms, which lets a transport that waits
+    /// for a command of its own make progress. Default 65,536. Reports of streams and dials are always taken;
     /// endpoints and the outcomes of announcements share their lane with the API commands.
     ///
     /// The number of waiting effects is bounded by this limit and the limits on links, nets and clusters:
@@ -156,9 +158,10 @@ impl Config {
         self
     }
 
-    /// The maximum number of refused streams that may wait to be closed. Default 16,384.
+    /// Sets the limit from which on no more refused streams are queued to be closed. It is compared with the
+    /// number of streams that wait to be closed, refused or of removed links. Default 16,384.
     ///
-    /// Beyond it, the report of a refused stream fails with
+    /// At the limit, the report of a refused stream fails with
     /// [`CommandError::TooManyRefused`](crate::CommandError::TooManyRefused), and the transport, which closes
     /// streams too slowly, must close that stream itself.
     pub fn refused_streams(mut self, streams: NonZeroUsize) -> Self {
@@ -166,7 +169,7 @@ impl Config {
         self
     }
 
-    /// The number of tickets that are pooled for reuse. While no more tickets than this are held, sending a
+    /// Sets the number of tickets that are pooled for reuse. While no more tickets than this are held, sending a
     /// command allocates nothing once the pool is filled; beyond it, each ticket costs an allocation.
     /// Default: the total capacity of the mailbox.
     pub fn pooled_tickets(mut self, tickets: NonZeroUsize) -> Self {

@@ -28,10 +28,10 @@ impl<'a, A: Addr> Rules<'a, A> {
         let directory = self.directory;
         // A live stream of the peer makes a dial superfluous. The reference design considers memberships
         // only, and wakes up links of inactive nets.
-        let prompt = self.timing == Timing::Immediate;
-        let connected = link.is_active() || (prompt && !link.streams.is_empty());
+        let immediate = self.timing == Timing::Immediate;
+        let connected = link.is_active() || (immediate && !link.streams.is_empty());
         let unwanted = link.nets.is_empty() && link.designations.is_empty();
-        let by_net = link.nets.iter().any(|net| !prompt || directory.is_net_active(*net));
+        let by_net = link.nets.iter().any(|net| !immediate || directory.is_net_active(*net));
         let idle = !unwanted && !by_net && !self.has_enabled_static(link);
         let blockers = [
             (!directory.active).then_some(DialBlocker::ManagerInactive),

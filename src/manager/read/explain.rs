@@ -30,7 +30,7 @@ pub enum KeepReason {
 
 /// A net on whose ignore list the address is, because it was tried recently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct IgnoreReason {
+pub struct IgnoreEntry {
     /// The net.
     pub net: NetId,
     /// The last instant at which the address is on the list.
@@ -72,7 +72,7 @@ pub struct LinkExplanation {
     /// All conditions that prevent the manager from dialling it.
     pub blockers: Vec<DialBlocker>,
     /// The nets on whose ignore list the address is.
-    pub ignored: Vec<IgnoreReason>,
+    pub ignored: Vec<IgnoreEntry>,
     /// The next action that the manager takes for the link on its own.
     pub next: Option<PlannedAction>,
 }
@@ -138,7 +138,7 @@ impl<A: Addr> LinksSnapshot<A> {
     pub fn explain(&self, addr: &A, now: Instant) -> LinkExplanation {
         let ignored = self.nets().iter().filter_map(|net| {
             let until = net.ignored_until(addr).filter(|until| *until >= now)?;
-            Some(IgnoreReason { net: net.id(), until })
+            Some(IgnoreEntry { net: net.id(), until })
         });
         let ignored = ignored.collect();
         let rules = self.rules();

@@ -3,7 +3,7 @@
 use super::*;
 
 fn bench() -> Bench {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.associate(NET, CLUSTER);
     bench
 }

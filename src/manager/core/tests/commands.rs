@@ -15,7 +15,7 @@ fn a_net_needs_a_valid_identity_and_is_added_once() {
 
 #[test]
 fn an_unknown_net_is_refused_everywhere() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let unknown = Err(CommandError::UnknownNet(OTHER));
     assert_eq!(bench.create(A, OTHER), unknown);
     assert_eq!(bench.apply(Command::SetNetActive { net: OTHER, active: true }), unknown);
@@ -29,7 +29,7 @@ fn an_unknown_net_is_refused_everywhere() {
 
 #[test]
 fn blank_and_own_addresses_are_refused() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     assert_eq!(bench.create(NodeAddr::BLANK, NET), Err(CommandError::BlankAddr));
     assert_eq!(bench.create(OWN, NET), Err(CommandError::OwnAddr));
     assert_eq!(bench.stream(NodeAddr::BLANK, 1, Direction::Downlink), Err(CommandError::BlankAddr));
@@ -44,7 +44,7 @@ fn blank_and_own_addresses_are_refused() {
 
 #[test]
 fn creating_twice_is_an_outcome_and_not_an_error() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.open(OTHER, 0);
     assert_eq!(bench.create(A, NET), Ok(Outcome::Created));
     assert_eq!(bench.create(A, NET), Ok(Outcome::AlreadyAssociated));
@@ -73,7 +73,7 @@ fn limits_on_links_and_streams_hold() {
 
 #[test]
 fn an_endpoint_that_cannot_be_dialled_is_refused() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     assert_eq!(bench.update(A), Err(CommandError::UnknownLink));
     bench.done_stream(B, 1, Direction::Downlink);
     assert_eq!(bench.update(B), Err(CommandError::NotDialable));
@@ -88,7 +88,7 @@ fn an_endpoint_that_cannot_be_dialled_is_refused() {
 
 #[test]
 fn deleting_a_link_closes_its_dialer_and_its_streams() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.uplink(A, NET, 1);
     assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Spare));
     bench.turn();

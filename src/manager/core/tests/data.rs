@@ -10,7 +10,7 @@ fn attach(bench: &mut Bench, addr: NodeAddr, data: Option<UserData>) -> Applying
 
 #[test]
 fn data_is_typed_and_belongs_to_the_version() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let data = UserData::new(String::from("Lisbon"));
     assert_eq!(attach(&mut bench, A, Some(data.clone())), Err(CommandError::UnknownLink));
     bench.create(A, NET).unwrap();
@@ -34,7 +34,7 @@ fn data_is_typed_and_belongs_to_the_version() {
 
 #[test]
 fn data_stays_as_long_as_the_record() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.create(A, NET).unwrap();
     attach(&mut bench, A, Some(UserData::new(7_u32))).unwrap();
     bench.uplink(B, NET, 2);
@@ -48,7 +48,7 @@ fn data_stays_as_long_as_the_record() {
 
 #[test]
 fn counters_are_newer_than_any_version_and_publish_nothing() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done_stream(A, 1, Direction::Downlink);
     let old = bench.link(A);
     let version = bench.links.version();

@@ -12,11 +12,11 @@
 //! | B18: static twice, removed once | `a_static_peer_is_static_once` |
 //! | B19: a downlink never becomes dialable | `a_downlink_that_becomes_static_joins_at_once_and_is_dialled_later` |
 //! | B21: refused creates on the ignore list | `refused_creates_and_lasting_peers_are_not_hot` |
-//! | B22: refused endpoints without back-off | `prompt::an_answer_that_cannot_be_used_counts_as_an_attempt_and_backs_off` |
+//! | B22: refused endpoints without back-off | `immediate::an_answer_that_cannot_be_used_counts_as_an_attempt_and_backs_off` |
 //! | B24: "already associated" is an error | `commands::creating_twice_is_an_outcome_and_not_an_error` |
-//! | B25: downlinks satisfy the minimum | `prompt::downlinks_count_unless_the_net_says_otherwise` |
+//! | B25: downlinks satisfy the minimum | `immediate::downlinks_count_unless_the_net_says_otherwise` |
 //! | B26: net off cuts other nets | `nets::a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest`, `a_net_that_goes_off_leaves_a_link_to_the_cluster_of_another` |
-//! | timers only every 10 s | `prompt`, beside `reference` |
+//! | timers only every 10 s | `immediate`, beside `reference` |
 //! | flapping links counted per net and report | `flaps` |
 //! | a member that no net wants after a failed dial | `a_member_stays_associated_whichever_step_of_a_dial_fails` |
 //! | a dial that starts before the delay is over | `a_delay_that_begins_while_an_endpoint_is_asked_for_is_waited_for` |
@@ -27,7 +27,7 @@ use super::*;
 /// preserves the record leaves the sockets open.
 #[test]
 fn a_link_that_broke_once_is_closed_like_any_other() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.associate(NET, CLUSTER);
     bench.fix(CLUSTER, A).unwrap();
     let dial = bench.uplink(A, NET, 1);
@@ -47,7 +47,7 @@ fn a_link_that_broke_once_is_closed_like_any_other() {
 /// the state, even if no host takes the effects.
 #[test]
 fn a_break_is_handled_whoever_listens() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.associate(NET, CLUSTER);
     let dial = bench.uplink(A, NET, 1);
     bench.join(CLUSTER, A).unwrap();
@@ -59,7 +59,7 @@ fn a_break_is_handled_whoever_listens() {
 /// Reference: the list of static clusters accepts a duplicate, and one removal leaves the other entry behind.
 #[test]
 fn a_static_peer_is_static_once() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.associate(NET, CLUSTER);
     assert_eq!(bench.fix(CLUSTER, A), Ok(Outcome::Done));
     assert_eq!(bench.fix(CLUSTER, A), Ok(Outcome::Unchanged));
@@ -77,7 +77,7 @@ fn a_static_peer_is_static_once() {
 /// dies, the record stays indefinitely and is never dialled.
 #[test]
 fn a_downlink_that_becomes_static_joins_at_once_and_is_dialled_later() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.associate(NET, CLUSTER);
     bench.done_stream(A, 1, Direction::Downlink);
     assert!(!bench.link(A).is_dialable());
@@ -93,7 +93,7 @@ fn a_downlink_that_becomes_static_joins_at_once_and_is_dialled_later() {
 /// Reference: `link_create` writes the ignore list even if it fails, and also for static and permanent peers.
 #[test]
 fn refused_creates_and_lasting_peers_are_not_hot() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.associate(NET, CLUSTER);
     assert_eq!(bench.create(OWN, NET), Err(CommandError::OwnAddr));
     assert_eq!(bench.create(A, OTHER), Err(CommandError::UnknownNet(OTHER)));
@@ -108,7 +108,7 @@ fn refused_creates_and_lasting_peers_are_not_hot() {
 /// cluster.
 #[test]
 fn a_net_that_goes_off_leaves_a_link_to_the_cluster_of_another() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.open(OTHER, 0);
     bench.associate(OTHER, FOREIGN);
     bench.uplink(A, NET, 1);
@@ -127,7 +127,7 @@ fn a_net_that_goes_off_leaves_a_link_to_the_cluster_of_another() {
 /// Reference: the delay is checked when the endpoint is requested, but not when the answer arrives.
 #[test]
 fn a_delay_that_begins_while_an_endpoint_is_asked_for_is_waited_for() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.keep(NET, A).unwrap();
     assert_eq!(resolved(&bench.turn()), [A]);
     bench.done_stream(A, 1, Direction::Downlink);
@@ -161,7 +161,7 @@ fn a_member_stays_associated_whichever_step_of_a_dial_fails() {
         ("no connection", true, |bench, _, _| bench.clock.advance(Duration::from_secs(60))),
     ];
     for (name, dials, fail) in failures {
-        let mut bench = Bench::prompt();
+        let mut bench = Bench::immediate();
         bench.create(A, NET).unwrap();
         assert_eq!(resolved(&bench.turn()), [A]);
         if dials {

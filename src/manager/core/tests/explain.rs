@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::manager::model::blockers::{DialBlocker, RequestBlocker};
-use crate::manager::read::explain::{Action, IgnoreReason, KeepReason, LinkExplanation, PlannedAction};
+use crate::manager::read::explain::{Action, IgnoreEntry, KeepReason, LinkExplanation, PlannedAction};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -17,7 +17,7 @@ fn next(action: Action, at: Instant) -> Option<PlannedAction> {
 
 #[test]
 fn nobody_knows_an_unknown_address() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let explanation = explain(&mut bench, A);
     assert!(explanation.is_blocked() && !explanation.is_known());
     assert_eq!((explanation.blockers, explanation.next), (vec![DialBlocker::NoLink], None));
@@ -29,11 +29,11 @@ fn the_life_of_an_uplink_is_explained_step_by_step() {
     let mut bench = Bench::new(Config::default().max_attempts(100));
     bench.done(Command::AddNet { net: NET, config: NetConfig::new().min_links(0) });
     bench.create(A, NET).unwrap();
-    let hot = vec![IgnoreReason { net: NET, until: bench.now() + 900 * SECOND }];
+    let ignored = vec![IgnoreEntry { net: NET, until: bench.now() + 900 * SECOND }];
     let explanation = explain(&mut bench, A);
     assert_eq!(explanation.reasons, [KeepReason::WantedBy(NET)]);
     assert_eq!(explanation.blockers, [DialBlocker::NetInactive(NET)]);
-    assert_eq!((explanation.ignored, explanation.next), (hot.clone(), None));
+    assert_eq!((explanation.ignored, explanation.next), (ignored.clone(), None));
 
     bench.done(Command::SetNetActive { net: NET, active: true });
     let explanation = explain(&mut bench, A);
@@ -67,12 +67,12 @@ fn the_life_of_an_uplink_is_explained_step_by_step() {
     bench.account(NET, A, 1, true).unwrap();
     let explanation = explain(&mut bench, A);
     assert_eq!(explanation.reasons, [KeepReason::WantedBy(NET), KeepReason::MemberOf(NET)]);
-    assert_eq!((explanation.ignored, explanation.next), (hot, None));
+    assert_eq!((explanation.ignored, explanation.next), (ignored, None));
 }
 
 #[test]
 fn a_downlink_is_kept_by_its_streams_and_memberships() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done_stream(A, 1, Direction::Downlink);
     bench.stream(A, 2, Direction::Downlink).unwrap();
     bench.account(NET, A, 1, true).unwrap();
@@ -88,7 +88,7 @@ fn a_downlink_is_kept_by_its_streams_and_memberships() {
 
 #[test]
 fn an_inactive_manager_holds_everything() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.create(A, NET).unwrap();
     bench.done(Command::SetActive { active: false });
     assert_eq!(explain(&mut bench, A).blockers, [DialBlocker::ManagerInactive]);
@@ -97,12 +97,12 @@ fn an_inactive_manager_holds_everything() {
 }
 
 #[test]
-fn the_ignored_time_ends_with_the_cooling() {
-    let mut bench = Bench::prompt();
+fn the_ignored_time_ends_with_its_period() {
+    let mut bench = Bench::immediate();
     bench.create(A, NET).unwrap();
     let until = bench.now() + 900 * SECOND;
     let snapshot = bench.snapshot();
-    assert_eq!(snapshot.explain(&A, until).ignored, [IgnoreReason { net: NET, until }]);
+    assert_eq!(snapshot.explain(&A, until).ignored, [IgnoreEntry { net: NET, until }]);
     assert_eq!(snapshot.explain(&A, until + Duration::from_nanos(1)).ignored, []);
 }
 
@@ -123,8 +123,8 @@ fn the_reference_dials_strictly_after_the_delay_and_for_inactive_nets_too() {
 }
 
 #[test]
-fn a_net_says_what_it_is_short_of_and_when_it_asks() {
-    let mut bench = Bench::prompt();
+fn a_net_says_what_it_needs_and_when_it_asks() {
+    let mut bench = Bench::immediate();
     let explain = |bench: &mut Bench, net| {
         let now = bench.now();
         bench.snapshot().explain_net(net, now)
@@ -148,7 +148,7 @@ fn a_net_says_what_it_is_short_of_and_when_it_asks() {
 
 #[test]
 fn a_static_peer_is_kept_by_its_cluster_and_idle_while_that_is_disabled() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.associate(NET, CLUSTER);
     bench.fix(CLUSTER, A).unwrap();
     let explanation = explain(&mut bench, A);
@@ -187,7 +187,7 @@ fn the_reference_holds_a_static_peer_of_a_disabled_cluster_alone() {
 }
 
 #[test]
-fn a_permanent_peer_is_named_and_rests_while_it_is_unstable() {
+fn a_permanent_peer_is_named_and_rests_while_it_flaps() {
     let policy = FlapPolicy::new().limit(1).delay(100 * SECOND);
     let mut bench = Bench::new(Config::default().flaps(policy));
     bench.open(NET, 0);

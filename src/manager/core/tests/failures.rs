@@ -5,7 +5,7 @@ use super::*;
 /// Scenario 7 and B15.
 #[test]
 fn a_broken_uplink_connects_again_under_the_same_dial() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let dial = bench.uplink(A, NET, 1);
     assert_eq!(bench.failed(A, dial, false), Ok(Outcome::Done));
     let link = bench.link(A);
@@ -23,7 +23,7 @@ fn a_broken_uplink_connects_again_under_the_same_dial() {
 
 #[test]
 fn the_death_of_the_stream_alone_makes_the_link_connecting() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let dial = bench.uplink(A, NET, 1);
     bench.unstream(A, 1).unwrap();
     assert_eq!(bench.link(A).state(), DialState::Connecting);
@@ -34,7 +34,7 @@ fn the_death_of_the_stream_alone_makes_the_link_connecting() {
 
 #[test]
 fn a_first_failure_leaves_the_dial_to_the_dialer() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let dial = bench.dial(A, NET);
     bench.failed(A, dial, false).unwrap();
     assert_eq!(bench.turn(), [Effect::LinkError { addr: A, net: NET, cause: LinkFailure::DialFailed }]);
@@ -44,7 +44,7 @@ fn a_first_failure_leaves_the_dial_to_the_dialer() {
 
 #[test]
 fn a_dial_is_abandoned_when_the_peers_stream_carries_the_link() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let dial = bench.dial(A, NET);
     bench.done_stream(A, 1, Direction::Downlink);
     bench.account(NET, A, 1, true).unwrap();

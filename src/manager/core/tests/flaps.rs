@@ -28,7 +28,7 @@ fn flap(bench: &mut Bench, stream: u64, lifetime: u64, last: bool) -> Vec<Effect
     bench.turn()
 }
 
-fn drops(bench: &mut Bench) -> u32 {
+fn flaps(bench: &mut Bench) -> u32 {
     let now = bench.now();
     bench.link(A).flaps(now)
 }
@@ -40,7 +40,7 @@ fn a_drop_counts_once_however_often_it_is_told_and_however_many_nets_there_are()
     bench.create(A, NET).unwrap();
     bench.create(A, OTHER).unwrap();
     flap(&mut bench, 1, 5, false);
-    assert_eq!(drops(&mut bench), 1);
+    assert_eq!(flaps(&mut bench), 1);
     assert_eq!(bench.link(A).nets(), [NET, OTHER]);
 }
 
@@ -50,7 +50,7 @@ fn at_the_limit_an_ordinary_link_is_dropped_and_ignored() {
     bench.create(A, NET).unwrap();
     flap(&mut bench, 1, 5, false);
     bench.clock.advance(Duration::from_secs(890));
-    assert_eq!(drops(&mut bench), 1);
+    assert_eq!(flaps(&mut bench), 1);
     let effects = flap(&mut bench, 2, 5, false);
     assert!(effects.contains(&Effect::Released { addr: A, net: NET, members: 0 }), "{effects:?}");
     assert!(effects.contains(&Effect::CloseDialer { addr: A }));
@@ -76,12 +76,12 @@ fn at_the_limit_a_permanent_or_static_peer_gets_a_longer_delay() {
         let link = bench.link(A);
         assert_eq!(link.state(), DialState::Disconnected);
         assert_eq!(link.not_before(), Some(bench.now() + Duration::from_secs(900)));
-        assert_eq!(drops(&mut bench), 2);
+        assert_eq!(flaps(&mut bench), 2);
         assert_eq!(resolved(&bench.after_seconds(899)), []);
         assert_eq!(resolved(&bench.after_seconds(1)), [A]);
         // After the rest, the count starts from zero.
         bench.clock.advance(Duration::from_nanos(1));
-        assert_eq!(drops(&mut bench), 0);
+        assert_eq!(flaps(&mut bench), 0);
     }
 }
 
@@ -91,9 +91,9 @@ fn a_connection_that_lasts_clears_the_count() {
     bench.create(A, NET).unwrap();
     flap(&mut bench, 1, 119, false);
     flap(&mut bench, 2, 120, false);
-    assert_eq!(drops(&mut bench), 0);
+    assert_eq!(flaps(&mut bench), 0);
     flap(&mut bench, 3, 1, false);
-    assert_eq!(drops(&mut bench), 1);
+    assert_eq!(flaps(&mut bench), 1);
     assert!(bench.has(A));
 }
 
@@ -104,7 +104,7 @@ fn the_count_outlives_the_record() {
     flap(&mut bench, 1, 5, true);
     assert!(!bench.has(A), "the dialer gave up");
     bench.create(A, NET).unwrap();
-    assert_eq!(drops(&mut bench), 1);
+    assert_eq!(flaps(&mut bench), 1);
     bench.turn();
     flap(&mut bench, 2, 5, false);
     assert!(!bench.has(A));
@@ -119,14 +119,14 @@ fn a_connection_that_another_stream_replaces_has_not_dropped() {
     bench.connected(A, dial).unwrap();
     bench.stream(A, 2, Direction::Downlink).unwrap();
     bench.unstream(A, 1).unwrap();
-    assert_eq!(drops(&mut bench), 0);
+    assert_eq!(flaps(&mut bench), 0);
     assert_eq!(bench.link(A).nets(), [NET]);
 }
 
 #[test]
 fn entries_are_bounded_and_off_by_default() {
     let mut bench = bench(FlapPolicy::new().entries(2));
-    let mut steady = Bench::prompt();
+    let mut steady = Bench::immediate();
     for (node, counts) in (1..5).flat_map(|node| [(node, true), (node, false)]) {
         let bench = if counts { &mut bench } else { &mut steady };
         let addr = NodeAddr(node);

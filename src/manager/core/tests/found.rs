@@ -6,7 +6,7 @@ use Direction::{Downlink, Uplink};
 
 /// A bench whose link has a stream of the peer and a spare stream of this node.
 fn with_spare_uplink() -> Bench {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let dial = bench.dial(A, NET);
     bench.done_stream(A, 1, Downlink);
     assert_eq!(bench.stream(A, 2, Uplink), Ok(Outcome::Spare));
@@ -24,7 +24,7 @@ fn a_spare_uplink_that_the_peers_stream_replaces_takes_the_connection_with_it() 
 
 #[test]
 fn a_known_stream_that_takes_over_keeps_its_direction_whatever_the_report_says() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done_stream(A, 1, Downlink);
     assert_eq!(bench.stream(A, 2, Downlink), Ok(Outcome::Spare));
     bench.done(Command::ReplaceStream { addr: A, old: StreamId(1), new: StreamId(2), direction: Uplink });
@@ -38,7 +38,7 @@ fn a_known_stream_that_takes_over_keeps_its_direction_whatever_the_report_says()
 
 #[test]
 fn a_net_is_announced_on_the_stream_that_is_left_when_a_dial_fails() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.associate(NET, CLUSTER);
     let dial = bench.dial(A, NET);
     bench.done_stream(A, 1, Uplink);
@@ -52,7 +52,7 @@ fn a_net_is_announced_on_the_stream_that_is_left_when_a_dial_fails() {
 
 #[test]
 fn a_limit_below_the_links_that_are_there_refuses_nothing_that_needs_no_record() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.associate(NET, CLUSTER);
     bench.create(A, NET).unwrap();
     bench.create(B, NET).unwrap();
@@ -70,7 +70,7 @@ fn a_limit_below_the_links_that_are_there_refuses_nothing_that_needs_no_record()
 
 /// A bench with a static peer of clusters of two nets, which has left the cluster of the other net.
 fn with_cluster_left() -> Bench {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.open(OTHER, 0);
     bench.associate(NET, CLUSTER);
     bench.associate(OTHER, FOREIGN);

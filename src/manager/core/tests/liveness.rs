@@ -16,7 +16,7 @@ fn replace(old: u64, new: u64, direction: Direction) -> Command<NodeAddr> {
 
 #[test]
 fn a_connection_whose_stream_never_comes_ends_after_its_limit() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let dial = bench.dial(A, NET);
     bench.connected(A, dial).unwrap();
     assert_eq!(bench.link(A).state(), DialState::Established);
@@ -27,7 +27,7 @@ fn a_connection_whose_stream_never_comes_ends_after_its_limit() {
 
 #[test]
 fn a_connection_whose_stream_was_refused_ends_after_its_limit() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let dial = bench.dial(A, NET);
     bench.done(Command::SetActive { active: false });
     assert_eq!(bench.stream(A, 1, Direction::Uplink), Err(CommandError::Inactive));
@@ -39,7 +39,7 @@ fn a_connection_whose_stream_was_refused_ends_after_its_limit() {
 
 #[test]
 fn a_connection_that_loses_the_peers_stream_too_is_waited_for_and_no_longer() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.uplink(A, NET, 1);
     assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Spare));
     bench.unstream(A, 2).unwrap();
@@ -97,7 +97,7 @@ fn a_net_asks_once_a_tick_whenever_it_began_to_be_short() {
 
 #[test]
 fn a_net_that_goes_on_is_announced_at_once_whatever_was_announced_before() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done(Command::AddNet { net: OTHER, config: NetConfig::new().min_links(0) });
     bench.create(A, NET).unwrap();
     bench.create(A, OTHER).unwrap();
@@ -110,7 +110,7 @@ fn a_net_that_goes_on_is_announced_at_once_whatever_was_announced_before() {
 
 #[test]
 fn what_was_announced_on_a_dead_stream_is_announced_at_once_on_the_next() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.create(A, NET).unwrap();
     bench.done_stream(A, 1, Direction::Downlink);
     bench.stream(A, 2, Direction::Downlink).unwrap();
@@ -124,7 +124,7 @@ fn what_was_announced_on_a_dead_stream_is_announced_at_once_on_the_next() {
 
 #[test]
 fn a_replacement_that_no_link_takes_is_closed() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     assert_eq!(bench.apply(replace(1, 2, Direction::Downlink)), Ok(Outcome::Stale));
     assert_eq!(closed(&bench.turn()), [StreamId(2)]);
     bench.done_stream(A, 3, Direction::Downlink);
@@ -136,7 +136,7 @@ fn a_replacement_that_no_link_takes_is_closed() {
 
 #[test]
 fn a_stream_of_ours_replaces_nothing_without_a_dial() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done_stream(A, 1, Direction::Downlink);
     bench.account(NET, A, 1, true).unwrap();
     bench.apply(replace(1, 2, Direction::Uplink)).unwrap();
@@ -146,7 +146,7 @@ fn a_stream_of_ours_replaces_nothing_without_a_dial() {
 
 #[test]
 fn a_cancelled_dial_takes_all_its_streams_along() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let dial = bench.uplink(A, NET, 1);
     bench.stream(A, 2, Direction::Downlink).unwrap();
     bench.stream(A, 3, Direction::Uplink).unwrap();

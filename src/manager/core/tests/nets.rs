@@ -5,7 +5,7 @@ use super::*;
 /// Scenario 12 and B26.
 #[test]
 fn a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.open(OTHER, 0);
     bench.uplink(A, NET, 1);
     bench.uplink(B, NET, 2);
@@ -32,7 +32,7 @@ fn a_net_that_goes_off_takes_its_own_uplinks_and_leaves_the_rest() {
 
 #[test]
 fn a_removed_net_is_unknown_and_keeps_nothing() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.uplink(A, NET, 1);
     bench.done(Command::RemoveNet { net: NET });
     assert!(!bench.has(A));
@@ -47,7 +47,7 @@ fn a_removed_net_is_unknown_and_keeps_nothing() {
 
 #[test]
 fn the_count_is_told_once_per_net_and_version() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     for (addr, stream) in [(A, 1), (B, 2), (C, 3)] {
         bench.done_stream(addr, stream, Direction::Downlink);
         bench.account(NET, addr, stream, true).unwrap();
@@ -58,7 +58,7 @@ fn the_count_is_told_once_per_net_and_version() {
 
 #[test]
 fn closing_ends_every_link_and_net() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.uplink(A, NET, 1);
     bench.done_stream(B, 2, Direction::Downlink);
     assert_eq!(bench.core.close(), 2);
@@ -72,7 +72,7 @@ fn closing_ends_every_link_and_net() {
 /// The last report is zero, so the host's own count is right when the net is added again.
 #[test]
 fn a_net_that_is_removed_with_members_reports_its_last_count() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.associate(NET, CLUSTER);
     bench.done_stream(A, 1, Direction::Downlink);
     bench.account(NET, A, 1, true).unwrap();

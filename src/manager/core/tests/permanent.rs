@@ -12,7 +12,7 @@ fn reserved() -> Bench {
 
 #[test]
 fn a_permanent_peer_is_wanted_whenever_its_net_is_on() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     assert_eq!(bench.keep(NET, A), Ok(Outcome::Done));
     assert_eq!(bench.keep(NET, A), Ok(Outcome::Unchanged));
     assert_eq!(bench.link(A).nets(), [NET]);
@@ -47,7 +47,7 @@ fn permanent_peers_are_bounded_and_need_room() {
 
 #[test]
 fn a_former_permanent_peer_is_wanted_until_it_fails() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.keep(NET, A).unwrap();
     bench.update(A).unwrap();
     bench.turn();
@@ -62,7 +62,7 @@ fn a_former_permanent_peer_is_wanted_until_it_fails() {
 
 #[test]
 fn a_deleted_permanent_peer_starts_anew_after_the_delay() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.keep(NET, A).unwrap();
     bench.turn();
     bench.done(Command::DeleteLink { addr: A });

@@ -5,7 +5,7 @@ use super::*;
 /// Scenario 15.
 #[test]
 fn addresses_come_uplinks_first_and_established_hides_unconnected_uplinks_only() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done_stream(A, 1, Direction::Downlink);
     bench.account(NET, A, 1, true).unwrap();
     bench.uplink(B, NET, 2);
@@ -27,8 +27,8 @@ fn addresses_come_uplinks_first_and_established_hides_unconnected_uplinks_only()
 
 /// Scenario 13.
 #[test]
-fn tried_addresses_are_ignored_for_the_cooling_period() {
-    let mut bench = Bench::prompt();
+fn tried_addresses_are_ignored_for_the_ignore_period() {
+    let mut bench = Bench::immediate();
     bench.open(OTHER, 0);
     bench.create(A, NET).unwrap();
     let ignored = |bench: &mut Bench, net| {
@@ -47,7 +47,7 @@ fn tried_addresses_are_ignored_for_the_cooling_period() {
 
 #[test]
 fn an_old_snapshot_stays_what_it_was() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.uplink(A, NET, 1);
     let old = bench.snapshot();
     bench.done(Command::RemoveNet { net: NET });

@@ -384,8 +384,8 @@ impl World {
             }
             Effect::RequestLinks { net, needed } => {
                 let snapshot = self.bench.snapshot();
-                let hot: Vec<_> = snapshot.ignored(net, self.bench.now()).copied().collect();
-                let nodes = (1..=NODES).map(NodeAddr).filter(|node| !hot.contains(node));
+                let ignored: Vec<_> = snapshot.ignored(net, self.bench.now()).copied().collect();
+                let nodes = (1..=NODES).map(NodeAddr).filter(|node| !ignored.contains(node));
                 for addr in nodes.take(needed as usize).collect::<Vec<_>>() {
                     let _ = self.apply(Command::CreateLink { addr, net });
                 }
@@ -551,13 +551,13 @@ fn run(config: &Config, seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn random_commands_break_nothing_and_everything_settles_in_prompt_mode() {
+fn random_commands_break_nothing_and_everything_settles_in_immediate_mode() {
     run(&Config::default(), 0..60);
     run(&Config::default().max_attempts(3), 60..80);
 }
 
 #[test]
-fn random_commands_break_nothing_and_everything_settles_with_unstable_links() {
+fn random_commands_break_nothing_and_everything_settles_with_flapping_links() {
     // Short enough for the rest to end before the run does.
     let policy = FlapPolicy::new().delay(Duration::from_secs(60)).entries(3);
     run(&Config::default().flaps(policy), 200..220);

@@ -337,7 +337,7 @@ fn attempt(timing: Timing, setup: &Setup, steps: &[Step]) -> Option<Reason> {
 }
 
 #[test]
-fn the_core_is_what_the_model_is_after_every_version_in_prompt_mode() {
+fn the_core_is_what_the_model_is_after_every_version_in_immediate_mode() {
     compare_sequences(Timing::Immediate);
 }
 

@@ -16,7 +16,7 @@ fn now_in_force(bench: &mut Bench) -> Settings {
 
 #[test]
 fn settings_that_cannot_work_are_refused_as_a_whole() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let before = now_in_force(&mut bench);
     let wrong = Settings::default().max_links(0).tick(SECOND).retry(RetryPolicy::fixed(Duration::ZERO));
     let Err(CommandError::Config(error)) = change(&mut bench, wrong) else { panic!("accepted") };
@@ -28,7 +28,7 @@ fn settings_that_cannot_work_are_refused_as_a_whole() {
 
 #[test]
 fn a_version_shows_the_settings_that_were_in_force() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let old = bench.snapshot();
     let settings = Settings::default().max_attempts(7).ignore_period(SECOND);
     assert_eq!(change(&mut bench, settings.clone()), Ok(Outcome::Done));
@@ -63,7 +63,7 @@ fn a_planned_delay_stays_but_no_longer_than_the_new_cap() {
 
 #[test]
 fn an_announcement_that_waits_is_cut_as_well() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done_stream(A, 1, Direction::Downlink);
     bench.create(A, NET).unwrap();
     assert_eq!(announced(&bench.turn()), [(A, NET, 1)]);
@@ -73,7 +73,7 @@ fn an_announcement_that_waits_is_cut_as_well() {
 
 #[test]
 fn a_limit_below_what_is_there_refuses_new_entries_and_drops_nothing() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.open(OTHER, 0);
     for addr in [A, B] {
         bench.create(addr, NET).unwrap();
@@ -134,7 +134,7 @@ fn a_dial_timeout_goes_for_what_is_under_way() {
 }
 
 #[test]
-fn cooling_and_attempts_count_from_now_on() {
+fn ignore_period_and_attempts_count_from_now_on() {
     let mut bench = Bench::new(Config::default().max_attempts(2));
     bench.open(NET, 0);
     let dial = bench.dial(A, NET);
@@ -150,7 +150,7 @@ fn cooling_and_attempts_count_from_now_on() {
 
 #[test]
 fn a_net_that_asks_for_more_is_heard_at_once() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let configure = |net, config| Command::ConfigureNet { net, config };
     let config = NetConfig::new().min_links(2);
     assert_eq!(bench.apply(configure(OTHER, config)), Err(CommandError::UnknownNet(OTHER)));
@@ -177,7 +177,7 @@ fn reserve(bench: &mut Bench, reserved: bool) -> Applying {
 
 #[test]
 fn a_net_that_is_reserved_lets_go_of_all_but_its_permanent_peers() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.open(OTHER, 0);
     reserve(&mut bench, false).unwrap();
     bench.uplink(A, NET, 1);
@@ -243,7 +243,7 @@ fn a_rest_is_cut_to_the_policy_in_force() {
 
 #[test]
 fn limits_on_clusters_and_peers_refuse_new_entries_and_drop_nothing() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.associate(NET, CLUSTER);
     bench.associate(NET, FOREIGN);
     for addr in [A, B] {

@@ -5,7 +5,7 @@ use crate::manager::model::config::settings::Settings;
 
 #[test]
 fn a_pure_downlink_comes_and_goes_with_its_stream() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done_stream(A, 1, Direction::Downlink);
     assert!(!bench.link(A).is_dialable());
     assert_eq!(bench.account(NET, A, 1, true), Ok(Outcome::Done));
@@ -18,7 +18,7 @@ fn a_pure_downlink_comes_and_goes_with_its_stream() {
 
 #[test]
 fn an_uplink_is_announced_once_per_active_net() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.open(OTHER, 0);
     bench.done(Command::AddNet { net: NetId(3), config: NetConfig::new() });
     for net in [NET, OTHER, NetId(3)] {
@@ -37,7 +37,7 @@ fn an_uplink_is_announced_once_per_active_net() {
 
 #[test]
 fn a_stream_of_ours_that_nobody_asked_for_is_closed() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     assert_eq!(bench.stream(A, 1, Direction::Uplink), Err(CommandError::UnknownLink));
     bench.create(B, NET).unwrap();
     assert_eq!(bench.stream(B, 2, Direction::Uplink), Ok(Outcome::Stale));
@@ -71,7 +71,7 @@ fn a_late_stream_of_a_cancelled_dial_is_not_taken_for_one_of_the_next() {
 #[test]
 fn accounting_for_a_dead_stream_joins_nothing_in_either_order() {
     // B11: the deletion overtakes the accounting.
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done_stream(A, 1, Direction::Downlink);
     bench.unstream(A, 1).unwrap();
     assert_eq!(bench.account(NET, A, 1, true), Ok(Outcome::Stale));
@@ -90,7 +90,7 @@ fn accounting_for_a_dead_stream_joins_nothing_in_either_order() {
 
 #[test]
 fn accounting_for_a_net_that_is_off_joins_nothing() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done_stream(A, 1, Direction::Downlink);
     bench.done(Command::SetNetActive { net: NET, active: false });
     assert_eq!(bench.account(NET, A, 1, true), Err(CommandError::NetInactive(NET)));
@@ -100,7 +100,7 @@ fn accounting_for_a_net_that_is_off_joins_nothing() {
 /// Scenario 10: uplink and downlink at the same time.
 #[test]
 fn the_second_stream_is_spare_and_takes_over() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let dial = bench.uplink(A, NET, 1);
     assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Spare));
     assert_eq!(bench.stream(A, 2, Direction::Downlink), Ok(Outcome::Unchanged));
@@ -128,7 +128,7 @@ fn the_second_stream_is_spare_and_takes_over() {
 
 #[test]
 fn a_spare_stream_takes_over_when_the_primary_is_only_reported_dead() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let dial = bench.uplink(A, NET, 1);
     bench.stream(A, 2, Direction::Downlink).unwrap();
     assert_eq!(bench.unstream(A, 1), Ok(Outcome::Done));
@@ -140,7 +140,7 @@ fn a_spare_stream_takes_over_when_the_primary_is_only_reported_dead() {
 
 #[test]
 fn our_stream_takes_over_from_the_peers() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let dial = bench.dial(A, NET);
     bench.done_stream(A, 1, Direction::Downlink);
     bench.account(NET, A, 1, true).unwrap();
@@ -155,7 +155,7 @@ fn our_stream_takes_over_from_the_peers() {
 
 #[test]
 fn a_replacement_names_a_stream_that_the_link_has() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     let replace = |addr, old, new| Command::ReplaceStream {
         addr,
         old: StreamId(old),
@@ -172,7 +172,7 @@ fn a_replacement_names_a_stream_that_the_link_has() {
 /// Scenario 11, for a net that does not keep the peer.
 #[test]
 fn a_refusal_ends_the_association_and_closes_what_nothing_keeps() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.open(OTHER, 0);
     bench.uplink(A, NET, 1);
     bench.create(A, OTHER).unwrap();
@@ -194,7 +194,7 @@ fn a_refusal_ends_the_association_and_closes_what_nothing_keeps() {
 
 #[test]
 fn a_refused_downlink_stays_as_a_member_of_nothing() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done_stream(A, 1, Direction::Downlink);
     bench.create(A, NET).unwrap();
     bench.account(NET, A, 1, false).unwrap();
@@ -205,7 +205,7 @@ fn a_refused_downlink_stays_as_a_member_of_nothing() {
 /// A repeated report of a live stream changes nothing, even while a new stream would be refused.
 #[test]
 fn a_stream_that_is_reported_again_stays_open_whatever_is_off() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.open(OTHER, 0);
     bench.done_stream(A, 1, Direction::Downlink);
     bench.account(NET, A, 1, true).unwrap();

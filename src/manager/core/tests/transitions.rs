@@ -557,7 +557,7 @@ fn every_situation_meets_every_event(timing: Timing) {
 }
 
 #[test]
-fn every_situation_meets_every_event_as_the_table_says_in_prompt_mode() {
+fn every_situation_meets_every_event_as_the_table_says_in_immediate_mode() {
     every_situation_meets_every_event(Timing::Immediate);
 }
 

@@ -55,8 +55,8 @@ macro_rules! commands {
 commands! {
     AddNet,              "add_net",               Normal,   Request;
     RemoveNet,           "remove_net",            Normal,   Request;
-    SetNetActive,     "set_net_active",     Normal,   Request;
-    SetActive,        "set_active",         Critical, Request;
+    SetNetActive,        "set_net_active",        Normal,   Request;
+    SetActive,           "set_active",            Critical, Request;
     AssociateCluster,    "associate_cluster",     Normal,   Request;
     DissociateCluster,   "dissociate_cluster",    Normal,   Request;
     JoinCluster,         "join_cluster",          Normal,   Request;
@@ -70,7 +70,7 @@ commands! {
     Reconfigure,         "reconfigure",           Normal,   Request;
     SetUserData,         "set_user_data",         Normal,   Request;
     CreateLink,          "create_link",           Normal,   Request;
-    SetEndpoint,          "set_endpoint",           Normal,   Report;
+    SetEndpoint,         "set_endpoint",          Normal,   Report;
     DeleteLink,          "delete_link",           Normal,   Request;
     ResolveFailed,       "resolve_failed",        High,     Report;
     AddStream,           "add_stream",            High,     Report;
@@ -80,7 +80,7 @@ commands! {
     AccountLink,         "account_link",          Normal,   Report;
     DialConnected,       "dial_connected",        High,     Report;
     DialFailed,          "dial_failed",           High,     Report;
-    CheckNets,        "check_nets",         Low,      Request;
+    CheckNets,           "check_nets",            Low,      Request;
     WakeUp,              "wake_up",               Low,      Request;
 }
 

@@ -7,42 +7,42 @@ use crate::link::FlapPolicy;
 use crate::link::retry::RetryPolicy;
 
 /// Declares each setting once: its documentation, its name and its type. The second list contains the
-/// optional settings.
+/// optional settings. The documentation continues "The" for a field, and "Sets the" for a method.
 macro_rules! each_setting {
     ($apply:ident) => {
         $apply! {
             {
-                /// The period of the tick. Default 5 s.
+                /// period of the tick. Default 5 s.
                 tick: Duration;
-                /// The number of consecutive dial cycles that may fail before the nets of a link are notified
+                /// number of consecutive dial cycles that may fail before the nets of a link are notified
                 /// and give it up. Default 1.
                 max_attempts: u32;
-                /// The delay before a failed link is dialled again. Default [`RetryPolicy::Fixed`] with 20 s.
+                /// delay before a failed link is dialled again. Default [`RetryPolicy::Fixed`] with 20 s.
                 retry: RetryPolicy;
-                /// The time for which an address that was tried stays on the ignore list. Default 900 s.
+                /// time for which an address that was tried stays on the ignore list. Default 900 s.
                 ignore_period: Duration;
-                /// The maximum number of links. Default 1,000,000.
+                /// maximum number of links. Default 1,000,000.
                 max_links: usize;
-                /// The maximum number of nets. Default 1,024.
+                /// maximum number of nets. Default 1,024.
                 max_nets: usize;
-                /// The maximum number of streams per link. Default 8.
+                /// maximum number of streams per link. Default 8.
                 max_streams: usize;
-                /// The maximum number of ignored addresses per net; beyond it, the entries that expire first
+                /// maximum number of ignored addresses per net; beyond it, the entries that expire first
                 /// are removed. Default 1,024.
                 max_ignored: usize;
-                /// The maximum number of associated clusters, over all nets. Default 1,024.
+                /// maximum number of associated clusters, over all nets. Default 1,024.
                 max_clusters: usize;
-                /// The maximum number of role members per cluster, including this node. Default 1,024.
+                /// maximum number of role members per cluster, including this node. Default 1,024.
                 max_roles: usize;
-                /// The maximum number of permanent peers per net. Default 1,024.
+                /// maximum number of permanent peers per net. Default 1,024.
                 max_permanent: usize;
             }
             {
-                /// The time within which `Resolve` or `Dial` must be answered before the manager counts a
+                /// time within which `Resolve` or `Dial` must be answered before the manager counts a
                 /// failure. A connection without a stream is not a complete answer. Default 60 s; with `None`
                 /// the manager waits indefinitely, as the reference design does.
                 dial_timeout: Option<Duration>;
-                /// The treatment of links that connect and drop repeatedly. Default `None`: they are treated
+                /// treatment of links that connect and drop repeatedly. Default `None`: they are treated
                 /// like all others.
                 flaps: Option<FlapPolicy>;
             }
@@ -55,8 +55,8 @@ pub(super) use each_setting;
 /// A field and a method for each setting.
 macro_rules! declare {
     (
-        { $($(#[$doc:meta])* $name:ident: $kind:ty;)* }
-        { $($(#[$note:meta])* $option:ident: $value:ty;)* }
+        { $(#[doc = $noun:literal] $(#[doc = $doc:literal])* $name:ident: $kind:ty;)* }
+        { $(#[doc = $phrase:literal] $(#[doc = $note:literal])* $option:ident: $value:ty;)* }
     ) => {
         /// The settings that may change while the manager runs: the part of a [`Config`](crate::Config) that
         /// [`Handle::reconfigure`](crate::Handle::reconfigure) replaces.
@@ -94,20 +94,24 @@ macro_rules! declare {
         #[must_use]
         #[non_exhaustive]
         pub struct Settings {
-            $($(#[$doc])*
+            $(#[doc = concat!(" The", $noun)]
+            $(#[doc = $doc])*
             pub $name: $kind,)*
-            $($(#[$note])*
+            $(#[doc = concat!(" The", $phrase)]
+            $(#[doc = $note])*
             pub $option: $value,)*
         }
 
         impl Settings {
-            $($(#[$doc])*
+            $(#[doc = concat!(" Sets the", $noun)]
+            $(#[doc = $doc])*
             pub fn $name(mut self, $name: $kind) -> Self {
                 self.$name = $name;
                 self
             })*
 
-            $($(#[$note])*
+            $(#[doc = concat!(" Sets the", $phrase)]
+            $(#[doc = $note])*
             pub fn $option(mut self, $option: impl Into<$value>) -> Self {
                 self.$option = $option.into();
                 self

@@ -126,13 +126,14 @@ impl fmt::Display for ImportError {
             Self::UnknownFormat { found, supported } => {
                 write!(
                     f,
-                    "format {found} cannot be read, only {supported}: update the crate, or start without"
+                    "unsupported export format {found}, expected {supported}: update the crate, or start without \
+                     the export"
                 )
             }
-            Self::InvalidNet(net) => write!(f, "{net} cannot name a net"),
+            Self::InvalidNet(net) => write!(f, "{net} is not a valid net identity"),
             Self::DuplicateNet(net) => write!(f, "{net} is listed twice"),
             Self::LimitReached { of, limit } => {
-                write!(f, "more than the limit of {limit} {of}: raise it in the configuration")
+                write!(f, "more {of} than the limit of {limit}: raise the limit in the configuration")
             }
             Self::BlankIgnored(net) => write!(f, "an ignored address of {net} is blank"),
             Self::DuplicateIgnored(net) => write!(f, "{net} ignores an address twice"),

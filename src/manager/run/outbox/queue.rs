@@ -49,7 +49,7 @@ fn key<A: Clone>(effect: &Effect<A>) -> Key<A> {
 pub(crate) struct Outbox<A> {
     /// `None` for an effect that was taken back.
     queue: VecDeque<Option<Effect<A>>>,
-    /// The number of the first entry of `queue`; numbers are never reused.
+    /// The number of the first entry of `queue`; numbers of waiting entries are unique.
     first: u64,
     places: HashMap<Key<A>, u64>,
     /// The streams to close, for addresses with more than `FEW` of them.

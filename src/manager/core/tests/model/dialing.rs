@@ -33,10 +33,10 @@ impl Model {
 
     /// Begins an attempt: a resolution, unless the endpoint is fresh. With ticked timing always a resolution.
     pub(super) fn begin(&mut self, addr: Node) {
-        let (since, prompt) = (self.now, self.timing == Timing::Immediate);
+        let (since, immediate) = (self.now, self.timing == Timing::Immediate);
         let peer = self.peers.get_mut(&addr).unwrap();
         match peer.endpoint {
-            Some(endpoint) if peer.fresh && prompt => self.start(addr, endpoint),
+            Some(endpoint) if peer.fresh && immediate => self.start(addr, endpoint),
             _ => {
                 let number = self.resolves.entry(addr).or_default();
                 *number += 1;

@@ -74,10 +74,10 @@ impl Run {
         let required = model.map_or(0, |net| net.config.min_links as usize);
         same(&("required", id), &snapshot.min_links(id), &required)?;
         same(&("active", id), &snapshot.is_active(id), &self.model.is_on(id))?;
-        let hot = model.map_or_else(BTreeSet::new, |net| {
+        let ignored = model.map_or_else(BTreeSet::new, |net| {
             net.ignored.iter().filter(|(_, until)| *until >= now).map(|(addr, _)| *addr).collect()
         });
-        same(&("ignored", id), &snapshot.ignored(id, now).copied().collect(), &hot)?;
+        same(&("ignored", id), &snapshot.ignored(id, now).copied().collect(), &ignored)?;
         let permanent = model.map_or_else(BTreeSet::new, |net| net.permanent.clone());
         let kept =
             snapshot.net(id).map_or_else(BTreeSet::new, |net| net.permanent_peers().copied().collect());

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_link_with_an_endpoint_is_dialled_in_the_same_turn() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.create(A, NET).unwrap();
     bench.update(A).unwrap();
     let effects = bench.turn();
@@ -14,7 +14,7 @@ fn a_link_with_an_endpoint_is_dialled_in_the_same_turn() {
 
 #[test]
 fn a_link_without_an_endpoint_is_resolved_once_and_then_dialled() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.create(A, NET).unwrap();
     assert_eq!(bench.turn(), [Effect::Resolve { addr: A, resolve: ResolveId(1) }]);
     assert_eq!(bench.after_seconds(1), []);
@@ -53,7 +53,7 @@ fn an_unresolved_link_falls_back_to_the_endpoint_it_had() {
 
 #[test]
 fn a_link_that_cannot_be_resolved_is_given_up() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.create(A, NET).unwrap();
     bench.turn();
     assert_eq!(bench.unresolved(A), Ok(Outcome::Done));
@@ -67,7 +67,7 @@ fn a_link_that_cannot_be_resolved_is_given_up() {
 
 #[test]
 fn nothing_is_dialled_for_a_net_that_is_off() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done(Command::AddNet { net: OTHER, config: NetConfig::new().min_links(0) });
     bench.create(A, OTHER).unwrap();
     bench.update(A).unwrap();
@@ -78,7 +78,7 @@ fn nothing_is_dialled_for_a_net_that_is_off() {
 
 #[test]
 fn an_inactive_manager_does_nothing_by_itself() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.open(OTHER, 3);
     bench.done(Command::SetActive { active: false });
     assert_eq!(bench.apply(Command::SetActive { active: false }), Ok(Outcome::Unchanged));
@@ -163,7 +163,7 @@ fn a_dial_that_nobody_answers_ends_after_its_limit() {
 
 #[test]
 fn a_net_is_announced_on_the_stream_that_the_peer_opened() {
-    let mut bench = Bench::prompt();
+    let mut bench = Bench::immediate();
     bench.done_stream(A, 1, Direction::Downlink);
     assert_eq!(bench.turn(), []);
     assert_eq!(bench.create(A, NET), Ok(Outcome::Associated));
@@ -195,7 +195,7 @@ fn a_deadline_is_always_at_hand() {
 
 /// The host reports that it knows no endpoint after the resolution has timed out and the next one has begun.
 #[test]
-fn a_late_answer_does_not_count_against_the_next_question() {
+fn a_late_answer_does_not_count_against_the_next_resolution() {
     let mut bench = Bench::new(Config::default().max_attempts(2).dial_timeout(Duration::from_secs(3)));
     bench.open(NET, 0);
     bench.create(A, NET).unwrap();
