@@ -95,7 +95,7 @@ pub(super) const FAMILIES: &[Family] = &[
         write(&[], u64::from(answer.report.is_manager_active()));
     }),
     gauge("switchboard_links", "Number of links, including pure downlinks.", |answer, write| {
-        write(&[], answer.report.links())
+        write(&[], answer.report.links());
     }),
     gauge("switchboard_nets", "Number of nets.", |answer, write| write(&[], answer.report.nets())),
     gauge("switchboard_net_active", "Whether the net is active.", |answer, write| {
