@@ -32,6 +32,17 @@ pub(crate) fn resume(payload: Box<dyn Any + Send>) {
     }
 }
 
+/// Runs two pieces of user code on `state`, the second one also if the first panics; then the first panic goes
+/// on. The caller vouches that a panic leaves `state` whole.
+pub(crate) fn both<T>(state: &mut T, first: impl FnOnce(&mut T), second: impl FnOnce(&mut T)) {
+    let panic = catch_unwind(AssertUnwindSafe(|| first(state)));
+    let Err(panic) = panic else { return second(state) };
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| second(state))) {
+        discard(second);
+    }
+    resume(panic);
+}
+
 /// Drops the payload of a panic. If its destructor panics, the payload of that second panic is leaked:
 /// otherwise the panics might never end.
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {

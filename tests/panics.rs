@@ -447,3 +447,148 @@ fn an_index_that_goes_on_panicking_costs_no_entry() {
     writer.publish();
     check_held(&(table.snapshot(), model));
 }
+
+/// An index that never panics, with a word that does not derive from entries.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Quiet {
+    calls: u64,
+    word: u64,
+}
+
+impl Index<Touchy, Touchy> for Quiet {
+    fn insert(&mut self, _: &Touchy, _: &Touchy) {
+        self.calls += 1;
+    }
+
+    fn remove(&mut self, _: &Touchy, _: &Touchy) {
+        self.calls += 1;
+    }
+}
+
+/// A panic of a key or a value does not rebuild the index, which would cost O(entries) and lose the word.
+#[test]
+fn a_panic_of_a_key_leaves_the_index_as_it_is() {
+    let builder = Table::<Touchy, Touchy>::builder().hasher(Hashing::Plain).index(Quiet::default());
+    let (mut writer, table) = builder.recycle(false).build();
+    writer.extend((0..100).map(|key| (Touchy(key), Touchy(key))));
+    writer.publish();
+    let _held = table.snapshot();
+    writer.index_mut().word = 7;
+    let before = writer.index().clone();
+    let mut fuse = 0;
+    while panics(fuse, || writer.insert(Touchy(5), Touchy(1))) {
+        assert_eq!(writer.index(), &before);
+        fuse += 1;
+    }
+    assert!(fuse > 100, "the page was copied");
+    assert_eq!(*writer.index(), Quiet { calls: before.calls + 2, word: 7 });
+}
+
+thread_local! {
+    static LIVE: Cell<i64> = const { Cell::new(0) };
+}
+
+/// Counts those that are alive.
+#[derive(Debug)]
+struct Alive;
+
+impl Alive {
+    fn new() -> Self {
+        LIVE.set(LIVE.get() + 1);
+        Self
+    }
+}
+
+impl Clone for Alive {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        LIVE.set(LIVE.get() - 1);
+    }
+}
+
+/// An index that cannot be dismantled.
+#[derive(Clone, Default)]
+struct Stubborn;
+
+impl Index<u64, Alive> for Stubborn {
+    fn insert(&mut self, _: &u64, _: &Alive) {}
+
+    fn remove(&mut self, _: &u64, _: &Alive) {}
+
+    fn dismantle(&mut self, _: &mut usize) -> bool {
+        resume_unwind(Box::new("an index that cannot be dismantled"))
+    }
+}
+
+/// An index that cannot be dismantled is dropped as a whole, and blocks nothing behind it.
+#[test]
+fn an_index_that_panics_when_it_is_dismantled_costs_bounded_memory() {
+    for recycles in [true, false] {
+        let (mut writer, _table) = Table::<u64, Alive>::builder().index(Stubborn).recycle(recycles).build();
+        let mut panicked = 0;
+        for round in 0..60 {
+            for key in 0..4_000 {
+                let insert = AssertUnwindSafe(|| drop(writer.insert(key, Alive::new())));
+                panicked += u32::from(catch_unwind(insert).is_err());
+            }
+            panicked += u32::from(catch_unwind(AssertUnwindSafe(|| writer.publish())).is_err());
+            assert_eq!(writer.version().as_u64(), round + 1, "published");
+            assert!(!writer.has_staged());
+            assert_eq!(writer.len(), 4_000);
+            // The versions that wait, the operations that lead from one to the next, and a batch.
+            assert!(LIVE.get() < 60_000, "{recycles}: {} alive after {round}", LIVE.get());
+        }
+        assert!(recycles || panicked > 0);
+        let discarded = catch_unwind(AssertUnwindSafe(|| {
+            writer.insert(7_000, Alive::new());
+            writer.discard();
+        }));
+        assert_eq!(writer.len(), 4_000, "{discarded:?}");
+    }
+}
+
+/// The payload of a panic, whose destructor panics.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        resume_unwind(Box::new("the payload panics"));
+    }
+}
+
+#[derive(Clone, Default)]
+struct Bombs;
+
+impl Index<u64, u64> for Bombs {
+    fn insert(&mut self, key: &u64, _: &u64) {
+        if *key == 7 {
+            resume_unwind(Box::new(Bomb));
+        }
+    }
+
+    fn remove(&mut self, _: &u64, _: &u64) {}
+
+    fn refresh(&mut self, _: &Self) {
+        resume_unwind(Box::new(Bomb));
+    }
+}
+
+/// The second panic, of the rebuild, is dropped while the first one waits: together they would end the process.
+#[test]
+fn payloads_that_panic_do_not_end_the_process() {
+    let (mut writer, table) = Table::<u64, u64>::builder().index(Bombs).build();
+    let Err(payload) = catch_unwind(AssertUnwindSafe(|| writer.insert(7, 7))) else {
+        panic!("the index panics")
+    };
+    assert!(payload.is::<Bomb>(), "the first panic reaches the caller");
+    std::mem::forget(payload);
+    writer.discard();
+    writer.insert(8, 8);
+    writer.publish();
+    assert_eq!(table.snapshot().get(&8), Some(&8));
+}

@@ -196,6 +196,63 @@ fn what_was_recorded_before_a_table_is_cleared_is_dropped_in_steps() {
     assert!(worst <= Some(RECORDED + PAGES), "{cleared}, {published}, {staging}, {publishing}");
 }
 
+/// Without recycling there is no log once the last feed is gone; what the feeds were to get goes in steps all the
+/// same.
+#[test]
+fn a_history_is_dropped_in_steps_after_the_last_feed() {
+    let (mut writer, table) = Table::<Key, u64>::builder().recycle(false).build();
+    let feed = table.subscribe();
+    for round in 0..256 {
+        (0..32).for_each(|key| _ = writer.insert(Key(key), round));
+        writer.publish();
+    }
+    drop(feed);
+    let (staging, publishing, total) = update_until_quiet(&mut writer);
+    assert!(total > 8_000, "{total} dropped");
+    let worst = staging.max(publishing);
+    // The page that each publish copies, too.
+    assert!(worst <= RECORDED + 2 * 32, "{staging} while staging, {publishing} while publishing one");
+}
+
+/// An index that panics when it is asked what it has copied.
+#[derive(Clone, Default)]
+struct Forgetful;
+
+thread_local! {
+    static FORGETS: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Index<Key, u64> for Forgetful {
+    fn insert(&mut self, _: &Key, _: &u64) {}
+
+    fn remove(&mut self, _: &Key, _: &u64) {}
+
+    fn take_copied(&mut self) -> usize {
+        assert!(!FORGETS.take(), "it has forgotten");
+        0
+    }
+}
+
+/// The copy that a batch would work on is kept when the index panics, not dropped in one step.
+#[test]
+fn a_copy_is_not_dropped_at_once_when_the_index_panics() {
+    let builder = Table::<Key, u64>::builder().index(Forgetful);
+    let (mut writer, _table) = builder.build_with((0..20_000).map(|key| (Key(key), key)));
+    for number in 0..4 {
+        writer.insert(Key(1), number);
+        writer.publish();
+    }
+    FORGETS.set(true);
+    let dropped = drops(|| {
+        let insert = std::panic::AssertUnwindSafe(|| writer.insert(Key(1), 9));
+        assert!(std::panic::catch_unwind(insert).is_err());
+    });
+    assert!(dropped < RECORDED, "{dropped}");
+    writer.insert(Key(1), 10);
+    writer.publish();
+    assert_eq!((writer.get(&Key(1)), writer.len()), (Some(&10), 20_000));
+}
+
 /// Parts of old versions are dropped as fast as publishes create them, so nothing accumulates, regardless of
 /// the number of groups per entry.
 #[test]

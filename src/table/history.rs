@@ -105,6 +105,10 @@ impl<K, V> History<K, V> {
         lists.flat_map(|head| std::iter::successors(Some(head), |link| link.previous.as_ref()))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.young.is_none() && self.old.is_none()
+    }
+
     /// Returns the lists, to be released one link after the other.
     pub(super) fn into_lists(self) -> impl Iterator<Item = StdArc<Link<K, V>>> {
         [self.young, self.old].into_iter().flatten()

@@ -21,14 +21,32 @@ pub(crate) struct State<K, V, I, S> {
     identity: StdArc<()>,
     /// The operations that led to this version, for subscribers. Meaningless while the state is staged.
     pub(crate) history: History<K, V>,
+    /// Whether a change of the index has not returned: the index is half changed, and is only dropped or
+    /// replaced. Never in a published state.
+    pub(crate) is_torn: bool,
 }
 
 impl<K, V, I: Index<K, V>, S> State<K, V, I, S> {
     /// Drops up to `budget` pages, and parts of the index, that no other version shares; returns `true` when
     /// nothing is left. For versions that are no longer needed.
+    ///
+    /// An index that is torn, or whose `dismantle` has panicked, is left to be dropped as a whole.
     pub(crate) fn dismantle(&mut self, budget: &mut usize) -> bool {
-        self.map.dismantle(budget) && self.index.dismantle(budget)
+        if !self.map.dismantle(budget) {
+            return false;
+        }
+        let Self { index, is_torn, .. } = self;
+        *is_torn || mark_torn(is_torn, || index.dismantle(budget))
     }
+}
+
+/// Runs a change of an index, which is torn if it panics.
+#[inline]
+fn mark_torn<R>(is_torn: &mut bool, change: impl FnOnce() -> R) -> R {
+    *is_torn = true;
+    let result = change();
+    *is_torn = false;
+    result
 }
 
 impl<K, V, I, S> State<K, V, I, S> {
@@ -77,6 +95,7 @@ where
             hasher,
             identity: StdArc::new(()),
             history: History::default(),
+            is_torn: false,
         }
     }
 
@@ -91,6 +110,7 @@ where
             hasher: self.hasher.clone(),
             identity: self.identity.clone(),
             history: History::default(),
+            is_torn: false,
         }
     }
 
@@ -106,11 +126,13 @@ where
     /// Inserts `value` under `key`. Returns the value of an existing entry, with the redundant key. `hash` is
     /// the hash of `key`.
     pub(crate) fn insert(&mut self, hash: u64, key: K, value: V) -> Option<(K, V)> {
-        let Self { map, index, hasher, .. } = self;
+        let Self { map, index, hasher, is_torn, .. } = self;
         let hasher = |key: &K| hasher.hash_one(key);
-        map.insert_with(hash, key, value, &hasher, |key, old, new| match old {
-            Some(old) => index.update(key, old, new),
-            None => index.insert(key, new),
+        map.insert_with(hash, key, value, &hasher, |key, old, new| {
+            mark_torn(is_torn, || match old {
+                Some(old) => index.update(key, old, new),
+                None => index.insert(key, new),
+            });
         })
     }
 
@@ -118,7 +140,7 @@ where
     #[inline]
     pub(super) fn swap(&mut self, hash: u64, key: &K, value: &mut V) -> bool {
         let Some((key, stored)) = self.map.get_key_value_mut(hash, key) else { return false };
-        self.index.update(key, stored, value);
+        mark_torn(&mut self.is_torn, || self.index.update(key, stored, value));
         mem::swap(stored, value);
         true
     }
@@ -130,7 +152,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let (key, slot) = self.map.get_key_value_mut(hash, key)?;
-        self.index.update(key, slot, &value);
+        mark_torn(&mut self.is_torn, || self.index.update(key, slot, &value));
         Some(mem::replace(slot, value))
     }
 
@@ -140,8 +162,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let Self { map, index, hasher, .. } = self;
+        let Self { map, index, hasher, is_torn, .. } = self;
         let hasher = |key: &K| hasher.hash_one(key);
-        map.remove_with(hash, key, &hasher, |key, value| index.remove(key, value))
+        map.remove_with(hash, key, &hasher, |key, value| mark_torn(is_torn, || index.remove(key, value)))
     }
 }

@@ -20,7 +20,7 @@ use crate::sync::Arc;
 use crate::table::hash::DefaultHashBuilder;
 use crate::table::snapshot::{Iter, Snapshot};
 use crate::table::version::Version;
-use crate::unwind::discard;
+use crate::unwind::{both, discard};
 
 /// Pages of old versions, and parts of their indexes, that a publish or a discard drops in addition to those
 /// for its operations.
@@ -112,13 +112,16 @@ pub struct Writer<K, V, I = (), S = DefaultHashBuilder> {
     copied: usize,
     /// Whether the staged state differs from the published one.
     dirty: bool,
-    /// Whether the index of the staged state is half changed. The entries never are.
-    torn: bool,
 }
 
 impl<K, V, I, S> Writer<K, V, I, S> {
     fn view(&self) -> &State<K, V, I, S> {
         self.staged.as_ref().unwrap_or_else(|| self.published.state())
+    }
+
+    /// Whether the index of the staged state is half changed. The entries never are.
+    fn is_torn(&self) -> bool {
+        self.staged.as_ref().is_some_and(|staged| staged.is_torn)
     }
 
     /// Returns the number of entries in the staged state. O(1).
@@ -141,7 +144,7 @@ impl<K, V, I, S> Writer<K, V, I, S> {
     /// Returns the index over the staged state.
     #[must_use]
     pub fn index(&self) -> &I {
-        if self.torn { &self.published.state().index } else { &self.view().index }
+        if self.is_torn() { &self.published.state().index } else { &self.view().index }
     }
 
     /// Returns the number of the last published version.
@@ -175,14 +178,13 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
     /// Discards all changes since the last publish. The staged state equals the published one again.
     pub fn discard(&mut self) {
         self.dirty = false;
-        let is_torn = mem::replace(&mut self.torn, false);
         if let Some(log) = &mut self.log {
             log.discard();
         }
         if let Some(staged) = self.staged.take() {
             let discarded = self.publisher.discard(staged);
             // The discard is complete; user code runs only from here on.
-            let copied = if is_torn { 0 } else { discarded.index.take_copied() };
+            let copied = if discarded.is_torn { 0 } else { discarded.index.take_copied() };
             self.copied = self.copied.saturating_add(copied);
         }
         self.tidy();
@@ -192,7 +194,7 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
     /// be rebuilt.
     fn count_copied(&mut self) {
         if let Some(staged) = &mut self.staged
-            && !self.torn
+            && !staged.is_torn
         {
             self.copied = self.copied.saturating_add(staged.index.take_copied());
         }
@@ -207,8 +209,13 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
         let made = (PAGES_DROPPED_PER_OP * ops).saturating_add(mem::take(&mut self.copied));
         let is_waiting = self.publisher.garbage().nth(WAITING_MAX).is_some();
         let most = if is_waiting { usize::MAX } else { PAGES_DROPPED_MAX };
-        self.tidy_states(made.saturating_add(PAGES_DROPPED).min(most));
-        self.tidy_log(OPS_DROPPED + OPS_DROPPED_PER_OP * ops);
+        // Unwind safety: both leave what they have not dropped to the next call. A panic in the one does not
+        // keep the other from its share, or what it leaves would pile up.
+        both(
+            self,
+            |writer| writer.tidy_states(made.saturating_add(PAGES_DROPPED).min(most)),
+            |writer| writer.tidy_log(OPS_DROPPED + OPS_DROPPED_PER_OP * ops),
+        );
     }
 
     fn tidy_log(&mut self, mut budget: usize) {
@@ -219,22 +226,34 @@ impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
 
     /// Drops up to `budget` pages and parts of indexes of unneeded states.
     fn tidy_states(&mut self, mut budget: usize) {
-        let Self { publisher, log, .. } = self;
+        let Self { publisher, log, limits, dirty, .. } = self;
         publisher.tidy(|state| {
-            if let Some(log) = log {
-                log.doom_history(mem::take(&mut state.history));
-            }
+            doom(log, *limits, *dirty, mem::take(&mut state.history));
             state.dismantle(&mut budget)
         });
     }
 
-    /// Releases the history of an older version: in steps, if there is a log.
+    /// Releases the history of an older version, in steps.
     fn forget(&mut self, past: History<K, V>) {
-        match &mut self.log {
-            Some(log) => log.doom_history(past),
-            None => drop(past),
-        }
+        doom(&mut self.log, self.limits, self.dirty, past);
     }
+}
+
+/// Leaves a history to the log, which drops it in steps. A table without a log gets one for the purpose, until
+/// it is tidy.
+fn doom<K, V>(log: &mut Option<Log<K, V>>, limits: Limits, is_dirty: bool, past: History<K, V>) {
+    if past.is_empty() {
+        return;
+    }
+    let log = log.get_or_insert_with(|| {
+        let mut log = Log::new(false, limits);
+        if is_dirty {
+            // It lacks the operations that are staged already.
+            log.cut();
+        }
+        log
+    });
+    log.doom_history(past);
 }
 
 impl<K: Hash + Eq, V, I, S: BuildHasher> Writer<K, V, I, S> {
@@ -289,7 +308,6 @@ where
             ops: 0,
             copied: 0,
             dirty: false,
-            torn: false,
         }
     }
 
@@ -377,7 +395,7 @@ where
 
     /// Ensures that there is a staged state.
     fn open(&mut self) {
-        if self.torn {
+        if self.is_torn() {
             self.rebuild_index();
         }
         if self.staged.is_none() {
@@ -427,11 +445,12 @@ where
         self.open();
         let Some(staged) = &mut self.staged else { unreachable!("`open` makes a staged state") };
         let result = if State::<K, V, I, S>::is_indexed() {
-            // Unwind safety: the entries are as before `change`, and the index is not used until it is
+            // Unwind safety: the entries are as before `change`, and a torn index is not used until it is
             // rebuilt.
             match catch_unwind(AssertUnwindSafe(|| change(staged))) {
                 Ok(result) => result,
-                Err(panic) => self.rebuild_after(panic),
+                Err(panic) if staged.is_torn => self.rebuild_after(panic),
+                Err(panic) => resume_unwind(panic),
             }
         } else {
             change(staged)
@@ -443,7 +462,6 @@ where
 
     #[cold]
     fn rebuild_after(&mut self, panic: Box<dyn Any + Send>) -> ! {
-        self.torn = true;
         // Unwind safety: `rebuild_index` replaces the index only once another one is complete. If it panics,
         // the caller still sees the first panic.
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| self.rebuild_index())) {
@@ -466,7 +484,7 @@ where
         again.index.refresh(&staged.index);
         // The torn one is dropped last, with the rest.
         mem::swap(&mut staged.index, &mut again.index);
-        self.torn = false;
+        staged.is_torn = false;
     }
 
     /// Whether the operation about to be staged for a key has to be recorded.

@@ -51,6 +51,8 @@ const RULES: Rules = Rules {
     // Sequentially consistent in `arc_swap`, because it is the same function.
     found_paid: Ordering::Acquire,
     found_none: Ordering::SeqCst,
+    // These four pair as the argument at the head of `cell.rs` says: the confirmation with the swap, and the
+    // test for uniqueness with the decrement.
     confirm: Ordering::Acquire,
     swap: Ordering::AcqRel,
     decrement: Ordering::Release,

@@ -111,7 +111,6 @@ where
         cleared.map.set_stamp(self.version().next().as_u64());
         self.count_copied();
         // From here on only destructors can panic, and they run last.
-        self.torn = false;
         self.dirty = true;
         if let Some(full) = self.staged.replace(cleared) {
             self.publisher.discard(full);

@@ -72,7 +72,7 @@ where
     }
 
     fn publish_staged(&mut self) -> Version {
-        if self.torn {
+        if self.is_torn() {
             self.rebuild_index();
         }
         self.count_copied();
