@@ -114,10 +114,7 @@ impl<A: Addr> LinkManager<A> {
     }
 
     fn make(&self, order: Shutdown) -> bool {
-        let is_made = self.request.make(order);
-        // After the request, which the writer looks for when it is woken.
-        self.handle.wake();
-        is_made
+        self.request.make(order, || self.handle.wake())
     }
 }
 

@@ -83,6 +83,7 @@ mod twin {
                     }
                 }
                 backoff.snooze();
+                // Relaxed: a guess, as above.
                 tail = self.tail.load(Ordering::Relaxed);
             }
         }
@@ -117,6 +118,7 @@ mod twin {
                     }
                 }
                 backoff.snooze();
+                // Relaxed: a guess, as above.
                 head = self.head.load(Ordering::Relaxed);
             }
         }

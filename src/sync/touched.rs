@@ -78,6 +78,7 @@ macro_rules! atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
+                // Relaxed or not, by what the caller asked for; nothing is ordered by this comparison.
                 if failure == Ordering::Relaxed {
                     let seen = self.load(failure);
                     if seen != current {
