@@ -5,6 +5,7 @@
 //! [snapshot]: Snapshot
 //! [reader]: Reader
 //! [index]: table::Index
+//! [changed]: Table::changed
 //! [subscribe]: Table::subscribe
 //! [reclaim]: Writer::reclaim
 //! [recycle]: TableBuilder::recycle

@@ -32,7 +32,7 @@ mod tests;
 pub use builder::{LinkManagerBuilder, SpawnError};
 pub use model::report::{DrainReport, MemoryReport, ShutdownReport};
 pub use model::tally::Stats;
-pub use read::snapshot::{LinksReader, MemberFilter};
+pub use read::snapshot::{LinksPublished, LinksReader, MemberFilter};
 
 /// Submission of commands: tickets and errors.
 ///

@@ -16,22 +16,27 @@ mod log;
 mod models;
 mod op;
 mod page_map;
+mod published;
 pub(crate) mod reader;
 #[cfg(feature = "serde")]
 mod serialize;
 pub(crate) mod snapshot;
 mod state;
 mod stats;
+mod tasks;
 pub(crate) mod version;
 mod waiters;
+mod watch;
 pub(crate) mod writer;
 
 pub use diff::Change;
+pub use feed::next::{Events, Next};
 pub use feed::window::Changes;
 pub use feed::{ChangeSet, Feed, FeedEvent};
 pub use hash::{DefaultHashBuilder, DefaultHasher};
 pub use index::{GroupIndex, Index};
+pub use published::Published;
 pub use snapshot::Iter;
 pub use stats::{Memory, Stats};
-pub use waiters::WaitError;
+pub use waiters::{WaitError, WriterClosed};
 pub use writer::publish::TooManyVersions;

@@ -4,14 +4,11 @@
 //! well. Code that contains a panic therefore disposes of the payload with [`discard`], never with `drop`.
 
 use std::any::Any;
-#[cfg(feature = "manager")]
-use std::panic::UnwindSafe;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
 
 use crate::sync::is_unwinding;
 
 /// Runs user code. Returns `None` if it panicked, which the panic hook has reported.
-#[cfg(feature = "manager")]
 pub(crate) fn contain<R>(code: impl FnOnce() -> R + UnwindSafe) -> Option<R> {
     match catch_unwind(code) {
         Ok(result) => Some(result),
@@ -52,7 +49,7 @@ pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     }
 }
 
-#[cfg(all(test, feature = "manager", not(switchboard_model)))]
+#[cfg(all(test, not(switchboard_model)))]
 mod tests {
     use super::*;
 

@@ -367,7 +367,7 @@ fn a_feed_is_closed_when_the_writer_is_gone_and_all_is_delivered() {
     assert!(feed.next_timeout(Duration::ZERO).is_ok());
     assert!(feed.is_closed());
     assert_eq!(feed.next_timeout(Duration::MAX).unwrap_err(), WaitError::WriterClosed);
-    assert!(feed.next().is_none());
+    assert!(feed.events().next().is_none());
 }
 
 /// Any kind of operation may be the first one that is recorded.
@@ -445,7 +445,7 @@ fn subscribers_on_threads_keep_up_or_recover() {
             let mut subscriber = Subscriber::new(table.subscribe());
             std::thread::spawn(move || {
                 let mut events = 0;
-                for event in subscriber.feed.by_ref() {
+                for event in &mut subscriber.feed {
                     events += 1;
                     match event {
                         FeedEvent::Changes(set) => apply(&mut subscriber.copy, &set),

@@ -45,7 +45,8 @@
 //! | dropping or cloning a snapshot | wait-free | changes a reference count; see [Memory](#memory) for the last owner |
 //! | staging | single-threaded | copies a page if a held version shares it |
 //! | [`Writer::publish`](crate::Writer::publish) | lock-free | visits each thread's record once; never waits for a reader |
-//! | [`Table::wait_for`](crate::Table::wait_for) | blocking | takes a lock; a publish takes the same lock only if a thread waits for its version |
+//! | [`Table::wait_for`](crate::Table::wait_for) | blocking | takes a lock; a publish takes the same lock only if it has to wake a thread or a task |
+//! | awaiting [`Table::changed`](crate::Table::changed), [`Table::reached`](crate::Table::reached), [`Feed::next`](crate::table::Feed::next) | blocking | two atomic loads if it is ready; otherwise O(log waiting tasks) under the lock of `wait_for`, which is never held while user code runs |
 //! | [`Feed::try_next`](crate::table::Feed::try_next) | as `Table::snapshot` | one atomic load if there is nothing new; O(operations) for all versions found at once |
 //! | [`Feed::next_timeout`](crate::table::Feed::next_timeout) | blocking | as `wait_for` |
 //! | [`Metrics::report`](crate::Metrics::report) | lock-free | retries if three reports are published while it copies one |
@@ -104,6 +105,7 @@
 //! | the first operation after a batch of *m* operations, in a table that [recycles](crate::TableBuilder::recycle) | repeats the batch on the second copy: O(m), with m up to the largest of 1,024, an eighth of the entries and, while a feed exists, the [history](crate::TableBuilder::history); longer batches are not repeated |
 //! | a publish in a process in which many threads have loaded | O(threads), see ["Wait-free"](#wait-free) |
 //! | a publish for which threads wait in `wait_for` or a feed | wakes all of them |
+//! | a publish for which tasks wait | wakes those that wait for its version, on the writer's thread: the cost of their wakers |
 //! | a publish of a table with [`max_versions`](crate::TableBuilder::max_versions), close to that limit | looks at every version that is held |
 //! | an operation that panics, in a table with an index | O(batch) or O(entries), see [Panics](#panics) |
 //! | [`Writer::retain`](crate::Writer::retain), [`Writer::memory`](crate::Writer::memory) | O(entries) |
@@ -188,6 +190,7 @@
 //! `mailbox::tests::the_destructor_of_a_command_may_use_the_mailbox`,
 //! `ticket::tests::a_callback_may_use_the_mailbox_and_other_tickets`,
 //! `ticket::tests::a_waker_and_a_destructor_may_use_other_tickets`, `metrics::tests::a_sink_may_use_everything`,
+//! `tests/futures.rs::a_waker_may_use_the_table_when_it_is_woken_or_dropped`,
 //! `tests/tracing.rs::a_subscriber_may_use_everything`,
 //! `tests/user_data.rs::a_destructor_runs_after_its_turn_and_may_send_commands`.
 //!
@@ -245,6 +248,29 @@
 //! `manager::tests::a_panic_in_a_ticket_callback_leaves_the_writer_alive`,
 //! `tests/fuse_manager.rs::the_threads_of_a_manager_survive_every_destructor`,
 //! `tests/fuse_manager.rs::a_panic_whose_payload_panics_when_it_is_dropped_ends_neither_thread`.
+//!
+//! **A waker that panics ends neither the publish nor another wait.** The panic is contained when the waker is woken or
+//! dropped; when it is cloned, the panic reaches the poll, which has not changed anything yet. *Tested by*
+//! `tests/futures.rs::a_waker_that_panics_ends_neither_the_publish_nor_another_wait`,
+//! `tests/futures.rs::a_waker_that_panics_when_it_is_dropped_ends_no_wait`.
+//!
+//! # Waiting
+//!
+//! **No wait for a version is lost.** A thread in [`Table::wait_for`](crate::Table::wait_for), and a task in
+//! [`Table::changed`](crate::Table::changed), [`Table::reached`](crate::Table::reached) or
+//! [`Feed::next`](crate::table::Feed::next), is woken by the version that it waits for, and by the end of the writer.
+//! *Tested by* `table::cell::models`, `table::watch::models`, `table::feed::models`.
+//!
+//! **A future can be dropped at any await point.** No version and no event is lost, and its waker is dropped with it.
+//! *Tested by* `tests/futures.rs::a_cancelled_task_loses_no_event`,
+//! `tests/futures.rs::a_dropped_future_is_not_woken_and_keeps_no_waker`,
+//! `table::watch::models::a_dropped_future_leaves_its_waker_nowhere`.
+//!
+//! **Waiting takes bounded memory**: one entry of at most 128 bytes for each future that waits at the same time, beside
+//! the future itself. It is freed when the last of them has left. A publish for which no one waits reads one word, as
+//! without tasks; the first one after a wait was cancelled may take the lock of the waiters once. *Tested by*
+//! `tests/futures.rs::waiting_takes_bounded_memory_which_is_returned`,
+//! `table::watch::tests::a_publish_takes_the_lock_only_to_wake_someone`.
 //!
 //! # Commands
 //!

@@ -2,8 +2,9 @@
 //!
 //! Reference counting is the responsibility of `Arc`; it is listed only where a thread relies on being the only
 //! owner. Each edge is explored by the models of its module, under loom: `table::cell::models`, `table::models`,
-//! `table::feed::models`, `mailbox::models`, `mailbox::semaphore::models`, `ticket::models`, `manager::run::meters::models` and
-//! `metrics::models`. The test `tests/promises.rs` checks that the methods named here exist.
+//! `table::feed::models`, `table::watch::models`, `mailbox::models`, `mailbox::semaphore::models`, `ticket::models`,
+//! `manager::run::meters::models` and `metrics::models`. The test `tests/promises.rs` checks that the methods named
+//! here exist.
 //!
 //! # Table
 //!
@@ -13,11 +14,12 @@
 //! | T2 | `Publisher::publish`: the version counter, `Release`, after T1 | `SnapshotCell::version`, `Acquire` | T1: a thread that sees the number loads that version or a newer one |
 //! | T3 | `SnapshotCell::load`: the version counter, `fetch_max`, `Release`, after it has read T1 | `SnapshotCell::version`, `Acquire` | T1, handed on; and that no reader is behind what another thread has loaded |
 //! | T4 | `Arc` drop by a reader, `Release` | `Arc::get_mut` by the writer, `Acquire` | all reads of a version happen before its header or its state is changed |
-//! | T5 | `Waiters::wait`: the target, then `fence(SeqCst)`, then reads the version | `Publisher::publish`: the version, then `fence(SeqCst)` and reads the target in `Waiters::notify` | at least one of the two sees the other: no lost wake-up |
+//! | T5 | `Waiters::wait` and `Waiters::register`: the target, then `fence(SeqCst)`, then reads the version | `Publisher::publish`: the version, then `fence(SeqCst)` and reads the target in `Waiters::notify` | at least one of the two sees the other: no lost wake-up |
 //! | T6 | `Waiters::close`: the flag, `Release` | `Waiters::is_closed`, `Acquire` | the last version: "closed" is reported only for versions that were never published |
 //!
 //! A feed adds no edge. The history of a version is part of its contents (T1). The feed learns of newer versions by
-//! T2, waits by T5, and learns of the end by T6, where it reads the flag before the version.
+//! T2, waits by T5, and learns of the end by T6, where it reads the flag before the version. Futures add none either:
+//! their wakers are under the lock of the waiters.
 //!
 //! The relaxed accesses, and what orders them:
 //!
@@ -37,9 +39,12 @@
 //! ```
 //!
 //! If W2 comes before P2, then P3 reads the target of W1 or a later one. A later one is a smaller target, or
-//! the reset that the writer itself made when it woke all waiters. Having read the target, the writer takes the
-//! lock, which the waiter holds until it is asleep, and then notifies. If P2 comes before W2, then W3 reads the
-//! version of P1 or a later one, and the waiter does not sleep.
+//! the reset that the writer itself made when it woke the waiters. Having read the target, the writer takes the
+//! lock, which a thread holds until it is asleep, and a task until it is in the list, and then wakes them. If P2
+//! comes before W2, then W3 reads the version of P1 or a later one, and the waiter does not sleep.
+//!
+//! A task that stays in the list when the writer resets the target does not set it again: the writer resets it to
+//! the smallest version that such a task waits for, under the lock. The next publish is on the same thread.
 //!
 //! # Mailbox
 //!

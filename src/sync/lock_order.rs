@@ -66,8 +66,8 @@ pub(crate) static MAILBOX_RECEIVER: Lock = Lock::new(Rank::Auxiliary, "mailbox: 
 pub(crate) static MAILBOX_SENDERS: Lock = Lock::new(Rank::Auxiliary, "mailbox: parked senders");
 /// The one result that a ticket waits for.
 pub(crate) static TICKET: Lock = Lock::new(Rank::Auxiliary, "ticket: result");
-/// The threads that wait for a version to be published.
-pub(crate) static VERSION_WAITERS: Lock = Lock::new(Rank::Auxiliary, "table: threads waiting for a version");
+/// The threads and tasks that wait for a version to be published.
+pub(crate) static VERSION_WAITERS: Lock = Lock::new(Rank::Auxiliary, "table: waiting for a version");
 /// The request to shut a manager down.
 #[cfg(feature = "manager")]
 pub(crate) static SHUTDOWN_REQUEST: Lock = Lock::new(Rank::Auxiliary, "manager: shutdown request");

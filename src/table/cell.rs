@@ -70,11 +70,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use super::waiters::{WaitError, Waiters};
+use super::tasks::Place;
+use super::waiters::{WaitError, Waiters, WriterClosed};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, lock_order};
 use crate::table::version::Version;
@@ -272,6 +274,28 @@ impl<T> SnapshotCell<T> {
         self.waiters.wait(version, timeout, || self.version())
     }
 
+    /// Returns the newest version once it is `wanted` or later, or the end of the writer; otherwise wakes
+    /// `waker` when one of them happens. `place` is to be given up with [`leave`](Self::leave).
+    pub(super) fn poll_reached(
+        &self,
+        wanted: Version,
+        place: &mut Option<Place>,
+        waker: &Waker,
+    ) -> Poll<Result<Version, WriterClosed>> {
+        self.waiters.poll(wanted, place, waker, || self.version())
+    }
+
+    /// Forgets the waker of a task that polled and does not wait any longer.
+    pub(super) fn leave(&self, place: &mut Option<Place>) {
+        self.waiters.leave(place);
+    }
+
+    /// Returns the number of waiting tasks, and the first version whose publish takes the lock of the waiters.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> (usize, Option<Version>) {
+        self.waiters.waiting()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.waiters.is_closed()
     }
@@ -347,7 +371,8 @@ impl<T> Publisher<T> {
     /// previous version and does not count as holding it.
     ///
     /// Retires the previous version. Versions older than `replayable` are no longer returned by
-    /// [`recycle`](Self::recycle). No user code runs in here; call [`tidy`](Self::tidy) afterwards.
+    /// [`recycle`](Self::recycle). The only user code in here are the wakers of waiting tasks, which run last
+    /// and whose panics are contained; call [`tidy`](Self::tidy) afterwards.
     pub(crate) fn publish(&mut self, state: T, replayable: Version, newest: &mut Arc<Header<T>>) {
         let version = self.version.next();
         // One critical section, in which nothing can panic: between the lists and `current`, a header is in

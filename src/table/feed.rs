@@ -11,15 +11,16 @@
 
 #[cfg(test)]
 mod models;
+pub(crate) mod next;
 pub(crate) mod window;
 
 use std::fmt;
-use std::iter::FusedIterator;
 use std::mem;
 use std::time::Duration;
 
 use super::cell::SnapshotCell;
 use super::state::State;
+use super::watch::Watch;
 use crate::sync::{Arc, StdArc};
 use crate::table::diff::Change;
 use crate::table::hash::DefaultHashBuilder;
@@ -60,7 +61,8 @@ use window::Window;
 ///
 /// [`try_next`](Self::try_next) takes no lock. It is wait-free: O(operations in the versions published since
 /// the last call) for the first of these versions, and O(1) for the others.
-/// [`next_timeout`](Self::next_timeout) and the iterator block.
+/// [`next`](Self::next) waits as a task; [`next_timeout`](Self::next_timeout) and [`events`](Self::events)
+/// block.
 ///
 /// Having subscribers costs the writer O(1) for each publish, regardless of their number, and a clone of each
 /// key and value that a retired version is brought up to date with. Without subscribers, the writer reads a
@@ -91,7 +93,7 @@ use window::Window;
 ///
 /// drop(writer);
 /// // The rest, and then the end, because the writer was dropped.
-/// assert_eq!(feed.count(), 1);
+/// assert_eq!(feed.events().count(), 1);
 /// ```
 #[must_use = "a feed makes the writer keep a history, which is wasted unless the feed is read"]
 pub struct Feed<K, V, I = (), S = DefaultHashBuilder> {
@@ -135,7 +137,7 @@ impl<K, V, I, S> Feed<K, V, I, S> {
     ) -> Self {
         // Counted before the version is loaded: a publish that begins after this call is recorded.
         let follower = Follower::new(cell);
-        let newest = Snapshot::new(follower.cell.load());
+        let newest = Snapshot::new(follower.cell().load());
         let base = from.unwrap_or_else(|| newest.clone());
         assert!(base.state().is_related_to(newest.state()), "a feed resumes from a snapshot of its table");
         Self { follower, base, window: None, delivered: 0 }
@@ -163,12 +165,12 @@ impl<K, V, I, S> Feed<K, V, I, S> {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         // The flag before the version: the last version is never missed.
-        self.follower.cell.is_closed() && self.window.is_none() && !self.is_behind()
+        self.follower.cell().is_closed() && self.window.is_none() && !self.is_behind()
     }
 
     /// Whether there is a newer version than the base. One atomic load.
     fn is_behind(&self) -> bool {
-        self.follower.cell.version() > self.base.version()
+        self.follower.cell().version() > self.base.version()
     }
 }
 
@@ -211,13 +213,13 @@ impl<K: Eq, V, I, S> Feed<K, V, I, S> {
                 return Ok(event);
             }
             // Waits at most once: the awaited version is published when this returns.
-            self.follower.cell.wait_for(self.base.version().next(), timeout)?;
+            self.follower.cell().wait_for(self.base.version().next(), timeout)?;
         }
     }
 
     /// Loads the newest version, which is newer than the base, and the operations that lead to it.
     fn fetch(&mut self) -> Option<FeedEvent<K, V, I, S>> {
-        let newest = Snapshot::new(self.follower.cell.load());
+        let newest = Snapshot::new(self.follower.cell().load());
         match newest.state().history.since(self.base.version()) {
             Some(links) => {
                 let window = Window::new(self.base.clone(), newest, links);
@@ -245,17 +247,6 @@ impl<K: Eq, V, I, S> Feed<K, V, I, S> {
         Some(ChangeSet { window, index })
     }
 }
-
-/// Blocks for each event, and ends when the writer was dropped and everything has been delivered.
-impl<K: Eq, V, I, S> Iterator for Feed<K, V, I, S> {
-    type Item = FeedEvent<K, V, I, S>;
-
-    fn next(&mut self) -> Option<FeedEvent<K, V, I, S>> {
-        self.next_timeout(Duration::MAX).ok()
-    }
-}
-
-impl<K: Eq, V, I, S> FusedIterator for Feed<K, V, I, S> {}
 
 impl<K, V, I, S> ChangeSet<K, V, I, S> {
     /// Returns the version that made these changes to the one before it.
@@ -304,19 +295,23 @@ impl<'a, K: Eq, V, I, S> IntoIterator for &'a ChangeSet<K, V, I, S> {
 
 /// A follower that is counted by a cell.
 struct Follower<T> {
-    cell: Arc<SnapshotCell<T>>,
+    watch: Watch<T>,
 }
 
 impl<T> Follower<T> {
     fn new(cell: Arc<SnapshotCell<T>>) -> Self {
         cell.follow();
-        Self { cell }
+        Self { watch: Watch::new(cell) }
+    }
+
+    fn cell(&self) -> &SnapshotCell<T> {
+        self.watch.cell()
     }
 }
 
 impl<T> Drop for Follower<T> {
     fn drop(&mut self) {
-        self.cell.unfollow();
+        self.cell().unfollow();
     }
 }
 

@@ -7,6 +7,7 @@ use crate::sync::Arc;
 use crate::table::cell::SnapshotCell;
 use crate::table::feed::Feed;
 use crate::table::hash::DefaultHashBuilder;
+use crate::table::published::Published;
 use crate::table::reader::Reader;
 use crate::table::snapshot::Snapshot;
 use crate::table::state::State;
@@ -23,7 +24,8 @@ use crate::table::waiters::WaitError;
 /// |---|---|---|
 /// | look up keys in a hot loop | [`reader`](Self::reader), then [`Reader::get`] | one atomic load more than a map |
 /// | ask several questions about one version | [`snapshot`](Self::snapshot) | one increment and one decrement of a reference count |
-/// | see what another thread has published | [`wait_for`](Self::wait_for) its version | blocks |
+/// | see what another thread has published | [`wait_for`](Self::wait_for) its version, or await [`reached`](Self::reached) | blocks, or waits as a task |
+/// | be told of a newer version in a task | await [`changed`](Self::changed) | O(log waiting tasks) for each wait |
 /// | start with entries, or from a file | [`TableBuilder::build_with`](crate::TableBuilder::build_with) (or feature `serde`) | one insertion each |
 /// | receive every change | [`subscribe`](Self::subscribe) | O(changes) for the subscriber |
 ///
@@ -57,6 +59,7 @@ use crate::table::waiters::WaitError;
 /// | [`Writer::clear`](crate::Writer::clear) | O(1); the entries are dropped in the publishes that follow | never waits for readers |
 /// | [`GroupIndex`](crate::table::GroupIndex) count, listing | O(1), O(keys listed) | wait-free |
 /// | [`Feed::next_timeout`] | O(changes) | blocks until there is an event |
+/// | awaiting [`changed`](Self::changed), [`reached`](Self::reached), [`Feed::next`] | O(log waiting tasks), and O(changes) for an event | takes a lock while there is nothing to return |
 ///
 /// # Trade-offs
 ///
@@ -149,6 +152,70 @@ impl<K, V, I, S> Table<K, V, I, S> {
     /// ```
     pub fn wait_for(&self, version: Version, timeout: Duration) -> Result<Version, WaitError> {
         self.cell.wait_for(version, timeout)
+    }
+
+    /// Waits, as a task, until `version` or a later one is published, and returns the newest version: the
+    /// asynchronous form of [`wait_for`](Self::wait_for).
+    ///
+    /// This is how a task reads its own writes. The future needs no runtime and can be dropped at any time;
+    /// see [`Published`] for its cost. For a timeout, use that of the runtime.
+    ///
+    /// # Errors
+    /// [`WriterClosed`](crate::table::WriterClosed) if the writer was dropped without publishing `version`.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::Table;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let (mut writer, table) = Table::<u64, u64>::new();
+    /// writer.insert(1, 1);
+    /// let version = writer.publish();
+    /// assert_eq!(table.reached(version).await, Ok(version));
+    /// # });
+    /// ```
+    pub fn reached(&self, version: Version) -> Published<K, V, I, S> {
+        Published::new(self.cell.clone(), version)
+    }
+
+    /// Waits, as a task, until a version newer than `version` is published, and returns the newest version.
+    ///
+    /// `version` is the last one that the task has seen, so a change between two calls is not missed. Several
+    /// versions that were published in the meantime count as one change; [`subscribe`](Self::subscribe)
+    /// delivers each of them. The future needs no runtime and can be dropped at any time; see [`Published`]
+    /// for its cost.
+    ///
+    /// # Errors
+    /// [`WriterClosed`](crate::table::WriterClosed) if the writer was dropped and `version` is the last one.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::Table;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let (mut writer, table) = Table::<u64, u64>::new();
+    /// let watcher = async {
+    ///     let mut seen = table.snapshot();
+    ///     let mut sizes = vec![seen.len()];
+    ///     while table.changed(seen.version()).await.is_ok() {
+    ///         seen = table.snapshot();
+    ///         sizes.push(seen.len());
+    ///     }
+    ///     sizes
+    /// };
+    /// let publisher = async move {
+    ///     for key in 0..3 {
+    ///         writer.insert(key, key);
+    ///         writer.publish();
+    ///         tokio::task::yield_now().await;
+    ///     }
+    /// };
+    /// let (sizes, ()) = tokio::join!(biased; watcher, publisher);
+    /// assert_eq!(sizes, [0, 1, 2, 3]);
+    /// # });
+    /// ```
+    pub fn changed(&self, version: Version) -> Published<K, V, I, S> {
+        Published::new(self.cell.clone(), version.newer())
     }
 
     /// Follows the table from its newest version onwards, version by version.

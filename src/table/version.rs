@@ -22,12 +22,20 @@ impl Version {
         Self(number)
     }
 
+    /// Never published.
+    pub(super) const MAX: Self = Self(u64::MAX);
+
     pub(super) const fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
 
     pub(crate) const fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+
+    /// Returns the smallest version that is newer, for any version that a caller may have made up.
+    pub(super) const fn newer(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 }
 

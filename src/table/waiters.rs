@@ -1,35 +1,46 @@
-//! Threads that wait for a version: an event count in front of a condition variable.
+//! Threads and tasks that wait for a version: an event count in front of a condition variable and a list of
+//! wakers.
 //!
-//! A publish must not take a lock when no thread waits, and must not miss a thread that has just begun to.
+//! A publish must not take a lock when no one waits, and must not miss a waiter that has just begun to wait.
 //! Each side writes, fences, and then reads what the other one writes:
 //!
 //! ```text
 //! waiter (holds the lock)               writer
 //! target.store(wanted)                  version.store(v)
 //! fence(SeqCst)                         fence(SeqCst)
-//! version.load() >= wanted? done        target.load() <= v? lock, reset the target, unlock, notify all
+//! version.load() >= wanted? done        target.load() <= v? lock, reset the target, unlock, wake
 //! wait (releases the lock)
 //! ```
 //!
 //! The two fences are totally ordered. If the waiter's is first, the writer sees the target and takes the
-//! lock; it gets the lock only once the waiter is inside `wait`, so the notification reaches it. If the
-//! writer's is first, the waiter sees the version and does not wait.
+//! lock; it gets the lock only once the thread is inside `wait`, or the task is in the list, so the
+//! notification reaches it. If the writer's is first, the waiter sees the version and does not wait.
 //!
-//! The target is the smallest version that any thread waits for: a publish below it wakes no thread. Waiters
-//! only lower it, the writer only resets it, both under the lock. A reset is followed by waking all waiters,
-//! and a waiter for a later version sets the target again before it reads the version.
+//! The target is the smallest version that is waited for, or less: a publish below it wakes no one. Waiters
+//! only lower it, the writer only resets it, both under the lock. A reset is followed by waking all threads,
+//! and a thread that waits for a later version sets the target again before it reads the version. The writer
+//! resets the target to the smallest version that the remaining tasks wait for, because these stay asleep.
 //!
-//! A waiter is woken by `notify` after each publish, by `close` when the writer is dropped, and by its own
-//! deadline. If the writer's thread dies, unwinding drops the writer.
+//! A task that stops waiting leaves the target as it is, which costs the writer one needless lock.
+//!
+//! Who remains in the list is certain: a task that was inserted and did not find its version is seen by the
+//! publish of that version, and by the end of the writer, and each of them takes it out. A task that later
+//! finds its version, or the end, therefore need not take the lock again to leave.
+//!
+//! A waiter is woken by `notify` after each publish, by `close` when the writer is dropped, and a thread by
+//! its own deadline. If the writer's thread dies, unwinding drops the writer.
 
 use std::fmt;
+use std::mem;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use super::tasks::{Place, Tasks, dispose};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::{Condvar, Mutex, Spin, deadline_after, lock_order};
 use crate::table::version::Version;
 
-/// The target while no thread waits.
+/// The target while no one waits.
 const NOBODY: u64 = u64::MAX;
 
 /// The error returned by [`Table::wait_for`](crate::Table::wait_for).
@@ -67,22 +78,54 @@ impl fmt::Display for WaitError {
 
 impl std::error::Error for WaitError {}
 
+/// The error of a wait that ends with the writer: [`Table::changed`](crate::Table::changed),
+/// [`Table::reached`](crate::Table::reached), [`Links::changed`](crate::Links::changed).
+///
+/// The writer was dropped without publishing the version, which will therefore never be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriterClosed;
+
+impl fmt::Display for WriterClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        WaitError::WriterClosed.fmt(f)
+    }
+}
+
+impl std::error::Error for WriterClosed {}
+
+impl From<WriterClosed> for WaitError {
+    fn from(_: WriterClosed) -> Self {
+        Self::WriterClosed
+    }
+}
+
+/// The state of the waiters that only the lock gives access to.
+///
+/// Valid after a panic: no user code runs under the lock, and a target that is too small, or a flag that is
+/// set without need, costs one needless wake-up.
+#[derive(Debug)]
+struct Waiting {
+    /// Whether a thread may be inside `wait`.
+    threads: bool,
+    tasks: Tasks,
+}
+
 #[derive(Debug)]
 pub(super) struct Waiters {
-    /// The smallest version that any thread waits for. Written under the lock only.
+    /// The smallest version that is waited for, or less. Written under the lock only.
     target: AtomicU64,
     closed: AtomicBool,
-    // Guards the target. Valid after a panic: a target that is too small costs one needless wake-up.
-    lock: Mutex<()>,
+    waiting: Mutex<Waiting>,
     condvar: Condvar,
 }
 
 impl Waiters {
     pub(super) fn new() -> Self {
+        let waiting = Waiting { threads: false, tasks: Tasks::new() };
         Self {
             target: AtomicU64::new(NOBODY),
             closed: AtomicBool::new(false),
-            lock: Mutex::new(&lock_order::VERSION_WAITERS, ()),
+            waiting: Mutex::new(&lock_order::VERSION_WAITERS, waiting),
             condvar: Condvar::new(),
         }
     }
@@ -93,6 +136,14 @@ impl Waiters {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Returns the result of a wait for `wanted`, if it is certain.
+    fn look(&self, wanted: Version, version: impl Fn() -> Version) -> Option<Result<Version, WriterClosed>> {
+        // The flag before the version: a version that was published before the end is never missed.
+        let closed = self.is_closed();
+        let version = version();
+        if version >= wanted { Some(Ok(version)) } else { closed.then_some(Err(WriterClosed)) }
+    }
+
     /// Waits in three steps: try, spin, park.
     pub(super) fn wait(
         &self,
@@ -100,12 +151,7 @@ impl Waiters {
         timeout: Duration,
         version: impl Fn() -> Version,
     ) -> Result<Version, WaitError> {
-        let poll = || {
-            // The flag before the version: a version that was published before the end is never missed.
-            let closed = self.is_closed();
-            let version = version();
-            if version >= wanted { Some(Ok(version)) } else { closed.then_some(Err(WaitError::WriterClosed)) }
-        };
+        let poll = || Some(self.look(wanted, &version)?.map_err(WaitError::from));
         if let Some(result) = poll() {
             return result;
         }
@@ -119,8 +165,9 @@ impl Waiters {
                 return result;
             }
         }
-        let mut guard = self.lock.lock();
+        let mut waiting = self.waiting.lock();
         loop {
+            waiting.threads = true;
             self.lower_target(wanted);
             // SeqCst: pairs with the fence in `notify`; see the head of this file.
             fence(Ordering::SeqCst);
@@ -128,14 +175,75 @@ impl Waiters {
                 return result;
             }
             let Some(deadline) = deadline else {
-                guard = self.condvar.wait(guard);
+                waiting = self.condvar.wait(waiting);
                 continue;
             };
-            let (again, timed_out) = self.condvar.wait_until(guard, deadline);
-            guard = again;
+            let (again, timed_out) = self.condvar.wait_until(waiting, deadline);
+            waiting = again;
             if timed_out {
                 return poll().unwrap_or(Err(WaitError::Timeout));
             }
+        }
+    }
+
+    /// Waits as a task: returns the result of a wait for `wanted`, or arranges for `waker` to be woken when
+    /// it is certain.
+    ///
+    /// `place` is that of the task: `None` at first, or left by an earlier poll for `wanted` or a smaller
+    /// version. It is to be given up with [`leave`](Self::leave).
+    ///
+    /// A panic of the clone of the waker reaches the caller, before anything has changed.
+    pub(super) fn poll(
+        &self,
+        wanted: Version,
+        place: &mut Option<Place>,
+        waker: &Waker,
+        version: impl Fn() -> Version,
+    ) -> Poll<Result<Version, WriterClosed>> {
+        if let Some(result) = self.look(wanted, &version) {
+            // No lock: the writer has removed the task, or is about to.
+            *place = None;
+            return Poll::Ready(result);
+        }
+        if let Some(place) = *place
+            && self.waiting.lock().tasks.has(place, wanted, waker)
+        {
+            return Poll::Pending;
+        }
+        self.register(wanted, place, waker.clone(), version).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Inserts the task, replacing its earlier entry, unless the wait is over.
+    fn register(
+        &self,
+        wanted: Version,
+        place: &mut Option<Place>,
+        waker: Waker,
+        version: impl Fn() -> Version,
+    ) -> Option<Result<Version, WriterClosed>> {
+        let mut waiting = self.waiting.lock();
+        let replaced = place.take().and_then(|place| waiting.tasks.remove(place));
+        let inserted = waiting.tasks.insert(wanted, waker);
+        self.lower_target(wanted);
+        // SeqCst: pairs with the fence in `notify`; see the head of this file.
+        fence(Ordering::SeqCst);
+        let result = self.look(wanted, version);
+        let mut unneeded = None;
+        match result {
+            Some(_) => unneeded = waiting.tasks.remove(inserted),
+            None => *place = Some(inserted),
+        }
+        drop(waiting);
+        dispose(replaced);
+        dispose(unneeded);
+        result
+    }
+
+    /// Removes the task at `place`, if it waits: O(log n), under the lock.
+    pub(super) fn leave(&self, place: &mut Option<Place>) {
+        if let Some(place) = place.take() {
+            let waker = self.waiting.lock().tasks.remove(place);
+            dispose(waker);
         }
     }
 
@@ -147,14 +255,14 @@ impl Waiters {
         }
     }
 
-    /// Wakes the waiters if one of them waits for `version` or less. Called after the store that published
-    /// it.
+    /// Wakes the threads, and the tasks that are due, if someone waits for `version` or less. Called after
+    /// the store that published it, and without a lock.
     pub(super) fn notify(&self, version: Version) {
-        // SeqCst: pairs with the fence in `wait`; see the head of this file.
+        // SeqCst: pairs with the fences in `wait` and `register`; see the head of this file.
         fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence.
         if self.target.load(Ordering::Relaxed) <= version.as_u64() {
-            self.wake();
+            self.wake(version);
         }
     }
 
@@ -163,16 +271,32 @@ impl Waiters {
         // Release: pairs with the acquire load in `is_closed`. (The fence of the last `notify` would suffice;
         // this does not rely on it.)
         self.closed.store(true, Ordering::Release);
-        // No fence: the lock is taken in any case. A waiter that held it before is inside `wait`, and one
-        // that takes it later sees the flag.
-        self.wake();
+        // No fence: the lock is taken in any case. A waiter that held it before is inside `wait` or in the
+        // list, and one that takes it later sees the flag.
+        self.wake(Version::MAX);
     }
 
-    fn wake(&self) {
-        let guard = self.lock.lock();
+    /// Wakes all threads, and the tasks that wait for `version` or less.
+    fn wake(&self, version: Version) {
+        let mut waiting = self.waiting.lock();
+        let due = waiting.tasks.take_due(version);
+        let target = waiting.tasks.first_wanted().map_or(NOBODY, Version::as_u64);
         // Relaxed: as in `lower_target`.
-        self.target.store(NOBODY, Ordering::Relaxed);
-        drop(guard);
-        self.condvar.notify_all();
+        self.target.store(target, Ordering::Relaxed);
+        let has_threads = mem::take(&mut waiting.threads);
+        drop(waiting);
+        if has_threads {
+            self.condvar.notify_all();
+        }
+        due.wake();
+    }
+
+    /// Returns the number of waiting tasks, and the first version whose publish takes the lock.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> (usize, Option<Version>) {
+        let waiting = self.waiting.lock();
+        // Relaxed: all writers hold the lock.
+        let target = self.target.load(Ordering::Relaxed);
+        (waiting.tasks.len(), (target != NOBODY).then_some(Version::from_u64(target)))
     }
 }

@@ -1,5 +1,8 @@
 //! Every public call of a table and of its parts.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use switchboard::table::{ChangeSet, Feed, FeedEvent};
@@ -274,6 +277,14 @@ fn deliver<I: Parts>(world: &mut World<I>) {
     }
 }
 
+/// Polls a future once.
+fn ready<R>(future: impl Future<Output = R>) -> Option<R> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
 fn feeds<I: Parts>() -> Vec<Call<I>> {
     vec![
         read("Feed::snapshot", |world| follow(world, |feed| drop(feed.snapshot().clone()))),
@@ -284,12 +295,16 @@ fn feeds<I: Parts>() -> Vec<Call<I>> {
             let World { feed: Some(feed), events, .. } = world else { return };
             events.extend(feed.next_timeout(Duration::ZERO));
         }),
-        read("Feed as Iterator", |world| {
+        read("Feed::events", |world| {
             let newest = world.table().version();
             let World { feed: Some(feed), events, .. } = world else { return };
             // Otherwise it would wait.
             assert!(feed.version() < newest);
-            events.extend(feed.next());
+            events.extend(feed.events().next());
+        }),
+        read("Feed::next", |world| {
+            let World { feed: Some(feed), events, .. } = world else { return };
+            events.extend(ready(feed.next()).flatten());
         }),
         read("Feed as Drop", |world| drop(world.table().subscribe())),
         read("ChangeSet::version", |world| with_set(world, |set| _ = set.version())),
@@ -308,6 +323,14 @@ fn tables<I: Parts>() -> Vec<Call<I>> {
         read("Table::wait_for", |world| {
             let newest = world.table().version();
             assert_eq!(world.table().wait_for(newest, Duration::ZERO), Ok(newest));
+        }),
+        read("Table::reached", |world| {
+            let newest = world.table().version();
+            assert_eq!(ready(world.table().reached(newest)), Some(Ok(newest)));
+        }),
+        read("Table::changed", |world| {
+            let newest = world.table().version();
+            assert_eq!(ready(world.table().changed(newest)), None);
         }),
         read("Table::subscribe", |world| drop(world.table().subscribe())),
         read("Table::subscribe_from", |world| {

@@ -142,6 +142,7 @@ fn every_public_call_is_in_the_list() {
         include_str!("../../src/table/handle.rs"),
         include_str!("../../src/table/builder.rs"),
         include_str!("../../src/table/feed.rs"),
+        include_str!("../../src/table/feed/next.rs"),
         include_str!("../../src/table/reader.rs"),
         include_str!("../../src/table/snapshot.rs"),
         include_str!("../../src/table/snapshot/traits.rs"),

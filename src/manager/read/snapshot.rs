@@ -1,6 +1,9 @@
 //! Queries: each is answered from one version.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::link::addr::{Addr, NodeAddr};
@@ -16,9 +19,9 @@ use crate::manager::model::directory::{
 use crate::manager::model::rules::Rules;
 use crate::manager::model::tally::Stats;
 use crate::sync::StdArc;
-use crate::table::WaitError;
 use crate::table::snapshot::Snapshot;
 use crate::table::version::Version;
+use crate::table::{Published, WaitError, WriterClosed};
 
 /// Selects the members of a net to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +35,9 @@ pub enum MemberFilter {
 
 /// The read side of a link manager. Clones are cheap and share the table.
 ///
-/// Apart from [`wait_for`](Self::wait_for), no method waits for the writer, and no reader can delay it. The
-/// last version stays readable after the manager has ended.
+/// Apart from [`wait_for`](Self::wait_for) and the futures of [`changed`](Self::changed) and
+/// [`reached`](Self::reached), nothing here waits for the writer, and no reader can delay it. The last
+/// version stays readable after the manager has ended.
 pub struct Links<A: Addr = NodeAddr> {
     table: LinkTable<A>,
     timing: Timing,
@@ -74,6 +78,63 @@ impl<A: Addr> Links<A> {
         self.table.wait_for(version, timeout)?;
         Ok(self.snapshot())
     }
+
+    /// Waits, as a task, until `version` or a later one is published, and returns a snapshot of the newest
+    /// version: the asynchronous form of [`wait_for`](Self::wait_for).
+    ///
+    /// The future needs no runtime and can be dropped at any time, as
+    /// [`Table::reached`](crate::Table::reached).
+    ///
+    /// # Errors
+    /// [`WriterClosed`] if the manager ended without publishing `version`.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::{Config, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let nothing = |_: Effect<NodeAddr>, _: &Handle| {};
+    /// let manager = LinkManager::builder(Config::default()).transport(nothing).spawn()?;
+    /// let applied = manager.handle().add_net(NetId(1), NetConfig::new())?.await?;
+    /// let snapshot = manager.links().reached(applied.version).await?;
+    /// assert!(snapshot.net(NetId(1)).is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reached(&self, version: Version) -> LinksPublished<A> {
+        LinksPublished { links: self.clone(), published: self.table.reached(version) }
+    }
+
+    /// Waits, as a task, until a version newer than `version` is published, and returns a snapshot of the
+    /// newest version.
+    ///
+    /// `version` is that of the last snapshot that the task has seen, so a change between two calls is not
+    /// missed. The future needs no runtime and can be dropped at any time, as
+    /// [`Table::changed`](crate::Table::changed).
+    ///
+    /// # Errors
+    /// [`WriterClosed`] if the manager has ended and `version` is the last one.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::{Links, NetId};
+    ///
+    /// /// Returns once the net has this many members, or the manager has ended.
+    /// async fn connected(links: &Links, net: NetId, count: usize) -> bool {
+    ///     let mut snapshot = links.snapshot();
+    ///     while snapshot.count(net) < count {
+    ///         match links.changed(snapshot.version()).await {
+    ///             Ok(newest) => snapshot = newest,
+    ///             Err(_) => return false,
+    ///         }
+    ///     }
+    ///     true
+    /// }
+    /// ```
+    pub fn changed(&self, version: Version) -> LinksPublished<A> {
+        LinksPublished { links: self.clone(), published: self.table.changed(version) }
+    }
 }
 
 impl<A: Addr> Clone for Links<A> {
@@ -85,6 +146,31 @@ impl<A: Addr> Clone for Links<A> {
 impl<A: Addr> fmt::Debug for Links<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Links").field("version", &self.version()).finish_non_exhaustive()
+    }
+}
+
+/// A future that waits for a version of the links, and returns a snapshot of the newest version by then.
+///
+/// Created by [`Links::changed`] and [`Links::reached`]. Cancel-safe, and woken by the publish or by the end
+/// of the manager, as [`Published`].
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct LinksPublished<A: Addr = NodeAddr> {
+    links: Links<A>,
+    published: Published<A, StdArc<Link<A>>, Indexes<A>>,
+}
+
+impl<A: Addr> Future for LinksPublished<A> {
+    type Output = Result<LinksSnapshot<A>, WriterClosed>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(Pin::new(&mut self.published).poll(context))?;
+        Poll::Ready(Ok(self.links.snapshot()))
+    }
+}
+
+impl<A: Addr> fmt::Debug for LinksPublished<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinksPublished").field("published", &self.published).finish_non_exhaustive()
     }
 }
 

@@ -1,9 +1,14 @@
 //! Feeds with concurrent publishes and the end of the writer, under loom and shuttle.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
 use crate::sync::model::{model_each, spawn};
 use crate::table::handle::Table;
 use crate::table::snapshot::Snapshot;
 use crate::table::version::Version;
+use crate::table::watch::models::Flag;
 use crate::table::writer::Writer;
 use crate::table::{Change, Feed, FeedEvent};
 
@@ -105,7 +110,7 @@ fn a_feed_within_the_bounds_does_not_lag() {
         let mut feed = table.subscribe();
         let thread = spawn(move || {
             for position in 0..2 {
-                let event = feed.next().unwrap();
+                let event = feed.events().next().unwrap();
                 assert!(matches!(event, FeedEvent::Changes(_)));
                 follow(position, &event);
             }
@@ -116,7 +121,7 @@ fn a_feed_within_the_bounds_does_not_lag() {
         }
         let mut feed = thread.join().unwrap();
         drop(writer);
-        assert!(feed.next().is_none());
+        assert!(feed.events().next().is_none());
     });
 }
 
@@ -134,6 +139,46 @@ fn a_feed_ends_with_its_writer_after_the_last_version() {
             assert!(feed.is_closed());
             assert_eq!(position, 1);
         });
+        publish(&mut writer);
+        drop(writer);
+        thread.join().unwrap();
+    });
+}
+
+/// The same as a task: woken by each publish and by the end, and no future is lost if it is dropped and
+/// begun again.
+#[test]
+fn a_task_receives_every_event_and_then_the_end() {
+    model_each(|| {
+        let (mut writer, table) = Table::new();
+        let mut feed = table.subscribe();
+        let thread = spawn(move || {
+            let flag = Flag::new();
+            let waker = Waker::from(flag.clone());
+            let mut context = Context::from_waker(&waker);
+            let mut position = check(feed.snapshot());
+            loop {
+                // Dropped at once: the waker has to be registered again by the next future.
+                let _ =
+                    Pin::new(&mut feed.next()).poll(&mut Context::from_waker(Waker::noop())).map(|event| {
+                        position = event.map_or(position, |event| follow(position, &event));
+                    });
+                let event = loop {
+                    let mut next = feed.next();
+                    match Pin::new(&mut next).poll(&mut context) {
+                        Poll::Ready(event) => break event,
+                        Poll::Pending => flag.wait(),
+                    }
+                };
+                match event {
+                    Some(event) => position = follow(position, &event),
+                    None => break,
+                }
+            }
+            assert!(feed.is_closed());
+            assert_eq!(position, 2);
+        });
+        publish(&mut writer);
         publish(&mut writer);
         drop(writer);
         thread.join().unwrap();

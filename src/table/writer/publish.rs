@@ -35,9 +35,14 @@ where
     /// Lock-free: does not wait for readers, however long they hold their snapshots. Once the number of
     /// versions held at the same time has reached its maximum, a publish allocates nothing; while there is a
     /// [feed](crate::table::Feed), it allocates what it keeps of the batch. Of the two locks in a publish,
-    /// one is never taken by another thread; the other is taken only if a thread waits for this version, in
-    /// [`Table::wait_for`](crate::Table::wait_for) or in a feed. The cost grows with the number of threads
-    /// that have ever loaded at the same time: [`docs::guarantees`](crate::docs::guarantees#wait-free).
+    /// one is never taken by another thread; the other is taken only to wake a thread or a task that waits
+    /// for this version, in [`Table::wait_for`](crate::Table::wait_for),
+    /// [`Table::changed`](crate::Table::changed) or a feed, or that has stopped waiting since the last
+    /// publish. The cost grows with the number of threads that have ever loaded at the same time:
+    /// [`docs::guarantees`](crate::docs::guarantees#wait-free).
+    ///
+    /// The wakers of the tasks run on this thread, once the version is visible and without a lock. A panic in
+    /// one of them is contained.
     ///
     /// O(operations in the batch), regardless of the number of entries: old versions and recorded operations
     /// are dropped in steps, each of a constant number of pages plus as many as the batch can have created.
