@@ -162,7 +162,7 @@ impl<T> Sender<T> {
     /// Reserves room for one command, waiting for it without a bound, regardless of the policy. Sheds
     /// nothing.
     ///
-    /// Must not be called on the receiver's thread.
+    /// Must not be called on the receiver's thread. In a task, use [`reserve_async`](Self::reserve_async).
     ///
     /// # Errors
     /// [`ReserveError::Closed`].

@@ -40,7 +40,8 @@ impl<T> Sender<T> {
         Self { shared }
     }
 
-    /// Queues a command if there is room, without waiting or shedding, regardless of the policy.
+    /// Queues a command if there is room, without waiting or shedding, regardless of the policy. A room that
+    /// other senders [wait for](super#waiting-for-room) does not count.
     ///
     /// # Errors
     /// [`TrySendError::Full`] and [`TrySendError::Closed`], with the command.
@@ -60,9 +61,9 @@ impl<T> Sender<T> {
 
     /// Queues a command; if its lane is full, follows the [`Backpressure`] policy of the mailbox.
     ///
-    /// Under [`Backpressure::Block`] it waits without a bound, and must not be called on the receiver's
-    /// thread. Senders that wait for room have no order among themselves, and a sender that finds room does
-    /// not queue behind them.
+    /// Under [`Backpressure::Block`] it waits without a bound, in [the queue](super#waiting-for-room) of its
+    /// lane, and must not be called on the receiver's thread. In a task, use
+    /// [`send_async`](Self::send_async).
     ///
     /// # Errors
     /// [`SendError::Closed`], with the command. [`SendError::Full`] under [`Backpressure::Reject`], and under
