@@ -199,6 +199,12 @@ impl<T> Receiver<T> {
         Poll::Pending
     }
 
+    /// Ends the requests to wake that were made until now.
+    #[cfg(feature = "manager")]
+    pub(crate) fn take_wake(&self) -> bool {
+        self.shared.parking.take_wake()
+    }
+
     /// Ends the registration of a task that no longer waits.
     pub(super) fn forget_task(&self) {
         self.shared.parking.forget_task();

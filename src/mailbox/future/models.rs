@@ -312,3 +312,56 @@ fn a_room_against_the_close_ends_the_wait() {
         thread.join().unwrap();
     });
 }
+
+/// The wait of a driver: it is told of work without taking it.
+#[cfg(feature = "manager")]
+mod ready {
+    use std::future::poll_fn;
+
+    use super::*;
+    use crate::sync::Arc;
+    use crate::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn a_send_makes_the_receiver_ready() {
+        model(|| {
+            let (sender, mut receiver) = mailbox(sized(1));
+            let other = sender.clone();
+            let thread = spawn(move || other.try_send(LANE, 1));
+            run(poll_fn(|context| receiver.poll_ready(context)));
+            assert_eq!(receiver.try_recv(), Ok((LANE, 1)));
+            assert_eq!(thread.join().unwrap(), Ok(()));
+            drop(sender);
+        });
+    }
+
+    #[test]
+    fn a_request_to_wake_makes_the_receiver_ready_and_carries_what_came_before_it() {
+        model(|| {
+            let (sender, mut receiver) = mailbox::<u32>(sized(1));
+            let written = Arc::new(AtomicUsize::new(0));
+            let (other, theirs) = (sender.clone(), written.clone());
+            let thread = spawn(move || {
+                // Relaxed: ordered by the wake.
+                theirs.store(1, Ordering::Relaxed);
+                other.wake();
+            });
+            run(poll_fn(|context| receiver.poll_ready(context)));
+            // Relaxed: as above.
+            assert_eq!(written.load(Ordering::Relaxed), 1);
+            thread.join().unwrap();
+            drop(sender);
+        });
+    }
+
+    #[test]
+    fn the_last_sender_makes_the_receiver_ready() {
+        model(|| {
+            let (sender, mut receiver) = mailbox::<u32>(sized(1));
+            let thread = spawn(move || drop(sender));
+            run(poll_fn(|context| receiver.poll_ready(context)));
+            assert!(receiver.is_closed());
+            thread.join().unwrap();
+        });
+    }
+}
