@@ -32,22 +32,22 @@
 //!
 //! # Waiting for room
 //!
-//! Senders that wait for room in a lane form one queue per lane, threads and tasks alike, in the order in which
-//! they began to wait. **A room that is given back belongs to the first of them**: neither
-//! [`try_send`](Sender::try_send) nor a later sender overtakes the queue. A sender that leaves it, because its
-//! timeout elapsed or its future was dropped, passes a room that it was already given to the next one. Joining
-//! and leaving the queue costs O(log n) for n waiting senders, under the lock of the lane.
+//! Senders that wait for room in a lane form one queue per lane, threads and tasks alike, in the order in
+//! which they began to wait. **A room that is given back belongs to the first of them**: neither
+//! [`try_send`](Sender::try_send) nor a later sender overtakes the queue. A sender that leaves it, because
+//! its timeout elapsed or its future was dropped, passes a room that it was already given to the next one.
+//! Joining and leaving the queue costs O(log n) for n waiting senders, under the lock of the lane.
 //!
 //! The plain names are those of the blocking calls; the calls for tasks have the suffix `_async`
 //! ([`send_async`](Sender::send_async), [`reserve_async`](Sender::reserve_async),
 //! [`recv_async`](Receiver::recv_async)), as in flume, whose plain `send` and `recv` block too. (tokio and
 //! async-channel, which were made for tasks, mark the blocking calls instead; kanal has a second pair of
-//! types, so one handle could not serve a thread and a task.) The futures use only the wakers of `core::task`:
-//! any runtime drives them, and an end may change between threads and tasks from call to call.
+//! types, so one handle could not serve a thread and a task.) The futures use only the wakers of
+//! `core::task`: any runtime drives them, and an end may change between threads and tasks from call to call.
 //!
 //! Wakers are user code. They are cloned, woken and dropped without a lock. A panic of `wake` or of a waker's
-//! destructor is contained, so the send, the receive or the drop in which it runs is not affected; the panic of
-//! a clone reaches the caller of the poll, whose future stays as it was.
+//! destructor is contained, so the send, the receive or the drop in which it runs is not affected; the panic
+//! of a clone reaches the caller of the poll, whose future stays as it was.
 //!
 //! # Order and starvation
 //!
@@ -69,14 +69,14 @@
 //!
 //! # Progress
 //!
-//! No operation takes a lock unless the other side waits: a receiver for a command, or a sender for room. Taking a
-//! room is lock-free, and giving it back is wait-free if no sender waits for it. The rings are
+//! No operation takes a lock unless the other side waits: a receiver for a command, or a sender for room.
+//! Taking a room is lock-free, and giving it back is wait-free if no sender waits for it. The rings are
 //! `crossbeam_queue::ArrayQueue`, which is not lock-free: a receiver that meets a command whose sender was
-//! preempted in the middle of the push waits for that sender, and vice versa. Commands are stored in the rings, so
-//! only a sender that waits for room allocates after the mailbox is created.
+//! preempted in the middle of the push waits for that sender, and vice versa. Commands are stored in the
+//! rings, so only a sender that waits for room allocates after the mailbox is created.
 //!
-//! Not promised: an order between commands of different senders other than that of their pushes. Senders that are
-//! given rooms in order may still push in another order.
+//! Not promised: an order between commands of different senders other than that of their pushes. Senders that
+//! are given rooms in order may still push in another order.
 
 mod config;
 mod error;

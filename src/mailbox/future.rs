@@ -6,9 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::error::{RecvError, ReserveError, SendError};
-use super::lane::Stopped;
 use super::permit::Permit;
-use super::queue::Place;
+use super::queue::{Place, Stopped};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::sent::Sent;
@@ -35,8 +34,8 @@ pub struct SendFuture<'a, T> {
 
 /// The future of [`Sender::reserve_async`].
 ///
-/// `Unpin`, and `Send` if the commands are. The waker of the last poll counts. Dropping it before it completes
-/// gives up its place: see [`Sender::reserve_async`].
+/// `Unpin`, and `Send` if the commands are. The waker of the last poll counts. Dropping it before it
+/// completes gives up its place: see [`Sender::reserve_async`].
 #[must_use = "futures do nothing unless awaited or polled"]
 pub struct ReserveFuture<'a, T> {
     room: RoomFuture<'a, T>,
@@ -150,19 +149,19 @@ impl<T> Drop for RecvFuture<'_, T> {
 
 impl<T> Sender<T> {
     /// Queues a command; if its lane is full, follows the [`Backpressure`] policy of the mailbox. The form of
-    /// [`send`](Self::send) for tasks: under [`Backpressure::Block`] the future waits, and the thread does not.
-    /// Under the other policies it completes at its first poll.
+    /// [`send`](Self::send) for tasks: under [`Backpressure::Block`] the future waits, and the thread does
+    /// not. Under the other policies it completes at its first poll.
     ///
-    /// Waiting tasks and threads share [one queue](super#waiting-for-room) per lane; the future takes its place
-    /// when it is first polled. No runtime is needed.
+    /// Waiting tasks and threads share [one queue](super#waiting-for-room) per lane; the future takes its
+    /// place when it is first polled. No runtime is needed.
     ///
     /// # Cancel safety
     /// A future that is dropped before it completes has sent nothing, and the command is dropped with it. Its
-    /// place is lost; if it was already given a room, the next sender of the queue receives that room. To keep
-    /// the command, await a [`reserve_async`](Self::reserve_async) and then call [`Permit::send`].
+    /// place is lost; if it was already given a room, the next sender of the queue receives that room. To
+    /// keep the command, await a [`reserve_async`](Self::reserve_async) and then call [`Permit::send`].
     ///
-    /// A future that was given a room holds it until it is polled or dropped, as a permit does: do not keep one
-    /// without polling it.
+    /// A future that was given a room holds it until it is polled or dropped, as a permit does: do not keep
+    /// one without polling it.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -195,16 +194,16 @@ impl<T> Sender<T> {
         SendFuture { room: RoomFuture::new(self, priority), value: Some(value) }
     }
 
-    /// Reserves room for one command, waiting for it without a bound, regardless of the policy. Sheds nothing.
-    /// The form of [`reserve`](Self::reserve) for tasks.
+    /// Reserves room for one command, waiting for it without a bound, regardless of the policy. Sheds
+    /// nothing. The form of [`reserve`](Self::reserve) for tasks.
     ///
-    /// Waiting tasks and threads share [one queue](super#waiting-for-room) per lane; the future takes its place
-    /// when it is first polled. No runtime is needed.
+    /// Waiting tasks and threads share [one queue](super#waiting-for-room) per lane; the future takes its
+    /// place when it is first polled. No runtime is needed.
     ///
     /// # Cancel safety
-    /// A future that is dropped before it completes holds no room. Its place is lost; if it was already given a
-    /// room, the next sender of the queue receives that room. A future that was given a room holds it until it
-    /// is polled or dropped.
+    /// A future that is dropped before it completes holds no room. Its place is lost; if it was already given
+    /// a room, the next sender of the queue receives that room. A future that was given a room holds it until
+    /// it is polled or dropped.
     ///
     /// # Errors
     /// [`ReserveError::Closed`].
@@ -236,8 +235,8 @@ impl<T> Receiver<T> {
     /// Lanes are served by the same rule. No runtime is needed.
     ///
     /// # Cancel safety
-    /// A future that is dropped before it completes has taken nothing: use it in a `select!` freely. A command
-    /// that woke it stays queued, and the next call takes it.
+    /// A future that is dropped before it completes has taken nothing: use it in a `select!` freely. A
+    /// command that woke it stays queued, and the next call takes it.
     ///
     /// # Errors
     /// [`RecvError::Closed`] if the mailbox is closed and drained.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
-use super::queue::{Place, Queue, Turn, Wake};
+use super::queue::{Place, Queue, Stopped, Turn, Wake};
 use super::semaphore::{Refused, Released, Semaphore};
 use super::{Config, Priority};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -32,13 +32,6 @@ impl Deadline {
     pub(super) fn of(timeout: std::time::Duration) -> Self {
         crate::sync::deadline_after(timeout).map_or(Self::Never, Self::At)
     }
-}
-
-/// The reason why a wait for a room ended without one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stopped {
-    Timeout,
-    Closed,
 }
 
 pub(super) struct Lane<T> {
@@ -199,8 +192,8 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Leaves the queue before its turn, or with a room that it does not need. Returns true if there is such a
-    /// room, which the caller has to give back.
+    /// Leaves the queue before its turn, or with a room that it does not need. Returns true if there is such
+    /// a room, which the caller has to give back.
     pub(super) fn cancel(&self, place: Place) -> bool {
         self.leave(self.queue.lock(), place) == Some(Ok(()))
     }
@@ -248,14 +241,14 @@ impl<T> Lane<T> {
 
     /// Gives the rooms that the caller has released to as many senders of the queue.
     ///
-    /// No other sender can take them in between, because the lane is marked. If the mark is removed before they
-    /// are handed over, no sender waits.
+    /// No other sender can take them in between, because the lane is marked. If the mark is removed before
+    /// they are handed over, no sender waits.
     #[cold]
     fn hand_over(&self, rooms: usize) {
         for _ in 0..rooms {
             let mut queue = self.queue.lock();
-            // Refused if the lane was closed, and the closing thread ends the wait; or if the room was taken after
-            // the mark was removed, and its next release hands it over.
+            // Refused if the lane was closed, and the closing thread ends the wait; or if the room was taken
+            // after the mark was removed, and its next release hands it over.
             if !queue.is_awaited() || self.rooms.grant().is_err() {
                 return;
             }

@@ -18,10 +18,11 @@
 //! fence and one load of a cache line that is written only when the receiver parks; it takes the lock only
 //! when the receiver sleeps.
 //!
-//! A task sleeps by returning from its poll: before R1 it leaves its waker under the lock, and S4 takes it. Each
-//! poll that ends in R4 goes through the lock, and leaves a waker if there is none. Hence a sender in S4 that finds
-//! no waker comes after another one that has taken it: either that wake-up leads to a poll whose visit to the lock
-//! comes later than this sender's, and which sees this sender's work in R3, or it is still to come.
+//! A task sleeps by returning from its poll: before R1 it leaves its waker under the lock, and S4 takes it.
+//! Each poll that ends in R4 goes through the lock, and leaves a waker if there is none. Hence a sender in S4
+//! that finds no waker comes after another one that has taken it: either that wake-up leads to a poll whose
+//! visit to the lock comes later than this sender's, and which sees this sender's work in R3, or it is still
+//! to come.
 
 use std::task::Waker;
 

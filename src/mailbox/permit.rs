@@ -6,7 +6,7 @@ use super::error::ReserveError;
 use super::error::ReserveTimeoutError;
 use super::error::TryReserveError;
 use super::lane::Deadline;
-use super::lane::Stopped;
+use super::queue::Stopped;
 use super::semaphore::Refused;
 use super::sender::Sender;
 use super::{Priority, SendError};

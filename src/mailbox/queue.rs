@@ -3,15 +3,21 @@
 //! Each sender has a place, and a state that others change: the thread that gives a room back hands it to the
 //! first sender that waits, and the close ends them all. The sender collects its state and leaves.
 //!
-//! The states are in a map by place, so a sender can leave from anywhere: O(log n) for n waiting senders, which
-//! are as many as threads in a call and futures that were polled.
+//! The states are in a map by place, so a sender can leave from anywhere: O(log n) for n waiting senders,
+//! which are as many as threads in a call and futures that were polled.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
 
-use super::lane::Stopped;
 use crate::sync::{Arc, Condvar};
 use crate::unwind;
+
+/// The reason why a wait for a room ended without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stopped {
+    Timeout,
+    Closed,
+}
 
 /// The place of one sender in the queue. Places are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

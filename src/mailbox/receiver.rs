@@ -156,9 +156,9 @@ impl<T> Receiver<T> {
 
     /// Takes the next command, or registers the task to be woken when there is one.
     ///
-    /// Returns `Pending` if no command is queued; the waker of the last such call is woken by the next command,
-    /// by the close, and when the last permit of a closed mailbox ends. It may also be woken without a reason.
-    /// [`recv_async`](Self::recv_async) is the same as a future. As [`recv`](Self::recv), it leaves
+    /// Returns `Pending` if no command is queued; the waker of the last such call is woken by the next
+    /// command, by the close, and when the last permit of a closed mailbox ends. It may also be woken without
+    /// a reason. [`recv_async`](Self::recv_async) is the same as a future. As [`recv`](Self::recv), it leaves
     /// [`wake`](super::Sender::wake) requests pending.
     ///
     /// # Errors
@@ -185,8 +185,9 @@ impl<T> Receiver<T> {
         Poll::Ready(outcome)
     }
 
-    /// Registers the task, and then returns whether a command is queued in the lanes that are listened to, the
-    /// mailbox is closed, or the receiver was asked to wake. If `Pending`, the next such event wakes the task.
+    /// Registers the task, and then returns whether a command is queued in the lanes that are listened to,
+    /// the mailbox is closed, or the receiver was asked to wake. If `Pending`, the next such event wakes the
+    /// task.
     #[cfg(feature = "manager")]
     pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.shared.parking.prepare_task(context.waker());

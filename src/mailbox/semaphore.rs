@@ -1,12 +1,12 @@
-//! The accounting of one lane in one word: the number of taken rooms, whether senders wait for one, and whether
-//! the lane is closed.
+//! The accounting of one lane in one word: the number of taken rooms, whether senders wait for one, and
+//! whether the lane is closed.
 //!
 //! A room is taken *before* the push and given back *after* the pop, so a ring with a slot per room is never
 //! full for a thread that holds a room. Rooms that are taken but hold no command yet are permits.
 //!
-//! While senders wait, a room that comes back is theirs, in the order of their queue: `acquire` refuses everyone
-//! else, and `release` tells its caller to hand the room over. Because both facts are in one word, a release
-//! either comes before the mark, and then the sender that marks sees the room, or it sees the mark.
+//! While senders wait, a room that comes back is theirs, in the order of their queue: `acquire` refuses
+//! everyone else, and `release` tells its caller to hand the room over. Because both facts are in one word, a
+//! release either comes before the mark, and then the sender that marks sees the room, or it sees the mark.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -100,8 +100,8 @@ impl Semaphore {
         self.exchange(|word| word.take(self.capacity))
     }
 
-    /// Takes one room, or marks the lane as awaited and returns [`Refused::Full`]: every room that is given back
-    /// from then on is reported to its giver. The caller holds the lock of the queue.
+    /// Takes one room, or marks the lane as awaited and returns [`Refused::Full`]: every room that is given
+    /// back from then on is reported to its giver. The caller holds the lock of the queue.
     pub(super) fn acquire_or_await(&self) -> Result<(), Refused> {
         let mut marked = false;
         self.exchange(|word| {
@@ -119,8 +119,8 @@ impl Semaphore {
 
     /// Removes the mark: no sender waits any more. The caller holds the lock of the queue.
     pub(super) fn end_await(&self) {
-        // Relaxed: the mark is set and removed under the lock of the queue. A thread that sees it late takes that
-        // lock, or is refused as if the removal came later.
+        // Relaxed: the mark is set and removed under the lock of the queue. A thread that sees it late takes
+        // that lock, or is refused as if the removal came later.
         self.word.fetch_and(!Word::AWAITED, Ordering::Relaxed);
     }
 

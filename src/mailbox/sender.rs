@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::error::{SendError, SendTimeoutError, TrySendError};
-use super::lane::{Deadline, Stopped};
+use super::lane::Deadline;
+use super::queue::Stopped;
 use super::semaphore::Refused;
 use super::sent::Sent;
 use super::shared::Shared;

@@ -1,5 +1,5 @@
-//! Models of the waits of tasks. In each, a sender outlives the threads, so the close by the last sender cannot
-//! stand in for a wake-up that was forgotten.
+//! Models of the waits of tasks. In each, a sender outlives the threads, so the close by the last sender
+//! cannot stand in for a wake-up that was forgotten.
 #![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
 use std::future::Future;
@@ -292,8 +292,8 @@ fn the_end_of_the_receiver_wakes_the_tasks_that_wait_for_room() {
     });
 }
 
-/// A room is given back while the lane is closed: the waiting task ends with or without it, and the mailbox is
-/// drained in both cases.
+/// A room is given back while the lane is closed: the waiting task ends with or without it, and the mailbox
+/// is drained in both cases.
 #[test]
 fn a_room_against_the_close_ends_the_wait() {
     model(|| {

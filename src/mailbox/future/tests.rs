@@ -105,12 +105,12 @@ fn waiting_tasks_are_served_in_the_order_of_their_first_poll() {
             assert!(poll(future, count).is_pending());
         }
         let mut received = Vec::new();
-        for turn in 0..10 {
+        for (turn, future) in futures.iter_mut().enumerate() {
             received.push(receiver.try_recv().unwrap().1);
             let woken: Vec<_> = counts.iter().map(|count| count.get()).collect();
             let expected: Vec<_> = (0..10).map(|index| usize::from(index <= turn)).collect();
             assert_eq!(woken, expected, "one room wakes one task, the first");
-            assert_eq!(once(&mut futures[turn]), Poll::Ready(Ok(Sent::Queued)));
+            assert_eq!(once(future), Poll::Ready(Ok(Sent::Queued)));
         }
         received.extend(drain(&mut receiver));
         let expected: Vec<_> = (0..capacity).chain(100..110).collect();
@@ -198,8 +198,8 @@ fn the_policies_are_those_of_the_blocking_send() {
     assert_eq!(drain(&mut receiver), [0, 2]);
 }
 
-/// Drops the future of a send at each point of its life: before the first poll, while it waits, when it was given
-/// a room, when the mailbox was closed, and after it completed.
+/// Drops the future of a send at each point of its life: before the first poll, while it waits, when it was
+/// given a room, when the mailbox was closed, and after it completed.
 #[test]
 fn a_send_that_is_dropped_at_any_point_loses_no_room_and_one_command_at_most() {
     #[derive(Clone, Copy, Debug, PartialEq)]

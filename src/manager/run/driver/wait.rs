@@ -8,20 +8,20 @@ use super::Driver;
 use crate::link::addr::Addr;
 
 impl<A: Addr> Driver<A> {
-    /// Runs one turn as [`run_once`](Self::run_once) does, and registers the task to be woken when there is more
-    /// to do. For drivers that are part of a hand-written future; in an `async` block,
+    /// Runs one turn as [`run_once`](Self::run_once) does, and registers the task to be woken when there is
+    /// more to do. For drivers that are part of a hand-written future; in an `async` block,
     /// [`wait_for_work`](Self::wait_for_work) is simpler.
     ///
-    /// Returns the instant at which the next turn is due, as `run_once` does. In addition, it returns `now` if a
-    /// command arrived during the turn, for instance from a ticket's callback. From then on, the waker is woken
-    /// by:
+    /// Returns the instant at which the next turn is due, as `run_once` does. In addition, it returns `now`
+    /// if a command arrived during the turn, for instance from a ticket's callback. From then on, the waker
+    /// is woken by:
     /// * each command that any handle sends, also for an effect that the caller carries out afterwards;
     /// * [`shutdown`](Self::shutdown);
     /// * taking [`effects`](Self::effects), when commands of the host had to wait for it.
     ///
-    /// Time does not wake it: the caller sets a timer to the instant returned. The waker of the last call counts,
-    /// and is woken once; it may also be woken without a reason. It is released when it is woken or replaced, or
-    /// when the driver is dropped.
+    /// Time does not wake it: the caller sets a timer to the instant returned. The waker of the last call
+    /// counts, and is woken once; it may also be woken without a reason. It is released when it is woken or
+    /// replaced, or when the driver is dropped.
     ///
     /// # Panics
     /// If the waker's `clone` panics; the turn is complete by then.
@@ -68,8 +68,8 @@ impl<A: Addr> Driver<A> {
         Some(if self.poll_work(context).is_ready() { now } else { next })
     }
 
-    /// Returns whether commands wait that the next turn would take. While the transport is far behind, commands
-    /// of the host that have to wait for it do not count.
+    /// Returns whether commands wait that the next turn would take. While the transport is far behind,
+    /// commands of the host that have to wait for it do not count.
     ///
     /// Work that time brings does not count either: [`run_once`](Self::run_once) returns its instant.
     ///
@@ -94,8 +94,8 @@ impl<A: Addr> Driver<A> {
         has_mail || !self.inbox.is_empty()
     }
 
-    /// Waits until [`has_work`](Self::has_work), without running a turn. Also completes when the driver was shut
-    /// down, and may complete without a reason.
+    /// Waits until [`has_work`](Self::has_work), without running a turn. Also completes when the driver was
+    /// shut down, and may complete without a reason.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: use it in a `select!`, beside a timer for the instant that
