@@ -42,8 +42,8 @@
 //! ([`send_async`](Sender::send_async), [`reserve_async`](Sender::reserve_async),
 //! [`recv_async`](Receiver::recv_async)), as in flume, whose plain `send` and `recv` block too. (tokio and
 //! async-channel, which were made for tasks, mark the blocking calls instead; kanal has a second pair of
-//! types, so one handle could not serve a thread and a task.) The futures use only the wakers of
-//! `core::task`: any runtime drives them, and an end may change between threads and tasks from call to call.
+//! types, and converts between them.) The futures use only the wakers of `core::task`: any runtime drives
+//! them, and an end may change between threads and tasks from call to call.
 //!
 //! Wakers are user code. They are cloned, woken and dropped without a lock. A panic of `wake` or of a waker's
 //! destructor is contained, so the send, the receive or the drop in which it runs is not affected; the panic
