@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use switchboard::link::{AddressPolicy, DialId};
-use switchboard::{Config, Driver, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr, StreamId};
+use switchboard::{Config, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr, StreamId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -58,13 +58,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut node = Node { peer, handle, work: JoinSet::new(), stream: None };
     let links = driver.links();
-    loop {
-        let deadline = run(&mut driver, &mut node);
+    while let Some(deadline) = driver.run_once(Instant::now()) {
+        driver.effects().for_each(|effect| node.carry_out(effect));
         if links.snapshot().count(NET) > 0 {
             break;
         }
-        // Both branches may be dropped at any point without losing anything.
+        // Each branch may be dropped at any point without losing anything. The first one is ready at once if
+        // carrying out an effect has sent commands.
         tokio::select! {
+            () = driver.wait_for_work() => {}
             () = sleep_until(deadline.into()) => {}
             Some(Ok(event)) = node.work.join_next() => node.report(event),
         }
@@ -72,19 +74,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let report = driver.shutdown(Instant::now());
     println!("shut down: {} link closed", report.links_closed);
     Ok(())
-}
-
-/// Runs the driver until it has no more work, and returns its next deadline.
-fn run(driver: &mut Driver, node: &mut Node) -> Instant {
-    loop {
-        let deadline = driver.run_once(Instant::now());
-        let effects: Vec<_> = driver.effects().collect();
-        if effects.is_empty() {
-            return deadline.unwrap_or_else(Instant::now);
-        }
-        // Carrying out an effect may send commands, so run again before waiting.
-        effects.into_iter().for_each(|effect| node.carry_out(effect));
-    }
 }
 
 impl Node {

@@ -30,6 +30,25 @@
 //! Shedding moves a room and does not create one: the commands of all lanes together never exceed the sum of
 //! the capacities, and those of one lane and the lanes below it never exceed the sum of theirs.
 //!
+//! # Waiting for room
+//!
+//! Senders that wait for room in a lane form one queue per lane, threads and tasks alike, in the order in
+//! which they began to wait. **A room that is given back belongs to the first of them**: neither
+//! [`try_send`](Sender::try_send) nor a later sender overtakes the queue. A sender that leaves it, because
+//! its timeout elapsed or its future was dropped, passes a room that it was already given to the next one.
+//! Joining and leaving the queue costs O(log n) for n waiting senders, under the lock of the lane.
+//!
+//! The plain names are those of the blocking calls; the calls for tasks have the suffix `_async`
+//! ([`send_async`](Sender::send_async), [`reserve_async`](Sender::reserve_async),
+//! [`recv_async`](Receiver::recv_async)), as in flume, whose plain `send` and `recv` block too. (tokio and
+//! async-channel, which were made for tasks, mark the blocking calls instead; kanal has a second pair of
+//! types, and converts between them.) The futures use only the wakers of `core::task`: any runtime drives
+//! them, and an end may change between threads and tasks from call to call.
+//!
+//! Wakers are user code. They are cloned, woken and dropped without a lock. A panic of `wake` or of a waker's
+//! destructor is contained, so the send, the receive or the drop in which it runs is not affected; the panic
+//! of a clone reaches the caller of the poll, whose future stays as it was.
+//!
 //! # Order and starvation
 //!
 //! Commands that one thread sends to one lane are received in that order. Between lanes, the more important
@@ -50,19 +69,22 @@
 //!
 //! # Progress
 //!
-//! No operation takes a lock unless a thread is asleep: a receiver that waits for a command, or a sender that
-//! waits for room. Taking a room is lock-free. The rings are `crossbeam_queue::ArrayQueue`, which is not: a
-//! receiver that meets a command whose sender was preempted in the middle of the push waits for that sender,
-//! and vice versa. Commands are stored in the rings, so nothing is allocated after the mailbox is created.
+//! No operation takes a lock unless the other side waits: a receiver for a command, or a sender for room.
+//! Taking a room is lock-free, and giving it back is wait-free if no sender waits for it. The rings are
+//! `crossbeam_queue::ArrayQueue`, which is not lock-free: a receiver that meets a command whose sender was
+//! preempted in the middle of the push waits for that sender, and vice versa. Commands are stored in the
+//! rings, so only a sender that waits for room allocates after the mailbox is created.
 //!
-//! Not promised: an order among threads that wait for room, or an order between commands of different senders
-//! other than that of their pushes.
+//! Not promised: an order between commands of different senders other than that of their pushes. Senders that
+//! are given rooms in order may still push in another order.
 
 mod config;
 mod error;
+mod future;
 mod lane;
 mod parking;
 mod permit;
+mod queue;
 mod receiver;
 mod semaphore;
 mod sender;
@@ -83,6 +105,7 @@ pub use error::{
     RecvError, RecvTimeoutError, ReserveError, ReserveTimeoutError, SendError, SendTimeoutError,
     TryRecvError, TryReserveError, TrySendError,
 };
+pub use future::{RecvFuture, ReserveFuture, SendFuture};
 pub use permit::{OwnedPermit, Permit};
 pub use receiver::Receiver;
 pub use sender::Sender;

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
+use std::task::Waker;
 
 use crate::sync::is_unwinding;
 
@@ -17,6 +18,18 @@ pub(crate) fn contain<R>(code: impl FnOnce() -> R + UnwindSafe) -> Option<R> {
             None
         }
     }
+}
+
+/// Wakes a task. A panic of the waker is contained: its task misses this wake-up, and the caller continues.
+pub(crate) fn wake(waker: Waker) {
+    // Unwind safety: the call consumes the waker.
+    let _ = contain(AssertUnwindSafe(|| waker.wake()));
+}
+
+/// Drops a waker. A panic of its destructor is contained.
+pub(crate) fn drop_waker(waker: Waker) {
+    // Unwind safety: no part of the waker remains observable.
+    let _ = contain(AssertUnwindSafe(|| drop(waker)));
 }
 
 /// Resumes a panic that was held back. If this thread is already unwinding, the panic ends here: a second one

@@ -4,6 +4,9 @@
 
 mod fuse;
 
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fuse::{Fuse, Fused, for_every_drop};
@@ -106,6 +109,11 @@ impl World {
     }
 }
 
+/// Polls once.
+fn once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
 /// A call of the public API; its return value is dropped within the call.
 type Call = (&'static str, Backpressure, fn(&mut World));
 
@@ -171,6 +179,58 @@ const CALLS: &[Call] =
         ("OwnedPermit::drop, without a receiver", Backpressure::Reject, |world| {
             drop(world.receiver.take());
             drop(world.permits.pop());
+        }),
+        ("Sender::send_async", Backpressure::Block, |world| {
+            let order = world.order();
+            assert!(once(pin!(world.sender().send_async(Priority::Low, order))).is_ready());
+            let order = world.order();
+            assert!(once(pin!(world.sender().send_async(Priority::High, order))).is_pending());
+        }),
+        ("Sender::send_async, refusing", Backpressure::Reject, |world| {
+            let order = world.order();
+            assert!(once(pin!(world.sender().send_async(Priority::High, order))).is_ready());
+        }),
+        ("Sender::send_async, shedding", Backpressure::ShedLowest, |world| {
+            let order = world.order();
+            drop(once(pin!(world.sender().send_async(Priority::High, order))));
+        }),
+        ("Sender::send_async, given a room and dropped", Backpressure::Block, |world| {
+            let order = world.order();
+            let sender = world.sender().clone();
+            let mut send = pin!(sender.send_async(Priority::High, order));
+            assert!(once(send.as_mut()).is_pending());
+            drop(world.receiver().try_recv());
+        }),
+        ("Sender::send_async, given a room and completed", Backpressure::Block, |world| {
+            let order = world.order();
+            let sender = world.sender().clone();
+            let mut send = pin!(sender.send_async(Priority::High, order));
+            assert!(once(send.as_mut()).is_pending());
+            drop(world.receiver().try_recv());
+            assert!(once(send).is_ready());
+        }),
+        ("Sender::send_async, closed while it waits", Backpressure::Block, |world| {
+            let order = world.order();
+            let sender = world.sender().clone();
+            let mut send = pin!(sender.send_async(Priority::High, order));
+            assert!(once(send.as_mut()).is_pending());
+            drop(world.receiver.take());
+            assert!(once(send).is_ready());
+        }),
+        ("Sender::reserve_async", Backpressure::Reject, |world| {
+            let order = world.order();
+            assert!(once(pin!(world.sender().reserve_async(Priority::High))).is_pending());
+            let Poll::Ready(Ok(permit)) = once(pin!(world.sender().reserve_async(Priority::Low))) else {
+                panic!("there is room")
+            };
+            assert!(permit.send(order).is_ok());
+        }),
+        ("Receiver::recv_async, poll_recv", Backpressure::Reject, |world| {
+            let receiver = world.receiver();
+            assert!(once(pin!(receiver.recv_async())).is_ready());
+            let mut context = Context::from_waker(Waker::noop());
+            while receiver.poll_recv(&mut context).is_ready() {}
+            assert!(once(pin!(receiver.recv_async())).is_pending());
         }),
         ("Sender::clone, wake, len, capacity, is_closed, stats", Backpressure::Reject, |world| {
             let other = world.sender().clone();

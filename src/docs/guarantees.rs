@@ -188,6 +188,7 @@
 //! old design.) Code that runs on the writer's thread, such as the callback of a ticket, must not wait
 //! for the writer. *Tested by* `manager::tests::callbacks::every_call_from_every_callback_from_two_threads`,
 //! `mailbox::tests::the_destructor_of_a_command_may_use_the_mailbox`,
+//! `mailbox::future::tests::wakers_may_use_the_mailbox`,
 //! `ticket::tests::a_callback_may_use_the_mailbox_and_other_tickets`,
 //! `ticket::tests::a_waker_and_a_destructor_may_use_other_tickets`, `metrics::tests::a_sink_may_use_everything`,
 //! `tests/futures.rs::a_waker_may_use_the_table_when_it_is_woken_or_dropped`,
@@ -249,6 +250,13 @@
 //! `tests/fuse_manager.rs::the_threads_of_a_manager_survive_every_destructor`,
 //! `tests/fuse_manager.rs::a_panic_whose_payload_panics_when_it_is_dropped_ends_neither_thread`.
 //!
+//! **A waker that panics affects no one but its own task.** The send, the receive, the close or the drop in which a
+//! mailbox calls or drops it has its usual result. *Tested by*
+//! `mailbox::future::tests::a_waker_that_panics_affects_neither_the_receiver_nor_the_next_sender`,
+//! `mailbox::future::tests::a_waker_that_panics_in_the_close_leaves_no_sender_waiting`,
+//! `mailbox::future::tests::a_waker_whose_destructor_panics_loses_no_room_and_no_command`,
+//! `manager::tests::waking::a_waker_that_panics_does_not_reach_the_handle`.
+//!
 //! **A waker that panics ends neither the publish nor another wait.** The panic is contained when the waker is woken or
 //! dropped; when it is cloned, the panic reaches the poll, which has not changed anything yet. *Tested by*
 //! `tests/futures.rs::a_waker_that_panics_ends_neither_the_publish_nor_another_wait`,
@@ -273,6 +281,17 @@
 //! `table::watch::tests::a_publish_takes_the_lock_only_to_wake_someone`.
 //!
 //! # Commands
+//!
+//! **Senders that wait for room are served in order**, threads and tasks alike, and no later sender overtakes them. A
+//! future that is dropped passes its room on. *Tested by*
+//! `mailbox::future::tests::waiting_tasks_are_served_in_the_order_of_their_first_poll`,
+//! `mailbox::future::tests::threads_and_tasks_wait_in_one_order`,
+//! `mailbox::future::models::no_sender_overtakes_the_queue`,
+//! `mailbox::future::models::a_room_of_a_task_that_gives_up_goes_to_the_next_one`.
+//!
+//! **A driver in a task is woken by everything that it has to do at once**: commands, the shutdown, and effects that
+//! were taken while commands had to wait for it. *Tested by* `manager::tests::waking`,
+//! `manager::models::the_commands_of_two_threads_wake_a_driver`.
 //!
 //! **A ticket completes after its change is published**, and carries the version. *Tested by*
 //! `manager::tests::a_ticket_completes_with_the_version_that_contains_its_change`,
@@ -304,6 +323,7 @@
 //! | data | bound | test |
 //! |---|---|---|
 //! | commands in the mailbox | the sum of its [`mailbox::Config`](crate::mailbox::Config) | `mailbox::tests::rooms_are_conserved_by_shedding`, `mailbox::semaphore::tests::no_more_rooms_are_taken_than_there_are` |
+//! | senders that wait for room | the threads in a call, and the futures that were polled and not dropped | `mailbox::future::tests::a_send_that_is_dropped_at_any_point_loses_no_room_and_one_command_at_most` |
 //! | commands of one version | [`Config::batch`](crate::Config::batch) | `manager::tests::pressure::a_turn_applies_no_more_than_its_batch` |
 //! | links, streams per link | [`Config::max_links`](crate::Config::max_links), [`max_streams`](crate::Config::max_streams) | `manager::core::tests::commands::limits_on_links_and_streams_hold` |
 //! | nets, ignored addresses per net | [`Config::max_nets`](crate::Config::max_nets), [`max_ignored`](crate::Config::max_ignored) | `manager::core::tests::settings::a_limit_below_what_is_there_refuses_new_entries_and_drops_nothing` |
@@ -434,7 +454,7 @@
 //! | publication, reuse, recycling, waiting for a version | `table::cell::models`, `table::models` | loom and shuttle |
 //! | reuse of headers under weak memory, following `arc_swap` and `Arc` step by step | `table::cell::reuse` | loom |
 //! | feeds | `table::feed::models` | loom and shuttle; `table::feed::models::a_new_feed_lags_at_most_once` under shuttle only |
-//! | mailbox | `mailbox::models`, `mailbox::semaphore::models`, `sync::ring::models` | loom and shuttle |
+//! | mailbox | `mailbox::models`, `mailbox::future::models`, `mailbox::semaphore::models`, `sync::ring::models` | loom and shuttle |
 //! | tickets and their pool | `ticket::models` | loom and shuttle |
 //! | metrics: counters, reports, collectors | `manager::run::meters::models`, `metrics::models` | loom and shuttle; `metrics::models::a_ticker_that_was_told_to_stop_does_not_tick` under loom only |
 //! | the link manager, its driver and its shutdown | `manager::models` | shuttle |

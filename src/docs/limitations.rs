@@ -39,6 +39,10 @@
 //! * **Order holds within a lane, not across lanes.** A command of a higher priority overtakes earlier ones of a
 //!   lower priority; a lower lane is served at least once in a stated number of commands
 //!   (`mailbox::tests::low_is_served_once_in_limit_plus_three_takes`).
+//! * **A future that waits for room may hold one.** The room is handed over before the future is polled again. A
+//!   future that is kept without being polled or dropped keeps its room from the senders behind it.
+//! * **Order costs throughput while a lane is full.** A room goes to the sender that has waited longest, which may be
+//!   asleep, and not to one that happens to be running.
 //! * **A ticket has one reader**: it is waited for, polled or called back, once.
 //!
 //! # Link manager

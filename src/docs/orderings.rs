@@ -2,9 +2,9 @@
 //!
 //! Reference counting is the responsibility of `Arc`; it is listed only where a thread relies on being the only
 //! owner. Each edge is explored by the models of its module, under loom: `table::cell::models`, `table::models`,
-//! `table::feed::models`, `table::watch::models`, `mailbox::models`, `mailbox::semaphore::models`, `ticket::models`,
-//! `manager::run::meters::models` and `metrics::models`. The test `tests/promises.rs` checks that the methods named
-//! here exist.
+//! `table::feed::models`, `table::watch::models`, `mailbox::models`, `mailbox::future::models`,
+//! `mailbox::semaphore::models`, `ticket::models`, `manager::run::meters::models` and `metrics::models`. The test
+//! `tests/promises.rs` checks that the methods named here exist.
 //!
 //! # Table
 //!
@@ -51,24 +51,25 @@
 //! | # | written by | read by | what it carries |
 //! |---|---|---|---|
 //! | M1 | `Ring::push` (`crossbeam_queue`) | `Ring::pop` | the command, and everything the sender did before |
-//! | M2 | `Semaphore::release`: the word, `Release` | `Semaphore::acquire`, `Acquire` | the slot is empty before the next push into it |
+//! | M2 | `Semaphore::release`: the word, `Release` | `Semaphore::exchange`, `Acquire`, for a sender or for the first one of the queue | the slot is empty before the next push into it |
 //! | M3 | `Semaphore::close`: the word, `Release` | `Semaphore::is_closed`, `Semaphore::is_drained`, `Acquire` | everything the closing thread did before |
 //! | M4 | `Shared::remove_sender`, `AcqRel` | itself | everything each sender did happens before the close by the last one |
 //! | M5 | `Parking::prepare`: PARKED, then `fence(SeqCst)`, then checks for work | `Parking::notify`: after a push, `fence(SeqCst)`, then reads the state | at least one of the two sees the other: the receiver never sleeps with a command queued and no notice left |
-//! | M6 | `Lane::take_room_parked`: registers, then `fence(SeqCst)`, then checks for a room | `Lane::release` and `Lane::close`: the word, then `fence(SeqCst)`, then reads the registrations | no sender sleeps while a room is free |
+//! | M6 | `Semaphore::acquire_or_await`: the mark, under the lock of the queue | `Semaphore::release` and `Semaphore::close`, by the same word | no sender waits while a room is free: of two changes of one word, the later one sees the earlier one, so the sender that marks finds the room, or the thread that gives it back finds the mark, takes the lock, and hands the room over |
 //! | M7 | `Parking::leave`: GONE, then `fence(SeqCst)`, then empties the rings | `Parking::notify`, as M5 | a push that comes too late is dropped by one of the two |
 //! | M8 | `Parking::ask_to_wake`, `Release` | `Parking::take_wake`, `Acquire` | everything the caller of `wake` did before |
 //! | M9 | `Shared::note_handed_back`, `Release` | `Shared::handed_back`, `Acquire` | the counter of the reason: refused, shed or timed out |
 //!
-//! The head comment of `mailbox/parking.rs` shows M5 in both orders; M6 and M7 have the same shape. The event that a
+//! The head comment of `mailbox/parking.rs` shows M5 in both orders; M7 has the same shape. The event that a
 //! sender announces in M5 is a push, a close, the return of the last room, or M8.
 //!
 //! | access | ordered by |
 //! |---|---|
-//! | `Semaphore::acquire` reads the word | nothing: a guess that the exchange confirms; a sender that is about to sleep reads it again after the fence of M6 |
+//! | `Semaphore::acquire` reads the word | nothing: a guess that the exchange confirms; a sender that is about to wait exchanges it in M6 |
 //! | the state of the parking | the fences of M5 and M7; the notice by its lock |
 //! | `Parking::is_gone` | nothing: a hint; M7 decides |
-//! | the registrations of a lane | the fences of M6; the end of a registration may be seen late, which costs a notification |
+//! | the mark of a lane | M6; it is removed under the lock of the queue, and a thread that sees the removal late takes that lock, or is refused as if the removal came later |
+//! | the waker of the receiver | its lock: a sender that exchanges the state of M5 takes the lock after the receiver has left the waker |
 //! | `Parking::take_wake` reads before it exchanges | nothing: the exchange is M8; a request made before M5 is visible after its fence |
 //!
 //! # Ticket

@@ -21,7 +21,8 @@
 //! | waiter | waits for | woken by | if the waker dies |
 //! |---|---|---|---|
 //! | the writer | a command | every send; `shutdown`; the transport worker when a congested outbox drains | no command can come; the next tick passes |
-//! | a blocked sender | room | the writer, for each command it takes; the close | the receiver's drop closes the mailbox |
+//! | a task that runs a driver | a command | every send; `shutdown`; taking effects from a congested outbox | the timer for the instant of the next turn |
+//! | a sender, thread or task | room | the receiver, for each command it takes; a permit or a waiting sender that is dropped; the close | the receiver's drop closes the mailbox |
 //! | a ticket | its result | the writer; the drop of the completion | the completion is dropped with the mailbox |
 //! | the transport's thread | an effect | the writer; `end` | the driver's drop calls `end`, also when the writer panics |
 //! | a metrics collector | its period, or a request | `collect_now`; `stop` | its owner's drop asks it to end |

@@ -17,10 +17,19 @@
 //! R3 sees S1. Hence the receiver never falls asleep with work pending and no notice. A sender pays for the
 //! fence and one load of a cache line that is written only when the receiver parks; it takes the lock only
 //! when the receiver sleeps.
+//!
+//! A task sleeps by returning from its poll: before R1 it leaves its waker under the lock, and S4 takes it.
+//! Each poll that ends in R4 goes through the lock, and leaves a waker if there is none. Hence a sender in S4
+//! that finds no waker comes after another one that has taken it: either that wake-up leads to a poll whose
+//! visit to the lock comes later than this sender's, and which sees this sender's work in R3, or it is still
+//! to come.
+
+use std::task::Waker;
 
 use super::lane::Deadline;
 use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use crate::sync::{Condvar, Mutex, lock_order};
+use crate::unwind;
 
 const AWAKE: u8 = 0;
 const PARKED: u8 = 1;
@@ -39,9 +48,16 @@ pub(super) enum Notified {
 pub(super) struct Parking {
     state: AtomicU8,
     wake_asked: AtomicBool,
-    /// Valid after a panic: a superfluous notice costs one look around.
-    notice: Mutex<bool>,
+    notice: Mutex<Notice>,
     noticed: Condvar,
+}
+
+/// The message to the sleeper. Valid after a panic: a superfluous notice costs one look around.
+#[derive(Debug, Default)]
+struct Notice {
+    given: bool,
+    /// The task to wake, if the receiver sleeps as one.
+    task: Option<Waker>,
 }
 
 impl Parking {
@@ -49,7 +65,7 @@ impl Parking {
         Self {
             state: AtomicU8::new(AWAKE),
             wake_asked: AtomicBool::new(false),
-            notice: Mutex::new(&lock_order::MAILBOX_RECEIVER, false),
+            notice: Mutex::new(&lock_order::MAILBOX_RECEIVER, Notice::default()),
             noticed: Condvar::new(),
         }
     }
@@ -61,6 +77,30 @@ impl Parking {
         self.state.store(PARKED, Ordering::Relaxed);
         // SeqCst: pairs with the fence in `notify`; both interleavings are in the head comment.
         fence(Ordering::SeqCst);
+    }
+
+    /// Leaves the waker of a task, then performs R1 and R2. The caller then looks around, and calls
+    /// [`cancel`](Self::cancel) or returns from its poll.
+    pub(super) fn prepare_task(&self, waker: &Waker) {
+        if !self.knows(waker) {
+            // Cloning and dropping a waker is user code: both are done without the lock. Only the receiver
+            // leaves wakers, so none is left in between.
+            let fresh = waker.clone();
+            let old = self.notice.lock().task.replace(fresh);
+            old.into_iter().for_each(unwind::drop_waker);
+        }
+        self.prepare();
+    }
+
+    /// Removes the waker of a task that no longer waits.
+    pub(super) fn forget_task(&self) {
+        self.cancel();
+        let task = self.notice.lock().task.take();
+        task.into_iter().for_each(unwind::drop_waker);
+    }
+
+    fn knows(&self, waker: &Waker) -> bool {
+        self.notice.lock().task.as_ref().is_some_and(|known| known.will_wake(waker))
     }
 
     /// Called when the receiver found something to do after all. A sender may still leave a notice.
@@ -76,7 +116,13 @@ impl Parking {
     /// end.
     pub(super) fn park(&self, deadline: Deadline) -> bool {
         let mut notice = self.notice.lock();
-        while !*notice {
+        if let Some(stale) = notice.task.take() {
+            // A task has polled, and a thread waits now.
+            drop(notice);
+            unwind::drop_waker(stale);
+            notice = self.notice.lock();
+        }
+        while !notice.given {
             let timed_out;
             (notice, timed_out) = match deadline {
                 Deadline::Never => (self.noticed.wait(notice), false),
@@ -86,7 +132,7 @@ impl Parking {
                 break;
             }
         }
-        std::mem::take(&mut *notice)
+        std::mem::take(&mut notice.given)
     }
 
     /// Performs S2 to S4.
@@ -108,12 +154,24 @@ impl Parking {
         // Relaxed: the lock orders the notice, the rings order their values.
         match self.state.compare_exchange(PARKED, AWAKE, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => {
-                *self.notice.lock() = true;
-                self.noticed.notify_one();
+                self.give_notice();
                 Notified::Heard
             }
             Err(GONE) => Notified::Gone,
             Err(_) => Notified::Heard,
+        }
+    }
+
+    fn give_notice(&self) {
+        let mut notice = self.notice.lock();
+        // Also for a task, whose waker may be stale: the receiver may be a thread that is about to park.
+        notice.given = true;
+        let task = notice.task.take();
+        drop(notice);
+        match task {
+            // No thread is inside the wait: it would have removed the waker.
+            Some(waker) => unwind::wake(waker),
+            None => self.noticed.notify_one(),
         }
     }
 
@@ -137,11 +195,14 @@ impl Parking {
     /// Marks the receiver as gone. The caller must empty the rings afterwards: a sender that pushed before
     /// this fence may not see the mark, but then the emptying sees its push; a sender that pushed after it
     /// sees the mark and empties the rings itself.
-    pub(super) fn leave(&self) {
+    ///
+    /// Returns the waker of the last task that polled, which the caller drops when all bookkeeping is done.
+    pub(super) fn leave(&self) -> Option<Waker> {
         // Relaxed: ordered by the fence.
         self.state.store(GONE, Ordering::Relaxed);
         // SeqCst: pairs with the fence in `notify`.
         fence(Ordering::SeqCst);
+        self.notice.lock().task.take()
     }
 
     /// Returns whether [`leave`](Self::leave) was called. A hint: false may be stale.

@@ -6,7 +6,7 @@ use super::error::ReserveError;
 use super::error::ReserveTimeoutError;
 use super::error::TryReserveError;
 use super::lane::Deadline;
-use super::lane::Stopped;
+use super::queue::Stopped;
 use super::semaphore::Refused;
 use super::sender::Sender;
 use super::{Priority, SendError};
@@ -162,7 +162,7 @@ impl<T> Sender<T> {
     /// Reserves room for one command, waiting for it without a bound, regardless of the policy. Sheds
     /// nothing.
     ///
-    /// Must not be called on the receiver's thread.
+    /// Must not be called on the receiver's thread. In a task, use [`reserve_async`](Self::reserve_async).
     ///
     /// # Errors
     /// [`ReserveError::Closed`].

@@ -1,6 +1,7 @@
 //! The receiving end.
 
 use std::fmt;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
@@ -111,7 +112,8 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Takes the next command, waiting for it without a bound.
+    /// Takes the next command, waiting for it without a bound. In a task, use
+    /// [`recv_async`](Self::recv_async).
     ///
     /// # Errors
     /// [`RecvError::Closed`] if the mailbox is closed and drained.
@@ -150,6 +152,63 @@ impl<T> Receiver<T> {
             Some(outcome) => outcome,
             None => self.wait(Deadline::of(timeout), true),
         }
+    }
+
+    /// Takes the next command, or registers the task to be woken when there is one.
+    ///
+    /// Returns `Pending` if no command is queued; the waker of the last such call is woken by the next
+    /// command, by the close, and when the last permit of a closed mailbox ends. It may also be woken without
+    /// a reason. [`recv_async`](Self::recv_async) is the same as a future. As [`recv`](Self::recv), it leaves
+    /// [`wake`](super::Sender::wake) requests pending.
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] if the mailbox is closed and drained.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::task::{Context, Poll, Waker};
+    /// use switchboard::mailbox::{Config, Priority, mailbox};
+    ///
+    /// let (sender, mut receiver) = mailbox(Config::new());
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert_eq!(receiver.poll_recv(&mut context), Poll::Pending);
+    /// sender.try_send(Priority::Normal, 1).unwrap();
+    /// assert_eq!(receiver.poll_recv(&mut context), Poll::Ready(Ok((Priority::Normal, 1))));
+    /// ```
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<(Priority, T), RecvError>> {
+        if let Some(outcome) = self.look_for_task() {
+            return Poll::Ready(outcome);
+        }
+        self.shared.parking.prepare_task(context.waker());
+        let Some(outcome) = self.look_for_task() else { return Poll::Pending };
+        self.shared.parking.cancel();
+        Poll::Ready(outcome)
+    }
+
+    /// Registers the task, and then returns whether a command is queued in the lanes that are listened to,
+    /// the mailbox is closed, or the receiver was asked to wake. If `Pending`, the next such event wakes the
+    /// task.
+    #[cfg(feature = "manager")]
+    pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.shared.parking.prepare_task(context.waker());
+        // All three are read: a request to wake is answered together with the commands that it announced.
+        let was_asked = self.shared.parking.take_wake();
+        if was_asked || !self.is_empty() || self.is_closed() {
+            self.shared.parking.cancel();
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Ends the requests to wake that were made until now.
+    #[cfg(feature = "manager")]
+    pub(crate) fn take_wake(&self) -> bool {
+        self.shared.parking.take_wake()
+    }
+
+    /// Ends the registration of a task that no longer waits.
+    pub(super) fn forget_task(&self) {
+        self.shared.parking.forget_task();
     }
 
     /// Closes the mailbox: new sends are refused, and senders that wait for room give up. Commands accepted
@@ -222,6 +281,14 @@ impl<T> Receiver<T> {
     fn nothing(&self) -> TryRecvError {
         // Checked last: a command that arrived after the look holds a room, so the mailbox is not drained.
         if self.shared.is_drained() { TryRecvError::Closed } else { TryRecvError::Empty }
+    }
+
+    fn look_for_task(&mut self) -> Option<Result<(Priority, T), RecvError>> {
+        match self.try_recv() {
+            Ok(received) => Some(Ok(received)),
+            Err(TryRecvError::Closed) => Some(Err(RecvError::Closed)),
+            Err(TryRecvError::Empty) => None,
+        }
     }
 
     /// Looks around once: for a command, the end, or a request to wake.

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::error::{SendError, SendTimeoutError, TrySendError};
-use super::lane::{Deadline, Stopped};
+use super::lane::Deadline;
+use super::queue::Stopped;
 use super::semaphore::Refused;
 use super::sent::Sent;
 use super::shared::Shared;
@@ -40,7 +41,8 @@ impl<T> Sender<T> {
         Self { shared }
     }
 
-    /// Queues a command if there is room, without waiting or shedding, regardless of the policy.
+    /// Queues a command if there is room, without waiting or shedding, regardless of the policy. A room that
+    /// other senders [wait for](super#waiting-for-room) does not count.
     ///
     /// # Errors
     /// [`TrySendError::Full`] and [`TrySendError::Closed`], with the command.
@@ -60,9 +62,9 @@ impl<T> Sender<T> {
 
     /// Queues a command; if its lane is full, follows the [`Backpressure`] policy of the mailbox.
     ///
-    /// Under [`Backpressure::Block`] it waits without a bound, and must not be called on the receiver's
-    /// thread. Senders that wait for room have no order among themselves, and a sender that finds room does
-    /// not queue behind them.
+    /// Under [`Backpressure::Block`] it waits without a bound, in [the queue](super#waiting-for-room) of its
+    /// lane, and must not be called on the receiver's thread. In a task, use
+    /// [`send_async`](Self::send_async).
     ///
     /// # Errors
     /// [`SendError::Closed`], with the command. [`SendError::Full`] under [`Backpressure::Reject`], and under

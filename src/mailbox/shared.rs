@@ -11,7 +11,7 @@ use super::stats::{LaneStats, Stats};
 use super::turns::LaneSet;
 use super::{Backpressure, Config, Priority};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::unwind::{discard, resume};
+use crate::unwind::{discard, drop_waker, resume};
 
 pub(super) struct Shared<T> {
     lanes: [Lane<T>; 4],
@@ -105,7 +105,8 @@ impl<T> Shared<T> {
     /// by this thread or by a sender whose push came too late.
     pub(super) fn leave(&self) {
         self.close();
-        self.parking.leave();
+        let task = self.parking.leave();
+        task.into_iter().for_each(drop_waker);
         self.empty();
     }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
 #![cfg(not(switchboard_loom))]
 
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use crate::clock::{Clock, ManualClock};
@@ -18,9 +19,10 @@ use crate::manager::model::config::Config;
 use crate::manager::model::effect::Effect;
 use crate::manager::read::snapshot::{LinksSnapshot, MemberFilter};
 use crate::manager::run::handle::Handle;
-use crate::sync::StdArc;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::lock_order::TEST_AUXILIARY;
 use crate::sync::model::{model, spawn};
+use crate::sync::{Condvar, Mutex, StdArc};
 use crate::ticket::{Ticket, ticket};
 
 const NET: NetId = NetId(1);
@@ -100,6 +102,59 @@ fn two_producers_a_reader_and_a_shutdown() {
         let _ = manager.shutdown(LONG);
         assert!(producers.into_iter().all(|producer| producer.join().is_ok()));
         assert!(reader.join().is_ok());
+    });
+}
+
+/// A waker that a thread can wait for.
+struct Flag {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wake for Flag {
+    fn wake(self: StdArc<Self>) {
+        *self.woken.lock() = true;
+        self.changed.notify_one();
+    }
+}
+
+/// A task that runs a driver is polled only when it was woken, and applies every command of two threads.
+#[test]
+fn the_commands_of_two_threads_wake_a_driver() {
+    model(|| {
+        let clock = ManualClock::new();
+        let config = Config::default().tick(LONG);
+        let mut driver = LinkManager::<NodeAddr>::builder(config).clock(clock.clone()).build().unwrap();
+        let producers: Vec<_> = (1..=2)
+            .map(|node| {
+                let handle = driver.handle();
+                spawn(move || {
+                    for net in [NetId(10 * node), NetId(10 * node + 1)] {
+                        let ticket = handle.add_net(net, NetConfig::new()).unwrap();
+                        assert!(ticket.wait().is_ok_and(|applied| applied.outcome == Outcome::Done));
+                    }
+                })
+            })
+            .collect();
+        let woken = Mutex::new(&TEST_AUXILIARY, false);
+        let flag = StdArc::new(Flag { woken, changed: Condvar::new() });
+        let waker = Waker::from(flag.clone());
+        let mut context = Context::from_waker(&waker);
+        let links = driver.links();
+        loop {
+            let next = driver.poll_turn(&mut context, clock.now()).expect("the driver was shut down");
+            if links.snapshot().nets().len() == 4 {
+                break;
+            }
+            if next == clock.now() {
+                continue;
+            }
+            let mut woken = flag.woken.lock();
+            while !std::mem::take(&mut *woken) {
+                woken = flag.changed.wait(woken);
+            }
+        }
+        assert!(producers.into_iter().all(|producer| producer.join().is_ok()));
     });
 }
 

@@ -26,11 +26,13 @@ use crate::manager::run::message::Message;
 use crate::manager::run::outbox::shared::SharedOutbox;
 use crate::manager::run::transport_worker::Transport;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::lock_order::TEST_AUXILIARY;
 use crate::sync::{self, StdArc};
 use crate::ticket::Ticket;
 
 mod callbacks;
 mod pressure;
+mod waking;
 
 const NET: NetId = NetId(1);
 const A: NodeAddr = NodeAddr(1);

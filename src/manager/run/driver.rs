@@ -1,5 +1,7 @@
 //! The driver: runs the manager's turns, from the mailbox to the outbox.
 
+mod wait;
+
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -33,8 +35,9 @@ const CONGESTED_BATCH_PERIOD: Duration = Duration::from_millis(100);
 /// A manager that the embedder drives: it has no thread and no clock of its own.
 ///
 /// Call [`run_once`](Self::run_once) at the instant that it returned or when commands have arrived, and carry
-/// out the [`effects`](Self::effects). Handles of a driver never block: if a lane is full, the command is
-/// handed back.
+/// out the [`effects`](Self::effects). A task learns of commands by [`wait_for_work`](Self::wait_for_work),
+/// or by the waker of [`poll_turn`](Self::poll_turn); a loop without tasks asks [`has_work`](Self::has_work).
+/// Handles of a driver never block: if a lane is full, the command is handed back.
 ///
 /// # Examples
 /// ```
@@ -120,8 +123,9 @@ impl<A: Addr> Driver<A> {
     /// to the outbox.
     ///
     /// Returns the instant at which the next turn is due if no command arrives earlier: `now` if there is
-    /// more to do at once, and `None` after [`shutdown`](Self::shutdown). `now` must not go backwards between
-    /// calls.
+    /// more to do at once, and `None` after [`shutdown`](Self::shutdown). Commands that are sent afterwards,
+    /// also those that answer an effect, are not part of it: see [`has_work`](Self::has_work). `now` must not
+    /// go backwards between calls.
     ///
     /// A turn after which there is nothing more to do at once also drops removed values: those that only old
     /// versions hold. A large number of values is dropped over several turns, and values in versions that a
@@ -164,7 +168,20 @@ impl<A: Addr> Driver<A> {
 
     /// Takes the waiting effects, in order.
     pub fn effects(&mut self) -> impl Iterator<Item = Effect<A>> {
-        std::iter::from_fn(|| self.outbox.pop())
+        std::iter::from_fn(|| {
+            let effect = self.outbox.pop()?;
+            self.note_taken();
+            Some(effect)
+        })
+    }
+
+    /// Wakes the task that runs the driver when commands of the host no longer have to wait for the
+    /// transport.
+    fn note_taken(&self) {
+        // Exactly once as the outbox shrinks past the limit.
+        if self.congested_batch_at.is_some() && self.outbox.len() + 1 == self.config.outbox {
+            self.handle.wake_writer();
+        }
     }
 
     /// Shuts the manager down: refuses new commands, applies the accepted ones, closes all links and

@@ -12,7 +12,6 @@ use crate::mailbox::mailbox;
 use crate::manager::run::meters::Meters;
 use crate::manager::run::transport_worker::TransportWorker;
 use crate::metrics::handle::Metrics;
-use crate::sync::lock_order::TEST_AUXILIARY;
 use crate::ticket::Pool;
 
 /// An address that is slow to hash on the writer's thread, but not on those of its clients.

@@ -1,0 +1,214 @@
+//! The driver in a task: everything that it has to do at once wakes it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::AtomicUsize;
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::*;
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Count {
+    fn take(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: StdArc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A driver with its clock, its handle, and the task that runs it.
+struct World {
+    driver: Driver<NodeAddr>,
+    clock: ManualClock,
+    handle: Handle<NodeAddr>,
+    count: StdArc<Count>,
+    waker: Waker,
+}
+
+impl World {
+    fn new(config: Config) -> Self {
+        let clock = ManualClock::new();
+        let driver = LinkManager::builder(config.tick(LONG)).clock(clock.clone()).build().unwrap();
+        let count = StdArc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        Self { handle: driver.handle(), driver, clock, count, waker }
+    }
+
+    fn turn(&mut self) -> Option<Duration> {
+        let now = self.clock.now();
+        let next = self.driver.poll_turn(&mut Context::from_waker(&self.waker), now);
+        next.map(|next| next - now)
+    }
+
+    /// Runs turns until nothing is left to do at once.
+    fn settle(&mut self) -> Duration {
+        loop {
+            match self.turn() {
+                Some(Duration::ZERO) => {}
+                Some(next) => return next,
+                None => panic!("the driver was shut down"),
+            }
+        }
+    }
+
+    fn add_net(&self, net: u64) -> Ticket<Applied, CommandError> {
+        self.handle.add_net(NetId(net), NetConfig::new().min_links(1)).unwrap()
+    }
+}
+
+#[test]
+fn every_accepted_command_wakes_the_task() {
+    let mut world = World::new(Config::default());
+    assert!(!world.settle().is_zero());
+    assert_eq!(world.count.take(), 0);
+    for round in 0..5 {
+        assert!(!world.driver.has_work());
+        let tickets = [world.add_net(10 * round), world.add_net(10 * round + 1)];
+        assert!(world.driver.has_work());
+        assert_eq!(world.count.take(), 1, "woken once for both");
+        assert!(!world.settle().is_zero());
+        assert!(tickets.into_iter().all(|ticket| ticket.is_complete()));
+        assert_eq!(world.count.take(), 0);
+    }
+}
+
+/// A callback of a ticket runs in the middle of the turn, when its commands have been taken.
+#[test]
+fn a_command_that_is_sent_during_a_turn_is_due_at_once() {
+    let mut world = World::new(Config::default());
+    world.settle();
+    let (handle, second) = (world.handle.clone(), StdArc::new(sync::Mutex::new(&TEST_AUXILIARY, None)));
+    let place = second.clone();
+    world.add_net(1).on_complete(move |_| {
+        let ticket = handle.add_net(NetId(2), NetConfig::new()).unwrap();
+        *place.lock() = Some(ticket);
+    });
+    assert_eq!(world.turn(), Some(Duration::ZERO));
+    assert!(world.driver.has_work());
+    assert!(world.turn().is_some());
+    let ticket = second.lock().take().expect("the callback ran");
+    assert!(ticket.is_complete());
+}
+
+#[test]
+fn an_answer_to_an_effect_wakes_the_task() {
+    let mut world = World::new(Config::default());
+    world.add_net(1);
+    world.handle.set_net_active(NetId(1), true).unwrap();
+    world.settle();
+    world.count.take();
+    let effects: Vec<_> = world.driver.effects().collect();
+    assert!(matches!(effects[..], [Effect::RequestLinks { net: NetId(1), .. }]), "{effects:?}");
+    assert_eq!(world.count.take(), 0);
+    let answer = world.handle.create_link(A, NetId(1)).unwrap();
+    assert_eq!(world.count.take(), 1);
+    world.settle();
+    assert!(answer.is_complete());
+}
+
+#[test]
+fn taking_the_effects_of_a_full_outbox_wakes_the_task() {
+    let mut world = World::new(Config::default().outbox(NonZeroUsize::new(2).unwrap()));
+    for net in 1..=3 {
+        world.add_net(net);
+        world.handle.set_net_active(NetId(net), true).unwrap();
+    }
+    world.settle();
+    let waiting = world.add_net(4);
+    let next = world.settle();
+    assert!(!waiting.is_complete() && next <= Duration::from_millis(100), "{next:?}");
+    assert!(!world.driver.has_work(), "the command waits for the transport");
+    world.count.take();
+
+    let mut effects = world.driver.effects();
+    assert!(effects.next().is_some());
+    assert_eq!(world.count.take(), 0, "still full");
+    assert!(effects.next().is_some());
+    assert_eq!(world.count.take(), 1);
+    assert!(effects.next().is_some());
+    drop(effects);
+    assert_eq!(world.count.take(), 0, "once");
+    assert!(world.driver.has_work());
+    assert!(world.settle() > Duration::from_millis(100));
+    assert!(waiting.is_complete());
+}
+
+#[test]
+fn the_shutdown_wakes_the_task_and_ends_every_wait() {
+    let mut world = World::new(Config::default());
+    world.settle();
+    world.driver.shutdown(world.clock.now());
+    assert_eq!(world.count.take(), 1);
+    assert_eq!(world.turn(), None);
+    assert!(!world.driver.has_work());
+    let mut context = Context::from_waker(&world.waker);
+    assert_eq!(pin!(world.driver.wait_for_work()).poll(&mut context), Poll::Ready(()));
+}
+
+/// A `select!` drops the wait in each round.
+#[test]
+fn a_wait_for_work_that_is_dropped_loses_nothing() {
+    let mut world = World::new(Config::default());
+    for round in 0..4 {
+        world.driver.run_once(world.clock.now());
+        let mut context = Context::from_waker(&world.waker);
+        drop(world.driver.wait_for_work());
+        assert!(pin!(world.driver.wait_for_work()).poll(&mut context).is_pending());
+        let ticket = world.add_net(round);
+        assert_eq!(world.count.take(), 1);
+        for _ in 0..2 {
+            let mut context = Context::from_waker(&world.waker);
+            assert!(pin!(world.driver.wait_for_work()).poll(&mut context).is_ready());
+        }
+        world.driver.run_once(world.clock.now());
+        assert!(ticket.is_complete());
+    }
+}
+
+#[test]
+fn a_driver_that_is_dropped_releases_its_waker() {
+    let mut world = World::new(Config::default());
+    world.settle();
+    assert_eq!(StdArc::strong_count(&world.count), 3, "the world's two, and the driver's");
+    let World { driver, handle, count, waker, .. } = world;
+    drop(driver);
+    drop(waker);
+    assert_eq!(StdArc::strong_count(&count), 1);
+    drop(handle);
+}
+
+#[test]
+fn a_waker_that_panics_does_not_reach_the_handle() {
+    struct Bomb(AtomicBool);
+
+    impl Wake for Bomb {
+        fn wake(self: StdArc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+            panic!("the waker panics");
+        }
+    }
+
+    let mut world = World::new(Config::default());
+    let bomb = StdArc::new(Bomb(AtomicBool::new(false)));
+    world.waker = Waker::from(bomb.clone());
+    world.settle();
+    let ticket = catch_unwind(AssertUnwindSafe(|| world.add_net(1))).expect("contained");
+    assert!(bomb.0.load(Ordering::SeqCst), "the waker was called");
+    world.settle();
+    assert!(ticket.is_complete());
+}
+
+#[test]
+fn a_task_with_a_driver_can_move_between_threads() {
+    fn send<T: Send>(_: &T) {}
+    let mut world = World::new(Config::default());
+    send(&world.driver);
+    send(&world.driver.wait_for_work());
+}
