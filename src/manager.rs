@@ -46,7 +46,7 @@ pub mod config {
 
 /// Details of the effects that a manager delivers.
 pub mod effect {
-    pub use crate::manager::model::effect::LinkFailure;
+    pub use crate::link::failure::LinkFailure;
 }
 
 /// Explanations, as data: why a link is kept, why it is not dialled, and which action comes next.

@@ -60,7 +60,7 @@ pub struct Driver<A: Addr = NodeAddr> {
     receiver: Receiver<Message<A>>,
     /// Messages that were taken from the mailbox and are not yet applied.
     inbox: Vec<(Priority, Message<A>)>,
-    done: Vec<Done>,
+    done: Vec<Done<A>>,
     /// The requests of this turn to measure the memory.
     measures: Vec<Completion<MemoryReport>>,
     outbox: StdArc<SharedOutbox<A>>,
@@ -299,7 +299,7 @@ impl<A: Addr> Driver<A> {
         // A command that arrived after the turn began has not waited.
         let waited = now.saturating_duration_since(created);
         self.meters.took(lane, kind, waited);
-        let mut log = trace::Entry::new(kind, lane, waited, &*self.clock);
+        let mut log = trace::Entry::new(&command, lane, waited, &*self.clock);
         let result = self.apply(command, deadline, now);
         log.applied(&*self.clock);
         self.done.push(Done { completion, result, log });
@@ -369,10 +369,10 @@ impl<A: Addr> Drop for Driver<A> {
 }
 
 /// An applied command whose ticket waits for the version.
-struct Done {
+struct Done<A> {
     completion: Completion<Applied, CommandError>,
     result: Applying,
-    log: trace::Entry,
+    log: trace::Entry<A>,
 }
 
 /// The main function of the writer's thread: runs turns until it is told to shut down.

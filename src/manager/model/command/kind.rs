@@ -117,6 +117,59 @@ impl<A> Command<A> {
         CommandKind::TABLE[self.kind().index()].priority
     }
 
+    /// The remote node that the command concerns, if any.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::{Command, NetId, NodeAddr};
+    ///
+    /// let command = Command::CreateLink { addr: NodeAddr(2), net: NetId(1) };
+    /// assert_eq!(command.addr(), Some(&NodeAddr(2)));
+    /// assert_eq!(Command::<NodeAddr>::CheckNets.addr(), None);
+    /// ```
+    #[must_use]
+    pub fn addr(&self) -> Option<&A> {
+        match self {
+            Self::JoinCluster { addr, .. }
+            | Self::LeaveCluster { addr, .. }
+            | Self::AddStaticPeer { addr, .. }
+            | Self::RemoveStaticPeer { addr, .. }
+            | Self::SetRoleMember { addr, .. }
+            | Self::AddPermanentPeer { addr, .. }
+            | Self::RemovePermanentPeer { addr, .. }
+            | Self::SetUserData { addr, .. }
+            | Self::CreateLink { addr, .. }
+            | Self::SetEndpoint { addr, .. }
+            | Self::DeleteLink { addr }
+            | Self::ResolveFailed { addr, .. }
+            | Self::AddStream { addr, .. }
+            | Self::AddUplink { addr, .. }
+            | Self::ReplaceStream { addr, .. }
+            | Self::DeleteStream { addr, .. }
+            | Self::AccountLink { addr, .. }
+            | Self::DialConnected { addr, .. }
+            | Self::DialFailed { addr, .. } => Some(addr),
+            Self::AddNet { .. }
+            | Self::RemoveNet { .. }
+            | Self::SetNetActive { .. }
+            | Self::SetActive { .. }
+            | Self::AssociateCluster { .. }
+            | Self::DissociateCluster { .. }
+            | Self::ConfigureNet { .. }
+            | Self::Reconfigure { .. }
+            | Self::CheckNets
+            | Self::WakeUp => None,
+        }
+    }
+
+    /// Whether this is an answer to an effect.
+    pub(crate) fn is_answer(&self) -> bool {
+        use CommandKind::{AccountLink, AddUplink, CreateLink, DeleteStream, DialConnected, DialFailed};
+        use CommandKind::{ResolveFailed, SetEndpoint};
+        let dialling = [ResolveFailed, SetEndpoint, AddUplink, DialConnected, DialFailed];
+        dialling.contains(&self.kind()) || [CreateLink, AccountLink, DeleteStream].contains(&self.kind())
+    }
+
     /// Whether this is a report of a transport, as opposed to a request of a host.
     pub(crate) fn is_report(&self) -> bool {
         CommandKind::TABLE[self.kind().index()].origin == Origin::Report
