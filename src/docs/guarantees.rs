@@ -151,7 +151,8 @@
 //! older version is held, no old version or record is still being dropped in steps, and no feed exists, it is dropped
 //! within two more publishes. [`Writer::reclaim`](crate::Writer::reclaim) drops it at once, unless a reader holds it
 //! or a feed exists. The link manager calls `reclaim` when it has nothing else to do.
-//! An idle reader, and the bounded history of a feed, keep it longer. Close sockets and files explicitly when their
+//! An idle reader keeps it until it is [released](crate::Reader::release) or dropped, and the bounded history of a
+//! feed keeps it longer. *Tested by* `tests/idle_readers.rs::released_readers_hold_nothing`. Close sockets and files explicitly when their
 //! entry is removed; do not rely on destructors. *Tested by*
 //! `tests/promises.rs::a_removed_value_is_dropped_within_two_publishes`, `tests/reclaim.rs`,
 //! `tests/user_data.rs::what_was_removed_is_dropped_in_the_turn_after_which_nothing_is_to_be_done`.

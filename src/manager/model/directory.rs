@@ -12,6 +12,7 @@ use crate::link::{Cluster, ClusterStatus, DialState, NetStatus};
 use crate::manager::model::config::settings::Settings;
 use crate::sync::StdArc;
 use crate::table::handle::Table;
+use crate::table::reader::Reader;
 use crate::table::writer::Writer;
 use crate::table::{GroupIndex, Index};
 
@@ -64,6 +65,9 @@ type GroupsOf<A> = fn(&A, &StdArc<Link<A>>, &mut dyn FnMut(Group));
 pub(crate) type Membership<A> = GroupIndex<A, StdArc<Link<A>>, Group, GroupsOf<A>>;
 
 pub(crate) type Indexes<A> = (Membership<A>, Directory<A>);
+
+/// A reader of the link table.
+pub(crate) type LinkReader<A> = Reader<A, StdArc<Link<A>>, Indexes<A>>;
 
 pub(crate) type LinkTable<A> = Table<A, StdArc<Link<A>>, Indexes<A>>;
 

@@ -19,6 +19,7 @@ use crate::manager::model::effect::Effect;
 use crate::manager::model::report::{DrainReport, MemoryReport};
 use crate::manager::read::snapshot::Links;
 use crate::sync::{self, StdArc};
+use crate::table::Stats;
 use crate::table::version::Version;
 use crate::ticket::Completion;
 use crate::unwind::contain;
@@ -336,7 +337,17 @@ impl<A: Addr> Driver<A> {
     pub fn memory(&self) -> MemoryReport {
         let (table, records_bytes) = self.core.memory();
         let (mailbox_bytes, tickets_bytes) = self.handle.queue_bytes();
-        MemoryReport { table, records_bytes, mailbox_bytes, tickets_bytes, outbox_bytes: self.outbox.bytes() }
+        let Stats { alive: versions_alive, readers, .. } = self.core.versions();
+        let outbox_bytes = self.outbox.bytes();
+        MemoryReport {
+            table,
+            records_bytes,
+            mailbox_bytes,
+            tickets_bytes,
+            outbox_bytes,
+            versions_alive,
+            readers,
+        }
     }
 
     fn answer_measures(&mut self) {
