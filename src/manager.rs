@@ -29,6 +29,8 @@ mod tests;
 pub use builder::{LinkManagerBuilder, SpawnError};
 pub use model::report::{DrainReport, MemoryReport, ShutdownReport};
 pub use model::tally::Stats;
+pub use read::diff::LinksDiff;
+pub use read::feed::{LinksEvent, LinksFeed};
 pub use read::snapshot::{LinksReader, MemberFilter};
 
 /// Submission of commands: tickets and errors.

@@ -166,6 +166,25 @@ impl<K, V, I, S> Feed<K, V, I, S> {
         self.follower.cell.is_closed() && self.window.is_none() && !self.is_behind()
     }
 
+    /// Takes all versions since the base together: returns both ends, and whether the newer one has every
+    /// operation in between. Not to be mixed with the other ways to read a feed.
+    #[cfg(feature = "manager")]
+    pub(crate) fn take_all(&mut self) -> Option<(Snapshot<K, V, I, S>, Snapshot<K, V, I, S>, bool)> {
+        if !self.is_behind() {
+            return None;
+        }
+        let newest = Snapshot::new(self.follower.cell.load());
+        let is_complete = newest.state().history.ops_since(self.base.version()).is_some();
+        let from = mem::replace(&mut self.base, newest.clone());
+        Some((from, newest, is_complete))
+    }
+
+    /// Waits up to `timeout` until there is a newer version than the base.
+    #[cfg(feature = "manager")]
+    pub(crate) fn wait_behind(&self, timeout: Duration) -> Result<(), WaitError> {
+        self.follower.cell.wait_for(self.base.version().next(), timeout).map(drop)
+    }
+
     /// Whether there is a newer version than the base. One atomic load.
     fn is_behind(&self) -> bool {
         self.follower.cell.version() > self.base.version()

@@ -14,7 +14,7 @@ use crate::sync::StdArc;
 use crate::table::handle::Table;
 use crate::table::reader::Reader;
 use crate::table::writer::Writer;
-use crate::table::{GroupIndex, Index};
+use crate::table::{Feed, GroupIndex, Index};
 
 /// The groups that a link belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +65,9 @@ type GroupsOf<A> = fn(&A, &StdArc<Link<A>>, &mut dyn FnMut(Group));
 pub(crate) type Membership<A> = GroupIndex<A, StdArc<Link<A>>, Group, GroupsOf<A>>;
 
 pub(crate) type Indexes<A> = (Membership<A>, Directory<A>);
+
+/// A feed of the link table.
+pub(crate) type LinkFeed<A> = Feed<A, StdArc<Link<A>>, Indexes<A>>;
 
 /// A reader of the link table.
 pub(crate) type LinkReader<A> = Reader<A, StdArc<Link<A>>, Indexes<A>>;

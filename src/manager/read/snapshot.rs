@@ -44,6 +44,14 @@ impl<A: Addr> Links<A> {
         Self { table, timing }
     }
 
+    pub(super) fn table(&self) -> &LinkTable<A> {
+        &self.table
+    }
+
+    pub(super) fn timing(&self) -> Timing {
+        self.timing
+    }
+
     /// Returns a snapshot of the newest version, which may be held for any length of time. Wait-free except
     /// in the cases listed at [`Table::snapshot`](crate::Table::snapshot).
     #[must_use]
