@@ -1,5 +1,5 @@
-//! First contact with the manager: a small node, written from the public documentation alone, connects on loopback at
-//! the first try; and an answer that the manager refuses shows in each place in which a user looks.
+//! First contact with the manager: a small node, written from the public documentation alone, connects on
+//! loopback at the first try; and an answer that the manager refuses shows in each place in which a user looks.
 #![cfg(feature = "manager")]
 #![allow(clippy::unwrap_used)] // A panic fails the test.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Uses real threads and sockets, not models.

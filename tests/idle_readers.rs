@@ -148,7 +148,8 @@ fn idle_readers_at_different_versions_hold_a_copy_each_until_they_are_released()
     idle.iter_mut().for_each(Reader::release);
     writer.reclaim();
     assert_eq!((writer.memory().held_bytes, writer.stats().alive), (0, 1));
-    // While versions were held, the writer kept one copy more to recycle, until enough batches had no need of it.
+    // While versions were held, the writer kept one copy more to recycle, until enough batches had no need of
+    // it.
     (100..200).for_each(|round| churn(&mut writer, round));
     writer.reclaim();
     let memory = writer.memory();

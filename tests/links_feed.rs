@@ -151,8 +151,8 @@ fn follow(copied: &mut Copied, diff: &LinksDiff<NodeAddr>) {
     }
 }
 
-/// Each event starts where the one before ended, and following the changes reproduces the newest version, however
-/// rarely the feed is read, and also when it has lagged.
+/// Each event starts where the one before ended, and following the changes reproduces the newest version,
+/// however rarely the feed is read, and also when it has lagged.
 #[test]
 fn following_a_feed_reproduces_the_newest_version() {
     let mut random = fastrand::Rng::with_seed(11);

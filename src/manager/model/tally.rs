@@ -42,7 +42,8 @@ counters! {
     /// Number of answers to effects that ended with an error, out of [`refused`](Self::refused): an endpoint
     /// that cannot be dialled, a candidate for the own address, a stream beyond the limit. Answers to
     /// [`Effect`](crate::Effect)s are the commands `create_link`, `set_endpoint`, `resolve_failed`,
-    /// `add_uplink`, `dial_connected`, `dial_failed`, `admit`, `refuse` and `delete_stream`.
+    /// `add_uplink`, `add_stream` with an uplink, `dial_connected`, `dial_failed`, `admit`, `refuse` and
+    /// `delete_stream`.
     refused_answers,
     /// Number of commands that were not applied because their deadline had passed.
     expired,

@@ -333,6 +333,7 @@ fn is_answer(command: &Command<Node>) -> bool {
         Command::SetEndpoint { .. } | Command::ResolveFailed { .. } => true,
         Command::AddUplink { .. } | Command::DialConnected { .. } | Command::DialFailed { .. } => true,
         Command::AccountLink { .. } | Command::CreateLink { .. } | Command::DeleteStream { .. } => true,
+        Command::AddStream { direction: Uplink, .. } => true,
         _ => false,
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Command, CommandError};
+use crate::link::stream::Direction;
 use crate::mailbox::Priority;
 
 /// The origin of a command.
@@ -164,10 +165,13 @@ impl<A> Command<A> {
 
     /// Whether this is an answer to an effect.
     pub(crate) fn is_answer(&self) -> bool {
-        use CommandKind::{AccountLink, AddUplink, CreateLink, DeleteStream, DialConnected, DialFailed};
-        use CommandKind::{ResolveFailed, SetEndpoint};
-        let dialling = [ResolveFailed, SetEndpoint, AddUplink, DialConnected, DialFailed];
-        dialling.contains(&self.kind()) || [CreateLink, AccountLink, DeleteStream].contains(&self.kind())
+        match self {
+            Self::CreateLink { .. } | Self::SetEndpoint { .. } | Self::ResolveFailed { .. } => true,
+            Self::AddUplink { .. } | Self::DialConnected { .. } | Self::DialFailed { .. } => true,
+            Self::AccountLink { .. } | Self::DeleteStream { .. } => true,
+            Self::AddStream { direction, .. } => *direction == Direction::Uplink,
+            _ => false,
+        }
     }
 
     /// Whether this is a report of a transport, as opposed to a request of a host.
