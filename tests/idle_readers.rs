@@ -204,3 +204,35 @@ fn a_reader_per_worker_thread_counts_threads_not_tasks() {
         assert_eq!(writer.stats().readers, 0);
     });
 }
+
+/// The same for the reader of a manager, with the values of a removed link.
+#[cfg(feature = "manager")]
+#[test]
+fn a_released_links_reader_lets_removed_user_values_go() {
+    use switchboard::clock::{Clock, ManualClock};
+    use switchboard::link::UserData;
+    use switchboard::{Config, LinkManager, NetConfig, NetId, NodeAddr};
+
+    let (clock, addr) = (ManualClock::new(), NodeAddr(2));
+    let mut driver =
+        LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build().unwrap();
+    let handle = driver.handle();
+    let alive = Arc::new(AtomicUsize::new(0));
+    handle.add_net(NetId(1), NetConfig::new().min_links(0)).unwrap();
+    handle.create_link(addr, NetId(1)).unwrap();
+    handle.set_user_data(addr, UserData::new(Counted::new(&alive))).unwrap();
+    let _ = driver.run_once(clock.now());
+    let mut reader = driver.links().reader();
+    assert!(reader.snapshot().get(&addr).is_some());
+    handle.delete_link(addr).unwrap();
+    for idle in 0..2 {
+        // A version of its own, so that the turn has something to drop.
+        handle.check_nets().unwrap();
+        while driver.run_once(clock.now()).is_some_and(|next| next <= clock.now()) {}
+        let memory = driver.memory();
+        let expected = if idle == 0 { (1, 2, 1) } else { (0, 1, 0) };
+        assert_eq!((alive.load(Ordering::Relaxed), memory.versions_alive, memory.readers), expected);
+        reader.release();
+    }
+    assert!(reader.snapshot().get(&addr).is_none());
+}

@@ -115,7 +115,7 @@ fn a_links_feed_misses_no_version_and_ends_with_the_manager() {
         let mut feed = driver.links().subscribe();
         let follower = spawn(move || {
             let (mut at, mut links) = (feed.version(), 0);
-            while let Some(event) = feed.next() {
+            for event in feed.by_ref() {
                 let diff = event.into_diff();
                 assert_eq!(diff.from().version(), at);
                 at = diff.to().version();

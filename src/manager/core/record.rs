@@ -143,8 +143,8 @@ impl<A: Addr> Core<A> {
     /// outlives the record: a link that is released after its only attempt would otherwise leave no trace in
     /// a version.
     ///
-    /// To be called last in a command: then the directory need not be journaled for one net, which would copy
-    /// its list.
+    /// To be called last in a command that journals the directory only here: for one net that is not needed,
+    /// and it would copy the list of the net.
     pub(super) fn note_failure(&mut self, addr: &A, nets: &[NetId], cause: LinkFailure) {
         if nets.len() > 1 {
             self.journal_directory();

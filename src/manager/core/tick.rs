@@ -74,8 +74,10 @@ impl<A: Addr> Core<A> {
 
     /// Runs the wake-up phase: every link whose time has come is announced or dialled.
     pub(super) fn wake_links(&mut self, now: Instant) -> Outcome {
-        // If an address panics in the middle of the phase, the rollback restores the timers taken so far.
+        // If an address panics in the middle of the phase, the rollback restores the timers taken so far, and
+        // the ignore lists on which failures were noted.
         self.journal_timers();
+        self.journal_directory();
         self.wake_due(now);
         Outcome::Done
     }

@@ -36,11 +36,13 @@ impl<A: Addr> LinksDiff<A> {
     }
 
     /// The version that the changes start from.
+    #[must_use]
     pub fn from(&self) -> &LinksSnapshot<A> {
         &self.from
     }
 
     /// The version that the changes lead to.
+    #[must_use]
     pub fn to(&self) -> &LinksSnapshot<A> {
         &self.to
     }
@@ -58,6 +60,7 @@ impl<A: Addr> LinksDiff<A> {
     /// not compared.
     ///
     /// The complexity is that of [`Snapshot::diff`](crate::Snapshot::diff).
+    #[must_use = "iterators are lazy"]
     pub fn links(&self) -> impl FusedIterator<Item = Change<'_, A, Link<A>>> {
         self.to.inner.diff(&self.from.inner).map(|change| match change {
             Change::Inserted { key, new } => Change::Inserted { key, new: &**new },
@@ -71,6 +74,7 @@ impl<A: Addr> LinksDiff<A> {
     /// A net has changed if its configuration, its switch, its permanent peers, its ignore list, or the
     /// number of its members of either direction has. O(nets), and O(addresses) for each list that the two
     /// versions do not share.
+    #[must_use = "iterators are lazy"]
     pub fn nets(&self) -> impl FusedIterator<Item = Change<'_, NetId, NetStatus<A>>> {
         let counted = |snapshot: &LinksSnapshot<A>, net: &NetStatus<A>| {
             let counts = counts(snapshot.members(), net.id());
@@ -86,6 +90,7 @@ impl<A: Addr> LinksDiff<A> {
     ///
     /// A cluster has changed if its status, its role members, or the number of its members or static peers
     /// has. O(clusters), and O(role members) for each list that the two versions do not share.
+    #[must_use = "iterators are lazy"]
     pub fn clusters(&self) -> impl FusedIterator<Item = Change<'_, ClusterId, Cluster<A>>> {
         let counted = |snapshot: &LinksSnapshot<A>, cluster: &Cluster<A>| {
             let count = |group| snapshot.members().count(&group);

@@ -10,6 +10,7 @@ use crate::link::addr::{Addr, NodeAddr};
 use crate::manager::model::config::Timing;
 use crate::manager::model::directory::LinkFeed;
 use crate::table::WaitError;
+use crate::table::feed::Span;
 use crate::table::version::Version;
 
 /// A subscription to a manager: which links, nets and clusters changed, starting from an exact version.
@@ -111,6 +112,7 @@ impl<A: Addr> LinksFeed<A> {
     }
 
     /// A snapshot of [that version](Self::version).
+    #[must_use]
     pub fn snapshot(&self) -> LinksSnapshot<A> {
         LinksSnapshot { inner: self.feed.snapshot().clone(), timing: self.timing }
     }
@@ -125,7 +127,7 @@ impl<A: Addr> LinksFeed<A> {
     ///
     /// `None` does not mean the end; check [`is_closed`](Self::is_closed) for that.
     pub fn try_next(&mut self) -> Option<LinksEvent<A>> {
-        let (from, to, is_complete) = self.feed.take_all()?;
+        let Span { from, to, is_complete } = self.feed.take_all()?;
         let [from, to] = [from, to].map(|inner| LinksSnapshot { inner, timing: self.timing });
         Some(if is_complete {
             LinksEvent::Changes(LinksDiff::new(from, to))
