@@ -19,7 +19,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use switchboard::link::{AddressPolicy, DialId};
+use switchboard::link::DialId;
 use switchboard::{Config, Effect, Handle, LinkManager, NetConfig, NetId, NodeAddr, StreamId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,8 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let peer = listener.local_addr()?;
     tokio::spawn(accept_everything(listener));
 
-    let config = Config::default().addresses(AddressPolicy::new().allow_loopback(true));
-    let mut driver = LinkManager::builder(config).own_addr(NodeAddr(1)).build()?;
+    let mut driver = LinkManager::builder(Config::default()).own_addr(NodeAddr(1)).build()?;
     let handle = driver.handle();
     // The driver applies commands when it runs, so the tickets of these two are not waited for.
     handle.add_net(NET, NetConfig::new().min_links(1))?;

@@ -8,6 +8,7 @@ pub(crate) mod cluster;
 mod counters;
 mod data;
 pub(crate) mod dial;
+pub(crate) mod failure;
 pub(crate) mod flaps;
 pub(crate) mod net;
 pub(crate) mod record;

@@ -32,6 +32,8 @@ mod tests;
 pub use builder::{LinkManagerBuilder, SpawnError};
 pub use model::report::{DrainReport, MemoryReport, ShutdownReport};
 pub use model::tally::Stats;
+pub use read::diff::LinksDiff;
+pub use read::feed::{LinksEvent, LinksFeed};
 pub use read::snapshot::{LinksPublished, LinksReader, MemberFilter};
 
 /// Submission of commands: tickets and errors.
@@ -55,7 +57,7 @@ pub mod config {
 ///
 /// [`Effect`](crate::Effect) is at the crate root.
 pub mod effect {
-    pub use crate::manager::model::effect::LinkFailure;
+    pub use crate::link::failure::LinkFailure;
 }
 
 /// Explanations, as data: why a link is kept, why it is not dialled, and which action comes next.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use switchboard::clock::{Clock, ManualClock};
+use switchboard::link::AddressPolicy;
 use switchboard::mailbox::{self, Backpressure};
 use switchboard::{Config, Driver, Effect, Handle, LinkManager, Links, NetConfig, NetId, NodeAddr, Outcome};
 use tracing::field::{Field, Visit};
@@ -162,6 +163,29 @@ fn what_is_refused_or_shed_is_told_with_a_code() {
             ("refused", "wake_up", "closed"),
         ]
     );
+}
+
+/// The first place to look when a node stays alone: the effect handler dropped the ticket.
+#[test]
+fn a_refused_answer_to_an_effect_is_one_event_with_the_node_and_the_reason() {
+    let clock = ManualClock::new();
+    let config = Config::default().addresses(AddressPolicy::public());
+    let mut driver = LinkManager::builder(config).clock(clock.clone()).build().unwrap();
+    let handle = driver.handle();
+    handle.add_net(NetId(1), NetConfig::new().min_links(1)).unwrap();
+    handle.set_net_active(NetId(1), true).unwrap();
+    handle.create_link(NodeAddr(7), NetId(1)).unwrap();
+    let _ = driver.run_once(clock.now());
+    assert!(driver.effects().any(|effect| matches!(effect, Effect::Resolve { addr: NodeAddr(7), .. })));
+    let heard = listen(Level::WARN, Box::new(|_| {}), || {
+        let _ = handle.set_endpoint(NodeAddr(7), "127.0.0.1:4000".parse().unwrap());
+        let _ = driver.run_once(clock.now());
+    });
+    let [event] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!((event.name, event.level), ("command_error", Level::WARN));
+    assert_eq!((event.field("kind"), event.field("code")), ("set_endpoint", "endpoint"));
+    assert_eq!(event.field("addr"), "NodeAddr(0000::0000::0000::0007)");
+    assert_eq!(event.field("error"), "the endpoint cannot be dialled: the address policy refuses loopback");
 }
 
 /// No event is emitted while the state is half changed: a subscriber sees the version that the event names,

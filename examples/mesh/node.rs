@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use fastrand::Rng;
-use switchboard::link::AddressPolicy;
 use switchboard::manager::ShutdownReport;
 use switchboard::manager::export::Export;
 use switchboard::{Config, LinkManager, Links, Metrics, NodeAddr};
@@ -53,7 +52,6 @@ impl Blueprint {
         Config::default()
             .name(Name::of(addr).0)
             .with_settings(self.plan.settings())
-            .addresses(AddressPolicy::new().allow_loopback(true))
             .outbox(NonZeroUsize::MIN.saturating_add(4095))
     }
 }

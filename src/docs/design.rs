@@ -47,7 +47,7 @@
 //! manager
 //!   model              plain data: commands, effects, settings, the directory, rules over a version
 //!   core               the state machine: applies commands to the staged version (the floors are in its head)
-//!   read               queries on a version: counts, clusters, explanations, exports
+//!   read               queries on a version: counts, clusters, explanations, exports; differences and feeds
 //!   run                threads and queues: handle, driver, outbox, transport worker, meters, trace
 //!   link_manager, builder
 //! metrics              figures of a manager, for Prometheus and for other recorders

@@ -153,8 +153,9 @@
 //! older version is held, no old version or record is still being dropped in steps, and no feed exists, it is dropped
 //! within two more publishes. [`Writer::reclaim`](crate::Writer::reclaim) drops it at once, unless a reader holds it
 //! or a feed exists. The link manager calls `reclaim` when it has nothing else to do.
-//! An idle reader, and the bounded history of a feed, keep it longer. Close sockets and files explicitly when their
-//! entry is removed; do not rely on destructors. *Tested by*
+//! An idle reader keeps it until it is [released](crate::Reader::release) or dropped, and the bounded history of a
+//! feed keeps it longer. Close sockets and files explicitly when their
+//! entry is removed; do not rely on destructors. *Tested by* `tests/idle_readers.rs::released_readers_hold_nothing`,
 //! `tests/promises.rs::a_removed_value_is_dropped_within_two_publishes`, `tests/reclaim.rs`,
 //! `tests/user_data.rs::what_was_removed_is_dropped_in_the_turn_after_which_nothing_is_to_be_done`.
 //!
@@ -376,6 +377,11 @@
 //! is complete; or it does not, and [`Lagged`](crate::table::FeedEvent::Lagged) carries both ends. *Tested by*
 //! `tests/feed.rs`, `table::feed::models::versions_are_contiguous_or_the_feed_has_lagged`,
 //! `table::feed::models::a_closed_feed_has_delivered_everything`.
+//!
+//! **A [`LinksFeed`](crate::manager::LinksFeed) misses no version of a manager either.** Each event starts at the version
+//! at which the one before it ended, and covers all versions up to the newest one. It is
+//! [`Lagged`](crate::manager::LinksEvent::Lagged) if the list does not reach back to its start. *Tested by*
+//! `tests/links_feed.rs`, `manager::models::a_links_feed_misses_no_version_and_ends_with_the_manager`.
 //!
 //! **The writer never waits for a subscriber.** It reads the number of subscribers once per batch and once per
 //! publish. The history that it keeps for them is [bounded](crate::TableBuilder::history), and shared with the record

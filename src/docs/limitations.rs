@@ -9,8 +9,9 @@
 //!   versions; take a snapshot when several answers must agree. A value that changes for every packet (bytes,
 //!   round-trip times) belongs in an atomic inside the value, and is then newer than the version.
 //! * **A held version stays in memory.** Its holder keeps every page that has changed since. An idle
-//!   [`Reader`](crate::Reader) holds one version for as long as it lives; a task that waits for minutes should take
-//!   a snapshot per request instead of keeping a reader.
+//!   [`Reader`](crate::Reader) holds one version until it is [released](crate::Reader::release) or dropped: use one
+//!   reader per thread, not per task, and a snapshot per request elsewhere ([how](crate::Reader#tasks)).
+//!   (`tests/idle_readers.rs`)
 //! * **Removed values are not dropped at once**: the writer drops them after the readers of their version have
 //!   moved on, and after it has brought its second copy up to date, with the next two publishes or with
 //!   [`Writer::reclaim`](crate::Writer::reclaim). Close sockets and files explicitly; do not rely

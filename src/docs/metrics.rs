@@ -67,7 +67,7 @@
 //! | `switchboard_lane_processed`, `_lane_refused`, `_lane_shed`, `_lane_timed_out` | `lane` | counters |
 //! | `switchboard_commands` | `kind` | counter |
 //! | `switchboard_command_errors` | `code` | counter |
-//! | `switchboard_stale_answers`, `_publishes`, `_dials`, `_dial_timeouts`, `_established`, `_reconnects`, `_requests`, `_links_created`, `_links_deleted`, `_panics`, `_transport_panics`, `_effects_coalesced`, `_unclosed_streams`, `_retry_faults` | | counters |
+//! | `switchboard_stale_answers`, `_refused_answers`, `_publishes`, `_dials`, `_dial_timeouts`, `_established`, `_reconnects`, `_requests`, `_links_created`, `_links_deleted`, `_panics`, `_transport_panics`, `_effects_coalesced`, `_unclosed_streams`, `_retry_faults` | | counters |
 //! | `switchboard_tickets_kept` | | gauge |
 //! | `switchboard_tickets_reused`, `_tickets_allocated` | | counters |
 //! | `switchboard_queue_wait_seconds`, `_processing_seconds` | | histograms; gauges by `quantile` in the facade |

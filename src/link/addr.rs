@@ -127,24 +127,47 @@ impl Addr for [u8; 32] {
 
 /// The policy for endpoints that the manager may dial.
 ///
-/// Port 0, the unspecified address and the IPv4 broadcast address are always refused. Loopback is refused
-/// unless allowed, because another node could make this node dial itself.
+/// Port 0, the unspecified address, multicast addresses and the IPv4 broadcast address are always refused.
+/// Loopback is accepted unless the policy is [`public`](Self::public).
+///
+/// # Examples
+/// ```
+/// use switchboard::Config;
+/// use switchboard::link::{AddressPolicy, EndpointError};
+///
+/// let local = "127.0.0.1:4000".parse()?;
+/// assert_eq!(AddressPolicy::new().check(local), Ok(()));
+/// assert_eq!(AddressPolicy::public().check(local), Err(EndpointError::Loopback));
+/// let config = Config::default().addresses(AddressPolicy::public());
+/// # assert!(config.validate().is_ok());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct AddressPolicy {
-    allow_loopback: bool,
+    refuse_loopback: bool,
 }
 
 impl AddressPolicy {
-    /// The default: loopback is refused.
+    /// The default policy, which accepts loopback: several nodes on one host find each other.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Accepts loopback endpoints, for tests and for several nodes on one host.
+    /// The policy for a node that receives endpoints from nodes that it does not trust: loopback is refused,
+    /// because another node could make this node dial its own services.
+    ///
+    /// Private and link-local addresses are accepted. A host that must not dial these checks the endpoints
+    /// before it supplies them.
+    #[must_use]
+    pub fn public() -> Self {
+        Self::new().allow_loopback(false)
+    }
+
+    /// Sets whether loopback endpoints are accepted. Default: yes.
     #[must_use]
     pub fn allow_loopback(mut self, allow: bool) -> Self {
-        self.allow_loopback = allow;
+        self.refuse_loopback = !allow;
         self
     }
 
@@ -164,7 +187,10 @@ impl AddressPolicy {
         if ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
             return Err(EndpointError::Broadcast);
         }
-        if ip.is_loopback() && !self.allow_loopback {
+        if ip.is_multicast() {
+            return Err(EndpointError::Multicast);
+        }
+        if ip.is_loopback() && self.refuse_loopback {
             return Err(EndpointError::Loopback);
         }
         Ok(())
@@ -172,7 +198,7 @@ impl AddressPolicy {
 }
 
 /// The reason why an endpoint cannot be dialled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndpointError {
     /// The port is 0, which no listener can have.
@@ -181,7 +207,10 @@ pub enum EndpointError {
     Unspecified,
     /// The address is `255.255.255.255`.
     Broadcast,
-    /// The address is a loopback address, and [`AddressPolicy::allow_loopback`] is off.
+    /// The address is a multicast address.
+    Multicast,
+    /// The address is a loopback address, and the policy is [`AddressPolicy::public`], or does not
+    /// [allow](AddressPolicy::allow_loopback) loopback.
     Loopback,
 }
 
@@ -191,7 +220,8 @@ impl fmt::Display for EndpointError {
             Self::PortZero => "port 0 cannot be dialled",
             Self::Unspecified => "the unspecified address cannot be dialled",
             Self::Broadcast => "the broadcast address cannot be dialled",
-            Self::Loopback => "loopback is refused unless the address policy allows it",
+            Self::Multicast => "a multicast address cannot be dialled",
+            Self::Loopback => "the address policy refuses loopback",
         })
     }
 }
@@ -247,20 +277,36 @@ mod tests {
 
     #[test]
     fn the_policy_refuses_what_cannot_be_dialled() {
-        let policy = AddressPolicy::new();
+        let policy = AddressPolicy::public();
         let check = |text: &str| policy.check(text.parse().unwrap());
         assert_eq!(check("192.0.2.1:0"), Err(EndpointError::PortZero));
         assert_eq!(check("0.0.0.0:1"), Err(EndpointError::Unspecified));
         assert_eq!(check("[::]:1"), Err(EndpointError::Unspecified));
         assert_eq!(check("255.255.255.255:1"), Err(EndpointError::Broadcast));
+        assert_eq!(check("224.0.0.1:1"), Err(EndpointError::Multicast));
+        assert_eq!(check("[ff02::1]:1"), Err(EndpointError::Multicast));
         assert_eq!(check("127.0.0.1:1"), Err(EndpointError::Loopback));
         assert_eq!(check("127.8.9.10:1"), Err(EndpointError::Loopback));
         assert_eq!(check("[::1]:1"), Err(EndpointError::Loopback));
         assert_eq!(check("[::ffff:127.0.0.1]:1"), Err(EndpointError::Loopback));
         assert_eq!(check("192.0.2.1:1"), Ok(()));
         assert_eq!(check("[2001:db8::1]:1"), Ok(()));
-        let local = policy.allow_loopback(true);
-        assert_eq!(local.check("127.0.0.1:1".parse().unwrap()), Ok(()));
-        assert_eq!(local.check("127.0.0.1:0".parse().unwrap()), Err(EndpointError::PortZero));
+    }
+
+    #[test]
+    fn the_default_policy_accepts_loopback_and_nothing_that_has_no_listener() {
+        for local in [AddressPolicy::default(), AddressPolicy::public().allow_loopback(true)] {
+            let check = |text: &str| local.check(text.parse().unwrap());
+            assert_eq!(local, AddressPolicy::new());
+            for text in ["127.0.0.1:1", "127.8.9.10:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "192.0.2.1:1"] {
+                assert_eq!(check(text), Ok(()), "{text}");
+            }
+            assert_eq!(check("127.0.0.1:0"), Err(EndpointError::PortZero));
+            assert_eq!(check("0.0.0.0:1"), Err(EndpointError::Unspecified));
+            assert_eq!(check("[::ffff:0.0.0.0]:1"), Err(EndpointError::Unspecified));
+            assert_eq!(check("255.255.255.255:1"), Err(EndpointError::Broadcast));
+            assert_eq!(check("239.1.2.3:1"), Err(EndpointError::Multicast));
+            assert_eq!(check("[::ffff:224.0.0.1]:1"), Err(EndpointError::Multicast));
+        }
     }
 }

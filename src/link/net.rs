@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::time::Instant;
 
+use crate::link::failure::LinkFailure;
 use crate::sync::StdArc;
 
 /// The identity of a managed net. 0 and `u64::MAX` are not valid.
@@ -83,6 +84,8 @@ pub(crate) struct IgnoredEntry<A> {
     pub(crate) addr: A,
     /// The last instant at which the address is ignored.
     pub(crate) until: Instant,
+    /// The cause for which the net lost the link since the address was tried.
+    pub(crate) failure: Option<LinkFailure>,
 }
 
 /// A managed net, as of one version.
@@ -161,7 +164,7 @@ impl<A: Clone + PartialEq> NetStatus<A> {
     /// Notes that `addr` was tried; an existing entry moves to the new expiry. Keeps at most `limit` entries,
     /// and removes those that expire first. O(entries). A panic in the code of the address leaves the list
     /// unchanged.
-    pub(crate) fn ignore(&mut self, addr: &A, until: Instant, limit: usize) {
+    pub(crate) fn ignore(&mut self, addr: &A, until: Instant, failure: Option<LinkFailure>, limit: usize) {
         let addr = addr.clone();
         let known = self.ignored.iter().position(|entry| entry.addr == addr);
         let ignored = StdArc::make_mut(&mut self.ignored);
@@ -174,7 +177,7 @@ impl<A: Clone + PartialEq> NetStatus<A> {
         // The ignore period is the same for all entries, and the newest one usually expires last. The search
         // handles a clock that stood still and a period that was shortened.
         let place = ignored.partition_point(|entry| entry.until <= until);
-        ignored.insert(place, IgnoredEntry { addr, until });
+        ignored.insert(place, IgnoredEntry { addr, until, failure });
     }
 
     /// Removes the entries that have expired at `now`. Returns `false` if there were none.
@@ -186,9 +189,21 @@ impl<A: Clone + PartialEq> NetStatus<A> {
         expired > 0
     }
 
-    /// The expiry of the address, if it is on the list.
-    pub(crate) fn ignored_until(&self, addr: &A) -> Option<Instant> {
-        self.ignored.iter().find(|entry| entry.addr == *addr).map(|entry| entry.until)
+    /// The entry of the address, if it is on the list.
+    pub(crate) fn ignored_entry(&self, addr: &A) -> Option<&IgnoredEntry<A>> {
+        self.ignored.iter().find(|entry| entry.addr == *addr)
+    }
+
+    /// The place of the address on the list.
+    pub(crate) fn ignored_index(&self, addr: &A) -> Option<usize> {
+        self.ignored.iter().position(|entry| entry.addr == *addr)
+    }
+
+    /// Notes why the net lost the link to the address at this place.
+    pub(crate) fn note_failure(&mut self, index: usize, cause: LinkFailure) {
+        if let Some(entry) = StdArc::make_mut(&mut self.ignored).get_mut(index) {
+            entry.failure = Some(cause);
+        }
     }
 
     /// The addresses that are still ignored at `now`.
@@ -221,7 +236,7 @@ mod tests {
     fn an_entry_expires_strictly_after_its_period() {
         let now = ManualClock::new().now();
         let mut net = NetStatus::new(NetId(1), NetConfig::new());
-        net.ignore(&7, now + Duration::from_secs(900), 8);
+        net.ignore(&7, now + Duration::from_secs(900), None, 8);
         assert_eq!(ignored(&net, now + Duration::from_secs(900)), [7]);
         assert!(!net.expire_ignored(now + Duration::from_secs(900)));
         let later = now + Duration::from_secs(900) + Duration::from_nanos(1);
@@ -234,9 +249,9 @@ mod tests {
     fn heating_again_refreshes_and_never_duplicates() {
         let now = ManualClock::new().now();
         let mut net = NetStatus::new(NetId(1), NetConfig::new());
-        net.ignore(&1, now + Duration::from_secs(1), 8);
-        net.ignore(&2, now + Duration::from_secs(2), 8);
-        net.ignore(&1, now + Duration::from_secs(3), 8);
+        net.ignore(&1, now + Duration::from_secs(1), None, 8);
+        net.ignore(&2, now + Duration::from_secs(2), None, 8);
+        net.ignore(&1, now + Duration::from_secs(3), None, 8);
         assert_eq!(ignored(&net, now), [2, 1]);
         assert_eq!(ignored(&net, now + Duration::from_secs(3)), [1]);
     }
@@ -246,7 +261,7 @@ mod tests {
         let now = ManualClock::new().now();
         let mut net = NetStatus::new(NetId(1), NetConfig::new());
         for addr in 0..10 {
-            net.ignore(&addr, now + Duration::from_secs(u64::from(addr)), 4);
+            net.ignore(&addr, now + Duration::from_secs(u64::from(addr)), None, 4);
         }
         assert_eq!(ignored(&net, now), [6, 7, 8, 9]);
     }

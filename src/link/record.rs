@@ -9,6 +9,7 @@ use crate::link::cluster::{By, ClusterId, Designation};
 use crate::link::counters::Counters;
 use crate::link::data::UserData;
 use crate::link::dial::{Dial, DialId, DialState};
+use crate::link::failure::LinkFailure;
 use crate::link::flaps::Flaps;
 use crate::link::net::NetId;
 use crate::link::stream::{Direction, Stream, StreamId};
@@ -69,6 +70,8 @@ pub struct Link<A> {
     /// Failures since the last success, the argument of the retry policy. Unlike `attempts`, not reset when
     /// the nets are notified.
     pub(crate) failures: u32,
+    /// The cause of the last failure, until the node is reached or admitted.
+    pub(crate) last_failure: Option<LinkFailure>,
     pub(crate) user_data: Option<UserData>,
     /// Shared by all versions of the record.
     pub(crate) counters: Counters,
@@ -98,6 +101,7 @@ impl<A> Link<A> {
             flaps: None,
             since: now,
             failures: 0,
+            last_failure: None,
             user_data: None,
             counters: Counters::new(now),
         }
@@ -225,6 +229,13 @@ impl<A> Link<A> {
         self.failures
     }
 
+    /// The cause of the last failure since the node was last reached or admitted. `None` if there was none;
+    /// not part of an [export](crate::LinksSnapshot::export).
+    #[must_use]
+    pub fn last_failure(&self) -> Option<LinkFailure> {
+        self.last_failure
+    }
+
     /// The instant before which no dial starts. `None` if there is no such limit.
     #[must_use]
     pub fn not_before(&self) -> Option<Instant> {
@@ -273,6 +284,12 @@ impl<A> Link<A> {
     pub(crate) fn rest_until(&mut self, at: Instant) {
         self.not_before = Some(at);
         self.resting = true;
+    }
+
+    /// Ends a series of failures: the node was reached or admitted.
+    pub(crate) fn clear_failures(&mut self) {
+        self.failures = 0;
+        self.last_failure = None;
     }
 
     /// Whether the dialer has neither a dial nor a resolution in progress, and holds no connection.
@@ -384,7 +401,7 @@ impl<A> Link<A> {
         self.dial = None;
         self.resolving = None;
         self.attempts = 0;
-        self.failures = 0;
+        self.clear_failures();
         self.streams.retain(|stream| stream.direction == Direction::Downlink);
         self.follow_primary();
     }
@@ -393,7 +410,7 @@ impl<A> Link<A> {
     pub(crate) fn establish(&mut self, now: Instant) {
         self.state = DialState::Established;
         self.attempts = 0;
-        self.failures = 0;
+        self.clear_failures();
         if let Some(dial) = &mut self.dial {
             dial.since = now;
         }

@@ -140,6 +140,7 @@ impl<A: Addr> Core<A> {
     /// all others.
     pub(crate) fn apply(&mut self, command: Command<A>, now: Instant) -> Applying {
         self.begin_journal();
+        let answers = command.is_answer();
         // Unwind safety: `roll_back` restores everything that the command may have left half done.
         let result = contain(AssertUnwindSafe(|| self.dispatch(command, now))).unwrap_or_else(|| {
             self.roll_back();
@@ -153,7 +154,10 @@ impl<A: Addr> Core<A> {
         match result {
             Ok(Outcome::Stale) => self.tally.stale_answers += 1,
             Ok(_) => {}
-            Err(_) => self.tally.refused += 1,
+            Err(_) => {
+                self.tally.refused += 1;
+                self.tally.refused_answers += u64::from(answers);
+            }
         }
         result
     }

@@ -23,6 +23,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::lock_order::TEST_AUXILIARY;
 use crate::sync::model::{model, spawn};
 use crate::sync::{Condvar, Mutex, StdArc};
+use crate::table::Change;
 use crate::ticket::{Ticket, ticket};
 
 const NET: NetId = NetId(1);
@@ -155,6 +156,45 @@ fn the_commands_of_two_threads_wake_a_driver() {
             }
         }
         assert!(producers.into_iter().all(|producer| producer.join().is_ok()));
+    });
+}
+
+/// A feed waits for publishes and for the end of the manager, and misses neither: its events join up to the
+/// last version.
+#[test]
+fn a_links_feed_misses_no_version_and_ends_with_the_manager() {
+    model(|| {
+        let clock = ManualClock::new();
+        let config = Config::default().tick(LONG);
+        let mut driver = LinkManager::<NodeAddr>::builder(config).clock(clock.clone()).build().unwrap();
+        let mut feed = driver.links().subscribe();
+        let follower = spawn(move || {
+            let (mut at, mut links) = (feed.version(), 0);
+            for event in feed.by_ref() {
+                let diff = event.into_diff();
+                assert_eq!(diff.from().version(), at);
+                at = diff.to().version();
+                for change in diff.links() {
+                    match change {
+                        Change::Inserted { .. } => links += 1,
+                        Change::Removed { .. } => links -= 1,
+                        Change::Updated { .. } => {}
+                    }
+                }
+                assert_eq!(links, diff.to().len());
+            }
+            assert!(feed.is_closed());
+            at
+        });
+        let handle = driver.handle();
+        drop(handle.add_net(NET, NetConfig::new().min_links(0)).unwrap());
+        for node in 1..=2 {
+            drop(handle.create_link(NodeAddr(node), NET).unwrap());
+            let _ = driver.run_once(clock.now());
+        }
+        let last = driver.shutdown(clock.now()).version;
+        drop(driver);
+        assert_eq!(follower.join().unwrap(), last);
     });
 }
 

@@ -161,6 +161,13 @@ pub(super) const FAMILIES: &[Family] = &[
             write(&[], answer.report.stats().stale_answers());
         },
     ),
+    counter(
+        "switchboard_refused_answers",
+        "Answers to effects that ended with an error.",
+        |answer, write| {
+            write(&[], answer.report.stats().refused_answers());
+        },
+    ),
     gauge("switchboard_tickets_kept", "Tickets in the pool, in use or free.", |answer, write| {
         write(&[], answer.report.tickets().kept as u64);
     }),

@@ -244,6 +244,9 @@ pub(crate) struct SnapshotCell<T> {
     waiters: Waiters,
     /// Number of subscribers. Placed beside the waiters because both rarely change.
     followers: AtomicUsize,
+    /// Number of readers that hold a version. Changes when one is created, dropped or released, not when it
+    /// moves on to a newer version.
+    readers: AtomicUsize,
 }
 
 impl<T> SnapshotCell<T> {
@@ -319,6 +322,24 @@ impl<T> SnapshotCell<T> {
         // Relaxed: as in `followers`.
         self.followers.fetch_sub(1, Ordering::Relaxed);
     }
+
+    /// Returns the number of readers that hold a version.
+    pub(crate) fn readers(&self) -> usize {
+        // Relaxed: only a count, for statistics.
+        self.readers.load(Ordering::Relaxed)
+    }
+
+    /// Counts a reader that begins to hold a version.
+    pub(crate) fn enter(&self) {
+        // Relaxed: as in `readers`.
+        self.readers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a reader that holds no version any longer.
+    pub(crate) fn exit(&self) {
+        // Relaxed: as in `readers`.
+        self.readers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<T> fmt::Debug for SnapshotCell<T> {
@@ -359,6 +380,7 @@ impl<T> Publisher<T> {
             retired: Mutex::new(&lock_order::RETIRED, retired),
             waiters: Waiters::new(),
             followers: AtomicUsize::new(0),
+            readers: AtomicUsize::new(0),
         };
         Self { cell: Arc::new(cell), version, garbage: Vec::with_capacity(SWEEP) }
     }

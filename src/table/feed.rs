@@ -130,6 +130,17 @@ pub struct ChangeSet<K, V, I = (), S = DefaultHashBuilder> {
     index: usize,
 }
 
+/// Several versions that are delivered together.
+#[cfg(feature = "manager")]
+pub(crate) struct Span<K, V, I, S> {
+    /// The version up to which everything had been delivered before.
+    pub(crate) from: Snapshot<K, V, I, S>,
+    /// The newest version.
+    pub(crate) to: Snapshot<K, V, I, S>,
+    /// Whether `to` has every operation in between.
+    pub(crate) is_complete: bool,
+}
+
 impl<K, V, I, S> Feed<K, V, I, S> {
     pub(super) fn new(
         cell: Arc<SnapshotCell<State<K, V, I, S>>>,
@@ -166,6 +177,24 @@ impl<K, V, I, S> Feed<K, V, I, S> {
     pub fn is_closed(&self) -> bool {
         // The flag before the version: the last version is never missed.
         self.follower.cell().is_closed() && self.window.is_none() && !self.is_behind()
+    }
+
+    /// Takes all versions since the base together. Not to be mixed with the other ways to read a feed.
+    #[cfg(feature = "manager")]
+    pub(crate) fn take_all(&mut self) -> Option<Span<K, V, I, S>> {
+        if !self.is_behind() {
+            return None;
+        }
+        let newest = Snapshot::new(self.follower.cell().load());
+        let is_complete = newest.state().history.ops_since(self.base.version()).is_some();
+        let from = mem::replace(&mut self.base, newest.clone());
+        Some(Span { from, to: newest, is_complete })
+    }
+
+    /// Waits up to `timeout` until there is a newer version than the base.
+    #[cfg(feature = "manager")]
+    pub(crate) fn wait_behind(&self, timeout: Duration) -> Result<(), WaitError> {
+        self.follower.cell().wait_for(self.base.version().next(), timeout).map(drop)
     }
 
     /// Whether there is a newer version than the base. One atomic load.

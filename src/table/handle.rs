@@ -22,7 +22,8 @@ use crate::table::waiters::WaitError;
 ///
 /// | to | use | cost |
 /// |---|---|---|
-/// | look up keys in a hot loop | [`reader`](Self::reader), then [`Reader::get`] | one atomic load more than a map |
+/// | look up keys in a hot loop | [`reader`](Self::reader), one per thread, then [`Reader::get`] | one atomic load more than a map |
+/// | look up keys in a task, a connection or a request | [`snapshot`](Self::snapshot) for each request ([why](Reader#tasks)) | one increment and one decrement of a reference count |
 /// | ask several questions about one version | [`snapshot`](Self::snapshot) | one increment and one decrement of a reference count |
 /// | see what another thread has published | [`wait_for`](Self::wait_for) its version, or await [`reached`](Self::reached) | blocks, or waits as a task |
 /// | be told of a newer version in a task | await [`changed`](Self::changed) | O(log waiting tasks) for each wait |
@@ -116,6 +117,9 @@ impl<K, V, I, S> Table<K, V, I, S> {
 
     /// Returns a reader for one thread, which checks with one atomic load whether its version is still the
     /// newest.
+    ///
+    /// Between its calls the reader holds a version. Keep one per thread, not one per task or connection:
+    /// thousands of idle readers hold as many versions. [`Reader`](Reader#tasks) describes the alternatives.
     #[must_use]
     pub fn reader(&self) -> Reader<K, V, I, S> {
         Reader::new(self.cell.clone())

@@ -49,6 +49,34 @@ fn a_reader_finds_what_was_completed_and_never_goes_back() {
     });
 }
 
+/// A reader that lets go of its version between two calls forgets where it was, and still never goes
+/// back. Afterwards no version is held.
+#[test]
+fn a_released_reader_never_goes_back_and_holds_nothing() {
+    model_each(|| {
+        let (mut writer, table) = Table::new();
+        let completed = Arc::new(AtomicU64::new(0));
+        let (mut reader, seen) = (table.reader(), completed.clone());
+        let thread = spawn(move || {
+            let first = check(reader.snapshot());
+            reader.release();
+            // Acquire: pairs with the release store after each publish.
+            let completed = seen.load(Ordering::Acquire);
+            let second = check(reader.snapshot());
+            assert!(second >= first.max(completed));
+            reader.release();
+            reader
+        });
+        for _ in 0..2 {
+            let version = publish(&mut writer);
+            // Release: pairs with the acquire load of the reader.
+            completed.store(version.as_u64(), Ordering::Release);
+        }
+        let reader = thread.join().unwrap();
+        assert_eq!((reader.held_version(), writer.stats().readers, writer.stats().alive), (None, 0, 1));
+    });
+}
+
 /// A snapshot may be newer than the counter that a reader checks. No thread can observe it.
 #[test]
 fn a_reader_is_not_behind_a_snapshot_that_it_was_told_of() {

@@ -49,6 +49,12 @@ impl<K, V, I, S> Snapshot<K, V, I, S> {
         self.header.version()
     }
 
+    /// Whether both are versions of one table.
+    #[cfg(feature = "manager")]
+    pub(crate) fn is_related_to(&self, other: &Self) -> bool {
+        self.state().is_related_to(other.state())
+    }
+
     /// Returns the number of entries. O(1).
     #[must_use]
     pub fn len(&self) -> usize {

@@ -24,6 +24,11 @@ pub struct Stats {
     pub spare: usize,
     /// Number of [feeds](crate::table::Feed), leaked ones included.
     pub feeds: usize,
+    /// Number of [`Reader`](crate::Reader)s that hold a version, leaked ones included;
+    /// [released](crate::Reader::release) ones are not counted. If it grows with the number of tasks or
+    /// connections instead of that of threads, each of them has a reader of its own: see
+    /// [`Reader`](crate::Reader#tasks).
+    pub readers: usize,
     /// Number of version headers: the maximum number of versions that were alive or spare at the same time,
     /// plus one or two. They are kept until the table is dropped, even after the versions are freed.
     pub headers: usize,
@@ -38,13 +43,36 @@ impl Stats {
     pub fn oldest_age(&self) -> u64 {
         self.newest.as_u64() - self.oldest.as_u64()
     }
+
+    /// Returns the maximum number of older versions that idle readers can hold: each reader holds one version
+    /// at most. The exact number is not known, because snapshots and feeds hold versions in the same way, and
+    /// because several readers may hold one version.
+    ///
+    /// # Examples
+    /// ```
+    /// let (mut writer, table) = switchboard::Table::<u64, u64>::new();
+    /// let mut idle = Vec::new();
+    /// for number in 0..10 {
+    ///     idle.push(table.reader());
+    ///     writer.insert(1, number);
+    ///     writer.publish();
+    /// }
+    /// assert_eq!((writer.stats().readers, writer.stats().held_by_readers_max()), (10, 10));
+    /// idle.iter_mut().for_each(|reader| reader.release());
+    /// assert_eq!((writer.stats().readers, writer.stats().held_by_readers_max()), (0, 0));
+    /// ```
+    #[must_use]
+    pub fn held_by_readers_max(&self) -> usize {
+        self.readers.min(self.alive - 1)
+    }
 }
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { newest, alive, spare, feeds, .. } = self;
+        let Self { newest, alive, spare, feeds, readers, .. } = self;
         let age = self.oldest_age();
-        write!(f, "version {newest}, {alive} alive (oldest {age} behind), {spare} spare, {feeds} feeds")
+        write!(f, "version {newest}, {alive} alive (oldest {age} behind), {spare} spare, ")?;
+        write!(f, "{feeds} feeds, {readers} readers")
     }
 }
 
@@ -101,6 +129,7 @@ impl<K, V, I, S> Writer<K, V, I, S> {
             max_versions: self.max_versions,
             spare: 0,
             feeds: self.publisher().cell().followers(),
+            readers: self.publisher().cell().readers(),
             headers: self.publisher().headers(),
             header_bytes: self.publisher().header_bytes(),
         };

@@ -250,6 +250,12 @@ fn snapshots<I: Parts>() -> Vec<Call<I>> {
                 reader.snapshot();
             }
         }),
+        read("Reader::release", |world| {
+            let mut reader = world.table().reader();
+            reader.release();
+            assert!(reader.contains_key(&key(3)) || reader.held_version().is_some());
+        }),
+        read("Reader::held_version", |world| assert!(world.table().reader().held_version().is_some())),
         read("Reader as Clone", |world| drop(world.table().reader().clone())),
     ]
 }

@@ -10,7 +10,9 @@ use std::time::Instant;
 use super::staged::Core;
 use crate::link::addr::Addr;
 use crate::link::dial::Dial;
+use crate::link::failure::LinkFailure;
 use crate::link::flaps::Flaps;
+use crate::link::net::NetId;
 use crate::link::record::{Link, Resolve};
 use crate::link::retry::Drawn;
 use crate::link::stream::Direction;
@@ -52,7 +54,8 @@ impl<A: Addr> Core<A> {
     }
 
     /// Counts a failure and returns the earliest instant of the next attempt.
-    pub(super) fn fail(&mut self, link: &mut Link<A>, now: Instant) -> Instant {
+    pub(super) fn fail(&mut self, link: &mut Link<A>, cause: LinkFailure, now: Instant) -> Instant {
+        link.last_failure = Some(cause);
         link.failures = link.failures.saturating_add(1);
         self.next_attempt(link.failures, now)
     }
@@ -70,7 +73,7 @@ impl<A: Addr> Core<A> {
     }
 
     /// Ends a resolution that brought no endpoint: refused by the host, or overdue.
-    pub(super) fn end_resolve(&mut self, mut link: Link<A>, now: Instant) {
+    pub(super) fn end_resolve(&mut self, mut link: Link<A>, cause: LinkFailure, now: Instant) {
         link.resolving = None;
         match link.endpoint {
             // An endpoint that was known before is better than none: the node may still listen there.
@@ -78,7 +81,7 @@ impl<A: Addr> Core<A> {
                 self.start_dial(link, endpoint, now);
             }
             Some(_) => self.settle(link),
-            None => self.give_up(link, now),
+            None => self.give_up(link, cause, now),
         }
     }
 
@@ -88,33 +91,43 @@ impl<A: Addr> Core<A> {
     /// If the link is a member, a stream of the peer carries its memberships and the dial was superfluous: it
     /// does not count as an attempt, and the nets keep the link. The reference lets the link go, which leaves
     /// a connected link that no net wants.
-    pub(super) fn give_up(&mut self, mut link: Link<A>, now: Instant) {
+    pub(super) fn give_up(&mut self, mut link: Link<A>, cause: LinkFailure, now: Instant) {
         self.reset_dialer(&mut link);
         // The node may have moved: the host is asked again before the next dial.
         link.endpoint_fresh = false;
-        let later = self.fail(&mut link, now);
+        let later = self.fail(&mut link, cause, now);
         link.delay_until(later);
-        if !link.is_active() {
-            self.count_attempt(&mut link);
-        }
+        let released = if link.is_active() { Vec::new() } else { self.count_attempt(&mut link, cause) };
+        let addr = (!released.is_empty()).then(|| link.addr.clone());
         self.settle(link);
+        if let Some(addr) = addr {
+            self.note_failure(&addr, &released, cause);
+        }
     }
 
     /// Counts an attempt. After the last one granted by `max_attempts`, each net that wants the link lets it
-    /// go and the host is told. A net that is off lets go without an effect: it reports nothing while it is
-    /// off.
-    fn count_attempt(&mut self, link: &mut Link<A>) {
+    /// go and the host is told. Returns the nets.
+    fn count_attempt(&mut self, link: &mut Link<A>, cause: LinkFailure) -> Vec<NetId> {
         link.attempts = link.attempts.saturating_add(1);
-        if link.attempts >= self.settings().max_attempts {
-            // A permanent or static peer keeps its record, and begins the next series of attempts.
-            link.attempts = 0;
-            for net in link.nets.clone() {
-                if self.directory().is_net_active(net) {
-                    self.disconnect_from(link, net);
-                } else {
-                    link.dissociate(net);
-                }
-            }
+        if link.attempts < self.settings().max_attempts {
+            return Vec::new();
+        }
+        // A permanent or static peer keeps its record, and begins the next series of attempts.
+        link.attempts = 0;
+        let released = link.nets.clone();
+        for net in &released {
+            self.release(link, *net, cause);
+        }
+        released
+    }
+
+    /// Releases a link from a net. A net that is off lets go without an effect: it reports nothing while it
+    /// is off.
+    fn release(&mut self, link: &mut Link<A>, net: NetId, cause: LinkFailure) {
+        if self.directory().is_net_active(net) {
+            self.disconnect_from(link, net, cause);
+        } else {
+            link.dissociate(net);
         }
     }
 
@@ -123,7 +136,13 @@ impl<A: Addr> Core<A> {
     ///
     /// The link does not stay `Established` during the repair. In the reference it does: announcements then
     /// go out on the dead stream, and the refusals remove a link that is about to recover.
-    pub(super) fn lose_connection(&mut self, mut link: Link<A>, last: bool, now: Instant) {
+    pub(super) fn lose_connection(
+        &mut self,
+        mut link: Link<A>,
+        last: bool,
+        cause: LinkFailure,
+        now: Instant,
+    ) {
         // The streams of this node were carried by the connection. Those of the peer are independent of it.
         let before = link.primary();
         link.streams.retain(|stream| stream.direction == Direction::Downlink);
@@ -140,7 +159,7 @@ impl<A: Addr> Core<A> {
         if let Some(policy) = flapping {
             self.rest(link, policy, now);
         } else if last || link.is_active() {
-            self.give_up(link, now);
+            self.give_up(link, cause, now);
         } else {
             link.break_connection(now);
             self.settle(link);
@@ -185,16 +204,15 @@ impl<A: Addr> Core<A> {
         link.follow_primary();
         link.endpoint_fresh = false;
         link.attempts = 0;
+        link.last_failure = Some(LinkFailure::Flapping);
         link.rest_until(later(now, policy.delay));
         // The ignore lists are part of the directory, and releasing the link may still panic.
         self.journal_directory();
         for net in link.nets.clone() {
             if self.directory().is_net_active(net) {
-                self.ignore(&link.addr, net, now);
-                self.disconnect_from(&mut link, net);
-            } else {
-                link.dissociate(net);
+                self.ignore(&link.addr, net, Some(LinkFailure::Flapping), now);
             }
+            self.release(&mut link, net, LinkFailure::Flapping);
         }
         self.settle(link);
     }

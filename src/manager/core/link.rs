@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use super::staged::Core;
 use crate::link::addr::Addr;
+use crate::link::failure::LinkFailure;
 use crate::link::net::NetId;
 use crate::link::{DialId, DialState, ResolveId, UserData};
 use crate::manager::model::command::{Applying, CommandError, Outcome};
-use crate::manager::model::effect::{Effect, LinkFailure};
+use crate::manager::model::effect::Effect;
 
 impl<A: Addr> Core<A> {
     /// Makes a net want a link, and puts the address on the ignore list of the net.
@@ -27,7 +28,7 @@ impl<A: Addr> Core<A> {
         let known = self.writer.get(&addr).is_some();
         let associated = self.associate(addr.clone(), net, now)?;
         // Last, so that a refused command leaves the ignore list alone.
-        self.ignore(&addr, net, now);
+        self.ignore(&addr, net, None, now);
         Ok(if known { associated } else { Outcome::Created })
     }
 
@@ -50,7 +51,7 @@ impl<A: Addr> Core<A> {
             // the reference does.
             if asked {
                 let link = (**link).clone();
-                self.give_up(link, now);
+                self.give_up(link, LinkFailure::Endpoint(error), now);
             }
             return Err(CommandError::Endpoint(error));
         }
@@ -109,7 +110,7 @@ impl<A: Addr> Core<A> {
             return Outcome::Stale;
         };
         let link = (**link).clone();
-        self.end_resolve(link, now);
+        self.end_resolve(link, LinkFailure::Unresolved, now);
         Outcome::Done
     }
 
@@ -141,15 +142,15 @@ impl<A: Addr> Core<A> {
             return Outcome::Stale;
         };
         let link = (**link).clone();
+        let broken = link.state == DialState::Established;
+        let cause = if broken { LinkFailure::Broken } else { LinkFailure::DialFailed };
         // A final failure is reported by `Released`, once the attempts are used up.
         if !last {
-            let broken = link.state == DialState::Established;
-            let cause = if broken { LinkFailure::Broken } else { LinkFailure::DialFailed };
             for net in &link.nets {
                 self.effects.push(Effect::LinkError { addr: link.addr.clone(), net: *net, cause });
             }
         }
-        self.lose_connection(link, last, now);
+        self.lose_connection(link, last, cause, now);
         Outcome::Done
     }
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::staged::Core;
 use crate::link::addr::Addr;
 use crate::link::cluster::{By, ClusterId};
+use crate::link::failure::LinkFailure;
 use crate::link::net::NetId;
 use crate::link::record::Link;
 use crate::link::stream::Direction;
@@ -113,14 +114,14 @@ impl<A: Addr> Core<A> {
     ///
     /// In the reference, the return value of a callback decides whether the association stays. Here it is
     /// data, the set of permanent peers, so the core never waits for the host.
-    pub(super) fn disconnect_from(&mut self, link: &mut Link<A>, net: NetId) {
+    pub(super) fn disconnect_from(&mut self, link: &mut Link<A>, net: NetId, cause: LinkFailure) {
         // The index counts the staged record, which still contains a membership that this command ends: the
         // effect must report the members without it.
         let mut members = self.counts(net).total();
         if self.writer.get(&link.addr).is_some_and(|staged| staged.is_member(net)) && !link.is_member(net) {
             members -= 1;
         }
-        self.effects.push(Effect::Released { addr: link.addr.clone(), net, members });
+        self.effects.push(Effect::Released { addr: link.addr.clone(), net, members, cause });
         if !self.is_permanent(&link.addr, net) {
             link.dissociate(net);
         }
@@ -128,13 +129,32 @@ impl<A: Addr> Core<A> {
 
     /// Puts the address on the ignore list of the net for the ignore period. Called only for commands that
     /// were accepted, and for flapping links; the reference also lists addresses that it has just refused.
-    pub(super) fn ignore(&mut self, addr: &A, net: NetId, now: Instant) {
+    pub(super) fn ignore(&mut self, addr: &A, net: NetId, failure: Option<LinkFailure>, now: Instant) {
         let until = later(now, self.settings().ignore_period);
         let limit = self.settings().max_ignored;
         if let Some(status) = self.directory_mut().net_mut(net) {
             // Expired entries first, so that they do not use up the limit.
             status.expire_ignored(now);
-            status.ignore(addr, until, limit);
+            status.ignore(addr, until, failure, limit);
+        }
+    }
+
+    /// Notes on the ignore lists of these nets why they lost the link, where the address is listed. The entry
+    /// outlives the record: a link that is released after its only attempt would otherwise leave no trace in
+    /// a version.
+    ///
+    /// To be called last in a command that journals the directory only here: for one net that is not needed,
+    /// and it would copy the list of the net.
+    pub(super) fn note_failure(&mut self, addr: &A, nets: &[NetId], cause: LinkFailure) {
+        if nets.len() > 1 {
+            self.journal_directory();
+        }
+        for net in nets {
+            let listed = self.directory().net(*net).and_then(|status| status.ignored_index(addr));
+            let status = listed.and_then(|index| Some((index, self.directory_mut().net_mut(*net)?)));
+            if let Some((index, status)) = status {
+                status.note_failure(index, cause);
+            }
         }
     }
 

@@ -98,7 +98,8 @@ impl<A: Addr> Core<A> {
         let ignored = saved.ignored.into_iter().filter(|ignored| self.own.as_ref() != Some(&ignored.addr));
         let ignored = ignored.filter_map(|ignored| {
             // `None` if the entry has expired in the meantime.
-            Some(IgnoredEntry { until: anchor.restore(ignored.until, ignore_period)?, addr: ignored.addr })
+            let until = anchor.restore(ignored.until, ignore_period)?;
+            Some(IgnoredEntry { until, addr: ignored.addr, failure: None })
         });
         let mut ignored: Vec<_> = ignored.collect();
         // In order of expiry, as the list is kept; the surplus is at the front.

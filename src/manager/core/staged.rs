@@ -27,10 +27,10 @@ use crate::manager::model::effect::Effect;
 use crate::manager::model::rules::Rules;
 use crate::manager::model::tally::Tally;
 use crate::sync::StdArc;
-use crate::table::Memory;
 use crate::table::handle::Table;
 use crate::table::version::Version;
 use crate::table::writer::reclaim::Reclaimed;
+use crate::table::{Memory, Stats};
 use crate::unwind::contain;
 use crate::util::random::Random;
 
@@ -276,6 +276,11 @@ impl<A: Addr> Core<A> {
     /// The memory of the table, and of the records in it in bytes. O(links + pages).
     pub(crate) fn memory(&self) -> (Memory, usize) {
         (self.writer.memory(), self.writer.iter().map(|(_, link)| link.bytes()).sum())
+    }
+
+    /// The versions of the table that are alive.
+    pub(crate) fn versions(&self) -> Stats {
+        self.writer.stats()
     }
 
     /// Replaces the source of randomness.

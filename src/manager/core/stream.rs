@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::staged::Core;
 use crate::link::addr::Addr;
+use crate::link::failure::LinkFailure;
 use crate::link::net::NetId;
 use crate::link::stream::{Direction, StreamId};
 use crate::link::{DialId, DialState, Stream};
@@ -179,18 +180,19 @@ impl<A: Addr> Core<A> {
             link.join(net);
             self.join_static_of(&mut link, net);
             // Acceptance ends a series of failures.
-            link.failures = 0;
+            link.clear_failures();
             self.settle(link);
             return Ok(Outcome::Done);
         }
         self.leave_net(&mut link, net);
-        let later = self.fail(&mut link, now);
+        let later = self.fail(&mut link, LinkFailure::Refused, now);
         link.delay_until(later);
         // A permanent peer gets another announcement, but not before the retry delay.
         link.announce_not_before = Some(later);
-        self.disconnect_from(&mut link, net);
+        self.disconnect_from(&mut link, net, LinkFailure::Refused);
         // If the net was the last reason for the record, `settle` removes it, which closes the connection.
         self.settle(link);
+        self.note_failure(addr, &[net], LinkFailure::Refused);
         Ok(Outcome::Done)
     }
 

@@ -35,6 +35,7 @@ use super::staged::Core;
 use crate::clock::{Clock, ManualClock};
 use crate::link::addr::NodeAddr;
 use crate::link::cluster::ClusterId;
+use crate::link::failure::LinkFailure;
 use crate::link::net::{NetConfig, NetId};
 use crate::link::record::Link;
 use crate::link::retry::RetryPolicy;
@@ -46,7 +47,7 @@ use crate::link::{
 use crate::manager::model::command::Applying;
 use crate::manager::model::command::{Command, CommandError, Outcome};
 use crate::manager::model::config::Config;
-use crate::manager::model::effect::{Effect, LinkFailure};
+use crate::manager::model::effect::Effect;
 use crate::manager::read::snapshot::{Links, LinksSnapshot, MemberFilter};
 use crate::util::time::later;
 
@@ -288,7 +289,7 @@ fn resolved(effects: &[Effect<NodeAddr>]) -> Vec<NodeAddr> {
 #[test]
 fn addresses_other_than_node_addresses_work() {
     let clock = ManualClock::new();
-    let config = Config::default().addresses(AddressPolicy::new().allow_loopback(true));
+    let config = Config::default();
     let key = [7; 32];
     let (mut core, _table) = Core::<[u8; 32]>::new(config.clone(), Some([1; 32]), clock.now());
     core.apply(Command::AddNet { net: NET, config: NetConfig::new() }, clock.now()).unwrap();

@@ -11,6 +11,7 @@ use super::staged::Core;
 use super::timers::Phase;
 use crate::link::NetStatus;
 use crate::link::addr::Addr;
+use crate::link::failure::LinkFailure;
 use crate::link::record::Link;
 use crate::manager::model::command::Outcome;
 use crate::manager::model::config::Timing;
@@ -73,8 +74,10 @@ impl<A: Addr> Core<A> {
 
     /// Runs the wake-up phase: every link whose time has come is announced or dialled.
     pub(super) fn wake_links(&mut self, now: Instant) -> Outcome {
-        // If an address panics in the middle of the phase, the rollback restores the timers taken so far.
+        // If an address panics in the middle of the phase, the rollback restores the timers taken so far, and
+        // the ignore lists on which failures were noted.
         self.journal_timers();
+        self.journal_directory();
         self.wake_due(now);
         Outcome::Done
     }
@@ -145,7 +148,7 @@ impl<A: Addr> Core<A> {
     /// link from being dialled until the process ends.
     pub(super) fn time_out(&mut self, mut link: Link<A>, now: Instant) {
         if link.resolving.is_some() {
-            self.end_resolve(link, now);
+            self.end_resolve(link, LinkFailure::ResolveTimedOut, now);
             return;
         }
         // The dial is taken here, so a connection without a stream is not counted as a flap: no stream was
@@ -153,6 +156,6 @@ impl<A: Addr> Core<A> {
         if let Some(dial) = link.dial.take() {
             self.effects.push(Effect::CancelDial { addr: link.addr.clone(), dial: dial.id });
         }
-        self.lose_connection(link, true, now);
+        self.lose_connection(link, true, LinkFailure::DialTimedOut, now);
     }
 }

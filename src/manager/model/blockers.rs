@@ -12,6 +12,10 @@ use crate::link::net::NetId;
 pub enum DialBlocker {
     /// No link has this address.
     NoLink,
+    /// The address is blank: the manager refuses links to it.
+    BlankAddr,
+    /// The address is this node's own: the manager refuses links to it.
+    OwnAddr,
     /// The manager is switched off.
     ManagerInactive,
     /// The link is a pure downlink: no net or cluster wants it dialled.

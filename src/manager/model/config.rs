@@ -121,7 +121,8 @@ impl Config {
         self
     }
 
-    /// Sets the policy for endpoints that may be dialled. Default: loopback is refused.
+    /// Sets the policy for endpoints that may be dialled. Default: [`AddressPolicy::new`], which accepts loopback;
+    /// [`AddressPolicy::public`] refuses it.
     pub fn addresses(mut self, policy: AddressPolicy) -> Self {
         self.addresses = policy;
         self

@@ -12,8 +12,9 @@ use crate::link::{Cluster, ClusterStatus, DialState, NetStatus};
 use crate::manager::model::config::settings::Settings;
 use crate::sync::StdArc;
 use crate::table::handle::Table;
+use crate::table::reader::Reader;
 use crate::table::writer::Writer;
-use crate::table::{GroupIndex, Index};
+use crate::table::{Feed, GroupIndex, Index};
 
 /// The groups that a link belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +65,12 @@ type GroupsOf<A> = fn(&A, &StdArc<Link<A>>, &mut dyn FnMut(Group));
 pub(crate) type Membership<A> = GroupIndex<A, StdArc<Link<A>>, Group, GroupsOf<A>>;
 
 pub(crate) type Indexes<A> = (Membership<A>, Directory<A>);
+
+/// A feed of the link table.
+pub(crate) type LinkFeed<A> = Feed<A, StdArc<Link<A>>, Indexes<A>>;
+
+/// A reader of the link table.
+pub(crate) type LinkReader<A> = Reader<A, StdArc<Link<A>>, Indexes<A>>;
 
 pub(crate) type LinkTable<A> = Table<A, StdArc<Link<A>>, Indexes<A>>;
 

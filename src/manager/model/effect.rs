@@ -4,19 +4,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::link::cluster::ClusterId;
+use crate::link::failure::LinkFailure;
 use crate::link::net::NetId;
 use crate::link::stream::StreamId;
 use crate::link::{DialId, ResolveId};
-
-/// The cause of a link failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LinkFailure {
-    /// The dialer reported a failure; it keeps trying on its own.
-    DialFailed,
-    /// The connection broke; the dialer tries to repair it on its own.
-    Broken,
-}
 
 /// An instruction to the transport, or a notice to the host.
 ///
@@ -86,7 +77,8 @@ pub enum Effect<A> {
         /// The primary stream.
         stream: StreamId,
     },
-    /// The net no longer uses the link.
+    /// The net no longer uses the link: the last attempt to connect failed, the link is flapping, or the net
+    /// was declined. A net whose permanent peer this is uses the link again after the retry delay.
     Released {
         /// The remote node.
         addr: A,
@@ -94,14 +86,17 @@ pub enum Effect<A> {
         net: NetId,
         /// The number of members that remain in the net.
         members: usize,
+        /// The cause of the failure.
+        cause: LinkFailure,
     },
-    /// A dial failed or a connection broke; the link has not been given up.
+    /// A dial failed or a connection broke; the dialer keeps trying on its own, and the link has not been
+    /// given up.
     LinkError {
         /// The remote node.
         addr: A,
         /// A net that wants the link.
         net: NetId,
-        /// The cause.
+        /// The cause: [`LinkFailure::DialFailed`] or [`LinkFailure::Broken`].
         cause: LinkFailure,
     },
     /// The net has too few links: offer candidates with `create_link` (and `set_endpoint`), except the

@@ -20,10 +20,16 @@ pub struct MemoryReport {
     pub tickets_bytes: usize,
     /// The effects that wait for the transport, and the slots for them.
     pub outbox_bytes: usize,
+    /// Number of versions alive: the newest, and the older ones that snapshots, readers and feeds hold.
+    pub versions_alive: usize,
+    /// Number of [`LinksReader`](crate::manager::LinksReader)s that hold a version. If it grows with the number
+    /// of tasks instead of that of threads, each of them has a reader of its own: see
+    /// [`Reader`](crate::Reader#tasks).
+    pub readers: usize,
 }
 
 impl MemoryReport {
-    /// The sum of all fields.
+    /// The sum of all fields that are bytes.
     #[must_use]
     pub fn total_bytes(&self) -> usize {
         let queues = self.mailbox_bytes + self.tickets_bytes + self.outbox_bytes;

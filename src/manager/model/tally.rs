@@ -39,6 +39,12 @@ counters! {
     commands,
     /// Number of commands that ended with an error.
     refused,
+    /// Number of answers to effects that ended with an error, out of [`refused`](Self::refused): an endpoint
+    /// that cannot be dialled, a candidate for the own address, a stream beyond the limit. Answers to
+    /// [`Effect`](crate::Effect)s are the commands `create_link`, `set_endpoint`, `resolve_failed`,
+    /// `add_uplink`, `add_stream` with an uplink, `dial_connected`, `dial_failed`, `admit`, `refuse` and
+    /// `delete_stream`.
+    refused_answers,
     /// Number of commands that were not applied because their deadline had passed.
     expired,
     /// Number of commands that named a stream, a dial or a resolution that the link no longer had.

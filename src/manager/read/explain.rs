@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::snapshot::LinksSnapshot;
 use crate::link::addr::Addr;
 use crate::link::cluster::ClusterId;
+use crate::link::failure::LinkFailure;
 use crate::link::net::NetId;
 use crate::link::record::Link;
 use crate::link::stream::{Direction, StreamId};
@@ -30,11 +31,15 @@ pub enum KeepReason {
 
 /// A net on whose ignore list the address is, because it was tried recently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct IgnoreEntry {
     /// The net.
     pub net: NetId,
     /// The last instant at which the address is on the list.
     pub until: Instant,
+    /// The cause for which the net lost the link since the address was tried. Unlike
+    /// [`LinkExplanation::failure`], it remains when the link is removed.
+    pub failure: Option<LinkFailure>,
 }
 
 /// An action that the manager takes for a link on its own.
@@ -73,6 +78,9 @@ pub struct LinkExplanation {
     pub blockers: Vec<DialBlocker>,
     /// The nets on whose ignore list the address is.
     pub ignored: Vec<IgnoreEntry>,
+    /// The cause of the link's last failure, until the node is reached or admitted:
+    /// [`Link::last_failure`](crate::Link::last_failure).
+    pub failure: Option<LinkFailure>,
     /// The next action that the manager takes for the link on its own.
     pub next: Option<PlannedAction>,
 }
@@ -137,14 +145,19 @@ impl<A: Addr> LinksSnapshot<A> {
     #[must_use]
     pub fn explain(&self, addr: &A, now: Instant) -> LinkExplanation {
         let ignored = self.nets().iter().filter_map(|net| {
-            let until = net.ignored_until(addr).filter(|until| *until >= now)?;
-            Some(IgnoreEntry { net: net.id(), until })
+            let entry = net.ignored_entry(addr).filter(|entry| entry.until >= now)?;
+            Some(IgnoreEntry { net: net.id(), until: entry.until, failure: entry.failure })
         });
         let ignored = ignored.collect();
         let rules = self.rules();
         let Some(link) = self.get(addr) else {
-            let blockers = std::iter::once(DialBlocker::NoLink).chain(rules.refusals(addr)).collect();
-            return LinkExplanation { reasons: Vec::new(), blockers, ignored, next: None };
+            let none = [
+                Some(DialBlocker::NoLink),
+                addr.is_blank().then_some(DialBlocker::BlankAddr),
+                (self.own() == Some(addr)).then_some(DialBlocker::OwnAddr),
+            ];
+            let blockers = none.into_iter().flatten().chain(rules.refusals(addr)).collect();
+            return LinkExplanation { reasons: Vec::new(), blockers, ignored, failure: None, next: None };
         };
         let mut blockers: Vec<_> = rules.blockers(link).collect();
         let delay =
@@ -154,6 +167,7 @@ impl<A: Addr> LinksSnapshot<A> {
             reasons: self.reasons(link).collect(),
             blockers,
             ignored,
+            failure: link.last_failure,
             next: self.next(link, now),
         }
     }

@@ -14,7 +14,7 @@ use crate::link::{DialState, NetStatus};
 use crate::manager::model::config::Timing;
 use crate::manager::model::config::settings::Settings;
 use crate::manager::model::directory::{
-    Counts, Directory, Group, Indexes, LinkTable, Membership, counts, member_groups,
+    Counts, Directory, Group, Indexes, LinkReader, LinkTable, Membership, counts, member_groups,
 };
 use crate::manager::model::rules::Rules;
 use crate::manager::model::tally::Stats;
@@ -48,6 +48,14 @@ impl<A: Addr> Links<A> {
         Self { table, timing }
     }
 
+    pub(super) fn table(&self) -> &LinkTable<A> {
+        &self.table
+    }
+
+    pub(super) fn timing(&self) -> Timing {
+        self.timing
+    }
+
     /// Returns a snapshot of the newest version, which may be held for any length of time. Wait-free except
     /// in the cases listed at [`Table::snapshot`](crate::Table::snapshot).
     #[must_use]
@@ -56,10 +64,10 @@ impl<A: Addr> Links<A> {
     }
 
     /// Returns a reader for hot loops, which keeps a snapshot and checks with one atomic load whether there
-    /// is a newer version.
+    /// is a newer version. One per thread, not one per task: see [`LinksReader`].
     #[must_use]
     pub fn reader(&self) -> LinksReader<A> {
-        LinksReader { links: self.clone(), snapshot: self.snapshot() }
+        LinksReader { reader: self.table.reader(), timing: self.timing, snapshot: None }
     }
 
     /// The number of the newest version. Wait-free: one atomic load.
@@ -175,26 +183,60 @@ impl<A: Addr> fmt::Debug for LinksPublished<A> {
 }
 
 /// A per-thread reader of [`Links`].
+///
+/// A reader belongs to a thread, not to a task: [`Reader`](crate::Reader#tasks) describes the alternatives.
+/// Between two calls it holds the version that it saw last, unless it is [released](Self::release).
 pub struct LinksReader<A: Addr = NodeAddr> {
-    links: Links<A>,
-    snapshot: LinksSnapshot<A>,
+    reader: LinkReader<A>,
+    timing: Timing,
+    /// A second reference to the version that `reader` holds. `None` while released.
+    snapshot: Option<LinksSnapshot<A>>,
 }
 
 impl<A: Addr> LinksReader<A> {
     /// Returns a snapshot of the newest version. One atomic load if none was published since the last call.
     ///
-    /// The reader holds that version until the next call.
+    /// The reader holds that version until the next call, or until it is [released](Self::release).
     pub fn snapshot(&mut self) -> &LinksSnapshot<A> {
-        if self.links.version() != self.snapshot.version() {
-            self.snapshot = self.links.snapshot();
+        let Self { reader, timing, snapshot } = self;
+        let newest = reader.snapshot();
+        // The reader decides which version is the newest.
+        if snapshot.as_ref().is_none_or(|kept| kept.version() != newest.version()) {
+            return snapshot.insert(LinksSnapshot { inner: newest.clone(), timing: *timing });
         }
-        &self.snapshot
+        match snapshot {
+            Some(kept) => kept,
+            None => unreachable!("it is the newest"),
+        }
+    }
+
+    /// Lets go of the held version until the next call, as [`Reader::release`](crate::Reader::release) does.
+    /// Call it before the thread or task waits for long. Wait-free.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::clock::{Clock, ManualClock};
+    /// use switchboard::{Config, LinkManager, NodeAddr};
+    ///
+    /// let clock = ManualClock::new();
+    /// let mut driver = LinkManager::<NodeAddr>::builder(Config::default()).clock(clock.clone()).build()?;
+    /// let mut reader = driver.links().reader();
+    /// assert!(reader.snapshot().is_empty());
+    /// assert_eq!(driver.memory().readers, 1);
+    /// reader.release();
+    /// assert_eq!(driver.memory().readers, 0);
+    /// assert!(reader.snapshot().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn release(&mut self) {
+        self.snapshot = None;
+        self.reader.release();
     }
 }
 
 impl<A: Addr> fmt::Debug for LinksReader<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LinksReader").field("version", &self.snapshot.version()).finish_non_exhaustive()
+        f.debug_struct("LinksReader").field("version", &self.reader.held_version()).finish_non_exhaustive()
     }
 }
 

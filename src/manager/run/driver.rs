@@ -22,6 +22,7 @@ use crate::manager::model::effect::Effect;
 use crate::manager::model::report::{DrainReport, MemoryReport};
 use crate::manager::read::snapshot::Links;
 use crate::sync::{self, StdArc};
+use crate::table::Stats;
 use crate::table::version::Version;
 use crate::table::writer::reclaim::Reclaimed;
 use crate::ticket::Completion;
@@ -65,7 +66,7 @@ pub struct Driver<A: Addr = NodeAddr> {
     receiver: Receiver<Message<A>>,
     /// Messages that were taken from the mailbox and are not yet applied.
     inbox: Vec<(Priority, Message<A>)>,
-    done: Vec<Done>,
+    done: Vec<Done<A>>,
     /// The requests of this turn to measure the memory.
     measures: Vec<Completion<MemoryReport>>,
     outbox: StdArc<SharedOutbox<A>>,
@@ -314,7 +315,7 @@ impl<A: Addr> Driver<A> {
         // A command that arrived after the turn began has not waited.
         let waited = now.saturating_duration_since(created);
         self.meters.took(lane, kind, waited);
-        let mut log = trace::Entry::new(kind, lane, waited, &*self.clock);
+        let mut log = trace::Entry::new(&command, lane, waited, &*self.clock);
         let result = self.apply(command, deadline, now);
         log.applied(&*self.clock);
         self.done.push(Done { completion, result, log });
@@ -351,7 +352,17 @@ impl<A: Addr> Driver<A> {
     pub fn memory(&self) -> MemoryReport {
         let (table, records_bytes) = self.core.memory();
         let (mailbox_bytes, tickets_bytes) = self.handle.queue_bytes();
-        MemoryReport { table, records_bytes, mailbox_bytes, tickets_bytes, outbox_bytes: self.outbox.bytes() }
+        let Stats { alive: versions_alive, readers, .. } = self.core.versions();
+        let outbox_bytes = self.outbox.bytes();
+        MemoryReport {
+            table,
+            records_bytes,
+            mailbox_bytes,
+            tickets_bytes,
+            outbox_bytes,
+            versions_alive,
+            readers,
+        }
     }
 
     fn answer_measures(&mut self) {
@@ -384,10 +395,10 @@ impl<A: Addr> Drop for Driver<A> {
 }
 
 /// An applied command whose ticket waits for the version.
-struct Done {
+struct Done<A> {
     completion: Completion<Applied, CommandError>,
     result: Applying,
-    log: trace::Entry,
+    log: trace::Entry<A>,
 }
 
 /// The main function of the writer's thread: runs turns until it is told to shut down.

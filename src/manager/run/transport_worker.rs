@@ -17,6 +17,18 @@ use crate::unwind::contain;
 /// effect is published. It may block, call the handle and read the links: no lock is held while it runs, and
 /// the writer never waits for it. A panic is contained and counted, and the effect is answered with a
 /// failure: `Resolve` with `resolve_failed`, `Dial` with `dial_failed`, `Announce` with a refusal.
+///
+/// # Refused answers
+///
+/// The manager may refuse an answer: an endpoint that the [address policy](crate::link::AddressPolicy)
+/// refuses, a candidate with the node's own address. The ticket of the answer fails with the reason, but a
+/// transport rarely waits for it. The reason is also
+///
+/// * the `cause` of [`Effect::Released`], once the nets let the link go;
+/// * in [`explain`](crate::LinksSnapshot::explain): `failure` while the link exists, and `ignored` afterwards;
+/// * counted, by [`Stats::refused_answers`](crate::manager::Stats::refused_answers) and, by code, in
+///   [`MetricsReport::errors`](crate::MetricsReport::errors);
+/// * an event `command_error` at WARN (feature `tracing`).
 pub trait Transport<A>: Send + 'static
 where
     A: Addr,

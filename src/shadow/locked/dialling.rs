@@ -3,10 +3,11 @@
 use super::tables::Net;
 use super::work::Work;
 use crate::link::addr::Addr;
+use crate::link::failure::LinkFailure;
 use crate::link::net::NetId;
 use crate::link::{DialId, DialState, ResolveId};
 use crate::manager::model::command::Outcome;
-use crate::manager::model::effect::{Effect, LinkFailure};
+use crate::manager::model::effect::Effect;
 use crate::util::time::later;
 
 impl<A: Addr> Work<'_, A> {
@@ -62,14 +63,19 @@ impl<A: Addr> Work<'_, A> {
     }
 
     /// Ends a resolution without an endpoint; `None` is the current resolution.
-    pub(super) fn resolve_failed(&mut self, addr: &A, resolve: Option<ResolveId>) -> Outcome {
+    pub(super) fn resolve_failed(
+        &mut self,
+        addr: &A,
+        resolve: Option<ResolveId>,
+        cause: LinkFailure,
+    ) -> Outcome {
         let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
         let answered = |(present, _): &(ResolveId, _)| resolve.is_none_or(|resolve| resolve == *present);
         if record.resolving.take_if(|present| answered(present)).is_none() {
             return Outcome::Stale;
         }
         if record.endpoint.is_none() {
-            self.give_up(addr);
+            self.give_up(addr, cause);
         } else if !self.start_dial(addr) {
             self.settle(addr);
         }
@@ -102,14 +108,14 @@ impl<A: Addr> Work<'_, A> {
             return Outcome::Stale;
         }
         let Some(record) = self.links.get_mut(addr) else { return Outcome::Stale };
+        let broken = record.state == DialState::Established;
+        let cause = if broken { LinkFailure::Broken } else { LinkFailure::DialFailed };
         if !last {
-            let broken = record.state == DialState::Established;
-            let cause = if broken { LinkFailure::Broken } else { LinkFailure::DialFailed };
             for net in &record.nets {
                 self.effects.push(Effect::LinkError { addr: addr.clone(), net: *net, cause });
             }
         }
-        self.lose_connection(addr, last);
+        self.lose_connection(addr, last, cause);
         Outcome::Done
     }
 
@@ -117,17 +123,17 @@ impl<A: Addr> Work<'_, A> {
     pub(super) fn time_out(&mut self, addr: &A) {
         let Some(record) = self.links.get_mut(addr) else { return };
         if record.resolving.is_some() {
-            self.resolve_failed(addr, None);
+            self.resolve_failed(addr, None, LinkFailure::ResolveTimedOut);
             return;
         }
         if let Some((dial, _)) = record.dial.take() {
             self.effects.push(Effect::CancelDial { addr: addr.clone(), dial });
         }
-        self.lose_connection(addr, true);
+        self.lose_connection(addr, true, LinkFailure::DialTimedOut);
     }
 
     /// Handles a failed dial or a lost connection; `last` if the dialer has given up.
-    fn lose_connection(&mut self, addr: &A, last: bool) {
+    fn lose_connection(&mut self, addr: &A, last: bool, cause: LinkFailure) {
         let Some(record) = self.links.get_mut(addr) else { return };
         let before = record.streams.first().map(|stream| stream.id);
         record.close_uplinks();
@@ -143,7 +149,7 @@ impl<A: Addr> Work<'_, A> {
             record.dial = None;
         }
         if last || !record.members.is_empty() {
-            self.give_up(addr);
+            self.give_up(addr, cause);
         } else {
             self.wait_for_repair(addr);
             self.settle(addr);
@@ -170,25 +176,25 @@ impl<A: Addr> Work<'_, A> {
 
     /// Ends a dial cycle without success: the link waits, and after the last attempt its nets release it. No
     /// net releases a member, which is still connected by the peer's stream.
-    pub(super) fn give_up(&mut self, addr: &A) {
+    pub(super) fn give_up(&mut self, addr: &A, cause: LinkFailure) {
         self.reset_dialer(addr);
         let Some(record) = self.links.get_mut(addr) else { return };
         record.endpoint_fresh = false;
         record.not_before = Some(later(self.now, self.rules.config.settings.retry.cap()));
         if record.members.is_empty() {
-            self.count_attempt(addr);
+            self.count_attempt(addr, cause);
         }
         self.settle(addr);
     }
 
-    fn count_attempt(&mut self, addr: &A) {
+    fn count_attempt(&mut self, addr: &A, cause: LinkFailure) {
         let Some(record) = self.links.get_mut(addr) else { return };
         record.attempts = record.attempts.saturating_add(1);
         if record.attempts >= self.rules.config.settings.max_attempts {
             record.attempts = 0;
             for net in record.nets.clone() {
                 if self.nets.is_active(net) {
-                    self.disconnect_from(addr, net);
+                    self.disconnect_from(addr, net, cause);
                 } else if let Some(record) = self.links.get_mut(addr) {
                     record.nets.retain(|wanted| *wanted != net);
                 }
@@ -197,9 +203,9 @@ impl<A: Addr> Work<'_, A> {
     }
 
     /// Releases the link from a net.
-    pub(super) fn disconnect_from(&mut self, addr: &A, net: NetId) {
+    pub(super) fn disconnect_from(&mut self, addr: &A, net: NetId, cause: LinkFailure) {
         let members = self.nets.get(net).map_or(0, Net::members);
-        self.effects.push(Effect::Released { addr: addr.clone(), net, members });
+        self.effects.push(Effect::Released { addr: addr.clone(), net, members, cause });
         if let Some(record) = self.links.get_mut(addr) {
             record.nets.retain(|wanted| *wanted != net);
         }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::work::{Applying, Work};
 use crate::link::DialState;
 use crate::link::addr::Addr;
+use crate::link::failure::LinkFailure;
 use crate::link::net::NetId;
 use crate::manager::model::command::{CommandError, Outcome};
 
@@ -63,7 +64,7 @@ impl<A: Addr> Work<'_, A> {
         if let Err(error) = self.rules.config.addresses.check(endpoint) {
             // An unusable answer is a failed attempt.
             if asked {
-                self.give_up(addr);
+                self.give_up(addr, LinkFailure::Endpoint(error));
             }
             return Err(CommandError::Endpoint(error));
         }

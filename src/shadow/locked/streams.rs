@@ -2,6 +2,7 @@
 
 use super::work::{Applying, Work};
 use crate::link::addr::Addr;
+use crate::link::failure::LinkFailure;
 use crate::link::net::NetId;
 use crate::link::stream::{Direction, StreamId};
 use crate::link::{DialState, Stream};
@@ -144,7 +145,7 @@ impl<A: Addr> Work<'_, A> {
             record.not_before = Some(later);
             record.announce_not_before = Some(later);
         }
-        self.disconnect_from(addr, net);
+        self.disconnect_from(addr, net, LinkFailure::Refused);
         self.settle(addr);
         Ok(Outcome::Done)
     }

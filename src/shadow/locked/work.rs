@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::tables::{Nets, Record, Records};
 use crate::link::DialState;
 use crate::link::addr::Addr;
+use crate::link::failure::LinkFailure;
 use crate::link::net::NetId;
 use crate::link::stream::Direction;
 use crate::manager::model::command::{CommandError, Outcome};
@@ -53,7 +54,9 @@ impl<'a, A: Addr> Work<'a, A> {
             Operation::CreateLink { addr, net } => self.create_link(addr, *net),
             Operation::SetEndpoint { addr, endpoint } => self.set_endpoint(addr, *endpoint),
             Operation::DeleteLink { addr } => self.delete_link(addr),
-            Operation::ResolveFailed { addr, resolve } => Ok(self.resolve_failed(addr, *resolve)),
+            Operation::ResolveFailed { addr, resolve } => {
+                Ok(self.resolve_failed(addr, *resolve, LinkFailure::Unresolved))
+            }
             Operation::AddStream { addr, stream, direction } => self.add_stream(addr, *stream, *direction),
             Operation::ReplaceStream { addr, old, new, direction } => {
                 Ok(self.replace_stream(addr, *old, *new, *direction))

@@ -73,7 +73,8 @@ fn limits_on_links_and_streams_hold() {
 
 #[test]
 fn an_endpoint_that_cannot_be_dialled_is_refused() {
-    let mut bench = Bench::immediate();
+    let mut bench = Bench::new(Config::default().addresses(AddressPolicy::public()));
+    bench.open(NET, 0);
     assert_eq!(bench.update(A), Err(CommandError::UnknownLink));
     bench.done_stream(B, 1, Direction::Downlink);
     assert_eq!(bench.update(B), Err(CommandError::NotDialable));

@@ -148,7 +148,7 @@ fn a_member_stays_associated_whichever_step_of_a_dial_fails() {
     let failures: [(&str, bool, Failure); 6] = [
         ("no endpoint", false, |bench, addr, _| assert_eq!(bench.unresolved(addr), Ok(Outcome::Done))),
         ("an unusable endpoint", false, |bench, addr, _| {
-            let endpoint = SocketAddr::from(([127, 0, 0, 1], 1));
+            let endpoint = SocketAddr::from(([0, 0, 0, 0], 1));
             assert!(bench.apply(Command::SetEndpoint { addr, endpoint }).is_err());
         }),
         ("no answer", false, |bench, _, _| bench.clock.advance(Duration::from_secs(60))),

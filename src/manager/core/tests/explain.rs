@@ -29,7 +29,7 @@ fn the_life_of_an_uplink_is_explained_step_by_step() {
     let mut bench = Bench::new(Config::default().max_attempts(100));
     bench.done(Command::AddNet { net: NET, config: NetConfig::new().min_links(0) });
     bench.create(A, NET).unwrap();
-    let ignored = vec![IgnoreEntry { net: NET, until: bench.now() + 900 * SECOND }];
+    let ignored = vec![IgnoreEntry { net: NET, until: bench.now() + 900 * SECOND, failure: None }];
     let explanation = explain(&mut bench, A);
     assert_eq!(explanation.reasons, [KeepReason::WantedBy(NET)]);
     assert_eq!(explanation.blockers, [DialBlocker::NetInactive(NET)]);
@@ -102,7 +102,7 @@ fn the_ignored_time_ends_with_its_period() {
     bench.create(A, NET).unwrap();
     let until = bench.now() + 900 * SECOND;
     let snapshot = bench.snapshot();
-    assert_eq!(snapshot.explain(&A, until).ignored, [IgnoreEntry { net: NET, until }]);
+    assert_eq!(snapshot.explain(&A, until).ignored, [IgnoreEntry { net: NET, until, failure: None }]);
     assert_eq!(snapshot.explain(&A, until + Duration::from_nanos(1)).ignored, []);
 }
 

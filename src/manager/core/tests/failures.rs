@@ -81,3 +81,69 @@ fn answers_to_an_old_dial_are_counted_and_ignored() {
     assert_eq!(bench.connected(A, new), Ok(Outcome::Done));
     assert_eq!(bench.connected(A, new), Ok(Outcome::Unchanged));
 }
+
+#[test]
+fn the_last_failure_is_kept_until_the_node_is_reached_or_admitted() {
+    let mut bench = Bench::new(Config::default().max_attempts(9));
+    bench.open(NET, 0);
+    let last = |bench: &mut Bench| {
+        let explained = explained(bench, A);
+        assert_eq!(explained.0, bench.link(A).last_failure());
+        explained
+    };
+    bench.create(A, NET).unwrap();
+    assert_eq!(last(&mut bench), (None, None));
+    bench.turn();
+    let endpoint = "192.0.2.1:0".parse().unwrap();
+    assert!(bench.apply(Command::SetEndpoint { addr: A, endpoint }).is_err());
+    assert_eq!(last(&mut bench), (Some(LinkFailure::Endpoint(EndpointError::PortZero)), None));
+    bench.after_seconds(20);
+    assert_eq!(bench.unresolved(A), Ok(Outcome::Done));
+    assert_eq!(last(&mut bench).0, Some(LinkFailure::Unresolved));
+    bench.after_seconds(20);
+    bench.after_seconds(60);
+    assert_eq!(last(&mut bench).0, Some(LinkFailure::ResolveTimedOut));
+    bench.after_seconds(20);
+    bench.update(A).unwrap();
+    bench.after_seconds(60);
+    assert_eq!(last(&mut bench).0, Some(LinkFailure::DialTimedOut));
+    bench.after_seconds(20);
+    bench.update(A).unwrap();
+    let dial = bench.link(A).dial_id().unwrap();
+    bench.failed(A, dial, true).unwrap();
+    assert_eq!(last(&mut bench).0, Some(LinkFailure::DialFailed));
+    bench.after_seconds(20);
+    bench.update(A).unwrap();
+    let dial = bench.link(A).dial_id().unwrap();
+    bench.connected(A, dial).unwrap();
+    assert_eq!(last(&mut bench), (None, None), "the node is reached");
+    bench.failed(A, dial, true).unwrap();
+    assert_eq!(last(&mut bench).0, Some(LinkFailure::Broken));
+}
+
+/// A record that goes leaves the cause on the ignore list of each net that it was released from, and a new
+/// attempt clears it.
+#[test]
+fn the_cause_outlives_the_record_until_the_address_is_tried_again() {
+    let mut bench = Bench::immediate();
+    bench.open(OTHER, 0);
+    let dial = bench.dial(A, NET);
+    bench.create(A, OTHER).unwrap();
+    bench.failed(A, dial, true).unwrap();
+    assert!(!bench.has(A));
+    let now = bench.now();
+    let ignored = bench.snapshot().explain(&A, now).ignored;
+    let noted: Vec<_> = ignored.iter().map(|ignored| (ignored.net, ignored.failure)).collect();
+    assert_eq!(noted, [(NET, Some(LinkFailure::DialFailed)), (OTHER, Some(LinkFailure::DialFailed))]);
+    bench.create(A, OTHER).unwrap();
+    let ignored = bench.snapshot().explain(&A, now).ignored;
+    let noted: Vec<_> = ignored.iter().map(|ignored| (ignored.net, ignored.failure)).collect();
+    assert_eq!(noted, [(NET, Some(LinkFailure::DialFailed)), (OTHER, None)]);
+}
+
+/// The failure of the link by its explanation, and that on the ignore list of the net.
+fn explained(bench: &mut Bench, addr: NodeAddr) -> (Option<LinkFailure>, Option<LinkFailure>) {
+    let now = bench.now();
+    let explanation = bench.snapshot().explain(&addr, now);
+    (explanation.failure, explanation.ignored.first().and_then(|ignored| ignored.failure))
+}

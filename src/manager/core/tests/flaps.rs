@@ -52,7 +52,10 @@ fn at_the_limit_an_ordinary_link_is_dropped_and_ignored() {
     bench.clock.advance(Duration::from_secs(890));
     assert_eq!(flaps(&mut bench), 1);
     let effects = flap(&mut bench, 2, 5, false);
-    assert!(effects.contains(&Effect::Released { addr: A, net: NET, members: 0 }), "{effects:?}");
+    assert!(
+        effects.contains(&Effect::Released { addr: A, net: NET, members: 0, cause: LinkFailure::Flapping }),
+        "{effects:?}"
+    );
     assert!(effects.contains(&Effect::CloseDialer { addr: A }));
     assert!(!bench.has(A));
     // The entry made by the flap counts; the one made by the creation would have expired.

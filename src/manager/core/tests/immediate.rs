@@ -30,7 +30,7 @@ fn an_answer_that_cannot_be_used_counts_as_an_attempt_and_backs_off() {
     bench.open(NET, 0);
     bench.create(A, NET).unwrap();
     assert_eq!(resolved(&bench.turn()), [A]);
-    let endpoint = "127.0.0.1:1".parse().unwrap();
+    let endpoint = "0.0.0.0:1".parse().unwrap();
     assert!(bench.apply(Command::SetEndpoint { addr: A, endpoint }).is_err());
     assert_eq!(bench.link(A).attempts(), 1);
     assert_eq!(bench.after_seconds(19), []);
@@ -60,7 +60,10 @@ fn a_link_that_cannot_be_resolved_is_given_up() {
     let effects = bench.turn();
     assert_eq!(
         effects,
-        [Effect::Released { addr: A, net: NET, members: 0 }, Effect::CloseDialer { addr: A }]
+        [
+            Effect::Released { addr: A, net: NET, members: 0, cause: LinkFailure::Unresolved },
+            Effect::CloseDialer { addr: A }
+        ]
     );
     assert!(!bench.has(A));
 }
@@ -140,7 +143,8 @@ fn a_failed_link_waits_for_the_retry_delay() {
     // After the third failure, the last one granted, the net lets the link go.
     let dial = bench.link(A).dial_id().unwrap();
     bench.failed(A, dial, true).unwrap();
-    assert!(bench.turn().contains(&Effect::Released { addr: A, net: NET, members: 0 }));
+    let released = Effect::Released { addr: A, net: NET, members: 0, cause: LinkFailure::DialFailed };
+    assert!(bench.turn().contains(&released));
     assert!(!bench.has(A));
 }
 

@@ -21,7 +21,8 @@ fn a_connection_whose_stream_never_comes_ends_after_its_limit() {
     bench.connected(A, dial).unwrap();
     assert_eq!(bench.link(A).state(), DialState::Established);
     assert_eq!(bench.after_seconds(59), []);
-    assert!(bench.after_seconds(1).contains(&Effect::Released { addr: A, net: NET, members: 0 }));
+    let released = Effect::Released { addr: A, net: NET, members: 0, cause: LinkFailure::DialTimedOut };
+    assert!(bench.after_seconds(1).contains(&released));
     assert!(!bench.has(A));
 }
 

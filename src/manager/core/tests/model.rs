@@ -80,6 +80,7 @@ pub(super) struct Peer {
     pub(super) fresh: bool,
     pub(super) attempts: u32,
     pub(super) failures: u32,
+    pub(super) failure: Option<LinkFailure>,
     pub(super) delay: Option<Instant>,
     pub(super) resting: bool,
     /// The stream on which nets were announced, and the instant until which they are not announced on it
@@ -96,6 +97,7 @@ pub(super) struct Peer {
 pub(super) struct Counted {
     pub(super) commands: u64,
     pub(super) refused: u64,
+    pub(super) refused_answers: u64,
     pub(super) stale: u64,
     pub(super) dials: u64,
     pub(super) time_outs: u64,
@@ -154,6 +156,7 @@ impl Model {
 
     pub(super) fn apply(&mut self, command: Command<Node>) -> Applying {
         let before = self.members();
+        let answers = is_answer(&command);
         let result = self.dispatch(command);
         self.forget_announcements();
         self.touch(before);
@@ -161,7 +164,10 @@ impl Model {
         match result {
             Ok(Outcome::Stale) => self.counted.stale += 1,
             Ok(_) => {}
-            Err(_) => self.counted.refused += 1,
+            Err(_) => {
+                self.counted.refused += 1;
+                self.counted.refused_answers += u64::from(answers);
+            }
         }
         result
     }
@@ -287,7 +293,7 @@ impl Model {
             peer.streams.retain(|(_, direction)| *direction == Downlink);
             peer.dialer = Idle;
             peer.dialable = false;
-            (peer.attempts, peer.failures) = (0, 0);
+            (peer.attempts, peer.failures, peer.failure) = (0, 0, None);
             self.emit(Effect::CloseDialer { addr });
         } else {
             self.forget(addr);
@@ -321,6 +327,22 @@ impl Model {
     }
 }
 
+/// Whether the command answers an effect.
+fn is_answer(command: &Command<Node>) -> bool {
+    matches!(
+        command,
+        Command::SetEndpoint { .. }
+            | Command::ResolveFailed { .. }
+            | Command::AddUplink { .. }
+            | Command::DialConnected { .. }
+            | Command::DialFailed { .. }
+            | Command::AccountLink { .. }
+            | Command::CreateLink { .. }
+            | Command::DeleteStream { .. }
+            | Command::AddStream { direction: Uplink, .. }
+    )
+}
+
 impl Peer {
     fn blank(now: Instant) -> Self {
         Self {
@@ -335,6 +357,7 @@ impl Peer {
             fresh: false,
             attempts: 0,
             failures: 0,
+            failure: None,
             delay: None,
             resting: false,
             announced: None,

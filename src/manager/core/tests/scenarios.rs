@@ -125,7 +125,8 @@ fn a_refused_permanent_peer_is_announced_again_after_the_delay() {
         let link = bench.link(A);
         assert!(link.memberships().is_empty() && link.clusters().is_empty());
         assert_eq!((link.nets(), link.state()), (&[NET][..], DialState::Established));
-        assert!(bench.turn().contains(&Effect::Released { addr: A, net: NET, members: 0 }));
+        let released = Effect::Released { addr: A, net: NET, members: 0, cause: LinkFailure::Refused };
+        assert!(bench.turn().contains(&released));
         let (refused, mut waited) = (bench.now(), 0);
         while announced(&bench.after_seconds(5)).is_empty() {
             waited += 1;
@@ -167,7 +168,8 @@ fn a_net_that_goes_off_empties_and_disables_its_clusters() {
 /// Scenario 14.
 #[test]
 fn an_endpoint_is_refused_for_what_it_is_and_ignored_while_the_link_is_busy() {
-    let mut bench = Bench::reference();
+    let mut bench = Bench::new(Config::ticked().addresses(AddressPolicy::public()));
+    bench.open(NET, 0);
     bench.create(A, NET).unwrap();
     let mut with =
         |text: &str| bench.apply(Command::SetEndpoint { addr: A, endpoint: text.parse().unwrap() });

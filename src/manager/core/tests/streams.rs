@@ -178,13 +178,14 @@ fn a_refusal_ends_the_association_and_closes_what_nothing_keeps() {
     bench.create(A, OTHER).unwrap();
     assert_eq!(announced(&bench.turn()), [(A, OTHER, 1)]);
     assert_eq!(bench.account(OTHER, A, 1, false), Ok(Outcome::Done));
-    assert_eq!(bench.turn(), [Effect::Released { addr: A, net: OTHER, members: 0 }]);
+    let cause = LinkFailure::Refused;
+    assert_eq!(bench.turn(), [Effect::Released { addr: A, net: OTHER, members: 0, cause }]);
     assert_eq!(bench.link(A).nets(), [NET]);
     assert_eq!(bench.account(NET, A, 1, false), Ok(Outcome::Done));
     assert_eq!(
         bench.turn(),
         [
-            Effect::Released { addr: A, net: NET, members: 0 },
+            Effect::Released { addr: A, net: NET, members: 0, cause },
             Effect::CloseDialer { addr: A },
             Effect::LinkCountChanged { net: NET, uplinks: 0, downlinks: 0 },
         ]

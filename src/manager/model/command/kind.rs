@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Command, CommandError};
+use crate::link::stream::Direction;
 use crate::mailbox::Priority;
 
 /// The origin of a command.
@@ -115,6 +116,62 @@ impl<A> Command<A> {
     #[must_use]
     pub fn priority(&self) -> Priority {
         CommandKind::TABLE[self.kind().index()].priority
+    }
+
+    /// The remote node that the command concerns, if any.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::{Command, NetId, NodeAddr};
+    ///
+    /// let command = Command::CreateLink { addr: NodeAddr(2), net: NetId(1) };
+    /// assert_eq!(command.addr(), Some(&NodeAddr(2)));
+    /// assert_eq!(Command::<NodeAddr>::CheckNets.addr(), None);
+    /// ```
+    #[must_use]
+    pub fn addr(&self) -> Option<&A> {
+        match self {
+            Self::JoinCluster { addr, .. }
+            | Self::LeaveCluster { addr, .. }
+            | Self::AddStaticPeer { addr, .. }
+            | Self::RemoveStaticPeer { addr, .. }
+            | Self::SetRoleMember { addr, .. }
+            | Self::AddPermanentPeer { addr, .. }
+            | Self::RemovePermanentPeer { addr, .. }
+            | Self::SetUserData { addr, .. }
+            | Self::CreateLink { addr, .. }
+            | Self::SetEndpoint { addr, .. }
+            | Self::DeleteLink { addr }
+            | Self::ResolveFailed { addr, .. }
+            | Self::AddStream { addr, .. }
+            | Self::AddUplink { addr, .. }
+            | Self::ReplaceStream { addr, .. }
+            | Self::DeleteStream { addr, .. }
+            | Self::AccountLink { addr, .. }
+            | Self::DialConnected { addr, .. }
+            | Self::DialFailed { addr, .. } => Some(addr),
+            Self::AddNet { .. }
+            | Self::RemoveNet { .. }
+            | Self::SetNetActive { .. }
+            | Self::SetActive { .. }
+            | Self::AssociateCluster { .. }
+            | Self::DissociateCluster { .. }
+            | Self::ConfigureNet { .. }
+            | Self::Reconfigure { .. }
+            | Self::CheckNets
+            | Self::WakeUp => None,
+        }
+    }
+
+    /// Whether this is an answer to an effect.
+    pub(crate) fn is_answer(&self) -> bool {
+        match self {
+            Self::CreateLink { .. } | Self::SetEndpoint { .. } | Self::ResolveFailed { .. } => true,
+            Self::AddUplink { .. } | Self::DialConnected { .. } | Self::DialFailed { .. } => true,
+            Self::AccountLink { .. } | Self::DeleteStream { .. } => true,
+            Self::AddStream { direction, .. } => *direction == Direction::Uplink,
+            _ => false,
+        }
     }
 
     /// Whether this is a report of a transport, as opposed to a request of a host.

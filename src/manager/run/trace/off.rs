@@ -1,32 +1,32 @@
 //! Empty versions of the events, for builds without the feature `tracing`.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::mailbox::Priority;
-use crate::manager::model::command::kind::CommandKind;
 use crate::manager::model::command::{Applying, Command, SubmitError};
 use crate::manager::model::effect::Effect;
 use crate::manager::run::message::Message;
 use crate::table::version::Version;
 
-pub(in crate::manager) struct Entry;
+pub(in crate::manager) struct Entry<A>(PhantomData<A>);
 
-pub(in crate::manager) struct Report;
+pub(in crate::manager) struct Report<A>(PhantomData<A>);
 
-impl Entry {
-    pub(in crate::manager) fn new(_: CommandKind, _: Priority, _: Duration, _: &dyn Clock) -> Self {
-        Self
+impl<A> Entry<A> {
+    pub(in crate::manager) fn new(_: &Command<A>, _: Priority, _: Duration, _: &dyn Clock) -> Self {
+        Self(PhantomData)
     }
 
     pub(in crate::manager) fn applied(&mut self, _: &dyn Clock) {}
 
-    pub(in crate::manager) fn report(self, _: &Applying, _: Version, _: impl FnOnce() -> usize) -> Report {
-        Report
+    pub(in crate::manager) fn report(self, _: &Applying, _: Version, _: impl FnOnce() -> usize) -> Report<A> {
+        Report(PhantomData)
     }
 }
 
-impl Report {
+impl<A> Report<A> {
     pub(in crate::manager) fn emit(self) -> bool {
         true
     }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use tracing::{Level, enabled, event};
+use tracing::{Level, enabled, event, field};
 
 use crate::clock::Clock;
 use crate::mailbox::Priority;
@@ -20,12 +20,14 @@ const COMMAND: &str = "switchboard::command";
 const MESSAGE: &str = "switchboard::message";
 
 /// The data of one command for its event.
-pub(in crate::manager) struct Entry {
-    details: Option<Details>,
+pub(in crate::manager) struct Entry<A> {
+    details: Option<Details<A>>,
 }
 
-struct Details {
+struct Details<A> {
     kind: CommandKind,
+    /// The remote node, for an error.
+    addr: Option<A>,
     lane: Priority,
     waited: Duration,
     began: Instant,
@@ -33,14 +35,14 @@ struct Details {
 }
 
 /// The data of one command, with its result.
-pub(in crate::manager) struct Report {
-    ended: Option<(Details, Applying, Version, usize)>,
+pub(in crate::manager) struct Report<A> {
+    ended: Option<(Details<A>, Applying, Version, usize)>,
 }
 
-impl Entry {
-    /// Reads the clock only if a subscriber is interested.
+impl<A: Clone + Debug> Entry<A> {
+    /// Reads the clock, and copies the address, only if a subscriber is interested.
     pub(in crate::manager) fn new(
-        kind: CommandKind,
+        command: &Command<A>,
         lane: Priority,
         waited: Duration,
         clock: &dyn Clock,
@@ -50,8 +52,11 @@ impl Entry {
         if !enabled!(target: COMMAND, Level::WARN) {
             return Self { details: None };
         }
-        let began = clock.now();
-        Self { details: Some(Details { kind, lane, waited, began, took: Duration::ZERO }) }
+        let (kind, began) = (command.kind(), clock.now());
+        // The address is user code. If its copy panics, the event goes without it; the command itself copies
+        // it again.
+        let addr = contain(AssertUnwindSafe(|| command.addr().cloned())).flatten();
+        Self { details: Some(Details { kind, addr, lane, waited, began, took: Duration::ZERO }) }
     }
 
     pub(in crate::manager) fn applied(&mut self, clock: &dyn Clock) {
@@ -65,23 +70,24 @@ impl Entry {
         result: &Applying,
         version: Version,
         queue_len: impl FnOnce() -> usize,
-    ) -> Report {
+    ) -> Report<A> {
         Report { ended: self.details.map(|details| (details, result.clone(), version, queue_len())) }
     }
 }
 
-impl Report {
+impl<A: Debug> Report<A> {
     /// Emits the events. Returns `false` if the subscriber panicked.
     pub(in crate::manager) fn emit(self) -> bool {
         let Some((details, result, version, queue_len)) = self.ended else { return true };
-        contained(|| tell(&details, &result, version, queue_len))
+        // Moved into the closure: the destructor of the address is user code as well.
+        contained(move || tell(details, &result, version, queue_len))
     }
 }
 
-fn tell(details: &Details, result: &Applying, version: Version, queue_len: usize) {
-    let Details { kind, lane, waited, took, .. } = details;
-    let (kind, lane, version) = (kind.as_str(), *lane as usize, version.as_u64());
-    let (duration_ns, wait_ns) = (nanos(*took), nanos(*waited));
+fn tell<A: Debug>(details: Details<A>, result: &Applying, version: Version, queue_len: usize) {
+    let Details { kind, addr, lane, waited, took, .. } = details;
+    let (kind, lane, version) = (kind.as_str(), lane as usize, version.as_u64());
+    let (duration_ns, wait_ns) = (nanos(took), nanos(waited));
     let outcome: &dyn Debug = match result {
         Ok(outcome) => outcome,
         Err(error) => error,
@@ -94,7 +100,7 @@ fn tell(details: &Details, result: &Applying, version: Version, queue_len: usize
     if let Err(error) = result {
         event!(
             name: "command_error", target: COMMAND, Level::WARN,
-            kind, code = error.code(), %error,
+            kind, code = error.code(), addr = addr.as_ref().map(field::debug), %error,
             "command failed"
         );
     }
@@ -114,25 +120,25 @@ pub(in crate::manager) fn submitted<A: Debug>(command: &Command<A>) {
 }
 
 /// Emitted on the submitting thread.
-pub(in crate::manager) fn refused<A>(error: &SubmitError<A>) {
+pub(in crate::manager) fn refused<A: Debug>(error: &SubmitError<A>) {
     let code = match error.kind {
         SubmitErrorKind::Full => "full",
         SubmitErrorKind::Closed => "closed",
     };
     event!(
         name: "refused", target: COMMAND, Level::WARN,
-        kind = error.command.kind().as_str(), code, %error,
+        kind = error.command.kind().as_str(), code, addr = error.command.addr().map(field::debug), %error,
         "command not accepted"
     );
 }
 
 /// Emitted on the thread that sent the more urgent command.
-pub(in crate::manager) fn shed<A>(victim: &Message<A>) {
+pub(in crate::manager) fn shed<A: Debug>(victim: &Message<A>) {
     if let Message::Command(envelope) = victim {
-        let error = CommandError::Shed;
+        let (error, addr) = (CommandError::Shed, envelope.command.addr());
         event!(
             name: "command_error", target: COMMAND, Level::WARN,
-            kind = envelope.command.kind().as_str(), code = error.code(), %error,
+            kind = envelope.command.kind().as_str(), code = error.code(), addr = addr.map(field::debug), %error,
             "command failed"
         );
     }

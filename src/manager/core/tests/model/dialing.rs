@@ -78,7 +78,7 @@ impl Model {
         }
         if endpoint.port() == 0 {
             if asked {
-                self.give_up(addr);
+                self.give_up(addr, LinkFailure::Endpoint(EndpointError::PortZero));
             }
             return Err(CommandError::Endpoint(EndpointError::PortZero));
         }
@@ -99,17 +99,17 @@ impl Model {
         if self.peers.get(&addr).and_then(Peer::resolve) != Some(resolve) {
             return Outcome::Stale;
         }
-        self.unresolved(addr);
+        self.unresolved(addr, LinkFailure::Unresolved);
         Outcome::Done
     }
 
     /// Ends a resolution without an answer. An old endpoint is better than none.
-    pub(super) fn unresolved(&mut self, addr: Node) {
+    pub(super) fn unresolved(&mut self, addr: Node, cause: LinkFailure) {
         let peer = self.peers.get_mut(&addr).unwrap();
         peer.dialer = Idle;
         match peer.endpoint {
             Some(endpoint) => self.start_if_ripe(addr, endpoint),
-            None => self.give_up(addr),
+            None => self.give_up(addr, cause),
         }
     }
 
@@ -124,7 +124,7 @@ impl Model {
             return Outcome::Unchanged;
         }
         peer.dialer = Established { dial, since };
-        (peer.attempts, peer.failures) = (0, 0);
+        (peer.attempts, peer.failures, peer.failure) = (0, 0, None);
         let again = std::mem::replace(&mut peer.reached, true);
         self.counted.established += 1;
         self.counted.reconnects += u64::from(again);
@@ -133,18 +133,18 @@ impl Model {
 
     pub(super) fn failed(&mut self, addr: Node, dial: DialId, last: bool) -> Outcome {
         let Some(peer) = self.dialed(addr, dial) else { return Outcome::Stale };
+        let cause = if peer.is_established() { LinkFailure::Broken } else { LinkFailure::DialFailed };
         if !last {
-            let cause = if peer.is_established() { LinkFailure::Broken } else { LinkFailure::DialFailed };
             for net in peer.wanted.clone() {
                 self.emit(Effect::LinkError { addr, net, cause });
             }
         }
-        self.disconnected(addr, last);
+        self.disconnected(addr, last, cause);
         Outcome::Done
     }
 
     /// Handles the loss of the connection of the dialer. With `last`, the dialer does not retry by itself.
-    pub(super) fn disconnected(&mut self, addr: Node, last: bool) {
+    pub(super) fn disconnected(&mut self, addr: Node, last: bool, cause: LinkFailure) {
         let peer = self.peers.get_mut(&addr).unwrap();
         peer.streams.retain(|(_, direction)| *direction == Downlink);
         if peer.streams.is_empty() {
@@ -159,26 +159,26 @@ impl Model {
         if flapping {
             self.rest(addr);
         } else if carried || last {
-            self.give_up(addr);
+            self.give_up(addr, cause);
         } else if let Some(dial) = peer.dial() {
             peer.dialer = Connecting { dial, since: now };
         }
         self.settle(addr);
     }
 
-    fn count_failure(&mut self, addr: Node) {
+    fn count_failure(&mut self, addr: Node, cause: LinkFailure) {
         let failures = self.peers[&addr].failures + 1;
         let later = self.now + self.retry(failures);
         let peer = self.peers.get_mut(&addr).unwrap();
-        peer.failures = failures;
+        (peer.failures, peer.failure) = (failures, Some(cause));
         (peer.delay, peer.resting) = (Some(later), false);
     }
 
     /// Ends a dial cycle. After the last one granted, the nets let the link go, unless it is a member: then
     /// it is connected without the dial.
-    pub(super) fn give_up(&mut self, addr: Node) {
+    pub(super) fn give_up(&mut self, addr: Node, cause: LinkFailure) {
         self.reset(addr);
-        self.count_failure(addr);
+        self.count_failure(addr, cause);
         let granted = self.settings.max_attempts;
         let peer = self.peers.get_mut(&addr).unwrap();
         peer.fresh = false;
@@ -187,19 +187,19 @@ impl Model {
         }
         if peer.attempts >= granted && !peer.is_member() {
             peer.attempts = 0;
-            self.disconnect_all(addr, false);
+            self.disconnect_all(addr, false, cause);
         }
         self.settle(addr);
     }
 
     /// Releases a link from its nets. Only nets that are on emit an effect.
-    fn disconnect_all(&mut self, addr: Node, ignore: bool) {
+    fn disconnect_all(&mut self, addr: Node, ignore: bool, cause: LinkFailure) {
         for net in self.peers[&addr].wanted.clone() {
             if self.is_on(net) {
                 if ignore {
                     self.ignore(addr, net);
                 }
-                self.disconnect(addr, net);
+                self.disconnect(addr, net, cause);
             } else {
                 self.peers.get_mut(&addr).unwrap().wanted.retain(|wanted| *wanted != net);
             }
@@ -233,8 +233,8 @@ impl Model {
         let peer = self.peers.get_mut(&addr).unwrap();
         peer.leave_all();
         (peer.delay, peer.resting) = (delay, true);
-        (peer.fresh, peer.attempts) = (false, 0);
-        self.disconnect_all(addr, true);
+        (peer.fresh, peer.attempts, peer.failure) = (false, 0, Some(LinkFailure::Flapping));
+        self.disconnect_all(addr, true, LinkFailure::Flapping);
         self.settle(addr);
     }
 }

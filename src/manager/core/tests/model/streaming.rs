@@ -158,27 +158,28 @@ impl Model {
             if !peer.main.insert(net) {
                 return Ok(Outcome::Unchanged);
             }
-            peer.failures = 0;
+            (peer.failures, peer.failure) = (0, None);
             self.join_fixed(addr, Some(net));
             return Ok(Outcome::Done);
         }
         peer.main.remove(&net);
         peer.failures += 1;
+        peer.failure = Some(LinkFailure::Refused);
         let (failures, primary) = (peer.failures, peer.primary());
         self.leave_groups(addr, net);
         let later = self.now + self.retry(failures);
         let peer = self.peers.get_mut(&addr).unwrap();
         (peer.delay, peer.resting) = (Some(later), false);
         peer.announced = primary.map(|stream| (stream, later));
-        self.disconnect(addr, net);
+        self.disconnect(addr, net, LinkFailure::Refused);
         self.settle(addr);
         Ok(Outcome::Done)
     }
 
     /// Tells the host that a net loses the link. The net lets it go unless the node is a permanent peer.
-    pub(super) fn disconnect(&mut self, addr: Node, net: NetId) {
+    pub(super) fn disconnect(&mut self, addr: Node, net: NetId, cause: LinkFailure) {
         let members = self.size(net);
-        self.emit(Effect::Released { addr, net, members });
+        self.emit(Effect::Released { addr, net, members, cause });
         if !self.keeps(net, addr) {
             self.peers.get_mut(&addr).unwrap().wanted.retain(|wanted| *wanted != net);
         }

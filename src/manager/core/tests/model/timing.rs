@@ -74,7 +74,7 @@ impl Model {
         if self.is_overdue(&peer) {
             self.counted.time_outs += 1;
             match peer.dialer {
-                Resolving { .. } => self.unresolved(addr),
+                Resolving { .. } => self.unresolved(addr, LinkFailure::ResolveTimedOut),
                 _ => self.time_out(addr),
             }
             return true;
@@ -119,6 +119,6 @@ impl Model {
             peer.dialer = Connecting { dial, since: self.now };
             self.emit(Effect::CancelDial { addr, dial });
         }
-        self.disconnected(addr, true);
+        self.disconnected(addr, true, LinkFailure::DialTimedOut);
     }
 }

@@ -41,8 +41,9 @@ impl Run {
         same(&("memberships", addr), &set(link.memberships()), &peer.main)?;
         same(&("clusters", addr), &set(link.clusters()), &peer.joined)?;
         same(&("static peer", addr), &fixed(link), &peer.fixed)?;
-        let failures = (link.attempts(), link.failures(), link.not_before(), link.resting);
-        let expected = (peer.attempts, peer.failures, peer.delay, peer.resting);
+        let failures =
+            (link.attempts(), link.failures(), link.last_failure(), link.not_before(), link.resting);
+        let expected = (peer.attempts, peer.failures, peer.failure, peer.delay, peer.resting);
         same(&("attempts, failures, delay", addr), &failures, &expected)?;
         let quick = peer.quick.filter(|(_, until)| now <= *until).map_or(0, |(count, _)| count);
         same(&("flaps", addr), &link.flaps(now), &quick)?;
@@ -117,6 +118,7 @@ impl Run {
         let core = [
             stats.commands(),
             stats.refused(),
+            stats.refused_answers(),
             stats.stale_answers(),
             stats.dials(),
             stats.dial_timeouts(),
@@ -130,6 +132,7 @@ impl Run {
         let model = [
             model.commands,
             model.refused,
+            model.refused_answers,
             model.stale,
             model.dials,
             model.time_outs,
@@ -176,7 +179,9 @@ fn orders(effects: &[Effect<Node>], addr: Node) -> Vec<&Effect<Node>> {
 /// `any_members` neither is the number of members that each of them leaves behind.
 fn sorted(effects: &[Effect<Node>], any_members: bool) -> Vec<String> {
     let show = |effect: &Effect<Node>| match effect.clone() {
-        Effect::Released { addr, net, .. } if any_members => format!("Disconnected {addr} {net}"),
+        Effect::Released { addr, net, cause, .. } if any_members => {
+            format!("Released {addr} {net} {cause:?}")
+        }
         Effect::CloseStreams { addr, mut streams } => {
             streams.sort_unstable();
             format!("CloseStreams {addr} {streams:?}")
