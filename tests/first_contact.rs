@@ -134,7 +134,7 @@ fn transport(
             }
             Effect::Announce { net, stream, .. } => streams.send(stream, net.0),
             Effect::CancelDial { addr, .. } | Effect::CloseDialer { addr } => {
-                streams.close(|_, peer| peer == addr)
+                streams.close(|_, peer| peer == addr);
             }
             Effect::CloseStreams { streams: list, .. } => streams.close(|stream, _| list.contains(&stream)),
             _ => {}
