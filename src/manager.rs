@@ -33,6 +33,7 @@ pub use builder::{LinkManagerBuilder, SpawnError};
 pub use model::report::{DrainReport, MemoryReport, ShutdownReport};
 pub use model::tally::Stats;
 pub use read::diff::LinksDiff;
+pub use read::feed::next::{LinksEvents, LinksNext};
 pub use read::feed::{LinksEvent, LinksFeed};
 pub use read::snapshot::{LinksPublished, LinksReader, MemberFilter};
 

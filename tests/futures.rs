@@ -619,7 +619,7 @@ fn the_links_of_a_manager_can_be_awaited_until_it_ends() {
             assert!(newest.version() > seen.version());
             seen = newest;
         }
-        seen.nets().len()
+        (seen.version(), seen.nets().len())
     });
     for net in [NetId(1), NetId(2)] {
         let ticket = manager.handle().add_net(net, NetConfig::new()).unwrap();
@@ -627,6 +627,8 @@ fn the_links_of_a_manager_can_be_awaited_until_it_ends() {
         let snapshot = runtime.block_on(manager.links().reached(applied.version)).unwrap();
         assert!(snapshot.version() >= applied.version && snapshot.net(net).is_some());
     }
-    assert!(manager.shutdown(std::time::Duration::from_secs(60)).is_clean());
-    assert_eq!(runtime.block_on(watcher).unwrap(), 2);
+    let report = manager.shutdown(std::time::Duration::from_secs(60));
+    assert!(report.is_clean());
+    let last = report.drain.unwrap().version;
+    assert_eq!(runtime.block_on(watcher).unwrap(), (last, 0), "the shutdown publishes the empty table");
 }

@@ -1,8 +1,13 @@
 //! Changes of a manager: the diff of two versions, and the feed of them.
 #![cfg(feature = "manager")]
-#![allow(clippy::unwrap_used)] // A panic fails the test.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // A panic fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use switchboard::clock::{Clock, ManualClock};
@@ -221,11 +226,84 @@ fn a_feed_resumes_from_a_snapshot_and_ends_with_the_manager() {
     assert!(!late.is_closed());
     bench.driver.shutdown(bench.clock.now());
     drop(bench);
-    assert_eq!(nets(&late.next().unwrap().into_diff()), [('-', NET)]);
-    assert!(late.is_closed() && late.next().is_none());
+    assert_eq!(nets(&late.events().next().unwrap().into_diff()), [('-', NET)]);
+    assert!(late.is_closed() && late.events().next().is_none());
     assert_eq!(late.next_timeout(Duration::MAX).unwrap_err(), WaitError::WriterClosed);
 }
 
 fn links_of(diff: &LinksDiff<NodeAddr>) -> BTreeSet<NodeAddr> {
     diff.links().map(|change| kind(change).1).collect()
+}
+
+/// Counts the wake-ups of a task.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A future that is dropped at each point loses no event, and leaves no waker.
+#[test]
+fn a_task_that_gives_up_its_waits_misses_no_event() {
+    let mut bench = Bench::new();
+    let mut feed = bench.driver.links().subscribe();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut context = Context::from_waker(&waker);
+    let kept = || Arc::strong_count(&count) - 2;
+    for node in 1..=3 {
+        drop(feed.next());
+        assert!(Pin::new(&mut feed.next()).poll(&mut context).is_pending());
+        assert_eq!(kept(), 0, "dropped with the future");
+        {
+            let mut next = feed.next();
+            assert!(Pin::new(&mut next).poll(&mut context).is_pending());
+            assert_eq!(kept(), 1);
+            bench.handle.create_link(NodeAddr(node), NET).unwrap();
+            bench.turn();
+            assert_eq!((count.0.swap(0, Ordering::SeqCst), kept()), (1, 0));
+        }
+        let Poll::Ready(Some(LinksEvent::Changes(diff))) = Pin::new(&mut feed.next()).poll(&mut context)
+        else {
+            panic!("a version was published")
+        };
+        assert_eq!(links(&diff), [('+', NodeAddr(node))].into());
+    }
+    {
+        let mut next = feed.next();
+        assert!(Pin::new(&mut next).poll(&mut context).is_pending());
+        bench.driver.shutdown(bench.clock.now());
+        assert!(matches!(Pin::new(&mut next).poll(&mut context), Poll::Ready(Some(_))), "the empty version");
+    }
+    {
+        let mut next = feed.next();
+        assert!(Pin::new(&mut next).poll(&mut context).is_pending());
+        count.0.store(0, Ordering::SeqCst);
+        drop(bench);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1, "woken by the end");
+        assert!(matches!(Pin::new(&mut next).poll(&mut context), Poll::Ready(None)));
+    }
+    assert!(feed.is_closed() && kept() == 0);
+}
+
+#[cfg(feature = "stream")]
+#[test]
+fn a_feed_of_links_is_a_stream() {
+    use futures_core::{FusedStream, Stream};
+
+    let mut bench = Bench::new();
+    let mut feed = std::pin::pin!(bench.driver.links().subscribe());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(feed.as_mut().poll_next(&mut context).is_pending() && !feed.is_terminated());
+    bench.handle.create_link(A, NET).unwrap();
+    bench.turn();
+    assert!(matches!(feed.as_mut().poll_next(&mut context), Poll::Ready(Some(LinksEvent::Changes(_)))));
+    bench.driver.shutdown(bench.clock.now());
+    drop(bench);
+    assert!(matches!(feed.as_mut().poll_next(&mut context), Poll::Ready(Some(_))));
+    assert!(matches!(feed.as_mut().poll_next(&mut context), Poll::Ready(None)));
+    assert!(feed.is_terminated());
 }

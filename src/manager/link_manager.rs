@@ -114,7 +114,7 @@ impl<A: Addr> LinkManager<A> {
     }
 
     fn make(&self, order: Shutdown) -> bool {
-        self.request.make(order, || self.handle.wake())
+        self.request.make(order, || self.handle.wake_writer())
     }
 }
 

@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A panic is how these fail.
 #![cfg(not(switchboard_loom))]
 
-use std::task::{Context, Wake, Waker};
+use std::future::{Future, poll_fn};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::clock::{Clock, ManualClock};
@@ -14,15 +15,15 @@ use crate::link::net::{NetConfig, NetId};
 use crate::link::stream::{Direction, StreamId};
 use crate::mailbox::{self, Backpressure};
 use crate::manager::link_manager::LinkManager;
-use crate::manager::model::command::{CommandError, Outcome};
+use crate::manager::model::command::{Command, CommandError, Outcome};
 use crate::manager::model::config::Config;
 use crate::manager::model::effect::Effect;
+use crate::manager::read::feed::{LinksEvent, LinksFeed};
 use crate::manager::read::snapshot::{LinksSnapshot, MemberFilter};
 use crate::manager::run::handle::Handle;
+use crate::sync::StdArc;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::lock_order::TEST_AUXILIARY;
-use crate::sync::model::{model, spawn};
-use crate::sync::{Condvar, Mutex, StdArc};
+use crate::sync::model::{Flag, block_on, model, spawn};
 use crate::table::Change;
 use crate::ticket::{Ticket, ticket};
 
@@ -106,19 +107,6 @@ fn two_producers_a_reader_and_a_shutdown() {
     });
 }
 
-/// A waker that a thread can wait for.
-struct Flag {
-    woken: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Wake for Flag {
-    fn wake(self: StdArc<Self>) {
-        *self.woken.lock() = true;
-        self.changed.notify_one();
-    }
-}
-
 /// A task that runs a driver is polled only when it was woken, and applies every command of two threads.
 #[test]
 fn the_commands_of_two_threads_wake_a_driver() {
@@ -137,8 +125,7 @@ fn the_commands_of_two_threads_wake_a_driver() {
                 })
             })
             .collect();
-        let woken = Mutex::new(&TEST_AUXILIARY, false);
-        let flag = StdArc::new(Flag { woken, changed: Condvar::new() });
+        let flag = Flag::new();
         let waker = Waker::from(flag.clone());
         let mut context = Context::from_waker(&waker);
         let links = driver.links();
@@ -150,27 +137,23 @@ fn the_commands_of_two_threads_wake_a_driver() {
             if next == clock.now() {
                 continue;
             }
-            let mut woken = flag.woken.lock();
-            while !std::mem::take(&mut *woken) {
-                woken = flag.changed.wait(woken);
-            }
+            flag.wait();
         }
         assert!(producers.into_iter().all(|producer| producer.join().is_ok()));
     });
 }
 
-/// A feed waits for publishes and for the end of the manager, and misses neither: its events join up to the
-/// last version.
-#[test]
-fn a_links_feed_misses_no_version_and_ends_with_the_manager() {
-    model(|| {
+/// A feed waits for publishes and for the end of the manager, as a thread or as a task, and misses neither: its
+/// events join up to the last version.
+fn follow_a_manager(next: fn(&mut LinksFeed<NodeAddr>) -> Option<LinksEvent<NodeAddr>>) {
+    model(move || {
         let clock = ManualClock::new();
         let config = Config::default().tick(LONG);
         let mut driver = LinkManager::<NodeAddr>::builder(config).clock(clock.clone()).build().unwrap();
         let mut feed = driver.links().subscribe();
         let follower = spawn(move || {
             let (mut at, mut links) = (feed.version(), 0);
-            for event in feed.by_ref() {
+            while let Some(event) = next(&mut feed) {
                 let diff = event.into_diff();
                 assert_eq!(diff.from().version(), at);
                 at = diff.to().version();
@@ -195,6 +178,61 @@ fn a_links_feed_misses_no_version_and_ends_with_the_manager() {
         let last = driver.shutdown(clock.now()).version;
         drop(driver);
         assert_eq!(follower.join().unwrap(), last);
+    });
+}
+
+#[test]
+fn a_links_feed_misses_no_version_and_ends_with_the_manager() {
+    follow_a_manager(|feed| feed.events().next());
+}
+
+#[test]
+fn a_links_feed_in_a_task_misses_no_version_and_ends_with_the_manager() {
+    follow_a_manager(|feed| block_on(feed.next()));
+}
+
+/// Two tasks send reports to a driver whose lane has room for one, and one of them gives up a wait first. No
+/// wake-up is lost: each report is applied.
+#[test]
+fn reports_of_tasks_wait_for_room() {
+    model(|| {
+        let clock = ManualClock::new();
+        let lanes = mailbox::Config::try_from([1; 4]).unwrap();
+        let config = Config::default().tick(LONG).mailbox(lanes);
+        let mut driver = LinkManager::<NodeAddr>::builder(config).clock(clock.clone()).build().unwrap();
+        let report = |node| Command::AddStream {
+            addr: NodeAddr(node),
+            stream: StreamId(node),
+            direction: Direction::Downlink,
+        };
+        let tasks: Vec<_> = (1..=2)
+            .map(|node| {
+                let handle = driver.handle();
+                spawn(move || {
+                    let mut dropped = Box::pin(handle.submit_async(report(10 * node)));
+                    let first = dropped.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                    drop(dropped);
+                    let ticket = block_on(handle.submit_async(report(node))).unwrap();
+                    assert!(block_on(ticket).is_ok());
+                    usize::from(first.is_ready())
+                })
+            })
+            .collect();
+        block_on(poll_fn(|context| {
+            let links = driver.links();
+            loop {
+                let next = driver.poll_turn(context, clock.now()).expect("the driver was shut down");
+                if [1, 2].iter().all(|node| links.snapshot().get(&NodeAddr(*node)).is_some()) {
+                    return Poll::Ready(());
+                }
+                if next > clock.now() {
+                    return Poll::Pending;
+                }
+            }
+        }));
+        let sent: usize = tasks.into_iter().map(|task| task.join().unwrap()).sum();
+        let _ = driver.run_once(clock.now());
+        assert_eq!(driver.links().snapshot().len(), 2 + sent);
     });
 }
 

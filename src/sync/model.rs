@@ -13,6 +13,12 @@
 //! random schedules (500 unless set) and as many by priorities. Plain threads also run the body that often.
 #![allow(clippy::unwrap_used)]
 
+use std::future::Future;
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::lock_order::TEST_AUXILIARY;
+use super::{Condvar, Mutex, StdArc};
+
 #[cfg(not(switchboard_loom))]
 fn iterations() -> usize {
     std::env::var("SWITCHBOARD_ITERATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(500)
@@ -84,8 +90,8 @@ pub(crate) struct Time;
 #[cfg(not(switchboard_model))]
 #[allow(clippy::unused_self)] // Same interface as the model's clock.
 impl Time {
-    pub(crate) fn stopped() -> super::StdArc<Self> {
-        super::StdArc::new(Self)
+    pub(crate) fn stopped() -> StdArc<Self> {
+        StdArc::new(Self)
     }
 
     /// Does nothing: real time passes by itself.
@@ -98,7 +104,7 @@ impl Time {
 }
 
 /// Starts a thread of the model that only lets time pass.
-pub(crate) fn spawn_clock(time: &super::StdArc<Time>) -> super::thread::JoinHandle<()> {
+pub(crate) fn spawn_clock(time: &StdArc<Time>) -> super::thread::JoinHandle<()> {
     let time = time.clone();
     spawn(move || time.pass())
 }
@@ -108,4 +114,44 @@ pub(crate) fn spawn<T: Send + 'static>(
     body: impl FnOnce() -> T + Send + 'static,
 ) -> super::thread::JoinHandle<T> {
     super::spawn(String::from("model"), body).unwrap()
+}
+
+/// A waker that a thread of the model can wait for.
+pub(crate) struct Flag {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Flag {
+    pub(crate) fn new() -> StdArc<Self> {
+        StdArc::new(Self { woken: Mutex::new(&TEST_AUXILIARY, false), changed: Condvar::new() })
+    }
+
+    /// Waits for the next wake-up.
+    pub(crate) fn wait(&self) {
+        let mut woken = self.woken.lock();
+        while !std::mem::take(&mut *woken) {
+            woken = self.changed.wait(woken);
+        }
+    }
+}
+
+impl Wake for Flag {
+    fn wake(self: StdArc<Self>) {
+        *self.woken.lock() = true;
+        self.changed.notify_one();
+    }
+}
+
+/// Runs a task on this thread. It is polled again only when it was woken: a lost wake-up is a deadlock.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let flag = Flag::new();
+    let waker = Waker::from(flag.clone());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        flag.wait();
+    }
 }

@@ -10,11 +10,10 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::panic::AssertUnwindSafe;
 use std::task::Waker;
 
 use crate::table::version::Version;
-use crate::unwind::contain;
+use crate::unwind;
 
 /// The place of a task in the list. Never given to another task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,8 +94,7 @@ impl Due {
     /// other tasks. The panic hook has reported it.
     pub(super) fn wake(self) {
         for waker in self.0.into_values() {
-            // Unwind safety: the call consumes the waker, and nothing else is touched.
-            let _ = contain(AssertUnwindSafe(|| waker.wake()));
+            unwind::wake(waker);
         }
     }
 }
@@ -105,7 +103,6 @@ impl Due {
 /// [`Due::wake`].
 pub(super) fn dispose(waker: Option<Waker>) {
     if let Some(waker) = waker {
-        // Unwind safety: as in `Due::wake`.
-        let _ = contain(AssertUnwindSafe(|| drop(waker)));
+        unwind::drop_waker(waker);
     }
 }

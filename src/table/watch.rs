@@ -54,7 +54,7 @@ impl<T> Drop for Watch<T> {
 }
 
 #[cfg(test)]
-pub(super) mod models;
+mod models;
 
 #[cfg(all(test, not(switchboard_model)))]
 mod tests {

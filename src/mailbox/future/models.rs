@@ -4,13 +4,13 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use crate::mailbox::{
     Backpressure, Config, Priority, RecvError, ReserveError, SendError, Sent, TrySendError, mailbox,
 };
-use crate::sync::model::{Time, model, spawn, spawn_clock};
-use crate::sync::{Condvar, Mutex, StdArc, lock_order};
+use crate::sync::StdArc;
+use crate::sync::model::{Flag, Time, block_on, model, spawn, spawn_clock};
 
 const LANE: Priority = Priority::Low;
 
@@ -18,41 +18,11 @@ fn sized(capacity: usize) -> Config {
     Config::try_from([capacity; 4]).unwrap().backpressure(Backpressure::Block)
 }
 
-/// A waker that a thread can wait for.
-struct Flag {
-    woken: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Flag {
-    fn new() -> StdArc<Self> {
-        StdArc::new(Self { woken: Mutex::new(&lock_order::TEST_AUXILIARY, false), changed: Condvar::new() })
-    }
-
-    fn wait(&self) {
-        let mut woken = self.woken.lock();
-        while !std::mem::take(&mut *woken) {
-            woken = self.changed.wait(woken);
-        }
-    }
-}
-
-impl Wake for Flag {
-    fn wake(self: StdArc<Self>) {
-        *self.woken.lock() = true;
-        self.changed.notify_one();
-    }
-}
-
 fn poll<F: Future>(future: Pin<&mut F>, flag: &StdArc<Flag>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(&Waker::from(flag.clone())))
 }
 
-/// Runs a task. It is polled again only when it was woken.
-fn run<F: Future>(future: F) -> F::Output {
-    finish(pin!(future), &Flag::new())
-}
-
+/// As `block_on`, with a flag that other polls may have left.
 fn finish<F: Future>(mut future: Pin<&mut F>, flag: &StdArc<Flag>) -> F::Output {
     loop {
         match poll(future.as_mut(), flag) {
@@ -68,7 +38,7 @@ fn a_send_wakes_the_task() {
         let (sender, mut receiver) = mailbox(sized(1));
         let other = sender.clone();
         let thread = spawn(move || other.try_send(LANE, 1));
-        assert_eq!(run(receiver.recv_async()), Ok((LANE, 1)));
+        assert_eq!(block_on(receiver.recv_async()), Ok((LANE, 1)));
         assert_eq!(thread.join().unwrap(), Ok(()));
         drop(sender);
     });
@@ -99,7 +69,7 @@ fn the_last_sender_wakes_the_task() {
     model(|| {
         let (sender, mut receiver) = mailbox::<u32>(sized(1));
         let thread = spawn(move || drop(sender));
-        assert_eq!(run(receiver.recv_async()), Err(RecvError::Closed));
+        assert_eq!(block_on(receiver.recv_async()), Err(RecvError::Closed));
         thread.join().unwrap();
     });
 }
@@ -111,7 +81,7 @@ fn the_last_permit_wakes_the_task_of_a_closed_mailbox() {
         let permit = sender.try_reserve(LANE).unwrap().into_owned();
         let thread = spawn(move || drop(permit));
         receiver.close();
-        assert_eq!(run(receiver.recv_async()), Err(RecvError::Closed));
+        assert_eq!(block_on(receiver.recv_async()), Err(RecvError::Closed));
         thread.join().unwrap();
         drop(sender);
     });
@@ -156,7 +126,7 @@ fn a_receive_that_is_dropped_loses_no_command() {
         let other = sender.clone();
         let thread = spawn(move || other.try_send(LANE, 1));
         drop(receive);
-        assert_eq!(run(receiver.recv_async()), Ok((LANE, 1)));
+        assert_eq!(block_on(receiver.recv_async()), Ok((LANE, 1)));
         assert_eq!(thread.join().unwrap(), Ok(()));
         drop(sender);
     });
@@ -168,7 +138,7 @@ fn a_room_wakes_the_task_that_waits_for_it() {
         let (sender, mut receiver) = mailbox(sized(1));
         sender.try_send(LANE, 0).unwrap();
         let other = sender.clone();
-        let thread = spawn(move || run(other.send_async(LANE, 1)));
+        let thread = spawn(move || block_on(other.send_async(LANE, 1)));
         assert_eq!(receiver.try_recv(), Ok((LANE, 0)));
         assert_eq!(thread.join().unwrap(), Ok(Sent::Queued));
         assert_eq!(receiver.try_recv(), Ok((LANE, 1)));
@@ -181,7 +151,7 @@ fn a_task_and_a_thread_get_the_one_room_in_turn() {
     model(|| {
         let (sender, mut receiver) = mailbox(sized(1));
         let (task, thread) = (sender.clone(), sender.clone());
-        let task = spawn(move || run(task.send_async(LANE, 1)));
+        let task = spawn(move || block_on(task.send_async(LANE, 1)));
         let thread = spawn(move || thread.send(LANE, 2));
         let mut received = [receiver.recv().unwrap().1, receiver.recv().unwrap().1];
         received.sort_unstable();
@@ -253,7 +223,7 @@ fn a_room_of_a_thread_that_gives_up_goes_to_the_task() {
         let (sender, receiver) = mailbox(sized(1));
         let room = sender.try_reserve(LANE).unwrap();
         let (task, hasty, timeout) = (sender.clone(), sender.clone(), time.timeout());
-        let task = spawn(move || run(task.send_async(LANE, 1)));
+        let task = spawn(move || block_on(task.send_async(LANE, 1)));
         let hasty = spawn(move || drop(hasty.reserve_timeout(LANE, timeout)));
         let clock = spawn_clock(&time);
         drop(room);
@@ -270,7 +240,7 @@ fn closing_wakes_the_tasks_that_wait_for_room() {
         let (sender, receiver) = mailbox(sized(1));
         sender.try_send(LANE, 0).unwrap();
         let other = sender.clone();
-        let thread = spawn(move || run(other.send_async(LANE, 1)));
+        let thread = spawn(move || block_on(other.send_async(LANE, 1)));
         receiver.close();
         assert_eq!(thread.join().unwrap(), Err(SendError::Closed(1)));
         drop(receiver);
@@ -284,7 +254,7 @@ fn the_end_of_the_receiver_wakes_the_tasks_that_wait_for_room() {
         let (sender, receiver) = mailbox(sized(1));
         sender.try_send(LANE, 0).unwrap();
         let other = sender.clone();
-        let thread = spawn(move || run(other.send_async(LANE, 1)));
+        let thread = spawn(move || block_on(other.send_async(LANE, 1)));
         drop(receiver);
         // The place of a dropped command may come before or after the close.
         assert!(matches!(thread.join().unwrap(), Ok(Sent::Queued) | Err(SendError::Closed(1))));
@@ -308,7 +278,7 @@ fn a_room_against_the_close_ends_the_wait() {
             Ok(permit) => drop(permit),
             Err(error) => assert_eq!(error, ReserveError::Closed),
         }
-        assert_eq!(run(receiver.recv_async()), Err(RecvError::Closed));
+        assert_eq!(block_on(receiver.recv_async()), Err(RecvError::Closed));
         thread.join().unwrap();
     });
 }
@@ -328,7 +298,7 @@ mod ready {
             let (sender, mut receiver) = mailbox(sized(1));
             let other = sender.clone();
             let thread = spawn(move || other.try_send(LANE, 1));
-            run(poll_fn(|context| receiver.poll_ready(context)));
+            block_on(poll_fn(|context| receiver.poll_ready(context)));
             assert_eq!(receiver.try_recv(), Ok((LANE, 1)));
             assert_eq!(thread.join().unwrap(), Ok(()));
             drop(sender);
@@ -346,7 +316,7 @@ mod ready {
                 theirs.store(1, Ordering::Relaxed);
                 other.wake();
             });
-            run(poll_fn(|context| receiver.poll_ready(context)));
+            block_on(poll_fn(|context| receiver.poll_ready(context)));
             // Relaxed: as above.
             assert_eq!(written.load(Ordering::Relaxed), 1);
             thread.join().unwrap();
@@ -359,7 +329,7 @@ mod ready {
         model(|| {
             let (sender, mut receiver) = mailbox::<u32>(sized(1));
             let thread = spawn(move || drop(sender));
-            run(poll_fn(|context| receiver.poll_ready(context)));
+            block_on(poll_fn(|context| receiver.poll_ready(context)));
             assert!(receiver.is_closed());
             thread.join().unwrap();
         });

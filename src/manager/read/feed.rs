@@ -1,7 +1,8 @@
 //! Subscriptions to the links, nets and clusters of a manager.
 
+pub(crate) mod next;
+
 use std::fmt;
-use std::iter::FusedIterator;
 use std::time::Duration;
 
 use super::diff::LinksDiff;
@@ -35,8 +36,8 @@ use crate::table::version::Version;
 /// # Progress
 ///
 /// [`try_next`](Self::try_next) takes no lock and is wait-free: one atomic load if there is no event,
-/// otherwise O(versions since the last call, as far as they are known). [`next_timeout`](Self::next_timeout)
-/// and the iterator block.
+/// otherwise O(versions since the last call, as far as they are known). [`next`](Self::next) waits as a task,
+/// [`next_timeout`](Self::next_timeout) and [`events`](Self::events) block.
 ///
 /// # Examples
 /// ```
@@ -152,17 +153,6 @@ impl<A: Addr> LinksFeed<A> {
         }
     }
 }
-
-/// Blocks for each event, and ends when the manager has ended and everything has been delivered.
-impl<A: Addr> Iterator for LinksFeed<A> {
-    type Item = LinksEvent<A>;
-
-    fn next(&mut self) -> Option<LinksEvent<A>> {
-        self.next_timeout(Duration::MAX).ok()
-    }
-}
-
-impl<A: Addr> FusedIterator for LinksFeed<A> {}
 
 impl<A: Addr> fmt::Debug for LinksFeed<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

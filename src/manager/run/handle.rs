@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::message::{Envelope, Message};
 use super::meters::Meters;
@@ -45,10 +45,12 @@ mod clusters;
 ///
 /// Code that runs on the writer's thread (callbacks and wakers of tickets, destructors of [`UserData`],
 /// `tracing` subscribers) may use every handle, but must not wait: a report that finds its lane full would
-/// wait for the thread on which it runs. Hand such work to another thread.
+/// wait for the thread on which it runs. Hand such work to another thread. A task sends reports with
+/// [`submit_async`](Self::submit_async), which blocks no thread.
 ///
 /// Handles of a [`Driver`](crate::Driver) never wait, because the calling thread may be the one that drives
-/// the manager: they return [`SubmitError`] with the command, which can be sent again after the next turn.
+/// the manager: they return [`SubmitError`] with the command, which can be sent again after the next turn. Only
+/// the future of `submit_async` waits for room.
 ///
 /// # Progress
 /// Each method creates a ticket and does one send into the [mailbox](crate::mailbox#progress), O(1), and
@@ -337,14 +339,71 @@ impl<A: Addr> Handle<A> {
     /// # Errors
     /// [`SubmitError`] hands the command back.
     pub fn submit(&self, command: Command<A>) -> Submitted<A> {
-        let (priority, report) = (command.priority(), command.is_report());
-        trace::submitted(&command);
-        let timeout = self.deadline.filter(|_| !report);
+        let report = command.is_report();
+        self.submit_by(command, self.clock.now(), |priority, message| self.send(priority, report, message))
+    }
+
+    /// Sends any command; the form of [`submit`](Self::submit) for tasks. Where `submit` blocks the thread until
+    /// the writer has made room, the future waits: for reports of a transport, and with
+    /// [`Backpressure::Block`] for requests of the host. It completes when the command is queued, and returns
+    /// the ticket.
+    ///
+    /// It also waits if the manager is a [`Driver`](crate::Driver), whose other calls hand the command back:
+    /// the driver must be run meanwhile, by another task or beside this future. Waiting tasks and threads
+    /// share [one queue](crate::mailbox#waiting-for-room) per lane; the future takes its place when it is
+    /// first polled, which is also when a [deadline](Self::with_deadline) begins. No runtime is needed.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before it completes has sent nothing, and the command is dropped with it. Its
+    /// place is lost; if it was already given a room, the next sender of the queue receives that room.
+    ///
+    /// # Errors
+    /// [`SubmitError`] hands the command back.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::{Command, Config, Direction, Effect, Handle, LinkManager, NodeAddr, Outcome, StreamId};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let nothing = |_: Effect<NodeAddr>, _: &Handle| {};
+    /// let manager = LinkManager::builder(Config::default()).transport(nothing).spawn()?;
+    /// let (addr, stream, direction) = (NodeAddr(2), StreamId(1), Direction::Downlink);
+    /// let ticket = manager.handle().submit_async(Command::AddStream { addr, stream, direction }).await?;
+    /// assert_eq!(ticket.await?.outcome, Outcome::Done);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn submit_async(&self, command: Command<A>) -> Submitted<A> {
         let created = self.clock.now();
+        let permit = if self.blocks || command.is_report() {
+            // If the mailbox is closed, the send refuses the command.
+            self.sender.reserve_async(command.priority()).await.ok()
+        } else {
+            None
+        };
+        self.submit_by(command, created, |priority, message| match permit {
+            Some(permit) => match permit.send(message) {
+                Ok(()) => Ok(None),
+                Err(error) => Err((SubmitErrorKind::Closed, error.into_inner())),
+            },
+            None => self.send_by_policy(priority, message),
+        })
+    }
+
+    fn submit_by(
+        &self,
+        command: Command<A>,
+        created: Instant,
+        send: impl FnOnce(Priority, Message<A>) -> SentMessage<A>,
+    ) -> Submitted<A> {
+        let priority = command.priority();
+        trace::submitted(&command);
+        let timeout = self.deadline.filter(|_| !command.is_report());
         let deadline = timeout.and_then(|timeout| created.checked_add(timeout));
         let (completion, ticket) = self.tickets.ticket();
         let message = Message::Command(Envelope { command, completion, created, deadline });
-        match self.send(priority, report, message) {
+        match send(priority, message) {
             Ok(None) => Ok(ticket),
             Ok(Some(victim)) => {
                 trace::shed(&victim);
@@ -384,10 +443,7 @@ impl<A: Addr> Handle<A> {
             };
         }
         if self.may_wait || !self.blocks {
-            return match self.sender.send(priority, message) {
-                Ok(sent) => Ok(sent.into_victim().map(|victim| victim.value)),
-                Err(error) => Err((refusal(error.is_closed()), error.into_inner())),
-            };
+            return self.send_by_policy(priority, message);
         }
         match self.sender.try_send(priority, message) {
             Ok(()) => Ok(None),
@@ -395,10 +451,11 @@ impl<A: Addr> Handle<A> {
         }
     }
 
-    /// Asks the writer to shut down, waiting up to `timeout` for room.
-    /// Wakes the writer.
-    pub(in crate::manager) fn wake(&self) {
-        self.sender.wake();
+    fn send_by_policy(&self, priority: Priority, message: Message<A>) -> SentMessage<A> {
+        match self.sender.send(priority, message) {
+            Ok(sent) => Ok(sent.into_victim().map(|victim| victim.value)),
+            Err(error) => Err((refusal(error.is_closed()), error.into_inner())),
+        }
     }
 
     pub(crate) fn meters(&self) -> &StdArc<Meters> {
@@ -431,7 +488,7 @@ impl<A: Addr> Handle<A> {
         &self.sender
     }
 
-    /// Makes the writer check the length of the outbox again.
+    /// Makes the writer check the length of the outbox again, and look for the request to shut down.
     pub(in crate::manager) fn wake_writer(&self) {
         self.sender.wake();
     }

@@ -212,3 +212,93 @@ fn a_task_with_a_driver_can_move_between_threads() {
     send(&world.driver);
     send(&world.driver.wait_for_work());
 }
+
+/// Lanes with room for one command each.
+fn narrow(policy: Backpressure) -> World {
+    let lanes = mailbox::Config::try_from([1; 4]).unwrap().backpressure(policy);
+    let mut world = World::new(Config::default().mailbox(lanes));
+    world.settle();
+    world
+}
+
+fn report(node: u64) -> Command<NodeAddr> {
+    Command::AddStream { addr: NodeAddr(node), stream: StreamId(node), direction: Direction::Downlink }
+}
+
+#[test]
+fn a_report_of_a_task_waits_for_room_whatever_the_policy_is() {
+    for policy in [Backpressure::Reject, Backpressure::Block, Backpressure::ShedLowest] {
+        let mut world = narrow(policy);
+        let handle = world.handle.clone();
+        let first = handle.submit(report(1)).unwrap();
+        assert!(handle.submit(report(2)).is_err_and(|error| error.is_full()), "a driver is not waited for");
+        let count = StdArc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let mut context = Context::from_waker(&waker);
+        let mut second = Box::pin(handle.submit_async(report(2)));
+        let mut dropped = Box::pin(handle.submit_async(report(3)));
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        assert!(dropped.as_mut().poll(&mut context).is_pending());
+        drop(dropped);
+        assert_eq!(count.take(), 0);
+        world.settle();
+        assert!(first.is_complete());
+        assert_eq!(count.take(), 1);
+        let Poll::Ready(Ok(mut ticket)) = second.as_mut().poll(&mut context) else { panic!("there is room") };
+        world.settle();
+        assert!(ticket.try_take().is_some_and(|applied| applied.unwrap().outcome == Outcome::Done));
+        assert!(world.driver.links().snapshot().get(&NodeAddr(3)).is_none(), "its future was dropped");
+    }
+}
+
+#[test]
+fn a_request_of_a_task_waits_for_room_only_if_the_policy_is_to_block() {
+    let request = |net| Command::AddNet { net: NetId(net), config: NetConfig::new() };
+    for (policy, waits) in [(Backpressure::Reject, false), (Backpressure::Block, true)] {
+        let mut world = narrow(policy);
+        let handle = world.handle.clone();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut futures = [1, 2].map(|net| Box::pin(handle.submit_async(request(net))));
+        let [first, second] = futures.each_mut().map(|future| future.as_mut().poll(&mut context));
+        assert!(matches!(first, Poll::Ready(Ok(_))));
+        if waits {
+            assert!(second.is_pending());
+            world.settle();
+            assert!(matches!(futures[1].as_mut().poll(&mut context), Poll::Ready(Ok(_))));
+        } else {
+            assert!(matches!(second, Poll::Ready(Err(error)) if error.is_full()));
+        }
+    }
+}
+
+#[test]
+fn a_task_that_waits_for_room_gets_its_command_back_at_the_end() {
+    let mut world = narrow(Backpressure::Block);
+    let handle = world.handle.clone();
+    let first = handle.submit(report(1)).unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut second = Box::pin(handle.submit_async(report(2)));
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    world.driver.shutdown(world.clock.now());
+    assert!(first.is_complete());
+    let Poll::Ready(Err(error)) = second.as_mut().poll(&mut context) else { panic!("closed") };
+    assert!(error.is_closed());
+    assert_eq!(error.into_inner(), report(2));
+}
+
+/// A deadline begins with the first poll, not when there is room.
+#[test]
+fn a_request_that_waited_too_long_for_room_expires() {
+    let mut world = narrow(Backpressure::Block);
+    let handle = world.handle.with_deadline(Duration::from_secs(1));
+    let mut context = Context::from_waker(Waker::noop());
+    let first = world.add_net(1);
+    let mut second = Box::pin(handle.submit_async(Command::RemoveNet { net: NetId(1) }));
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    world.clock.advance(Duration::from_secs(2));
+    world.settle();
+    assert!(first.is_complete());
+    let Poll::Ready(Ok(mut ticket)) = second.as_mut().poll(&mut context) else { panic!("there is room") };
+    world.settle();
+    assert_eq!(ticket.try_take(), Some(Err(CommandError::Expired)));
+}

@@ -4,11 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::sync::model::{model_each, spawn};
+use crate::sync::model::{Flag, model_each, spawn};
 use crate::table::handle::Table;
 use crate::table::snapshot::Snapshot;
 use crate::table::version::Version;
-use crate::table::watch::models::Flag;
 use crate::table::writer::Writer;
 use crate::table::{Change, Feed, FeedEvent};
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{Feed, FeedEvent};
 use crate::table::hash::DefaultHashBuilder;
+use crate::table::waiters::WriterClosed;
 
 impl<K: Eq, V, I, S> Feed<K, V, I, S> {
     /// Waits, as a task, for the next event. `None` if the writer was dropped and everything has been
@@ -76,16 +77,34 @@ impl<K: Eq, V, I, S> Feed<K, V, I, S> {
     fn poll_event(&mut self, context: &Context<'_>) -> Poll<Option<FeedEvent<K, V, I, S>>> {
         loop {
             if let Some(event) = self.try_next() {
-                // An earlier poll has waited for the version of this event or an earlier one.
-                self.follower.watch.settle();
+                self.settle();
                 return Poll::Ready(Some(event));
             }
             // Repeats at most once: the awaited version is published when this is ready.
-            let wanted = self.base.version().next();
-            if ready!(self.follower.watch.poll_reached(wanted, context.waker())).is_err() {
+            if ready!(self.poll_behind(context)).is_err() {
                 return Poll::Ready(None);
             }
         }
+    }
+}
+
+impl<K, V, I, S> Feed<K, V, I, S> {
+    /// Returns once there is a newer version than the base, or the end of the writer; otherwise arranges for
+    /// the task to be woken.
+    pub(crate) fn poll_behind(&mut self, context: &Context<'_>) -> Poll<Result<(), WriterClosed>> {
+        let wanted = self.base.version().next();
+        self.follower.watch.poll_reached(wanted, context.waker()).map_ok(drop)
+    }
+
+    /// Ends the wait of a task for which there is an event: an earlier poll has waited for the version of this
+    /// event or an earlier one.
+    pub(crate) fn settle(&mut self) {
+        self.follower.watch.settle();
+    }
+
+    /// Ends the wait of a task: its waker is dropped.
+    pub(crate) fn leave(&mut self) {
+        self.follower.watch.leave();
     }
 }
 
@@ -105,7 +124,7 @@ impl<K: Eq, V, I, S> Future for Next<'_, K, V, I, S> {
 
 impl<K, V, I, S> Drop for Next<'_, K, V, I, S> {
     fn drop(&mut self) {
-        self.feed.follower.watch.leave();
+        self.feed.leave();
     }
 }
 

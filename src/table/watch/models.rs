@@ -2,41 +2,12 @@
 //! and shuttle.
 #![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
-use std::task::Wake;
 use std::time::Duration;
 
 use super::*;
-use crate::sync::model::{model_each, spawn};
-use crate::sync::{Condvar, Mutex, StdArc, lock_order};
+use crate::sync::StdArc;
+use crate::sync::model::{Flag, model_each, spawn};
 use crate::table::cell::Publisher;
-
-/// A waker that a thread of the model can wait for.
-pub(in crate::table) struct Flag {
-    woken: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Flag {
-    pub(in crate::table) fn new() -> StdArc<Self> {
-        StdArc::new(Self { woken: Mutex::new(&lock_order::TEST_AUXILIARY, false), changed: Condvar::new() })
-    }
-
-    /// Waits for the next wake-up.
-    pub(in crate::table) fn wait(&self) {
-        let mut woken = self.woken.lock();
-        while !*woken {
-            woken = self.changed.wait(woken);
-        }
-        *woken = false;
-    }
-}
-
-impl Wake for Flag {
-    fn wake(self: StdArc<Self>) {
-        *self.woken.lock() = true;
-        self.changed.notify_one();
-    }
-}
 
 fn publish(publisher: &mut Publisher<u64>) -> Version {
     let number = publisher.cell().version().next();
