@@ -284,7 +284,7 @@ impl<T> Lane<T> {
     }
 
     /// Returns the number of senders in the queue.
-    #[cfg(test)]
+    #[cfg(all(test, not(switchboard_model)))]
     pub(super) fn queued(&self) -> usize {
         self.queue.lock().len()
     }

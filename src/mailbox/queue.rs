@@ -116,7 +116,7 @@ impl Queue {
     }
 
     /// Returns the number of senders that wait or have not collected their outcome.
-    #[cfg(test)]
+    #[cfg(all(test, not(switchboard_model)))]
     pub(super) fn len(&self) -> usize {
         self.turns.len()
     }
