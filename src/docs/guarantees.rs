@@ -105,7 +105,7 @@
 //! | a publish in a process in which many threads have loaded | O(threads), see ["Wait-free"](#wait-free) |
 //! | a publish for which threads wait in `wait_for` or a feed | wakes all of them |
 //! | a publish of a table with [`max_versions`](crate::TableBuilder::max_versions), close to that limit | looks at every version that is held |
-//! | an operation that panics, in a table with an index | O(batch) or O(entries), see [Panics](#panics) |
+//! | an operation whose index panics | O(batch) or O(entries), see [Panics](#panics) |
 //! | [`Writer::retain`](crate::Writer::retain), [`Writer::memory`](crate::Writer::memory) | O(entries) |
 //! | [`Writer::reclaim`](crate::Writer::reclaim) | O(what it frees), in one call |
 //! | dropping the writer, or the last handle of a table | O(entries), in one call |
@@ -217,20 +217,25 @@
 //!    runs no user code. The entries are therefore those before the operation or those after it.
 //! 2. *The record of the batch.* An operation is recorded once it is done, from clones that were made before
 //!    it began, and before anything is dropped.
-//! 3. *The index.* The writer does not distinguish a panic of the index from one of a key or a value. After
-//!    either, the index is rebuilt before the panic reaches the caller: by repeating the recorded batch on the published
-//!    version, O(batch); or, if there is no record ([`TableBuilder::recycle`](crate::TableBuilder::recycle)
-//!    is off, the batch was too long, or it has cleared the table), from an empty index and all entries, O(entries).
+//! 3. *The index.* A panic of a key, a value or a hasher leaves the index as it is. If the index itself panicked,
+//!    it may be half changed, and is rebuilt before the panic reaches the caller: by repeating the recorded batch on
+//!    the published version, O(batch); or, if there is no record
+//!    ([`TableBuilder::recycle`](crate::TableBuilder::recycle) is off, the batch was too long, or it has cleared the
+//!    table), from an empty index and all entries, O(entries).
 //! 4. *Recycling.* A retired version that is being brought up to date when something panics is dropped; the
 //!    next batch copies pages.
 //!
-//! **Changes of [`Writer::index_mut`](crate::Writer::index_mut) can be lost** if an operation panics later in the same
-//! batch and [`Index::refresh`](crate::table::Index::refresh) does not copy them. An index that panics again while it is
+//! **Changes of [`Writer::index_mut`](crate::Writer::index_mut) can be lost** if the index panics later in the same batch
+//! and [`Index::refresh`](crate::table::Index::refresh) does not copy them. An index that panics again while it is
 //! rebuilt remains to be rebuilt: entries can be read, and each call that needs the index tries again, and panics
-//! if it fails. [`Writer::discard`](crate::Writer::discard) ends that state. If
-//! [`Index::dismantle`](crate::table::Index::dismantle) panics for an old index, a call that drops old versions does its
-//! work and then panics, until [`Writer::reclaim`](crate::Writer::reclaim) drops that index as a whole. *Tested by*
-//! `tests/panics.rs::an_index_that_goes_on_panicking_costs_no_entry`.
+//! if it fails. [`Writer::discard`](crate::Writer::discard) ends that state. *Tested by*
+//! `tests/panics.rs::an_index_that_goes_on_panicking_costs_no_entry`,
+//! `tests/panics.rs::a_panic_of_a_key_leaves_the_index_as_it_is`.
+//!
+//! **An index that panics when it is dismantled costs bounded memory.** The call that dropped old versions has done its
+//! work and panics; that index is dropped as a whole by the next such call, and what the panic kept from being dropped
+//! is dropped by the calls that follow. *Tested by*
+//! `tests/panics.rs::an_index_that_panics_when_it_is_dismantled_costs_bounded_memory`.
 //!
 //! **A destructor that panics loses nothing but the value that it destroys.** Values are dropped last, after all
 //! bookkeeping and outside of every lock. The table does not contain the panic: the call has done its work, and the

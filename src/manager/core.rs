@@ -115,7 +115,7 @@ mod attempts;
 mod backlog;
 mod checks;
 mod cluster;
-mod drops;
+mod flaps;
 mod journal;
 mod link;
 mod net;
@@ -199,7 +199,7 @@ impl<A: Addr> Core<A> {
             }
             Command::DialConnected { addr, dial } => Ok(self.dial_connected(&addr, dial, now)),
             Command::DialFailed { addr, dial, last } => Ok(self.dial_failed(&addr, dial, last, now)),
-            Command::CheckNets => Ok(self.request_links(now)),
+            Command::CheckNets => Ok(self.check_nets(now)),
             Command::WakeUp => Ok(self.wake_links(now)),
         }
     }
