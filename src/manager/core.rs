@@ -206,9 +206,9 @@ impl<A: Addr> Core<A> {
 
     /// Makes the staged state visible and adds the effects that belong to the version as a whole.
     ///
-    /// The counts are reported here rather than by the commands: at most one report per net and version,
-    /// however many memberships a batch changes. The reference reports each change while it holds its locks,
-    /// and calls the user interface from there.
+    /// The counts are sent to the host here rather than by the commands: at most one effect per net and
+    /// version, however many memberships a batch changes. The reference reports each change while it holds
+    /// its locks, and calls the user interface from there.
     pub(crate) fn publish(&mut self, now: Instant) -> Version {
         let mut recount = std::mem::take(&mut self.recount);
         recount.sort_unstable();

@@ -263,7 +263,7 @@ impl<A: Addr> Core<A> {
     /// intervenes.
     pub(crate) fn next_deadline(&self) -> Instant {
         let tick = self.schedule.next_tick;
-        // With ticked timing the core acts on ticks only, even if something has been due for long.
+        // With ticked timing the core acts on ticks only, even if something has long been due.
         if self.config.timing == Timing::Ticked {
             return tick;
         }
