@@ -5,12 +5,13 @@
 //! * [`design`](mod@design): the design, and the reason for each decision.
 //! * [`guarantees`]: all promises, each with the test or the argument that carries it.
 //! * [`limitations`]: the limits of the design, and when to use something else.
-//! * [`migration`](mod@migration): how to move here from a lock, from concurrent maps, from an actor, from a
-//!   manager with callbacks, with both running side by side.
+//! * [`migration`](mod@migration): how to move here from a lock, from concurrent maps, from an actor, or from
+//!   a manager with callbacks, and how to run both side by side.
 //! * [`metrics`](mod@metrics): the figures, how a report is made, and the names that exporters use.
 //! * [`logging`](mod@logging): the events of the feature `tracing`.
 //! * [`orderings`]: every pair of atomic operations on which a hand-over between two threads relies.
-//! * [`performance`]: the cost of operations beside other maps, where the time goes, and rejected variants.
+//! * [`performance`]: the cost of operations compared with other maps, where the time goes, and rejected
+//!   variants.
 //! * [`shutdown`](mod@shutdown): shutdown and drop, step by step, with the races involved.
 
 // Each page is there without its feature, except for its examples.

@@ -29,8 +29,8 @@
 //!
 //! Wakers and callbacks run on the completing thread, after the result is in place and with no lock held, so
 //! they may use any part of this crate. A panic in one of them does not unwind into the completer: it is
-//! returned as [`Delivery::Panicked`]. A callback that is left after the completion runs immediately on the
-//! thread that leaves it, and its panic unwinds there.
+//! returned as [`Delivery::Panicked`]. A callback that is registered after the completion runs immediately on
+//! the thread that registers it, and its panic unwinds there.
 //!
 //! # Progress
 //!

@@ -65,6 +65,7 @@ fn commands_with_pooled_tickets_allocate_nothing() {
 #[cfg(feature = "manager")]
 mod manager {
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     use switchboard::clock::{Clock, ManualClock};
     use switchboard::link::{ClusterKind, DialId, EndpointError, ResolveId};
@@ -153,7 +154,7 @@ mod manager {
     }
 
     fn settings() -> Settings {
-        Settings::default().ignore_period(std::time::Duration::ZERO)
+        Settings::default().ignore_period(Duration::ZERO)
     }
 
     fn endpoint(host: u8) -> SocketAddr {
@@ -247,6 +248,42 @@ mod manager {
         // readers hold the old ones. The group of the index allocates for its first key. Deleting: a copy of
         // the record's list of nets.
         assert!(links <= 4.5, "a link that is created and deleted: {links}");
+    }
+
+    /// The links of a burst, with their timers, flaps and effects.
+    #[test]
+    fn what_a_burst_of_links_allocated_is_freed_when_the_manager_is_idle() {
+        const LINKS: u64 = 20_000;
+        let mut node = Node::new();
+        node.done(Command::SetNetActive { net: NetId(2), active: true });
+        let kept = node.driver.links().snapshot().len();
+        let direction = Direction::Downlink;
+        let burst = |node: &mut Node| {
+            let nodes = || (1_000..1_000 + LINKS).map(NodeAddr);
+            for addr in nodes() {
+                assert_eq!(node.run(Command::CreateLink { addr, net: NetId(2) }), Ok(Outcome::Created));
+                node.done(Command::AddStream { addr, stream: StreamId(addr.0), direction });
+            }
+            for addr in nodes() {
+                // The connection broke soon after it was made: a flap.
+                node.done(Command::DeleteStream { addr, stream: StreamId(addr.0) });
+                node.done(Command::DeleteLink { addr });
+            }
+            assert_eq!(node.driver.links().snapshot().len(), kept);
+        };
+        let idle = |node: &mut Node| {
+            for _ in 0..4_000 {
+                node.clock.advance(Duration::from_secs(60));
+                let _ = node.driver.run_once(node.clock.now());
+                node.driver.effects().for_each(drop);
+            }
+        };
+        let counted = allocation_counter::measure(|| {
+            burst(&mut node);
+            idle(&mut node);
+        });
+        assert!(counted.bytes_max > 8 * 1_024 * 1_024, "the burst is too small: {counted:?}");
+        assert!(counted.bytes_current < 512 * 1_024, "{counted:?}");
     }
 
     #[test]

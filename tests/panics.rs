@@ -448,7 +448,7 @@ fn an_index_that_goes_on_panicking_costs_no_entry() {
     check_held(&(table.snapshot(), model));
 }
 
-/// An index that never panics; its word does not derive from entries.
+/// An index that never panics, with a number that does not derive from entries.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Quiet {
     calls: u64,

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)] // Tests.
 
 use std::cell::Cell;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::time::{Duration, Instant};
 
 use switchboard::table::{GroupIndex, Index};
-use switchboard::{Table, Writer};
+use switchboard::{Table, TableBuilder, Writer};
 
 thread_local! {
     static DROPPED: Cell<usize> = const { Cell::new(0) };
@@ -139,7 +140,13 @@ fn a_batch_of_many_operations_drops_no_more_of_a_large_version_at_once() {
 /// Number of recorded operations that a call may drop, in addition to those of its own operation.
 const RECORDED: usize = 1_024 + 2;
 
-type Plain = Writer<Key, u64>;
+/// The same hashes in each run: with an unlucky seed of the default hasher, the first keys miss whole pages.
+type Hashing = BuildHasherDefault<DefaultHasher>;
+type Plain = Writer<Key, u64, (), Hashing>;
+
+fn builder() -> TableBuilder<Key, u64, (), Hashing> {
+    Table::builder().hasher(Hashing::default())
+}
 
 /// Publishes single updates until everything old is dropped. Returns the most drops of staging and of
 /// publishing one update, and the drops of all.
@@ -160,7 +167,7 @@ fn a_long_batch_is_dropped_in_steps_when_no_version_needs_it() {
     const LEN: u64 = 100_000;
     const BATCH: u64 = LEN / 8;
     for is_followed in [false, true] {
-        let builder = Table::builder().history(4, 2 * BATCH as usize);
+        let builder = builder().history(4, 2 * BATCH as usize);
         let (mut writer, table) = builder.build_with((0..LEN).map(|key| (Key(key), key)));
         let feed = is_followed.then(|| table.subscribe());
         for key in 0..BATCH {
@@ -183,7 +190,7 @@ fn what_was_recorded_before_a_table_is_cleared_is_dropped_in_steps() {
     const LEN: u64 = 100_000;
     const BATCH: u64 = LEN / 8;
     const PAGES: usize = (16 + 3) * 448;
-    let (mut writer, _table) = Table::<Key, u64>::builder().build_with((0..LEN).map(|key| (Key(key), key)));
+    let (mut writer, _table) = builder().build_with((0..LEN).map(|key| (Key(key), key)));
     for key in 0..BATCH {
         writer.insert(Key(key), 1);
     }
@@ -191,7 +198,7 @@ fn what_was_recorded_before_a_table_is_cleared_is_dropped_in_steps() {
     let cleared = drops(|| writer.clear());
     let published = drops(|| _ = writer.publish());
     let (staging, publishing, total) = update_until_quiet(&mut writer);
-    assert!(cleared + published + total >= (2 * LEN + BATCH) as usize, "{total} dropped");
+    assert!(cleared + published + total >= (2 * LEN + BATCH) as usize, "{published}, {total} dropped");
     let worst = [cleared, published, staging, publishing].into_iter().max();
     assert!(worst <= Some(RECORDED + PAGES), "{cleared}, {published}, {staging}, {publishing}");
 }
@@ -200,7 +207,7 @@ fn what_was_recorded_before_a_table_is_cleared_is_dropped_in_steps() {
 /// same.
 #[test]
 fn a_history_is_dropped_in_steps_after_the_last_feed() {
-    let (mut writer, table) = Table::<Key, u64>::builder().recycle(false).build();
+    let (mut writer, table) = builder().recycle(false).build();
     let feed = table.subscribe();
     for round in 0..256 {
         (0..32).for_each(|key| _ = writer.insert(Key(key), round));

@@ -83,8 +83,8 @@ fn execute(options: &Options) -> Result<Vec<String>, run::Failure> {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         println!("{report}");
-        if let Some(took) = outcome.settled_after {
-            println!("settled    after {:.1} s; both ends of every link agree", took.as_secs_f64());
+        if let Some(took) = outcome.stable_after {
+            println!("stable     after {:.1} s; both ends of every link agree", took.as_secs_f64());
         }
     }
     Ok(report::complaints(&outcome))

@@ -219,7 +219,7 @@ impl Report {
 /// All failed checks, one line each. Empty if the run has passed.
 pub(crate) fn complaints(outcome: &Outcome) -> Vec<String> {
     let mut complaints: Vec<String> = outcome.breaches.iter().map(ToString::to_string).collect();
-    if outcome.settled_after.is_none() && complaints.is_empty() {
+    if outcome.stable_after.is_none() && complaints.is_empty() {
         complaints.push(String::from("the mesh was in order at the last check only, not at two in a row"));
     }
     complaints.extend(outcome.failures.iter().cloned());

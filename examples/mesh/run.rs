@@ -66,7 +66,7 @@ pub(crate) struct Outcome {
     pub(crate) breaches: Vec<Breach>,
     /// Failures other than the breaches.
     pub(crate) failures: Vec<String>,
-    pub(crate) settled_after: Option<Duration>,
+    pub(crate) stable_after: Option<Duration>,
 }
 
 /// The slot of a node, alive or dead.
@@ -86,7 +86,7 @@ impl Seat {
 struct Verdict {
     kept: Kept,
     breaches: Vec<Breach>,
-    settled_after: Option<Duration>,
+    stable_after: Option<Duration>,
 }
 
 struct Supervisor<'a> {
@@ -120,7 +120,7 @@ pub(crate) async fn run(options: &Options) -> Result<Outcome, Failure> {
     };
 
     supervisor.fight().await?;
-    let Verdict { kept, breaches, settled_after } = supervisor.settle().await?;
+    let Verdict { kept, breaches, stable_after } = supervisor.settle().await?;
     let answers = tokio::task::spawn_blocking(move || queries.finish()).await??;
     supervisor.end().await;
 
@@ -136,7 +136,7 @@ pub(crate) async fn run(options: &Options) -> Result<Outcome, Failure> {
         kept,
         breaches,
         failures,
-        settled_after,
+        stable_after,
     })
 }
 
@@ -232,11 +232,11 @@ impl<'a> Supervisor<'a> {
             let (kept, breaches) = self.compare().await;
             let is_in_order = breaches.is_empty();
             if (is_in_order && was_in_order) || begun.elapsed() >= SETTLE_LIMIT {
-                let settled_after = (is_in_order && was_in_order).then(|| begun.elapsed());
-                return Ok(Verdict { kept, breaches, settled_after });
+                let stable_after = (is_in_order && was_in_order).then(|| begun.elapsed());
+                return Ok(Verdict { kept, breaches, stable_after });
             }
             was_in_order = is_in_order;
-            self.glance("settling");
+            self.glance("repairing");
             sleep(SETTLE_PAUSE).await;
         }
     }

@@ -6,9 +6,9 @@
 //! |---|---|
 //! | *version* | a published state of a table, and its number; numbers only increase |
 //! | *stage* | change the writer's own state, which no reader sees yet |
-//! | *publish* | make the staged state the newest version, in one atomic store |
+//! | *publish* | make the staged state the newest version, in one atomic swap |
 //! | *snapshot* | a reference to one version, whose contents never change |
-//! | *reader* | a handle of one thread that keeps a snapshot and revalidates it with one atomic load |
+//! | *reader* | a thread that reads a table; a [`Reader`](crate::Reader) is its handle, which keeps a snapshot and revalidates it with one atomic load |
 //! | *header* | the small object behind a version; it belongs to one table for as long as the table lives |
 //! | *retire*, *reclaim* | replace a version by a newer one; free or reuse it when no one holds it |
 //! | *recycle* | bring a retired version up to date by replaying the last operations, instead of copying pages |
@@ -17,13 +17,13 @@
 //! | *room*, *permit* | one unit of a lane's capacity; a room that was reserved by a sender |
 //! | *ticket*, *completion* | the waiting end and the completing end of one result |
 //! | *command* | a message to the manager's writer; it changes the state |
-//! | *report* | a command of the transport about a stream or a dial |
+//! | *request*, *report* | a command of the host; a command of the transport, about a stream, a dial, a resolution or the outcome of an announcement |
 //! | *effect* | an instruction to the transport, or a notice to the host, that a version explains |
 //! | *turn* | one batch of commands, one publish at most, and the completions and effects that follow from it |
 //! | *link* | the record of one remote node: its streams, its dial, the nets that want it |
 //! | *stream* | one connection of a link; an *uplink* if this node opened it, a *downlink* if the peer did |
 //! | *primary stream* | the first live stream of a link; announcements go out on it |
-//! | *dial* | one attempt to connect to a node, from the effect that starts it to its failure or cancellation |
+//! | *dial* | an order to the transport to connect to a node and stay connected, from the effect that starts it to its last failure or its cancellation |
 //! | *dialer* | the part of a link that resolves, dials and retries |
 //! | *resolution* | a request to the host for the endpoint of a node |
 //! | *net* | a group of nodes that share a purpose; it has a minimum number of links |
@@ -33,6 +33,7 @@
 //! | *permanent peer*, *static peer* | a node that a net, or a cluster, keeps a link to regardless of what happens to it |
 //! | *designation* | the note in a link that it is a static peer of a cluster, and whether the host or a role made it one |
 //! | *flap*, *rest* | lose a connection shortly after it was made; the pause in dialling after too many flaps |
+//! | *reference design* | the lock-based link manager whose behaviour [`Config::ticked`](crate::Config::ticked) and the feature `shadow` reproduce |
 //!
 //! # The tree
 //!
@@ -78,10 +79,10 @@
 //!
 //! # The core is a state machine
 //!
-//! `(state, command, now) -> (state, effects)`: without a clock, a socket, a lock or a
-//! thread. The only user code in it is that of addresses and of a custom retry policy. The
-//! callbacks that other link managers run under their locks are [`Effect`](crate::Effect)s here, delivered after
-//! the version that explains them is published. The return value of a callback becomes a command.
+//! `(state, command, now) -> (state, effects)`: without a clock, a socket, a lock or a thread. The only user code in it
+//! is that of addresses, of a custom retry policy and of the source of randomness. The callbacks that other link
+//! managers run under their locks are [`Effect`](crate::Effect)s here, delivered after the version that explains them
+//! is published. The return value of a callback becomes a command.
 //!
 //! # Identities make late reports harmless
 //!
@@ -111,36 +112,38 @@
 //!
 //! # An announcement uses any live stream
 //!
-//! With immediate timing, a net that wants a link is announced on the primary stream, also if the peer opened
-//! it. With ticked timing it is announced on uplinks only, and a peer that has a downlink is not dialled: a
-//! second net that wants this peer waits until the downlink dies.
+//! With immediate timing, a net that wants a link is announced on the primary stream, even if the peer opened it. With
+//! ticked timing it is announced only while the dialer has a connection, and a peer that is already a member through a
+//! downlink is not dialled: a second net that wants this peer waits until the downlink dies.
 //!
 //! # Reasons to keep a link
 //!
-//! A record lives as long as anything keeps it: a net, a membership, a cluster of which the node is a static
-//! peer, or a stream that the peer opened. Lasting peers are data and not the answer of a callback: the permanent
-//! peers are part of the net, the roles of an autonomic cluster are part of the cluster, and a static peer's
-//! record lists its clusters, and whether the host or a role designated it. A failure, a refusal and a deletion
-//! all find that data in place. A connection needs more than a record: a net that wants it, a membership, or an
-//! enabled cluster. A static peer whose clusters are all disabled is not connected.
+//! A record lives as long as anything keeps it: a net, a membership, a cluster of which the node is a static peer, or a
+//! stream that the peer opened. Permanent and static peers are data, not the answer of a callback: the permanent peers
+//! are part of the net, the roles of an autonomic cluster are part of the cluster, and a static peer's record lists its
+//! clusters, and whether the host or a role designated it. A failure, a refusal and a deletion all find that data in
+//! place. A connection needs more than a record: a net that wants it, a membership, or an enabled cluster. A static
+//! peer whose clusters are all disabled is not connected.
 //!
 //! Membership in any cluster is a field of the link, and the index that counts and lists members is derived from
 //! it in the same step. No message between the two can be late.
 //!
 //! # No wait without a limit
 //!
-//! A resolution or a dial that is not answered within [`Config::dial_timeout`](crate::Config::dial_timeout) counts
-//! as a failure. If the transport panics, the manager answers the effect with a failure itself.
+//! A resolution or a dial that is not answered within [`Config::dial_timeout`](crate::Config::dial_timeout) counts as a
+//! failure. Only `None`, which [`Config::ticked`](crate::Config::ticked) sets, waits indefinitely. If the transport
+//! panics, the manager answers the effect with a failure itself.
 //!
 //! # Effects are coalesced, not dropped
 //!
-//! A dial that the transport has not seen yet is annihilated by its cancellation; counts and announcements
-//! replace their earlier versions; lists of streams to close are merged. The queue is therefore bounded by the
-//! links and nets that its effects are about, and no new link or net is accepted while it is too long:
-//! [the guarantees](crate::docs::guarantees#what-waits-for-the-transport) list the bounds. When it exceeds
-//! [`Config::outbox`](crate::Config::outbox), commands of the host wait in the mailbox, which refuses them once it is full; reports of streams and dials are still
-//! taken, because they free resources. One batch of host commands passes every 100 ms: a callback of the
-//! transport may be waiting for one of them, and the outbox does not drain before that callback returns.
+//! A dial that the transport has not seen yet and its cancellation cancel out; counts and announcements replace their
+//! earlier versions; lists of streams to close are merged. The queue is therefore bounded by the links and nets that
+//! its effects are about, and no new link or net is accepted while it is too long: [the
+//! guarantees](crate::docs::guarantees#what-waits-for-the-transport) list the bounds. When it exceeds
+//! [`Config::outbox`](crate::Config::outbox), commands of the host wait in the mailbox, which refuses them once it is
+//! full; reports of streams and dials are still taken, because they free resources. One batch of host commands passes
+//! every 100 ms: a callback of the transport may be waiting for one of them, and the outbox does not drain before that
+//! callback returns.
 //!
 //! # One set of rules
 //!
@@ -150,10 +153,10 @@
 //!
 //! # Randomness and delays
 //!
-//! A retry policy is a function of the number of failures in a row and of an injected source of randomness, so a
-//! run can be repeated. The delay is drawn once, when the failure is counted, and is part of the version. It never
-//! exceeds the cap of the policy in force, regardless of a custom policy, of the wall clock at the time of an
-//! import, and of a later change of the policy: planned delays are cut. The rest of a flapping link is capped by
+//! A retry policy is a function of the number of failures in a row and of an injected source of randomness, so a run
+//! can be repeated. The delay is drawn once, when the failure is counted, and is part of the version. It never exceeds
+//! the cap of the policy in force, regardless of a custom policy, of the wall clock at the time of an import, and of a
+//! later change of the policy: delays that are already planned are shortened. The rest of a flapping link is capped by
 //! its own policy.
 //!
 //! # User values
@@ -162,12 +165,13 @@
 //! the middle of a publish or a command. Instead the writer collects such values while it works and drops them at
 //! the end of the turn, one by one, containing each panic.
 //!
-//! Traffic counters are not part of a version: all versions of a record share them, and they are newer than any.
+//! Traffic counters are not part of a version: all versions of a record share them, and they may be newer than any
+//! version.
 //!
 //! # State that outlives a restart
 //!
-//! An export contains the state that cannot be rediscovered: nets, clusters, lasting peers, retry state, ignored
-//! addresses. Streams and memberships end with the process. An import is checked as a whole before anything is
+//! An export contains the state that cannot be rediscovered: nets, clusters, permanent and static peers, retry state,
+//! ignored addresses. Streams and memberships end with the process. An import is checked as a whole before anything is
 //! built from it.
 //!
 //! # Timers

@@ -21,8 +21,8 @@
 //! `table::cell::models::whoever_is_told_of_a_version_sees_its_number`,
 //! `table::models::a_reader_is_not_behind_a_snapshot_that_it_was_told_of`.
 //!
-//! **A reader never goes backwards.** It replaces the version it holds only by one that it loads after it has seen
-//! a larger number. *Tested by* `tests/table.rs::readers_on_other_threads_never_go_backwards`, `tests/stress.rs`,
+//! **A reader never goes backwards.** It replaces the version it holds only with one that it loads after it has seen a
+//! larger number. *Tested by* `tests/table.rs::readers_on_other_threads_never_go_backwards`, `tests/stress.rs`,
 //! `table::cell::models::two_readers_never_go_backwards`.
 //!
 //! **Counts and lists of a [`LinksSnapshot`](crate::LinksSnapshot) agree.** The count of a net is the number of
@@ -73,9 +73,9 @@
 //! * **The first load of a thread allocates** a record in `arc_swap`, or takes over the record of a thread that has
 //!   ended, after a walk over all records. Records are never freed.
 //! * **Once in `usize::MAX / 4` loads** `arc_swap` moves the thread to another record, which is lock-free.
-//! * **A publish walks all records.** There is one for each of the largest number of threads that ever had one at
-//!   the same time. All tables of the process share them, including tables that are created later. Median time per
-//!   publish of one change, from an idle machine to one with both processors busy:
+//! * **A publish walks all records.** There are as many as the largest number of threads that ever had one at the same
+//!   time. All tables of the process share them, including tables that are created later. Median time per publish of
+//!   one change, from an idle machine to one with both processors busy:
 //!
 //!   | threads that had loaded at the same time | 0 | 100 | 1,000 | 4,000 |
 //!   |---|---|---|---|---|
@@ -107,7 +107,7 @@
 //! | a publish for which threads wait in `wait_for` or a feed | wakes all of them |
 //! | a publish for which tasks wait | wakes those that wait for its version, on the writer's thread: the cost of their wakers |
 //! | a publish of a table with [`max_versions`](crate::TableBuilder::max_versions), close to that limit | looks at every version that is held |
-//! | an operation that panics, in a table with an index | O(batch) or O(entries), see [Panics](#panics) |
+//! | an operation whose index panics | O(batch) or O(entries), see [Panics](#panics) |
 //! | [`Writer::retain`](crate::Writer::retain), [`Writer::memory`](crate::Writer::memory) | O(entries) |
 //! | [`Writer::reclaim`](crate::Writer::reclaim) | O(what it frees), in one call |
 //! | dropping the writer, or the last handle of a table | O(entries), in one call |
@@ -222,20 +222,25 @@
 //!    runs no user code. The entries are therefore those before the operation or those after it.
 //! 2. *The record of the batch.* An operation is recorded once it is done, from clones that were made before
 //!    it began, and before anything is dropped.
-//! 3. *The index.* The writer does not distinguish a panic of the index from one of a key or a value. After
-//!    either, the index is rebuilt before the panic reaches the caller: by repeating the recorded batch on the published
-//!    version, O(batch); or, if there is no record ([`TableBuilder::recycle`](crate::TableBuilder::recycle)
-//!    is off, the batch was too long, or it has cleared the table), from an empty index and all entries, O(entries).
+//! 3. *The index.* A panic of a key, a value or a hasher leaves the index as it is. If the index itself panicked,
+//!    it may be half changed, and is rebuilt before the panic reaches the caller: by repeating the recorded batch on
+//!    the published version, O(batch); or, if there is no record
+//!    ([`TableBuilder::recycle`](crate::TableBuilder::recycle) is off, the batch was too long, or it has cleared the
+//!    table), from an empty index and all entries, O(entries).
 //! 4. *Recycling.* A retired version that is being brought up to date when something panics is dropped; the
 //!    next batch copies pages.
 //!
-//! **Changes of [`Writer::index_mut`](crate::Writer::index_mut) can be lost** if an operation panics later in the same
-//! batch and [`Index::refresh`](crate::table::Index::refresh) does not copy them. An index that panics again while it is
-//! rebuilt remains to be rebuilt: entries can be read, and each call that needs the index tries again, and panics
-//! if it fails. [`Writer::discard`](crate::Writer::discard) ends that state. If
-//! [`Index::dismantle`](crate::table::Index::dismantle) panics for an old index, a call that drops old versions does its
-//! work and then panics, until [`Writer::reclaim`](crate::Writer::reclaim) drops that index as a whole. *Tested by*
-//! `tests/panics.rs::an_index_that_goes_on_panicking_costs_no_entry`.
+//! **Changes made through [`Writer::index_mut`](crate::Writer::index_mut) can be lost** if the index panics later in
+//! the same batch and [`Index::refresh`](crate::table::Index::refresh) does not copy them. An index that panics again
+//! while it is rebuilt remains to be rebuilt: entries can be read, and each call that needs the index tries again, and
+//! panics if it fails. [`Writer::discard`](crate::Writer::discard) ends that state. *Tested by*
+//! `tests/panics.rs::an_index_that_goes_on_panicking_costs_no_entry`,
+//! `tests/panics.rs::a_panic_of_a_key_leaves_the_index_as_it_is`.
+//!
+//! **An index that panics when it is dismantled costs bounded memory.** The call that dropped old versions has done its
+//! work and panics; that index is dropped as a whole by the next such call, and what the panic kept from being dropped
+//! is dropped by the calls that follow. *Tested by*
+//! `tests/panics.rs::an_index_that_panics_when_it_is_dismantled_costs_bounded_memory`.
 //!
 //! **A destructor that panics loses nothing but the value that it destroys.** Values are dropped last, after all
 //! bookkeeping and outside of every lock. The table does not contain the panic: the call has done its work, and the
@@ -333,7 +338,7 @@
 //! | timers | one per link | `manager::core::tests::liveness::time_alone_costs_bounded_memory` |
 //! | effects and streams to close | see [the next section](#what-waits-for-the-transport) | `tests/backlog.rs` |
 //! | tickets kept for reuse | [`Config::pooled_tickets`](crate::Config::pooled_tickets) | `tests/promises.rs::a_pool_keeps_no_more_slots_than_its_capacity` |
-//! | metrics | four copies of one report | `tests/allocation.rs::collecting_and_reading_metrics_allocates_nothing` |
+//! | metrics | four buffers, each for one report | `tests/allocation.rs::collecting_and_reading_metrics_allocates_nothing` |
 //! | operations recorded for the second copy | the largest of 1,024, an eighth of the entries and the history of a feed; as many again for the staged batch | `tests/promises.rs::the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries`, `tests/feed.rs::a_subscriber_that_never_reads_costs_bounded_memory` |
 //! | history for feeds | twice [`TableBuilder::history`](crate::TableBuilder::history), shared by all feeds | `table::history::tests::what_fits_into_the_bounds_is_there_and_at_most_twice_as_much` |
 //! | queued operations of a shadow | [`Builder::queue`](crate::shadow::Builder::queue) for each side | `shadow::models::a_full_queue_skips_and_counts` |
@@ -354,7 +359,7 @@
 //! | `Announce`, `Released`, `LinkError` | one of each per address and net |
 //! | `RequestLinks`, `LinkCountChanged` | one of each per net |
 //! | `ClusterCountChanged` | one per cluster |
-//! | refused streams in `CloseStreams` | none is added while [`Config::refused_streams`](crate::Config::refused_streams) streams wait to be closed, refused or of removed links, of all addresses together |
+//! | refused streams in `CloseStreams` | none is added while [`Config::refused_streams`](crate::Config::refused_streams) streams wait to be closed, whether refused or left by removed links, of all addresses together |
 //! | other streams in `CloseStreams` | those that links listed when they were removed |
 //!
 //! The addresses, nets and clusters are those that exist and those that were removed while their effects waited.
@@ -418,9 +423,9 @@
 //! freed and allocated again while a reader is in the middle of a load.
 //!
 //! **A table never returns a value of another cell.** *Tested by*
-//! `tests/adversary.rs::tables_never_return_foreign_values`, which finds such values in plain cells and
-//! looks for them in tables beside those; by `table::cell::reuse` under loom; and by `tests/facade.rs`, which holds
-//! the version range of `arc_swap` against its source.
+//! `tests/adversary.rs::tables_never_return_foreign_values`, which finds such values in plain cells and looks for them
+//! in tables beside those; by `table::cell::reuse` under loom; and by `tests/facade.rs`, which checks the version range
+//! of `arc_swap` against its source.
 //!
 //! Tables are immune because of a rule: **every `Arc` that a table has ever published stays with
 //! it until the table is dropped, and is published again only by the same table, and only when no reader holds
@@ -467,10 +472,10 @@
 //! | two managers side by side | `shadow::models` | shuttle |
 //!
 //! loom explores the orders of memory accesses that the C11 model allows, exhaustively up to a number of preemptions
-//! (two in the documented command). shuttle runs random interleavings of sequentially consistent steps; it does not
-//! reorder memory accesses. The manager is too large for loom: its argument is that every hand-over between its
-//! threads goes through the mailbox, a ticket, a version, the outbox (under a lock) or the metrics, which loom explores
-//! one by one.
+//! (three, or `LOOM_MAX_PREEMPTIONS`; the quick pass uses two). shuttle runs random interleavings of sequentially
+//! consistent steps; it does not reorder memory accesses. The manager is too large for loom: its argument is that every
+//! hand-over between its threads goes through the mailbox, a ticket, a version, the outbox (under a lock) or the
+//! metrics, which loom explores one by one.
 //!
 //! loom 0.7.2 does not try every order when one thread loads and then writes the same atomic. The facade makes it do
 //! so. *Tested by* `sync::touched::models`. Each rule of the protocols has been broken on purpose to see a model fail,

@@ -8,9 +8,9 @@
 //! * **A reader sees whole versions only.** Two calls of [`Reader::get`](crate::Reader::get) may answer from two
 //!   versions; take a snapshot when several answers must agree. A value that changes for every packet (bytes,
 //!   round-trip times) belongs in an atomic inside the value, and is then newer than the version.
-//! * **A held version stays in memory.** Its holder keeps every page that has changed since. An idle
-//!   [`Reader`](crate::Reader) holds one version until it is [released](crate::Reader::release) or dropped: use one
-//!   reader per thread, not per task, and a snapshot per request elsewhere ([how](crate::Reader#tasks)).
+//! * **A held version stays in memory.** Its holder keeps alive the old copy of every page that has changed since. An
+//!   idle [`Reader`](crate::Reader) holds one version until it is [released](crate::Reader::release) or dropped: use
+//!   one reader per thread, not per task, and a snapshot per request elsewhere ([how](crate::Reader#tasks)).
 //!   (`tests/idle_readers.rs`)
 //! * **Removed values are not dropped at once**: the writer drops them after the readers of their version have
 //!   moved on, and after it has brought its second copy up to date, with the next two publishes or with
@@ -29,7 +29,7 @@
 //! * **Keys and values are cloned** when a page is copied and when an operation is replayed on the second copy.
 //!   Wrap large values in an `Arc`.
 //! * **Many reader threads make publishing slower.** arc-swap keeps one record for each of the largest number of
-//!   threads that ever loaded at the same time, and a publish visits all of them, also in tables that are created
+//!   threads that ever loaded at the same time, and every publish visits all of them, even in tables that are created
 //!   later. Read from a fixed pool of threads. (`tests/records.rs`)
 //! * **Iteration order is arbitrary** and may differ between two versions with the same entries. There is no
 //!   range query.
@@ -44,21 +44,21 @@
 //!   future that is kept without being polled or dropped keeps its room from the senders behind it.
 //! * **Order costs throughput while a lane is full.** A room goes to the sender that has waited longest, which may be
 //!   asleep, and not to one that happens to be running.
-//! * **A ticket has one reader**: it is waited for, polled or called back, once.
+//! * **A ticket has one consumer**, which waits for the result, polls for it or registers a callback, once.
 //!
 //! # Link manager
 //!
 //! * **No wire protocol, no socket, no name resolution.** The manager decides; a transport carries the decisions
 //!   out and reports back.
 //! * **A stuck transport slows the host down.** Once [`Config::outbox`](crate::Config::outbox) effects wait, commands
-//!   of the host are taken one batch every 100 ms, and later nothing new is added
+//!   of the host, except `set_active`, are taken one batch every 100 ms, and later nothing new is added
 //!   (`manager::tests::the_host_gets_a_batch_through_a_congested_outbox_now_and_then`, `tests/backlog.rs`).
 //! * **An address must not call the manager** in its `Clone`, `Eq`, `Hash` or `Drop`: effects are merged by their
 //!   addresses under the lock of the outbox.
 //! * **Reports are trusted.** A transport that reports a stream it does not have, or reuses the identity of one,
 //!   makes the table wrong.
-//! * **Nothing is persisted by itself.** An export is taken when the host asks for it, and contains what cannot
-//!   be rediscovered. Streams and memberships end with the process.
+//! * **Nothing is persisted automatically.** An export is taken when the host asks for it, and contains what cannot be
+//!   rediscovered. Streams and memberships end with the process.
 //! * **One process.** Tables in different processes are not synchronized.
 //!
 //! # Platforms

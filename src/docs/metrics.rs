@@ -14,9 +14,9 @@
 //! the writer nor a stalled collector makes them wait. A reader retries if three reports were published while
 //! it copied one.
 //!
-//! Only the manager's writer changes the counters, with one load and one store each. Any thread may read them
-//! at any time, also while the writer is stuck, which is when the length of its queue matters. They may
-//! therefore be newer than the version of the report.
+//! Only the manager's writer changes the counters, with one load and one store each. Any thread may read them at any
+//! time, even while the writer is stuck, which is when the length of its queue matters. They may therefore be newer
+//! than the version of the report.
 //!
 //! No thread runs unless a [`MetricsCollector`](crate::MetricsCollector) is started.
 //!

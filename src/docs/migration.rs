@@ -209,7 +209,7 @@
 //! | callback | effect | how the host answers |
 //! |---|---|---|
 //! | `fill_net_info` | [`Resolve`](crate::Effect::Resolve) | [`set_endpoint`](crate::Handle::set_endpoint), [`resolve_failed`](crate::Handle::resolve_failed) |
-//! | client ordered to connect | [`Dial`](crate::Effect::Dial) | [`add_stream`](crate::Handle::add_stream), then [`dial_connected`](crate::Handle::dial_connected); or [`dial_failed`](crate::Handle::dial_failed) |
+//! | client ordered to connect | [`Dial`](crate::Effect::Dial) | [`add_uplink`](crate::Handle::add_uplink), then [`dial_connected`](crate::Handle::dial_connected); or [`dial_failed`](crate::Handle::dial_failed) |
 //! | client sent back, client destroyed | [`CancelDial`](crate::Effect::CancelDial), [`CloseDialer`](crate::Effect::CloseDialer) | [`delete_stream`](crate::Handle::delete_stream) for its open streams |
 //! | close the streams of an address | [`CloseStreams`](crate::Effect::CloseStreams), each by name | `delete_stream` for each |
 //! | `connected` | [`Announce`](crate::Effect::Announce) | [`admit`](crate::Handle::admit) or [`refuse`](crate::Handle::refuse) |
@@ -291,8 +291,8 @@
 //!   answers name them. There is no need to guess which link or stream a late report is about.
 //! * *`disconnected` returns nothing.* A host that wants to keep the link creates it again when it learns that
 //!   the net lost it.
-//! * *A failed dial does not dissociate a member.* Where the peer's own stream carries the link, the nets keep
-//!   wanting it and dial it again once that stream is gone; a reference host finds a connected link that no net
+//! * *A failed dial does not dissociate a member.* Where the peer's own stream carries the link, the nets keep wanting
+//!   it and dial it again once that stream is gone; a host of the reference design finds a connected link that no net
 //!   wants.
 //! * *Removed nets and clusters count zero.* A net or cluster that had members when it was removed reports its
 //!   last count.

@@ -1,4 +1,4 @@
-//! The cost of table operations beside other maps, where the time goes, and what was tried.
+//! The cost of table operations compared with other maps, where the time goes, and what was tried.
 //!
 //! `cargo run --release --manifest-path benches/Cargo.toml --bin compare` prints all of it. It measures both
 //! sides of each ratio in turns in one run, with a control that compares this crate with itself. The figures

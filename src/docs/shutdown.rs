@@ -2,8 +2,8 @@
 //!
 //! # `LinkManager::shutdown`
 //!
-//! 1. The request travels through the critical lane of the mailbox. If the lane is full, `shutdown` waits for
-//!    room.
+//! 1. The request does not pass through the mailbox: `shutdown` stores it beside the mailbox and wakes the writer, so a
+//!    full lane does not delay it.
 //! 2. The writer finishes the turn in which it received the request.
 //! 3. It closes the mailbox: every later send is refused, and senders that wait for room give up.
 //! 4. It drains: accepted commands are applied and published, turn by turn, until the mailbox is closed *and*
@@ -24,7 +24,7 @@
 //! | a task that runs a driver | a command | every send; `shutdown`; taking effects from a congested outbox | the timer for the instant of the next turn |
 //! | a sender, thread or task | room | the receiver, for each command it takes; a permit or a waiting sender that is dropped; the close | the receiver's drop closes the mailbox |
 //! | a ticket | its result | the writer; the drop of the completion | the completion is dropped with the mailbox |
-//! | the transport's thread | an effect | the writer; `end` | the driver's drop calls `end`, also when the writer panics |
+//! | the transport's thread | an effect | the writer; `end` | the driver's drop calls `end`, even when the writer panics |
 //! | a metrics collector | its period, or a request | `collect_now`; `stop` | its owner's drop asks it to end |
 //! | `MetricsCollector::stop` | the end of the thread | the thread, when its sink returns | a panic of the sink is contained |
 //! | `wait_for` | a version | each publish; the writer's drop | as before |
@@ -37,8 +37,8 @@
 //! * *Push against the receiver's drop.* After its push, a sender checks whether the receiver is gone, and the
 //!   receiver marks itself as gone before it empties the lanes: one of the two sees the other and drops the
 //!   command, whose ticket ends.
-//! * *Shutdown against drop.* Dropping the manager sends the request and does not wait. A `shutdown` that timed
-//!   out has sent its request, and no second one without a deadline follows.
+//! * *Shutdown against drop.* Dropping the manager makes the request and does not wait. A `shutdown` that timed out has
+//!   made its request, and no second one without a deadline follows.
 //! * *A callback that never returns.* The writer does not wait for the transport. `shutdown` detaches the
 //!   thread and says so in its report.
 //! * *`MetricsCollector::stop` against itself, a tick, or the sink.* It marks the collector as stopped, takes the join
@@ -49,7 +49,7 @@
 //!
 //! | type | effect of its drop |
 //! |---|---|
-//! | `LinkManager` | asks the writer to end; waits at most a second for room in the critical lane |
+//! | `LinkManager` | asks the writer to end, without waiting |
 //! | `Driver` | closes the mailbox; waiting tickets end with `Closed`; ends the outbox |
 //! | `Writer` | marks the table as closed; its last version stays readable |
 //! | `MetricsCollector` | asks its thread to end, without waiting |

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// The lane that a command takes. `Critical` is the first, also in `Ord`.
+/// The lane that a command takes. `Critical` is the first, and the least in `Ord`.
 ///
 /// # Examples
 /// ```

@@ -267,7 +267,7 @@ fn a_wake_carries_what_came_before_it() {
 /// The number of commands handed back rises after the counter of the reason.
 #[cfg(feature = "manager")]
 #[test]
-fn a_refusal_is_counted_before_it_is_announced() {
+fn a_refusal_is_counted_before_it_is_returned() {
     model(|| {
         let (sender, receiver) = mailbox(sized(1));
         sender.try_send(Priority::Low, 0).unwrap();

@@ -1,6 +1,6 @@
 //! The receiver's sleep.
 //!
-//! An event count for one sleeper. The receiver announces that it is about to sleep, looks once more for
+//! An event count for one sleeper. The receiver notes that it is about to sleep, looks once more for
 //! work, and sleeps; a sender creates work, and then checks whether the receiver is about to sleep. Between
 //! the two steps each has a `fence(SeqCst)`:
 //!

@@ -60,8 +60,8 @@ impl<T> Receiver<T> {
     /// Takes the next command, if any.
     ///
     /// # Errors
-    /// [`TryRecvError::Empty`], also if only permits are outstanding; [`TryRecvError::Closed`] if the mailbox
-    /// is closed and drained.
+    /// [`TryRecvError::Empty`], even if permits are outstanding; [`TryRecvError::Closed`] if the mailbox is
+    /// closed and drained.
     pub fn try_recv(&mut self) -> Result<(Priority, T), TryRecvError> {
         if let Some((priority, entry)) = take(&self.shared, &mut self.turns, self.open) {
             self.shared.release(entry.home, 1);

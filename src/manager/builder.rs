@@ -72,9 +72,9 @@ impl<A: Addr> LinkManagerBuilder<A> {
         self
     }
 
-    /// Sets the source of randomness for the retry policy, which returns 64 random bits per call. The default
-    /// is a small generator seeded by the operating system; a generator with a fixed seed makes runs
-    /// repeatable.
+    /// Sets the source of randomness for the retry policy: a function that returns 64 random bits per call.
+    /// The default is a small generator seeded by the operating system; a generator with a fixed seed makes
+    /// runs repeatable.
     ///
     /// The source is called on the writer's thread inside a command, and must be quick. A panic in it is
     /// contained.
@@ -154,9 +154,9 @@ impl<A: Addr> LinkManagerBuilder<A> {
     /// force allow.
     ///
     /// Ignored addresses beyond [`Config::max_ignored`](crate::Config::max_ignored) are left out, starting
-    /// with those that expire first. Entries about [the own address](Self::own_addr) are also left out; the
-    /// roles of this node are exported without its address. Endpoints are resolved again before they are
-    /// dialled; if the resolution fails, the imported endpoint is used.
+    /// with those that expire first. Entries about [the address of this node](Self::own_addr) are also left
+    /// out; the roles of this node are exported without its address. Endpoints are resolved again before they
+    /// are dialled; if the resolution fails, the imported endpoint is used.
     ///
     /// The first version of the manager contains the whole import. A second import replaces the first.
     /// O(export).

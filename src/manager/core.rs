@@ -115,7 +115,7 @@ mod attempts;
 mod backlog;
 mod checks;
 mod cluster;
-mod drops;
+mod flaps;
 mod journal;
 mod link;
 mod net;
@@ -203,16 +203,16 @@ impl<A: Addr> Core<A> {
             }
             Command::DialConnected { addr, dial } => Ok(self.dial_connected(&addr, dial, now)),
             Command::DialFailed { addr, dial, last } => Ok(self.dial_failed(&addr, dial, last, now)),
-            Command::CheckNets => Ok(self.request_links(now)),
+            Command::CheckNets => Ok(self.check_nets(now)),
             Command::WakeUp => Ok(self.wake_links(now)),
         }
     }
 
     /// Makes the staged state visible and adds the effects that belong to the version as a whole.
     ///
-    /// The counts are reported here rather than by the commands: at most one report per net and version,
-    /// however many memberships a batch changes. The reference reports each change while it holds its locks,
-    /// and calls the user interface from there.
+    /// The counts are sent to the host here rather than by the commands: at most one effect per net and
+    /// version, however many memberships a batch changes. The reference reports each change while it holds
+    /// its locks, and calls the user interface from there.
     pub(crate) fn publish(&mut self, now: Instant) -> Version {
         let mut recount = std::mem::take(&mut self.recount);
         recount.sort_unstable();

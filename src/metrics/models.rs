@@ -188,7 +188,7 @@ fn a_reader_sees_whole_reports_in_order() {
             for _ in 0..2 {
                 let newest = other.number();
                 let (number, report) = other.read_first::<2>();
-                assert!(number >= newest, "the report read is older than the one announced");
+                assert!(number >= newest, "the report read is older than the one published");
                 assert_eq!(report[0], report[1], "a torn report");
                 assert!(report[0] >= before[0], "the report went back");
                 before = report;

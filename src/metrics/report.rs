@@ -249,8 +249,8 @@ impl MetricsReport {
 }
 
 /// Returns a number that stands for a version and everything that [`count`] reads: a sum of counters that
-/// never decrease, at least one of which increases with every change but one: a measurement of the memory that
-/// waits in its lane is seen with the next change.
+/// never decrease, at least one of which increases with every change, with one exception: a measurement of
+/// the memory that waits in its lane shows only with the next change.
 pub(super) fn mark<A: Addr>(version: Version, handle: &Handle<A>) -> u64 {
     version.as_u64().wrapping_add(handle.activity())
 }

@@ -239,23 +239,23 @@ fn a_collector_that_stands_still_delays_no_reader() {
 fn nothing_new_makes_no_report_and_every_change_does() {
     let (mut driver, clock) = driver(mailbox::Config::new().normal(1).unwrap());
     let (metrics, handle) = (Metrics::for_driver(&driver), driver.handle());
-    let settled = |what: &str| {
+    let refreshed = |what: &str| {
         assert!(metrics.refresh(), "{what} changes the report");
         assert!(!metrics.refresh(), "{what} changes the report only once");
         metrics.report()
     };
     assert!(!metrics.refresh(), "the first report exists");
     let waiting = handle.add_net(NET, NetConfig::new()).unwrap();
-    assert_eq!(settled("a command that waits").lane(Priority::Normal).queued, 1);
+    assert_eq!(refreshed("a command that waits").lane(Priority::Normal).queued, 1);
     assert!(handle.add_net(NET, NetConfig::new()).unwrap_err().is_full());
-    assert_eq!(settled("a refusal").lane(Priority::Normal).refused, 1);
+    assert_eq!(refreshed("a refusal").lane(Priority::Normal).refused, 1);
     driver.run_once(clock.now());
     waiting.wait().unwrap();
-    assert_eq!(settled("a command that is done").nets(), 1);
+    assert_eq!(refreshed("a command that is done").nets(), 1);
     drop(handle.add_net(NET, NetConfig::new()).unwrap());
-    assert_eq!(settled("another command").lane(Priority::Normal).queued, 1);
+    assert_eq!(refreshed("another command").lane(Priority::Normal).queued, 1);
     driver.run_once(clock.now());
-    assert_eq!(settled("an error").error_count("net_exists"), 1);
+    assert_eq!(refreshed("an error").error_count("net_exists"), 1);
 }
 
 #[test]

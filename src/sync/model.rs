@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! cargo test --lib models
-//! RUSTFLAGS="--cfg switchboard_loom"    CARGO_TARGET_DIR=target/loom    cargo test --profile model --lib models
-//! RUSTFLAGS="--cfg switchboard_shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --profile model --lib models
+//! RUSTFLAGS="--cfg switchboard_model --cfg switchboard_loom" CARGO_TARGET_DIR=target/loom \
+//!     cargo test --profile model --features shadow --lib -- models reuse
+//! RUSTFLAGS="--cfg switchboard_model --cfg switchboard_shuttle" CARGO_TARGET_DIR=target/shuttle \
+//!     cargo test --profile model --features shadow --lib -- models
 //! ```
 //!
 //! loom explores the weak memory orders of small models, up to `LOOM_MAX_PREEMPTIONS` preemptions (3 unless

@@ -45,12 +45,12 @@
 //!    published again: with a weaker ordering, `pay_all` may read a slot as it was before the debt, miss it,
 //!    and leave a count of one; if it is relaxed, `pay_all` may also miss the increment by a reader that has
 //!    withdrawn its debt, and a reader that finds its debt paid may read what the header carried before
-//!    (`reuse.rs` shows all three). The failure ordering is sequentially consistent in `arc_swap` 1.9.3, and
-//!    the dependency is pinned to that version for this reason.
-//!    A count of one therefore means that only [`Retired`] has the header, and no thread can obtain it before
-//!    the next publication. The acquire load in `get_mut` reads the last decrement and thereby pairs with the
-//!    release of every one before it: everything that readers did with the header happens before the writer
-//!    changes it. (Relies on: D4, and on the orderings of arc-swap and of `Arc`.)
+//!    (`reuse.rs` shows all three). The failure ordering is sequentially consistent in `arc_swap` 1.9.3,
+//!    which is why the dependency is limited to `>=1.9.3, <1.10`. A count of one therefore means that only
+//!    [`Retired`] has the header, and no thread can obtain it before the next publication. The acquire load
+//!    in `get_mut` reads the last decrement and thereby pairs with the release of every one before it:
+//!    everything that readers did with the header happens before the writer changes it. (Relies on: D4, and
+//!    on the orderings of arc-swap and of `Arc`.)
 //! 5. *A stale debt on a retired header is harmless.* The reader that made it has not dereferenced anything.
 //!    It confirms (the header was published again: the reader gets the new version), withdraws the debt, or
 //!    has been paid for a later publication of the same header (3).

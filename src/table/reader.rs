@@ -11,8 +11,8 @@ use crate::table::version::Version;
 
 /// A reader for hot loops: keeps a snapshot, and checks with one atomic load whether it is still the newest.
 ///
-/// Each thread uses its own: a reader is `Send`, and its methods take `&mut self`. It never returns an older
-/// version than before, nor an older one than any that another thread has read from the table and told this
+/// Each thread uses its own: a reader is `Send`, and its methods take `&mut self`. It never goes back to an
+/// older version, and never returns one older than a version that another thread has read and told this
 /// thread about.
 ///
 /// # Memory

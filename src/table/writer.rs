@@ -52,7 +52,7 @@ const OPS_DROPPED_PER_OP: usize = 2;
 /// [`publish`](Self::publish), all at once. The writer is `Send` and not `Clone`, and its methods take
 /// `&mut self`, so the compiler ensures that there is only one.
 ///
-/// Dropping the writer, also when its thread panics, discards the staged changes and closes the table: it
+/// Dropping the writer, even by a panic of its thread, discards the staged changes and closes the table: it
 /// stays readable indefinitely at the last published version, and [`Table::wait_for`](crate::Table::wait_for)
 /// fails for versions that can no longer be published. [`into_table`](Self::into_table) does the same
 /// explicitly.

@@ -15,8 +15,9 @@ use crate::sync::ring::Ring;
 /// The pool keeps up to `capacity` slots and cycles through them, oldest first. A slot is reused only when
 /// neither end holds it. If a few slots in a row are still in use, the ticket is allocated, and its slot is
 /// kept if the pool has a free place; a pool as large as the number of tickets in flight usually allocates
-/// only while it warms up (not if more than four long-lived tickets lie side by side in it). A ticket from a pool is like any other and may outlive the pool. Clones share one
-/// pool. No lock is taken, and the number of slots tried is bounded by a constant.
+/// only while it warms up (not if more than four long-lived tickets lie side by side in it). A ticket from a
+/// pool is like any other and may outlive the pool. Clones share one pool. No lock is taken, and the number
+/// of slots tried is bounded by a constant.
 ///
 /// # Examples
 /// ```

@@ -67,7 +67,7 @@ impl<T, E> Ticket<T, E> {
         Self { slot, released: false }
     }
 
-    /// Waits for the result without a bound. The completer wakes it, also by being dropped.
+    /// Waits for the result without a bound. The completer wakes it, even by being dropped.
     ///
     /// Must not be called on the completing thread.
     ///
@@ -108,7 +108,7 @@ impl<T, E> Ticket<T, E> {
         result
     }
 
-    /// Returns whether the completion has happened. Once true, it stays true, also after the result was
+    /// Returns whether the completion has happened. Once true, it stays true, even after the result was
     /// taken.
     #[must_use]
     pub fn is_complete(&self) -> bool {

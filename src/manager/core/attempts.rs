@@ -181,16 +181,16 @@ impl<A: Addr> Core<A> {
             return None;
         }
         let flaps = if now.saturating_duration_since(connected.since) < policy.threshold {
-            let known = self.drops.get(&link.addr).filter(|flaps| now <= flaps.until);
+            let known = self.flaps.get(&link.addr).filter(|flaps| now <= flaps.until);
             let count = known.map_or(0, |flaps| flaps.count).saturating_add(1);
             Some(Flaps { count, until: later(now, policy.delay) })
         } else {
             None
         };
-        self.journal_drops(&link.addr);
-        self.drops.set(&link.addr, flaps);
+        self.journal_flaps(&link.addr);
+        self.flaps.set(&link.addr, flaps);
         // Bounds the log: entries expire, and beyond the limit those that would expire first are dropped.
-        self.drops.trim(now, policy.entries);
+        self.flaps.trim(now, policy.entries);
         link.flaps = flaps;
         flaps.filter(|flaps| flaps.count >= policy.limit).map(|_| policy)
     }

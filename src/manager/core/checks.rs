@@ -49,7 +49,7 @@ impl<A: Addr> Core<A> {
     }
 
     /// Returns an associated cluster by its identity. Main clusters are refused: they are created and removed
-    /// with their net, and only accounting creates their members.
+    /// with their net, and only an accepted announcement creates their members.
     pub(super) fn check_cluster(&self, cluster: ClusterId) -> Result<&Cluster<A>, CommandError> {
         if cluster.is_main() {
             return Err(CommandError::MainCluster(cluster));

@@ -39,7 +39,7 @@ impl<A: Addr> Core<A> {
         }
         self.check_backlog()?;
         let status = ClusterStatus::of_net(status.is_active());
-        // No role is known yet. The own role, once noted, makes the others static peers.
+        // No role is known yet. This node's own role, once noted, makes the others static peers.
         let roles = StdArc::default();
         self.directory_mut().add_cluster(Cluster { id: cluster, net, kind, status, roles });
         Ok(Outcome::Done)
@@ -135,7 +135,7 @@ impl<A: Addr> Core<A> {
         if member && roles.len() >= limit {
             return Err(CommandError::LimitReached { of: "role members", limit });
         }
-        // The own address is accepted here, unlike in `check_addr`: this node has roles, too.
+        // The address of this node is accepted here, unlike in `check_addr`: this node has roles, too.
         let is_own = self.own.as_ref() == Some(&addr);
         // Checked for all of them in advance: a role comes with all its peers or not at all.
         if is_own && member {

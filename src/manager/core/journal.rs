@@ -22,7 +22,7 @@ pub(super) struct Journal<A> {
     /// The directory before its first change, if the command changes it.
     pub(super) directory: Option<Directory<A>>,
     /// The flaps of nodes before each change.
-    pub(super) drops: Vec<(A, Option<Flaps>)>,
+    pub(super) flaps: Vec<(A, Option<Flaps>)>,
     /// Whether timers were taken. Some of them may belong to links that the command has not reached.
     pub(super) timers: bool,
     /// The former length of the list of effects.
@@ -41,7 +41,7 @@ impl<A> Default for Journal<A> {
         Self {
             links: Vec::new(),
             directory: None,
-            drops: Vec::new(),
+            flaps: Vec::new(),
             timers: false,
             effects: 0,
             recount: 0,

@@ -34,7 +34,7 @@ impl<A: Addr> Core<A> {
         self.tally.links_created += 1;
         let mut link = Link::new(addr, now);
         // Flaps outlive the record: otherwise removing a link would clear its history.
-        link.flaps = self.drops.get(&link.addr);
+        link.flaps = self.flaps.get(&link.addr);
         Ok(link)
     }
 

@@ -10,7 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use super::backlog::Backlog;
-use super::drops::FlapLog;
+use super::flaps::FlapLog;
 use super::journal::{JOURNAL_CAPACITY, Journal};
 use super::timers::{Schedule, Timers};
 use crate::link::AddressPolicy;
@@ -71,7 +71,7 @@ pub(crate) struct Core<A: Addr> {
     /// Associated clusters whose members changed since the last publish.
     pub(super) recount_clusters: Vec<ClusterId>,
     /// Flaps of nodes, including nodes whose record has been removed.
-    pub(super) drops: FlapLog<A>,
+    pub(super) flaps: FlapLog<A>,
     /// The identity of the next dial. Never reused, so a late answer cannot be mistaken for the answer to a
     /// later dial.
     pub(super) next_dial: u64,
@@ -113,7 +113,7 @@ impl<A: Addr> Core<A> {
             effects: Vec::new(),
             recount: Vec::new(),
             recount_clusters: Vec::new(),
-            drops: FlapLog::new(),
+            flaps: FlapLog::new(),
             // Identities start at 1: 0 names no dial and no resolution.
             next_dial: 1,
             next_resolve: 1,
@@ -263,7 +263,7 @@ impl<A: Addr> Core<A> {
     /// intervenes.
     pub(crate) fn next_deadline(&self) -> Instant {
         let tick = self.schedule.next_tick;
-        // With ticked timing the core acts on ticks only, even if something has been due for long.
+        // With ticked timing the core acts on ticks only, even if something has long been due.
         if self.config.timing == Timing::Ticked {
             return tick;
         }
@@ -303,7 +303,7 @@ impl<A: Addr> Core<A> {
     pub(super) fn begin_journal(&mut self) {
         self.journal.links.clear();
         self.journal.directory = None;
-        self.journal.drops.clear();
+        self.journal.flaps.clear();
         self.journal.timers = false;
         self.journal.effects = self.effects.len();
         self.journal.recount = self.recount.len();
@@ -337,8 +337,8 @@ impl<A: Addr> Core<A> {
     }
 
     /// Notes the flaps of a node before they are changed.
-    pub(super) fn journal_drops(&mut self, addr: &A) {
-        self.journal.drops.push((addr.clone(), self.drops.get(addr)));
+    pub(super) fn journal_flaps(&mut self, addr: &A) {
+        self.journal.flaps.push((addr.clone(), self.flaps.get(addr)));
     }
 
     /// Notes that timers are about to be taken. They are not copied: a rollback recomputes all of them.
@@ -362,8 +362,8 @@ impl<A: Addr> Core<A> {
             replan |= !StdArc::ptr_eq(&directory.settings, &self.directory().settings);
             self.writer.index_mut().1 = directory;
         }
-        for (addr, drops) in std::mem::take(&mut self.journal.drops).into_iter().rev() {
-            self.drops.set(&addr, drops);
+        for (addr, flaps) in std::mem::take(&mut self.journal.flaps).into_iter().rev() {
+            self.flaps.set(&addr, flaps);
         }
         // Backwards: if a record was changed twice, its first note has the state before the command.
         for (addr, before) in links.into_iter().rev() {
@@ -390,7 +390,7 @@ impl<A: Addr> Core<A> {
             self.recount.shrink_to(JOURNAL_CAPACITY);
             self.recount_clusters.shrink_to(JOURNAL_CAPACITY);
             self.timers.shrink();
-            self.drops.shrink();
+            self.flaps.shrink();
             self.writer.reclaim_some()
         });
         contain(reclaim).unwrap_or_else(|| {

@@ -200,9 +200,9 @@ impl<A: Addr> Core<A> {
     /// forever.
     ///
     /// # Errors
-    /// Fails while too many streams wait to be closed, refused or of removed links: the caller then closes the
-    /// stream itself. The streams that a peer opens are the only list that it can make longer at will, hence
-    /// the limit.
+    /// Fails while too many streams wait to be closed, whether refused or left by removed links: the caller
+    /// then closes the stream itself. The streams that a peer opens are the only list that it can make longer
+    /// at will, hence the limit.
     fn refuse_stream(&mut self, addr: A, stream: StreamId) -> Result<(), CommandError> {
         let limit = self.config.refused;
         if self.backlog.closing >= limit {

@@ -55,7 +55,7 @@ impl<A: Addr> Core<A> {
                 self.schedule.phase = Phase::WakeUp;
                 // With immediate timing each net asks at its own time, at most once per tick: see `advance`.
                 if self.config.timing == Timing::Ticked {
-                    self.request_links(now);
+                    self.check_nets(now);
                 }
             }
             Phase::WakeUp => {
@@ -67,7 +67,7 @@ impl<A: Addr> Core<A> {
 
     /// Runs the request phase: every active net that is short of links asks for candidates. A request by
     /// command is not held back by the last one.
-    pub(super) fn request_links(&mut self, now: Instant) -> Outcome {
+    pub(super) fn check_nets(&mut self, now: Instant) -> Outcome {
         self.request(now, |_| true);
         Outcome::Done
     }

@@ -313,8 +313,8 @@ pub enum CommandError {
     /// transport that reported it must close it. If it was to replace another stream, that one is deleted
     /// nevertheless.
     TooManyRefused {
-        /// The number of streams waiting to be closed, refused or of removed links, from which on no more
-        /// refused ones are queued.
+        /// The number of waiting streams, whether refused or left by removed links, at which no further
+        /// refused one is queued.
         limit: usize,
     },
     /// The deadline of the command had passed before it was applied.

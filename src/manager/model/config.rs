@@ -24,8 +24,8 @@ pub enum Timing {
     #[default]
     Immediate,
     /// Every action waits for a tick, and ticks alternate between requesting candidates and waking up links.
-    /// With a tick of 5 s, each of the two phases runs every 10 s. A time limit is over strictly after its
-    /// instant.
+    /// With a tick of 5 s, each of the two phases runs every 10 s. A time limit has passed only strictly
+    /// after its instant.
     Ticked,
 }
 
@@ -144,10 +144,10 @@ impl Config {
         self
     }
 
-    /// Sets the number of effects waiting for the transport at which the manager stops taking API commands
-    /// from its mailbox, except for one [batch](Self::batch) every 100 ms, which lets a transport that waits
-    /// for a command of its own make progress. Default 65,536. Reports of streams and dials are always taken;
-    /// endpoints and the outcomes of announcements share their lane with the API commands.
+    /// Sets the number of effects waiting for the transport at which the manager stops taking commands of the
+    /// host from its mailbox, except for one [batch](Self::batch) every 100 ms, which lets a transport that
+    /// waits for a command of its own make progress. Default 65,536. Reports of streams and dials are always
+    /// taken; endpoints and the outcomes of announcements share their lane with the commands of the host.
     ///
     /// The number of waiting effects is bounded by this limit and the limits on links, nets and clusters:
     /// while the waiting effects and the streams to close are as many as this limit and
@@ -159,8 +159,8 @@ impl Config {
         self
     }
 
-    /// Sets the limit from which on no more refused streams are queued to be closed. It is compared with the
-    /// number of streams that wait to be closed, refused or of removed links. Default 16,384.
+    /// Sets the number of waiting streams at which no further refused stream is queued to be closed. All
+    /// streams that wait to be closed count, whether refused or left by removed links. Default 16,384.
     ///
     /// At the limit, the report of a refused stream fails with
     /// [`CommandError::TooManyRefused`](crate::CommandError::TooManyRefused), and the transport, which closes

@@ -151,7 +151,7 @@ impl<A> Effect<A> {
 pub(in crate::manager) const FEW: usize = 16;
 
 /// Number of entries that an outbox keeps allocated once it is empty.
-pub(in crate::manager) const JOURNAL_CAPACITY: usize = 1_024;
+pub(in crate::manager) const QUEUE_CAPACITY: usize = 1_024;
 
 pub(in crate::manager) fn entry<T>(queue: &mut VecDeque<T>, first: u64, place: u64) -> Option<&mut T> {
     let index = usize::try_from(place.checked_sub(first)?).ok()?;

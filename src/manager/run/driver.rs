@@ -129,8 +129,9 @@ impl<A: Addr> Driver<A> {
     /// go backwards between calls.
     ///
     /// A turn after which there is nothing more to do at once also drops removed values: those that only old
-    /// versions hold. A large number of values is dropped over several turns, and values in versions that a
-    /// reader holds in the first such turn after the reader has let go, which is the next tick at the latest.
+    /// versions hold. A large number of values is dropped over several turns. A value in a version that a
+    /// reader holds is dropped in the first such turn after the reader has released it, at the next tick at
+    /// the latest.
     ///
     /// Ticket callbacks and wakers run inside this call, after the version is published; a panic in one of
     /// them is contained and counted. This method never waits.

@@ -37,11 +37,12 @@ mod clusters;
 ///
 /// # When the mailbox is full
 /// Requests of the host (nets, links) follow the configured [`Backpressure`]; under
-/// [`ShedLowest`](Backpressure::ShedLowest) only requests to tick are shed, and never a report of a
-/// transport. A manager with its own writer's thread never refuses reports of a transport (streams, dials,
-/// endpoints, outcomes of announcements) because a lane is full: the call waits until the writer has made
-/// room, and the writer never waits for another thread. The writer makes room for endpoints and outcomes of
-/// announcements slowly while the transport is [far behind](crate::Config::outbox).
+/// [`ShedLowest`](Backpressure::ShedLowest) only messages of the low lane are shed (`check_nets`, `wake_up`,
+/// memory measurements), and never a report of a transport. A manager with its own writer's thread never
+/// refuses reports of a transport (streams, dials, endpoints, outcomes of announcements) because a lane is
+/// full: the call waits until the writer has made room, and the writer never waits for another thread. The
+/// writer makes room for endpoints and outcomes of announcements slowly while the transport is [far
+/// behind](crate::Config::outbox).
 ///
 /// Code that runs on the writer's thread (callbacks and wakers of tickets, destructors of [`UserData`],
 /// `tracing` subscribers) may use every handle, but must not wait: a report that finds its lane full would

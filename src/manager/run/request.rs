@@ -63,7 +63,7 @@ impl Request {
     }
 }
 
-/// Ends a [`Request`] when the writer's thread ends, also in a panic.
+/// Ends a [`Request`] when the writer's thread ends, including by a panic.
 pub(super) struct EndOnDrop<'a>(pub(super) &'a Request);
 
 impl Drop for EndOnDrop<'_> {

@@ -1,4 +1,4 @@
-//! Streams and accounting.
+//! Streams, and the answers to announcements.
 
 use super::work::{Applying, Work};
 use crate::link::addr::Addr;

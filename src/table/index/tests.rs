@@ -44,7 +44,7 @@ fn check(index: &Bits, model: &HashMap<u16, u8>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// The groups equal a recount, also in clones taken before later changes.
+    /// The groups equal a recount, including in clones taken before later changes.
     #[test]
     fn groups_are_those_of_a_recount(
         ops in vec((0_u16..1000, 0_u16..400, any::<u8>(), any::<bool>()), 1..20),

@@ -139,7 +139,7 @@ fn entries_are_bounded_and_off_by_default() {
         bench.after_seconds(1);
         bench.unstream(addr, node).unwrap();
     }
-    assert_eq!((bench.core.drops.len(), steady.core.drops.len()), (2, 0));
+    assert_eq!((bench.core.flaps.len(), steady.core.flaps.len()), (2, 0));
     let now = bench.now();
     assert_eq!(bench.link(NodeAddr(4)).flaps(now), 1);
 }

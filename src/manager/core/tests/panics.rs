@@ -188,7 +188,7 @@ fn a_command_that_panics_changes_nothing() {
             assert_eq!(core.effects.len(), effects);
             assert_eq!((core.recount.len(), core.recount_clusters.len()), recounts);
             assert_eq!(core.tally.links_created, created);
-            assert_eq!(core.drops.len(), 0);
+            assert_eq!(core.flaps.len(), 0);
             assert_eq!(view(&mut core, &table, now), before);
             // The core still works.
             let again = Command::CreateLink { addr: Fragile(9), net: NET };

@@ -1,4 +1,4 @@
-//! Streams and accounting.
+//! Streams, and the answers to announcements.
 
 use super::*;
 use crate::manager::model::config::settings::Settings;

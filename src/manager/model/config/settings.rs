@@ -125,7 +125,7 @@ each_setting!(declare);
 impl Settings {
     /// The settings of the reference design, as in [`Config::ticked`](crate::Config::ticked): a tick of 5 s,
     /// 1 attempt, 20 s between attempts, 900 s on the ignore list, and no time-out for dials. The starting
-    /// point to [reconfigure](crate::Handle::reconfigure) a manager with ticked timing.
+    /// point for [reconfiguring](crate::Handle::reconfigure) a manager with ticked timing.
     pub fn ticked() -> Self {
         Self::default().dial_timeout(None)
     }

@@ -7,7 +7,7 @@ use crate::link::addr::Addr;
 use crate::link::cluster::ClusterId;
 use crate::link::net::NetId;
 use crate::link::stream::StreamId;
-use crate::manager::model::effect::{Effect, FEW, JOURNAL_CAPACITY, entry};
+use crate::manager::model::effect::{Effect, FEW, QUEUE_CAPACITY, entry};
 
 /// The key of an effect. Waiting effects with the same key replace each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -159,11 +159,10 @@ impl<A: Addr> Outbox<A> {
     /// Releases memory after a transport that was far behind has caught up. Costs less than filling the queue
     /// did.
     fn shrink_if_empty(&mut self) {
-        if self.places.is_empty() && self.places.capacity().max(self.queue.capacity()) > 2 * JOURNAL_CAPACITY
-        {
-            self.places.shrink_to(JOURNAL_CAPACITY);
-            self.queue.shrink_to(JOURNAL_CAPACITY);
-            self.listed.shrink_to(JOURNAL_CAPACITY);
+        if self.places.is_empty() && self.places.capacity().max(self.queue.capacity()) > 2 * QUEUE_CAPACITY {
+            self.places.shrink_to(QUEUE_CAPACITY);
+            self.queue.shrink_to(QUEUE_CAPACITY);
+            self.listed.shrink_to(QUEUE_CAPACITY);
         }
     }
 
