@@ -154,8 +154,8 @@
 //! within two more publishes. [`Writer::reclaim`](crate::Writer::reclaim) drops it at once, unless a reader holds it
 //! or a feed exists. The link manager calls `reclaim` when it has nothing else to do.
 //! An idle reader keeps it until it is [released](crate::Reader::release) or dropped, and the bounded history of a
-//! feed keeps it longer. Close sockets and files explicitly when their
-//! entry is removed; do not rely on destructors. *Tested by* `tests/idle_readers.rs::released_readers_hold_nothing`,
+//! feed keeps it longer. Close sockets and files explicitly when their entry is removed; do not rely on destructors.
+//! *Tested by* `tests/idle_readers.rs::released_readers_hold_nothing`,
 //! `tests/promises.rs::a_removed_value_is_dropped_within_two_publishes`, `tests/reclaim.rs`,
 //! `tests/user_data.rs::what_was_removed_is_dropped_in_the_turn_after_which_nothing_is_to_be_done`.
 //!
@@ -273,12 +273,16 @@
 //! **No wait for a version is lost.** A thread in [`Table::wait_for`](crate::Table::wait_for), and a task in
 //! [`Table::changed`](crate::Table::changed), [`Table::reached`](crate::Table::reached) or
 //! [`Feed::next`](crate::table::Feed::next), is woken by the version that it waits for, and by the end of the writer.
-//! *Tested by* `table::cell::models`, `table::watch::models`, `table::feed::models`.
+//! So is one in [`Links::changed`](crate::Links::changed) or [`LinksFeed::next`](crate::manager::LinksFeed::next).
+//! *Tested by* `table::cell::models`, `table::watch::models`, `table::feed::models`,
+//! `manager::models::a_links_feed_in_a_task_misses_no_version_and_ends_with_the_manager`,
+//! `tests/futures.rs::the_links_of_a_manager_can_be_awaited_until_it_ends`.
 //!
 //! **A future can be dropped at any await point.** No version and no event is lost, and its waker is dropped with it.
 //! *Tested by* `tests/futures.rs::a_cancelled_task_loses_no_event`,
 //! `tests/futures.rs::a_dropped_future_is_not_woken_and_keeps_no_waker`,
-//! `table::watch::models::a_dropped_future_leaves_its_waker_nowhere`.
+//! `table::watch::models::a_dropped_future_leaves_its_waker_nowhere`,
+//! `tests/links_feed.rs::a_task_that_gives_up_its_waits_misses_no_event`.
 //!
 //! **Waiting takes bounded memory**: one entry of at most 128 bytes for each future that waits at the same time, beside
 //! the future itself. It is freed when the last of them has left. A publish for which no one waits reads one word, as
@@ -294,6 +298,11 @@
 //! `mailbox::future::tests::threads_and_tasks_wait_in_one_order`,
 //! `mailbox::future::models::no_sender_overtakes_the_queue`,
 //! `mailbox::future::models::a_room_of_a_task_that_gives_up_goes_to_the_next_one`.
+//!
+//! **A report of a task waits for room without a thread**: [`Handle::submit_async`](crate::Handle::submit_async) never
+//! refuses it because a lane is full, and sends nothing if it is dropped before. *Tested by*
+//! `manager::tests::waking::a_report_of_a_task_waits_for_room_whatever_the_policy_is`,
+//! `manager::models::reports_of_tasks_wait_for_room`.
 //!
 //! **A driver in a task is woken by everything that it has to do at once**: commands, the shutdown, and effects that
 //! were taken while commands had to wait for it. *Tested by* `manager::tests::waking`,

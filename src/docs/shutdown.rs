@@ -28,7 +28,7 @@
 //! | a metrics collector | its period, or a request | `collect_now`; `stop` | its owner's drop asks it to end |
 //! | `MetricsCollector::stop` | the end of the thread | the thread, when its sink returns | a panic of the sink is contained |
 //! | `wait_for` | a version | each publish; the writer's drop | as before |
-//! | `changed`, `reached`, `Feed::next` | a version | the publish of that version; the writer's drop | as before |
+//! | `changed`, `reached`, the `next` of a feed | a version | the publish of that version; the writer's drop | as before |
 //!
 //! # Races
 //!

@@ -348,6 +348,21 @@ fn a_future_that_is_dropped_releases_its_waker() {
     assert_eq!((StdArc::strong_count(&count), count.get()), (1, 1), "told of the close, then released");
 }
 
+/// The task registered and then found work, so the drop of the receiver has no one to wake.
+#[cfg(feature = "manager")]
+#[test]
+fn a_receiver_that_is_dropped_releases_the_waker_of_a_task_that_does_not_wait() {
+    let (sender, mut receiver) = mailbox(sized(1));
+    sender.try_send(LANE, 1).unwrap();
+    let count = Count::new();
+    let waker = Waker::from(count.clone());
+    assert!(receiver.poll_ready(&mut Context::from_waker(&waker)).is_ready());
+    drop(waker);
+    assert_eq!(StdArc::strong_count(&count), 2);
+    drop(receiver);
+    assert_eq!((StdArc::strong_count(&count), count.get()), (1, 0));
+}
+
 /// A `select!` drops the receive in each round and starts another one.
 #[test]
 fn a_receive_that_is_dropped_after_each_poll_loses_nothing() {
