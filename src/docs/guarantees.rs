@@ -282,6 +282,7 @@
 //! *Tested by* `tests/futures.rs::a_cancelled_task_loses_no_event`,
 //! `tests/futures.rs::a_dropped_future_is_not_woken_and_keeps_no_waker`,
 //! `table::watch::models::a_dropped_future_leaves_its_waker_nowhere`,
+//! `table::watch::models::a_dropped_future_for_a_later_version_leaves_its_waker_nowhere`,
 //! `tests/links_feed.rs::a_task_that_gives_up_its_waits_misses_no_event`.
 //!
 //! **Waiting takes bounded memory**: one entry of at most 128 bytes for each future that waits at the same time, beside

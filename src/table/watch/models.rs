@@ -116,17 +116,17 @@ fn a_task_is_woken_by_the_end_of_the_writer() {
     });
 }
 
-/// A future that is dropped, at any moment, takes no wake-up from another one, and leaves no waker behind.
-#[test]
-fn a_dropped_future_leaves_its_waker_nowhere() {
-    model_each(|| {
+/// Drops a future that waits for `wanted`, at any moment of the publish of version 1, for which another one
+/// waits.
+fn drop_a_future(wanted: u64) {
+    model_each(move || {
         let mut publisher = Publisher::new(0);
         let (mut hasty, mut patient) = (watch(&publisher), watch(&publisher));
         let flag = Flag::new();
         let waker = Waker::from(flag.clone());
         let dropped = spawn(move || {
-            let result = hasty.poll_reached(version(1), &waker);
-            assert!(result.is_pending() || result == Poll::Ready(Ok(version(1))));
+            let result = hasty.poll_reached(version(wanted), &waker);
+            assert!(result.is_pending() || result == Poll::Ready(Ok(version(wanted))));
             drop((hasty, waker));
         });
         let task = spawn(move || block_on(&mut patient, version(1)).unwrap());
@@ -136,6 +136,18 @@ fn a_dropped_future_leaves_its_waker_nowhere() {
         assert_eq!(publisher.cell().waiting().0, 0);
         assert_eq!(StdArc::strong_count(&flag), 1);
     });
+}
+
+/// A future that is dropped, at any moment, takes no wake-up from another one, and leaves no waker behind.
+#[test]
+fn a_dropped_future_leaves_its_waker_nowhere() {
+    drop_a_future(1);
+}
+
+/// No publish takes the waker out: only the future does.
+#[test]
+fn a_dropped_future_for_a_later_version_leaves_its_waker_nowhere() {
+    drop_a_future(2);
 }
 
 /// As above, against the end of the writer.
