@@ -153,9 +153,13 @@ impl<A: Addr> Engine<A> {
         }
     }
 
+    /// Called for each job that is taken, and when there is none.
     fn note_progress(&self, state: &State<A>) {
+        // One job made room for one caller. If that caller does not take the room, because its side has
+        // changed, the next call wakes the next one: there is always another, as a queue that was full is
+        // emptied job by job, and found empty once more after the last.
         if state.waiting_for_room > 0 {
-            self.room.notify_all();
+            self.room.notify_one();
         }
         if state.waiting_for_idle > 0 && state.is_idle() {
             self.idle.notify_all();

@@ -148,6 +148,25 @@ fn a_full_queue_skips_and_counts() {
     });
 }
 
+/// Three callers wait for the same room, one after another, without a deadline; none is forgotten.
+#[test]
+fn every_caller_that_waits_for_room_gets_it() {
+    model(|| {
+        let logs = [log(), log()];
+        let shadow = StdArc::new(shadow(&logs, 1).spawn().unwrap());
+        let callers: Vec<_> = [1, 11, 21]
+            .into_iter()
+            .map(|net| {
+                let shadow = shadow.clone();
+                spawn(move || assert!(shadow.add_net(NetId(net), NetConfig::new()).is_ok()))
+            })
+            .collect();
+        assert!(callers.into_iter().all(|caller| caller.join().is_ok()));
+        let stats = shadow.stop(Duration::MAX).stats;
+        assert_eq!((stats.accepted, stats.refused, stats.a.performed), (3, 0, 3));
+    });
+}
+
 /// Stopping with a timeout of zero: callers get an answer or `Closed`, and every thread ends.
 #[test]
 fn an_end_that_cannot_wait_leaves_no_caller_behind() {
