@@ -27,5 +27,6 @@ pub mod metrics;
 pub mod migration;
 pub mod orderings;
 pub mod performance;
+pub mod sharing;
 #[cfg(any(feature = "manager", not(doctest)))]
 pub mod shutdown;

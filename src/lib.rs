@@ -46,7 +46,6 @@ mod sync;
 pub mod table;
 pub mod ticket;
 mod unwind;
-#[cfg(feature = "manager")]
 mod util;
 
 #[cfg(feature = "manager")]
@@ -72,6 +71,6 @@ pub use manager::{
 #[cfg(feature = "manager")]
 pub use metrics::{collector::MetricsCollector, handle::Metrics, report::MetricsReport};
 pub use table::{
-    builder::TableBuilder, handle::Table, reader::Reader, snapshot::Snapshot, version::Version,
-    writer::Writer,
+    builder::TableBuilder, handle::Table, reader::Reader, shared::writer::SharedWriter, snapshot::Snapshot,
+    version::Version, writer::Writer,
 };

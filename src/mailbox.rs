@@ -79,6 +79,7 @@
 //! are given rooms in order may still push in another order.
 
 mod config;
+pub(crate) mod control;
 mod error;
 mod future;
 mod lane;

@@ -49,12 +49,9 @@ mod imp {
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
     #[cfg(feature = "shadow")]
     pub(crate) use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-    #[cfg(any(debug_assertions, feature = "manager"))]
     pub(crate) use std::thread_local;
 
-    #[cfg(any(feature = "manager", test))] // The table and the mailbox start no threads.
     pub(crate) mod thread {
-        #[cfg(feature = "manager")]
         pub(crate) use std::thread::current;
         pub(crate) use std::thread::{Builder, JoinHandle};
     }
@@ -70,7 +67,6 @@ mod imp {
     pub(crate) use loom::thread_local;
 
     pub(crate) mod thread {
-        #[cfg(feature = "manager")]
         pub(crate) use loom::thread::current;
         pub(crate) use loom::thread::{Builder, JoinHandle, yield_now};
     }
@@ -85,7 +81,6 @@ mod imp {
     pub(crate) use shuttle::thread_local;
 
     pub(crate) mod thread {
-        #[cfg(feature = "manager")]
         pub(crate) use shuttle::thread::current;
         pub(crate) use shuttle::thread::{Builder, JoinHandle, yield_now};
     }
@@ -116,11 +111,7 @@ pub(crate) use backoff::Backoff;
 #[cfg(all(test, not(switchboard_model)))]
 pub(crate) use crossbeam_utils::Backoff;
 
-#[cfg(any(feature = "manager", test, switchboard_loom, switchboard_shuttle))]
-pub(crate) use imp::thread;
-#[cfg(any(debug_assertions, feature = "manager"))] // For the held locks and the values to be dropped.
-pub(crate) use imp::thread_local;
-pub(crate) use imp::{Arc, atomic};
+pub(crate) use imp::{Arc, atomic, thread, thread_local};
 pub(crate) use std::sync::Arc as StdArc;
 /// An `Arc` without weak references: checking for exclusive access costs one load, where the standard `Arc`
 /// has to lock its weak count.
@@ -373,7 +364,6 @@ pub(crate) fn time_left(deadline: Instant) -> std::time::Duration {
 ///
 /// # Errors
 /// The error of the operating system if it cannot create a thread.
-#[cfg(any(feature = "manager", test))]
 pub(crate) fn spawn<F, T>(name: String, body: F) -> std::io::Result<thread::JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,

@@ -20,6 +20,7 @@ mod published;
 pub(crate) mod reader;
 #[cfg(feature = "serde")]
 mod serialize;
+pub mod shared;
 pub(crate) mod snapshot;
 mod state;
 mod stats;

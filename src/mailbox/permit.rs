@@ -78,12 +78,22 @@ impl<'a, T> Permit<'a, T> {
         if self.sender.is_receiver_gone() {
             return Err(SendError::Closed(value));
         }
+        self.push(value);
+        Ok(())
+    }
+
+    /// Whether the receiver was dropped: a command that is pushed then is dropped. A hint: false may be stale.
+    pub(crate) fn is_receiver_gone(&self) -> bool {
+        self.sender.is_receiver_gone()
+    }
+
+    /// Queues a command in the reserved room, also if the receiver was dropped.
+    pub(crate) fn push(self, value: T) {
         let (sender, priority) = (self.sender, self.priority);
         // The room now belongs to the command, even if the push finds the receiver gone and a value dropped
         // there panics.
         std::mem::forget(self);
         sender.send_reserved(priority, value);
-        Ok(())
     }
 
     /// Converts this into a permit for the same room that owns its sender.
@@ -110,7 +120,7 @@ impl<T> OwnedPermit<T> {
         if self.sender.is_receiver_gone() {
             return Err(SendError::Closed(value));
         }
-        // As in `Permit::send`.
+        // As in `Permit::push`.
         self.held = false;
         self.sender.send_reserved(self.priority, value);
         Ok(())

@@ -190,10 +190,20 @@ impl<T> Receiver<T> {
     /// task.
     #[cfg(feature = "manager")]
     pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_event(context, |receiver| !receiver.is_empty() || receiver.is_closed())
+    }
+
+    /// As [`poll_ready`](Self::poll_ready), but a closed mailbox counts only once it is drained, so a
+    /// receiver that waits for the permits of a closed one sleeps.
+    pub(crate) fn poll_mail(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_event(context, |receiver| !receiver.is_empty() || receiver.shared.is_drained())
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>, is_due: impl FnOnce(&Self) -> bool) -> Poll<()> {
         self.shared.parking.prepare_task(context.waker());
-        // All three are read: a request to wake is answered together with the commands that it announced.
+        // Both are read: a request to wake is answered together with the commands that it announced.
         let was_asked = self.shared.parking.take_wake();
-        if was_asked || !self.is_empty() || self.is_closed() {
+        if is_due(self) || was_asked {
             self.shared.parking.cancel();
             return Poll::Ready(());
         }
@@ -201,9 +211,14 @@ impl<T> Receiver<T> {
     }
 
     /// Ends the requests to wake that were made until now.
-    #[cfg(feature = "manager")]
     pub(crate) fn take_wake(&self) -> bool {
         self.shared.parking.take_wake()
+    }
+
+    /// Returns whether the mailbox is closed, no command is queued in any lane, and no permit is
+    /// outstanding.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.shared.is_drained()
     }
 
     /// Ends the registration of a task that no longer waits.

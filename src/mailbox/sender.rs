@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::control::Control;
 use super::error::{SendError, SendTimeoutError, TrySendError};
 use super::lane::Deadline;
 use super::queue::Stopped;
@@ -153,6 +154,11 @@ impl<T> Sender<T> {
     }
 
     /// Returns whether the receiver was dropped. A hint: false may be stale.
+    /// Returns a handle that closes the mailbox and does not keep it open.
+    pub(crate) fn control(&self) -> Control<T> {
+        Control::new(self.shared.clone())
+    }
+
     pub(super) fn is_receiver_gone(&self) -> bool {
         self.shared.parking.is_gone()
     }

@@ -178,7 +178,7 @@ where
             state.insert(state.hash(&key), key, value);
         }
         let writer = Writer::new(state, self.index, self.recycles, self.history, self.max_versions);
-        let table = Table::new_handle(writer.publisher().cell().clone());
+        let table = writer.table();
         (writer, table)
     }
 }

@@ -469,7 +469,6 @@ impl<T> Publisher<T> {
 
     /// Whether older versions may be held: one that is kept for recycling is, or others have not been found
     /// free. O(1).
-    #[cfg(feature = "manager")]
     pub(crate) fn has_held(&self) -> bool {
         let mut retired = self.cell.retired.lock();
         !retired.held.is_empty() || retired.recent.iter_mut().any(|header| Arc::get_mut(header).is_none())

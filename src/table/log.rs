@@ -66,6 +66,8 @@ pub(super) struct Log<K, V> {
     staged: Vec<Op<K, V>>,
     /// Whether recording of the staged batch has stopped: it has grown too long, or has cleared the table.
     cut: bool,
+    /// Number of staged operations up to a savepoint, which are kept even if recording stops.
+    protected: Option<usize>,
     /// Unneeded operations, until [`tidy`](Self::tidy) drops them.
     doomed: Vec<Batch<K, V>>,
     /// Empty buffers, to be filled again.
@@ -83,6 +85,7 @@ impl<K, V> Log<K, V> {
             kept: 0,
             staged: Vec::new(),
             cut: false,
+            protected: None,
             doomed: Vec::new(),
             spare: Vec::new(),
             recycles,
@@ -117,12 +120,40 @@ impl<K, V> Log<K, V> {
     /// Stops recording the staged batch: no older version can be brought up to it.
     pub(super) fn cut(&mut self) {
         self.cut = true;
-        self.doom_staged();
+        if self.protected.is_none() {
+            self.doom_staged();
+        }
+    }
+
+    /// Keeps the staged operations until [`unprotect`](Self::unprotect) or [`roll_back`](Self::roll_back),
+    /// and returns their number; `None` if the batch is no longer recorded.
+    pub(super) fn protect(&mut self) -> Option<usize> {
+        self.protected = (!self.cut).then_some(self.staged.len());
+        self.protected
+    }
+
+    /// Ends the protection; the batch stays as it is.
+    pub(super) fn unprotect(&mut self) {
+        self.protected = None;
+        if self.cut {
+            self.doom_staged();
+        }
+    }
+
+    /// Forgets the operations staged since [`protect`](Self::protect), and ends the protection.
+    pub(super) fn roll_back(&mut self) {
+        let Some(staged) = self.protected.take() else { return };
+        self.cut = false;
+        let undone = self.staged.split_off(staged);
+        if !undone.is_empty() {
+            self.doom(Ops::Own(undone));
+        }
     }
 
     /// Forgets the staged batch.
     pub(super) fn discard(&mut self) {
         self.cut = false;
+        self.protected = None;
         self.doom_staged();
     }
 
@@ -261,6 +292,16 @@ impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {
             repeat(state, &self.staged);
         }
         !self.cut
+    }
+
+    /// Applies the first `staged` operations of the staged batch, which are protected, to the state before
+    /// the batch.
+    pub(super) fn replay_first<I, S>(&self, staged: usize, state: &mut State<K, V, I, S>)
+    where
+        I: Index<K, V>,
+        S: BuildHasher,
+    {
+        repeat(state, self.staged.get(..staged).unwrap_or_default());
     }
 
     /// Brings `state` from `version` to the newest one. If user code panics, `state` belongs to no version,

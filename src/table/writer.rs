@@ -1,6 +1,7 @@
 mod bulk;
 pub(crate) mod publish;
 pub(crate) mod reclaim;
+pub(crate) mod savepoint;
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -17,10 +18,11 @@ use super::log::Log;
 use super::op::Op;
 use super::state::State;
 use crate::sync::Arc;
+use crate::table::handle::Table;
 use crate::table::hash::DefaultHashBuilder;
 use crate::table::snapshot::{Iter, Snapshot};
 use crate::table::version::Version;
-use crate::unwind::{both, discard};
+use crate::unwind::{both, discard, resume};
 
 /// Pages of old versions, and parts of their indexes, that a publish or a discard drops in addition to those
 /// for its operations.
@@ -164,6 +166,11 @@ impl<K, V, I, S> Writer<K, V, I, S> {
         self.dirty
     }
 
+    /// Returns a handle of the table.
+    pub(crate) fn table(&self) -> Table<K, V, I, S> {
+        Table::new_handle(self.publisher.cell().clone())
+    }
+
     pub(super) fn publisher(&self) -> &Publisher<State<K, V, I, S>> {
         &self.publisher
     }
@@ -177,17 +184,36 @@ impl<K, V, I, S> Writer<K, V, I, S> {
 impl<K, V, I: Index<K, V>, S> Writer<K, V, I, S> {
     /// Discards all changes since the last publish. The staged state equals the published one again.
     pub fn discard(&mut self) {
+        let panic = self.unstage();
+        // What a panic of the index leaves is dropped by the next call.
+        panic.into_iter().for_each(resume);
+        self.tidy();
+    }
+
+    /// Discards the staged changes, and drops nothing. Does not panic; returns a panic of the index.
+    fn unstage(&mut self) -> Option<Box<dyn Any + Send>> {
         self.dirty = false;
         if let Some(log) = &mut self.log {
             log.discard();
         }
-        if let Some(staged) = self.staged.take() {
-            let discarded = self.publisher.discard(staged);
-            // The discard is complete; user code runs only from here on.
-            let copied = if discarded.is_torn { 0 } else { discarded.index.take_copied() };
-            self.copied = self.copied.saturating_add(copied);
+        let staged = self.staged.take()?;
+        self.discard_state(staged)
+    }
+
+    /// Leaves a staged state to be dropped in steps. Does not panic; returns a panic of the index.
+    fn discard_state(&mut self, staged: State<K, V, I, S>) -> Option<Box<dyn Any + Send>> {
+        let discarded = self.publisher.discard(staged);
+        if discarded.is_torn {
+            return None;
         }
-        self.tidy();
+        // Unwind safety: only a number is lost.
+        match catch_unwind(AssertUnwindSafe(|| discarded.index.take_copied())) {
+            Ok(copied) => {
+                self.copied = self.copied.saturating_add(copied);
+                None
+            }
+            Err(panic) => Some(panic),
+        }
     }
 
     /// Charges the staged batch for the parts that its index has copied. A torn index cannot tell, and will

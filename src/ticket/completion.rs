@@ -78,7 +78,6 @@ impl<R> Delivery<R> {
     }
 
     /// Returns whether a callback or a waker panicked. Drops the panic payload, containing any further panic.
-    #[cfg(feature = "manager")]
     pub(crate) fn contained_panic(self) -> bool {
         match self {
             Self::Panicked(payload) => {

@@ -141,7 +141,7 @@ impl<K, V, I, S> Writer<K, V, I, S> {
     /// ```
     #[must_use = "to end writing, drop the writer"]
     pub fn into_table(self) -> Table<K, V, I, S> {
-        Table::new_handle(self.publisher.cell().clone())
+        self.table()
     }
 }
 

@@ -6,23 +6,18 @@ use std::mem;
 use super::Writer;
 use crate::table::cell::Recycled;
 use crate::table::index::Index;
-#[cfg(feature = "manager")]
 use crate::table::log::Log;
 
 /// Retired versions that [`Writer::reclaim_some`] checks.
-#[cfg(feature = "manager")]
 const VERSIONS_LOOKED_AT: usize = 64;
 
 /// Pages of old versions, and parts of their indexes, that [`Writer::reclaim_some`] drops.
-#[cfg(feature = "manager")]
 const PAGES_DROPPED: usize = 256;
 
 /// Recorded operations that [`Writer::reclaim_some`] drops.
-#[cfg(feature = "manager")]
 const OPS_DROPPED: usize = 16 * 1024;
 
 /// The result of [`Writer::reclaim_some`].
-#[cfg(feature = "manager")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reclaimed {
     /// More can be done at once.
@@ -82,7 +77,6 @@ where
     }
 
     /// Performs a bounded part of [`reclaim`](Self::reclaim), apart from bringing the copies up to date.
-    #[cfg(feature = "manager")]
     pub(crate) fn reclaim_some(&mut self) -> Reclaimed {
         self.catch_up();
         self.publisher.sweep(VERSIONS_LOOKED_AT);

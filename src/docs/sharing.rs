@@ -1,0 +1,1 @@
+//! Many threads change one table.

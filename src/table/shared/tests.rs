@@ -1,0 +1,369 @@
+#![allow(clippy::unwrap_used)] // A panic fails the test.
+
+use std::num::NonZeroUsize;
+use std::task::{Context, Waker};
+
+use super::*;
+use crate::sync::StdArc;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::{SharedWriter, Table};
+
+type Shared = SharedWriter<u64, u64>;
+
+fn shared(config: Config) -> (Shared, Driver<u64, u64>, Table<u64, u64>) {
+    let (writer, table) = Table::new();
+    let (shared, driver) = SharedWriter::new(writer, config);
+    (shared, driver, table)
+}
+
+fn batch(operations: usize) -> Config {
+    Config::new().batch(NonZeroUsize::new(operations).unwrap())
+}
+
+#[test]
+fn a_turn_publishes_once_and_takes_no_more_than_its_batch() {
+    for limit in [1, 2, 1024] {
+        let (shared, mut driver, table) = shared(batch(limit));
+        (0..10).for_each(|key| shared.insert(key, key).unwrap());
+        let mut turns = 0;
+        while driver.turn() == Turn::More {
+            turns += 1;
+            assert_eq!(table.snapshot().len(), (turns * limit).min(10));
+        }
+        assert_eq!(turns, 10_usize.div_ceil(limit));
+        let stats = shared.stats();
+        assert_eq!((stats.operations, stats.publishes, stats.turns), (10, turns as u64, turns as u64));
+        assert_eq!(stats.batch_max, limit.min(10) as u64);
+    }
+}
+
+#[test]
+fn a_turn_without_a_change_publishes_nothing() {
+    let (shared, mut driver, table) = shared(Config::new());
+    shared.remove(7).unwrap();
+    let mut ticket = shared.transaction(|table| table.len()).unwrap();
+    assert_eq!(driver.turn(), Turn::More);
+    let committed = ticket.try_take().unwrap().unwrap();
+    assert_eq!((committed.value, committed.version, table.version().as_u64()), (0, table.version(), 0));
+    assert_eq!((shared.stats().operations, shared.stats().publishes), (2, 0));
+}
+
+#[test]
+fn a_ticket_is_completed_only_after_the_publish_with_its_version() {
+    let (shared, mut driver, table) = shared(Config::new());
+    shared.insert(1, 1).unwrap();
+    let ticket = shared.transaction(|table| table.insert(1, 2)).unwrap();
+    let seen = StdArc::new(AtomicUsize::new(0));
+    let (sight, reader) = (seen.clone(), table.clone());
+    ticket.on_complete(move |committed| {
+        let committed = committed.unwrap();
+        assert_eq!((committed.value, reader.version()), (Some(1), committed.version));
+        assert_eq!(reader.snapshot()[&1], 2);
+        // Relaxed: one thread.
+        sight.fetch_add(1, Ordering::Relaxed);
+    });
+    assert_eq!(driver.turn(), Turn::More);
+    // Relaxed: one thread.
+    assert_eq!((seen.load(Ordering::Relaxed), shared.stats().panics), (1, 0));
+}
+
+/// In the first, a middle and the last place of a turn, in tables with and without a record.
+#[test]
+fn a_transaction_that_panics_has_changed_nothing_and_the_others_go_on() {
+    for (recycles, place) in
+        [true, false].into_iter().flat_map(|recycles| (0..3).map(move |at| (recycles, at)))
+    {
+        let (writer, table) = Table::<u64, u64>::builder().recycle(recycles).build_with([(0, 0)]);
+        let (shared, mut driver) = SharedWriter::new(writer, Config::new());
+        let mut tickets = Vec::new();
+        for at in 0..3 {
+            shared.insert(10 + at, at).unwrap();
+            tickets.push(
+                shared
+                    .transaction(move |table| {
+                        table.insert(20 + at, at);
+                        table.remove(&0);
+                        table.insert(0, at);
+                        table.update(&10, |value| *value += 100);
+                        assert_ne!(at, place, "in the middle of the transaction");
+                        table.len()
+                    })
+                    .unwrap(),
+            );
+        }
+        assert_eq!(driver.turn(), Turn::More);
+        for (at, ticket) in tickets.iter_mut().enumerate() {
+            let outcome = ticket.try_take().unwrap();
+            assert_eq!(outcome.is_err_and(|error| error.is_panicked()), at as u64 == place, "{outcome:?}");
+        }
+        let snapshot = table.snapshot();
+        assert_eq!(snapshot.version().as_u64(), 1);
+        assert!((0..3).all(|at| snapshot[&(10 + at)] == if at == 0 { 200 } else { at }));
+        assert!((0..3).all(|at| snapshot.contains_key(&(20 + at)) == (at != place)));
+        assert_eq!(snapshot[&0], if place == 2 { 1 } else { 2 });
+        assert_eq!(shared.stats().panics, 1);
+    }
+}
+
+#[test]
+fn user_code_in_a_turn_is_refused_instead_of_waiting_for_its_own_turn() {
+    let (shared, mut driver, table) = shared(batch(1).capacity(2).unwrap());
+    let inner = shared.clone();
+    let ticket = shared.transaction(move |_| {
+        assert!(inner.insert(2, 2).is_ok(), "there is room for one more");
+        let full = inner.insert(3, 3).unwrap_err();
+        assert!(full.is_full());
+        assert_eq!(full.into_inner(), (3, 3));
+        assert!(inner.remove(3).is_err_and(|error| error.is_full()));
+        assert!(inner.transaction(|_| ()).is_err_and(|error| error.is_full()));
+        assert!(inner.reserve().is_err_and(|error| error.is_full()));
+        assert!(inner.reserve_timeout(std::time::Duration::MAX).is_err_and(|error| error.is_timeout()));
+    });
+    shared.insert(1, 1).unwrap();
+    while driver.turn() == Turn::More {}
+    assert!(ticket.unwrap().wait().is_ok());
+    assert_eq!(table.snapshot().len(), 2);
+}
+
+#[test]
+fn a_transaction_may_drive_another_writer() {
+    let (outer, mut driver, _) = shared(Config::new());
+    let (inner, mut other, table) = shared(batch(1).capacity(1).unwrap());
+    let ticket = outer.transaction(move |_| {
+        inner.insert(1, 1).unwrap();
+        assert_eq!(other.turn(), Turn::More);
+        // Waits for nothing: there is room again, and this thread is not in a turn of that writer.
+        inner.insert(2, 2).unwrap();
+        other
+    });
+    assert_eq!(driver.turn(), Turn::More);
+    let mut other = ticket.unwrap().wait().unwrap().value;
+    assert_eq!(other.turn(), Turn::More);
+    assert_eq!(table.snapshot().len(), 2);
+}
+
+#[test]
+fn what_is_refused_is_returned() {
+    let (shared, driver, _) = shared(Config::new().capacity(1).unwrap());
+    shared.try_insert(1, 1).unwrap();
+    let full = shared.try_insert(2, 3).unwrap_err();
+    assert!(full.is_full());
+    assert_eq!(full.into_inner(), (2, 3));
+    assert_eq!(shared.try_remove(4).unwrap_err().into_inner(), 4);
+    let full = shared.try_transaction(|_| 5).unwrap_err();
+    assert!(full.is_full());
+    assert!(shared.reserve_timeout(std::time::Duration::ZERO).is_err_and(|error| error.is_timeout()));
+    drop(driver);
+    assert!(shared.is_closed());
+    for outcome in [
+        shared.insert(6, 7).map_err(Some),
+        shared.try_insert(6, 7).map_err(|error| {
+            assert!(error.is_closed());
+            None
+        }),
+    ] {
+        match outcome {
+            Err(Some(closed)) => assert_eq!((closed.is_closed(), closed.into_inner()), (true, (6, 7))),
+            outcome => assert_eq!(outcome, Err(None)),
+        }
+    }
+    assert_eq!(shared.remove(8).unwrap_err().into_inner(), 8);
+    assert!(shared.transaction(|_| ()).is_err_and(|error| error.is_closed()));
+}
+
+/// A permit that is used after the driver has gone returns the operation.
+#[test]
+fn a_permit_outlives_its_writer_and_says_so() {
+    let (shared, driver, _) = shared(Config::new());
+    let permits = (shared.reserve().unwrap(), shared.reserve().unwrap(), shared.reserve().unwrap());
+    drop(driver);
+    assert_eq!(permits.0.insert(1, 2).unwrap_err().into_inner(), (1, 2));
+    assert_eq!(permits.1.remove(3).unwrap_err().into_inner(), 3);
+    assert!(permits.2.transaction(|_| ()).is_err_and(|error| error.is_closed()));
+}
+
+#[test]
+fn a_closed_writer_applies_what_was_accepted_and_ends() {
+    let (shared, mut driver, table) = shared(batch(2));
+    (0..5).for_each(|key| shared.insert(key, key).unwrap());
+    let permit = shared.reserve().unwrap();
+    shared.close();
+    assert!(shared.insert(9, 9).is_err_and(|error| error.is_closed()));
+    for _ in 0..3 {
+        assert_eq!(driver.turn(), Turn::More);
+    }
+    assert_eq!(driver.turn(), Turn::Idle, "a permit is outstanding");
+    assert!(!driver.has_work());
+    permit.insert(5, 5).unwrap();
+    assert!(driver.has_work());
+    assert_eq!((driver.turn(), driver.turn(), driver.turn()), (Turn::More, Turn::Ended, Turn::Ended));
+    assert_eq!(table.snapshot().len(), 6);
+    assert_eq!(driver.into_writer().len(), 6);
+}
+
+#[test]
+fn the_drop_of_the_last_handle_ends_the_writer() {
+    let (shared, mut driver, table) = shared(Config::new());
+    let other = shared.clone();
+    shared.insert(1, 1).unwrap();
+    drop(shared);
+    assert_eq!((driver.turn(), driver.turn()), (Turn::More, Turn::Idle));
+    drop(other);
+    assert_eq!(driver.turn(), Turn::Ended);
+    assert_eq!(table.snapshot().len(), 1);
+    drop(driver);
+    assert!(table.is_closed());
+}
+
+#[test]
+fn a_driver_that_is_dropped_or_taken_apart_ends_its_tickets() {
+    for takes_writer in [false, true] {
+        let (shared, driver, table) = shared(Config::new());
+        let ticket = shared.transaction(|table| table.insert(1, 1)).unwrap();
+        let writer = takes_writer.then(|| driver.into_writer());
+        assert_eq!(ticket.wait(), Err(CommitError::Closed));
+        assert_eq!(table.is_closed(), writer.is_none());
+        assert!(table.snapshot().is_empty());
+    }
+}
+
+/// Nothing is taken from the queue while the table refuses, and everything is published later.
+#[test]
+fn a_refused_publish_holds_the_tickets_and_the_queue() {
+    let (writer, table) = Table::<u64, u64>::builder().max_versions(NonZeroUsize::MIN).build();
+    let (shared, mut driver) = SharedWriter::new(writer, Config::new());
+    let held = table.snapshot();
+    shared.insert(1, 1).unwrap();
+    assert_eq!(driver.turn(), Turn::More);
+    let mut ticket = shared.transaction(|table| table.insert(2, 2)).unwrap();
+    let Turn::Later(first) = driver.turn() else { unreachable!("a version is held") };
+    shared.insert(3, 3).unwrap();
+    assert!(!driver.has_work(), "the operation waits in the queue");
+    let Turn::Later(second) = driver.turn() else { unreachable!("a version is held") };
+    assert!(second > first);
+    assert_eq!((ticket.try_take(), table.version().as_u64(), shared.stats().queue.len), (None, 1, 1));
+    assert_eq!(shared.stats().refused, 2);
+    drop(held);
+    assert_eq!(driver.turn(), Turn::More);
+    assert_eq!(ticket.try_take().unwrap().unwrap().version.as_u64(), 2);
+    while driver.turn() == Turn::More {}
+    assert_eq!(table.snapshot().len(), 3);
+}
+
+#[test]
+fn an_abort_gives_up_what_could_not_be_published() {
+    let (writer, table) = Table::<u64, u64>::builder().max_versions(NonZeroUsize::MIN).build();
+    let (shared, thread) = SharedWriter::spawn(writer, Config::new()).unwrap();
+    let held = table.snapshot();
+    shared.transaction(|table| table.insert(1, 1)).unwrap().wait().unwrap();
+    let applied = shared.transaction(|table| table.insert(2, 2)).unwrap();
+    let queued = shared.transaction(|table| table.insert(3, 3)).unwrap();
+    let thread = thread.shutdown(std::time::Duration::ZERO).unwrap_err().into_inner().unwrap();
+    assert_eq!((applied.wait(), queued.wait()), (Err(CommitError::Closed), Err(CommitError::Closed)));
+    let writer = thread.join().unwrap();
+    assert_eq!((writer.len(), writer.has_staged()), (1, false));
+    drop(held);
+}
+
+#[test]
+fn staged_changes_of_the_writer_are_published_with_the_first_turn() {
+    let (mut writer, table) = Table::<u64, u64>::new();
+    writer.insert(1, 1);
+    let (shared, mut driver) = SharedWriter::new(writer, Config::new());
+    assert!(shared.table().snapshot().is_empty());
+    let _ = driver.turn();
+    assert_eq!(table.snapshot().len(), 1);
+}
+
+#[test]
+fn a_thread_cannot_join_itself() {
+    let (writer, _table) = Table::<u64, u64>::new();
+    let (shared, thread) = SharedWriter::spawn(writer, Config::new()).unwrap();
+    let joined = shared.transaction(move |_| {
+        let thread = thread.join().unwrap_err();
+        assert!(thread.is_own_thread());
+        let thread = thread.into_inner().unwrap().shutdown(std::time::Duration::MAX).unwrap_err();
+        thread.into_inner()
+    });
+    let thread = joined.unwrap().wait().unwrap().value.unwrap();
+    assert!(shared.is_closed());
+    assert!(thread.join().is_ok());
+}
+
+#[test]
+fn a_task_is_woken_by_a_send_and_by_the_end() {
+    struct Flag(AtomicUsize);
+    impl std::task::Wake for Flag {
+        fn wake(self: std::sync::Arc<Self>) {
+            // Relaxed: one thread.
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let flag = std::sync::Arc::new(Flag(AtomicUsize::new(0)));
+    let waker = Waker::from(flag.clone());
+    let mut context = Context::from_waker(&waker);
+    // Relaxed: one thread.
+    let woken = || flag.0.swap(0, Ordering::Relaxed);
+    let (shared, mut driver, table) = shared(Config::new());
+    assert_eq!((driver.poll_turn(&mut context), woken()), (Turn::Idle, 0));
+    shared.insert(1, 1).unwrap();
+    assert_eq!(woken(), 1);
+    assert_eq!(driver.poll_turn(&mut context), Turn::More);
+    assert_eq!(driver.poll_turn(&mut context), Turn::Idle);
+    woken();
+    drop(shared);
+    assert_eq!(woken(), 1);
+    assert_eq!(driver.poll_turn(&mut context), Turn::Ended);
+    assert_eq!(table.snapshot().len(), 1);
+}
+
+/// A value that a callback panics with, and the callback itself, end nothing.
+#[test]
+fn panics_of_callbacks_are_contained_and_counted() {
+    let (shared, mut driver, table) = shared(Config::new());
+    shared.transaction(|table| table.insert(1, 1)).unwrap().on_complete(|_| panic!("in a callback"));
+    let ticket = shared.transaction(|table| table.len()).unwrap();
+    assert_eq!(driver.turn(), Turn::More);
+    assert_eq!((ticket.wait().unwrap().value, shared.stats().panics), (1, 1));
+    assert_eq!(table.snapshot().len(), 1);
+}
+
+/// `Clone` of the key panics in the replay, so the whole turn is discarded.
+#[test]
+fn a_panic_while_a_transaction_is_taken_back_discards_the_turn() {
+    #[derive(Debug)]
+    struct Value(StdArc<AtomicUsize>);
+
+    impl Clone for Value {
+        fn clone(&self) -> Self {
+            // Relaxed: one thread.
+            assert_eq!(self.0.load(Ordering::Relaxed), 0, "the clone of a value");
+            Self(self.0.clone())
+        }
+    }
+
+    let bomb = StdArc::new(AtomicUsize::new(0));
+    let (writer, table) = Table::<u64, Value>::new();
+    let (shared, mut driver) = SharedWriter::new(writer, Config::new());
+    shared.insert(1, Value(bomb.clone())).unwrap();
+    assert_eq!(driver.turn(), Turn::More);
+    shared.insert(2, Value(bomb.clone())).unwrap();
+    let before = shared.transaction(|_| ()).unwrap();
+    let lit = bomb.clone();
+    let panicked = shared.transaction(move |_| -> () {
+        // Relaxed: one thread.
+        lit.store(1, Ordering::Relaxed);
+        panic!("and then the replay panics, too")
+    });
+    let after = shared.transaction(|table| table.len()).unwrap();
+    assert_eq!(driver.turn(), Turn::More);
+    assert_eq!(before.wait(), Err(CommitError::Panicked));
+    assert_eq!(panicked.unwrap().wait(), Err(CommitError::Panicked));
+    assert_eq!(after.wait().unwrap().value, 1, "the turn was discarded");
+    assert_eq!(table.snapshot().len(), 1);
+    // Relaxed: one thread.
+    bomb.store(0, Ordering::Relaxed);
+    shared.insert(3, Value(bomb)).unwrap();
+    assert_eq!(driver.turn(), Turn::More);
+    assert_eq!(table.snapshot().len(), 2);
+}
