@@ -8,6 +8,7 @@ mod growth;
 mod manager;
 mod memory;
 mod metrics;
+mod storm;
 mod tables;
 
 pub use tables::{tables, types};
@@ -36,13 +37,14 @@ type Workload = (&'static str, fn(&Settings, &mut Report));
 pub fn run(settings: &Settings) -> Report {
     let mut report = Report::default();
     tables(settings, &mut report);
-    let others: [Workload; 6] = [
+    let others: [Workload; 7] = [
         ("types", types),
         ("growth", growth::growth),
         ("groups", groups::groups),
         ("memory", memory::memory),
         ("manager", manager::manager),
         ("metrics", metrics::metrics),
+        ("storm", storm::storm),
     ];
     for (_, workload) in others.iter().filter(|(name, _)| settings.wants(name)) {
         workload(settings, &mut report);

@@ -25,8 +25,8 @@ struct Options {
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     threads: Vec<usize>,
 
-    /// Workloads: lookup, types, writing, update, iterate, growth, groups, memory, manager, metrics. Default:
-    /// all.
+    /// Workloads: lookup, types, writing, update, iterate, growth, groups, memory, manager, metrics,
+    /// storm. Default: all.
     #[arg(long, value_delimiter = ',')]
     workload: Vec<String>,
 
