@@ -196,7 +196,7 @@ impl<T> Receiver<T> {
     /// As [`poll_ready`](Self::poll_ready), but a closed mailbox counts only once it is drained, so a
     /// receiver that waits for the permits of a closed one sleeps.
     pub(crate) fn poll_mail(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.poll_event(context, |receiver| !receiver.is_empty() || receiver.shared.is_drained())
+        self.poll_event(context, |receiver| !receiver.is_empty() || receiver.is_drained())
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>, is_due: impl FnOnce(&Self) -> bool) -> Poll<()> {
@@ -218,7 +218,7 @@ impl<T> Receiver<T> {
     /// Returns whether the mailbox is closed, no command is queued in any lane, and no permit is
     /// outstanding.
     pub(crate) fn is_drained(&self) -> bool {
-        self.shared.is_drained()
+        self.nothing().is_closed()
     }
 
     /// Ends the registration of a task that no longer waits.

@@ -147,6 +147,20 @@ fn an_abort_ends_a_writer_and_every_ticket() {
     });
 }
 
+/// A closed writer waits for a permit, and the abort does not.
+#[test]
+fn an_abort_does_not_wait_for_a_permit() {
+    model(|| {
+        let (writer, _) = Table::<u64, u64>::builder().recycle(false).build();
+        let (shared, thread) = SharedWriter::spawn(writer, Config::new()).unwrap();
+        let permit = shared.reserve().unwrap();
+        shared.close();
+        thread.abort();
+        assert!(thread.join().is_ok());
+        assert!(permit.insert(1, 1).is_err_and(|error| error.is_closed()));
+    });
+}
+
 /// The thread that is asked to end sleeps, or is about to.
 #[test]
 fn a_close_wakes_a_writer_that_sleeps() {

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)] // A panic fails the test.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // A panic fails the test; threads of std.
 
 use std::num::NonZeroUsize;
 use std::task::{Context, Waker};
@@ -125,6 +125,23 @@ fn user_code_in_a_turn_is_refused_instead_of_waiting_for_its_own_turn() {
     assert_eq!(table.snapshot().len(), 2);
 }
 
+/// After a turn, the thread that ran it is like any other.
+#[test]
+fn a_thread_waits_for_room_after_a_turn() {
+    let (shared, mut driver, table) = shared(batch(1).capacity(1).unwrap());
+    shared.insert(1, 1).unwrap();
+    assert_eq!(driver.turn(), Turn::More);
+    shared.insert(2, 2).unwrap();
+    let thread = std::thread::spawn(move || driver.run());
+    // Waits while the queue is full.
+    shared.insert(3, 3).unwrap();
+    shared.insert(4, 4).unwrap();
+    shared.insert(5, 5).unwrap();
+    drop(shared);
+    assert_eq!(thread.join().unwrap().len(), 5);
+    assert_eq!(table.snapshot().len(), 5);
+}
+
 #[test]
 fn a_transaction_may_drive_another_writer() {
     let (outer, mut driver, _) = shared(Config::new());
@@ -132,14 +149,19 @@ fn a_transaction_may_drive_another_writer() {
     let ticket = outer.transaction(move |_| {
         inner.insert(1, 1).unwrap();
         assert_eq!(other.turn(), Turn::More);
-        // Waits for nothing: there is room again, and this thread is not in a turn of that writer.
         inner.insert(2, 2).unwrap();
-        other
+        // This thread is not in a turn of that writer: it waits until another thread makes room.
+        let thread = std::thread::spawn(move || {
+            assert_eq!(other.turn(), Turn::More);
+            other
+        });
+        inner.insert(3, 3).unwrap();
+        thread.join().unwrap()
     });
     assert_eq!(driver.turn(), Turn::More);
     let mut other = ticket.unwrap().wait().unwrap().value;
     assert_eq!(other.turn(), Turn::More);
-    assert_eq!(table.snapshot().len(), 2);
+    assert_eq!(table.snapshot().len(), 3);
 }
 
 #[test]

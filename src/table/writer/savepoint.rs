@@ -114,8 +114,8 @@ mod tests {
 
     use super::*;
     use crate::Table;
-    use crate::table::GroupIndex;
     use crate::table::hash::DefaultHashBuilder;
+    use crate::table::{Change, FeedEvent, GroupIndex};
 
     type Parity = GroupIndex<u64, u64, u64>;
     type Subject = Writer<u64, u64, Parity, DefaultHashBuilder>;
@@ -159,9 +159,13 @@ mod tests {
                     }
                     check(&writer, &model);
                 }
+                let before: BTreeMap<u64, u64> = table.snapshot().iter().map(|(k, v)| (*k, *v)).collect();
+                let old = table.snapshot();
                 writer.publish();
                 check(&writer, &model);
                 let snapshot = table.snapshot();
+                assert_eq!(replay(before, snapshot.diff(&old)), model);
+                drop(old);
                 assert_eq!(snapshot.len(), model.len());
                 assert!(snapshot.iter().all(|(key, value)| model.get(key) == Some(value)));
                 if let Some(feed) = &mut feed {
@@ -172,6 +176,35 @@ mod tests {
             writer.reclaim();
             check(&writer, &model);
         }
+    }
+
+    /// A batch that was too long to be recorded, and is taken back, leaves the record of what was before it: the
+    /// batch is delivered to a feed.
+    #[test]
+    fn a_rollback_keeps_the_record_of_what_was_before() {
+        let (mut writer, table) = Table::<u64, u64>::builder().history(8, 2000).build();
+        let mut feed = table.subscribe();
+        writer.insert(1, 1);
+        let savepoint = writer.savepoint();
+        (0..5000).for_each(|key| _ = writer.insert(key, 0));
+        assert!(writer.roll_back(savepoint));
+        writer.insert(2, 2);
+        writer.publish();
+        let Some(FeedEvent::Changes(set)) = feed.try_next() else { unreachable!("the batch was recorded") };
+        assert_eq!((set.len(), writer.len()), (2, 2));
+    }
+
+    fn replay<'a>(
+        mut before: BTreeMap<u64, u64>,
+        changes: impl Iterator<Item = Change<'a, u64, u64>>,
+    ) -> BTreeMap<u64, u64> {
+        for change in changes {
+            match change {
+                Change::Inserted { key, new } | Change::Updated { key, new, .. } => before.insert(*key, *new),
+                Change::Removed { key, .. } => before.remove(key),
+            };
+        }
+        before
     }
 
     fn change(writer: &mut Subject, model: &mut BTreeMap<u64, u64>, random: &mut fastrand::Rng) {
