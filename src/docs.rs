@@ -12,6 +12,7 @@
 //! * [`orderings`]: every pair of atomic operations on which a hand-over between two threads relies.
 //! * [`performance`]: the cost of operations compared with other maps, where the time goes, and rejected
 //!   variants.
+//! * [`sharing`]: how many threads and tasks change one table.
 //! * [`shutdown`](mod@shutdown): shutdown and drop, step by step, with the races involved.
 
 // Each page is there without its feature, except for its examples.

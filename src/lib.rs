@@ -7,6 +7,8 @@
 //! [index]: table::Index
 //! [changed]: Table::changed
 //! [subscribe]: Table::subscribe
+//! [shared]: SharedWriter
+//! [sharing]: docs::sharing
 //! [reclaim]: Writer::reclaim
 //! [recycle]: TableBuilder::recycle
 //! [max_versions]: TableBuilder::max_versions

@@ -19,6 +19,8 @@
 //! | *command* | a message to the manager's writer; it changes the state |
 //! | *request*, *report* | a command of the host; a command of the transport, about a stream, a dial, a resolution or the outcome of an announcement |
 //! | *effect* | an instruction to the transport, or a notice to the host, that a version explains |
+//! | *operation* | an insertion, a removal or a *transaction* (a closure) that a shared writer applies |
+//! | *savepoint* | the point in a staged batch to which a transaction that panics is taken back |
 //! | *turn* | one batch of commands, one publish at most, and the completions and effects that follow from it |
 //! | *link* | the record of one remote node: its streams, its dial, the nets that want it |
 //! | *stream* | one connection of a link; an *uplink* if this node opened it, a *downlink* if the peer did |
@@ -42,8 +44,8 @@
 //! ```text
 //! sync, unwind, util   the facade over atomics and locks; panics of user code; small helpers
 //! clock                time as a parameter
-//! table                pages, cell, writer, readers, feeds, indexes
 //! ticket, mailbox      one result per command; the bounded queue in front of a writer
+//! table                pages, cell, writer, readers, feeds, indexes; above them, the shared writer
 //! link                 the record of one node, its addresses, nets, streams and policies
 //! manager
 //!   model              plain data: commands, effects, settings, the directory, rules over a version

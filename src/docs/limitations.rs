@@ -46,6 +46,20 @@
 //!   asleep, and not to one that happens to be running.
 //! * **A ticket has one consumer**, which waits for the result, polls for it or registers a callback, once.
 //!
+//! # Shared writer
+//!
+//! * **One operation at a time, confirmed, is slow**: an operation goes to another thread and its result comes back, which
+//!   takes two wake-ups. It pays off when operations are sent without waiting, or by many threads or tasks at once: see
+//!   [the figures](crate::docs::sharing#figures).
+//! * **A transaction delays all operations behind it**, and their publish. (`tests/shared_writer.rs`)
+//! * **An insertion or a removal that panics is only counted**: it has no ticket to say so. Use a transaction for
+//!   keys and values whose code may panic. (`tests/shared_writer.rs::an_insertion_that_panics_has_changed_nothing`)
+//! * **A second panic, while the first is taken back, discards the turn**, with insertions and removals of other threads
+//!   (`table::shared::tests::a_panic_while_a_transaction_is_taken_back_discards_the_turn`).
+//! * **The index cannot be changed beyond the entries** in a transaction: there is no
+//!   [`index_mut`](crate::Writer::index_mut).
+//! * **The queue has no priorities.** All operations are applied in the order in which they were accepted.
+//!
 //! # Link manager
 //!
 //! * **No wire protocol, no socket, no name resolution.** The manager decides; a transport carries the decisions

@@ -3,7 +3,7 @@
 //! Reference counting is the responsibility of `Arc`; it is listed only where a thread relies on being the only
 //! owner. Each edge is explored by the models of its module, under loom: `table::cell::models`, `table::models`,
 //! `table::feed::models`, `table::watch::models`, `mailbox::models`, `mailbox::future::models`,
-//! `mailbox::semaphore::models`, `ticket::models`, `manager::run::meters::models` and `metrics::models`. The test
+//! `mailbox::semaphore::models`, `ticket::models`, `table::shared::models`, `manager::run::meters::models` and `metrics::models`. The test
 //! `tests/promises.rs` checks that the methods named here exist.
 //!
 //! # Table
@@ -83,6 +83,18 @@
 //! All other state of a ticket is under its lock. `Slot::renew` resets the flag, relaxed, in a slot that is exclusive
 //! by K2. The writer of a manager publishes before it completes a ticket, so a thread that sees K1 or takes the
 //! result finds the version by T1 and T2.
+//!
+//! # Shared writer
+//!
+//! Operations travel by M1, versions by T1, results by K1. One pair is its own:
+//!
+//! | # | written by | read by | what it carries |
+//! |---|---|---|---|
+//! | S1 | `Common::abort`, `Release`, then `Parking::ask_to_wake` | `Common::is_aborted`, `Acquire` | everything the thread did that gives up; a writer that sleeps is woken by M8, and finds the flag |
+//!
+//! | access | ordered by |
+//! |---|---|
+//! | the counters of `table/shared/stats.rs` | one thread writes, with a load and a store; a driver that moves to another thread takes them along |
 //!
 //! # Manager
 //!

@@ -16,11 +16,30 @@
 //! 7. The transport's thread delivers the remaining effects until the outbox is empty or the deadline has passed, and
 //!    ends; `shutdown` joins it if it does so in time.
 //!
+//! # A shared writer
+//!
+//! The steps of [`WriterThread::shutdown`](crate::table::shared::WriterThread::shutdown); a driver without a thread of
+//! its own takes steps 2 and 3 in its turns.
+//!
+//! 1. The mailbox is closed: new operations are refused, and threads and tasks that wait for room give up. Dropping the
+//!    last handle does the same.
+//! 2. The writer applies what was accepted, turn by turn, until the mailbox is closed *and* no room is taken: it waits
+//!    for permits. It publishes, and completes the tickets. If the table refuses to publish because too many versions are
+//!    held, it tries again.
+//! 3. It drops the receiver and hands the [`Writer`](crate::Writer) over; the thread ends, and is joined. If it was
+//!    detached, it drops the writer, which closes the table.
+//! 4. If the time is up before that, the operations that are still queued are given up after the one in progress, without
+//!    waiting for permits, and so are changes that could not be published: their tickets say `Closed`. The call
+//!    returns without waiting for that.
+//!
+//! On the thread itself (in a transaction, a callback, a destructor) the call performs step 1 and returns.
+//!
 //! # Waits and wake-ups
 //!
 //! | waiter | waits for | woken by | if the waker dies |
 //! |---|---|---|---|
 //! | the writer | a command | every send; `shutdown`; the transport worker when a congested outbox drains | no command can come; the next tick passes |
+//! | a shared writer, thread or task | an operation | every send; a permit that is dropped; the close; the drop of the last handle; an abort | a handle that is dropped by a panic counts as dropped |
 //! | a task that runs a driver | a command | every send; `shutdown`; taking effects from a congested outbox | the timer for the instant of the next turn |
 //! | a sender, thread or task | room | the receiver, for each command it takes; a permit or a waiting sender that is dropped; the close | the receiver's drop closes the mailbox |
 //! | a ticket | its result | the writer; the drop of the completion | the completion is dropped with the mailbox |
@@ -37,6 +56,9 @@
 //! * *Push against the receiver's drop.* After its push, a sender checks whether the receiver is gone, and the
 //!   receiver marks itself as gone before it empties the lanes: one of the two sees the other and drops the
 //!   command, whose ticket ends.
+//! * *An abort against a writer that falls asleep.* The abort sets its flag, and then asks the receiver to wake; the
+//!   writer looks at the flag in each turn, and sleeps only without such a request. (Model:
+//!   `table::shared::models::an_abort_does_not_wait_for_a_permit`.)
 //! * *Shutdown against drop.* Dropping the manager makes the request and does not wait. A `shutdown` that timed out has
 //!   made its request, and no second one without a deadline follows.
 //! * *A callback that never returns.* The writer does not wait for the transport. `shutdown` detaches the
@@ -51,6 +73,9 @@
 //! |---|---|
 //! | `LinkManager` | asks the writer to end, without waiting |
 //! | `Driver` | closes the mailbox; waiting tickets end with `Closed`; ends the outbox |
+//! | `SharedWriter`, the last | closes the mailbox; the writer applies what was accepted, and ends |
+//! | `shared::WriterThread` | detaches the thread |
+//! | `shared::Driver` | closes the mailbox and the table; waiting tickets end with `Closed` |
 //! | `Writer` | marks the table as closed; its last version stays readable |
 //! | `MetricsCollector` | asks its thread to end, without waiting |
 //! | `Receiver` | closes the mailbox and drops the queued commands |

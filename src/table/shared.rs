@@ -101,6 +101,7 @@
 //! [`Writer`]: crate::Writer
 //! [`Writer::reclaim`]: crate::Writer::reclaim
 
+mod common;
 mod config;
 mod driver;
 mod message;

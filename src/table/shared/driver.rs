@@ -9,9 +9,9 @@ use std::panic::AssertUnwindSafe;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::common::Common;
 use super::message::{CommitError, Job, Message};
 use super::transaction::Transaction;
-use super::writer::Common;
 use crate::mailbox::{Priority, Receiver, TryRecvError};
 use crate::sync::StdArc;
 use crate::table::hash::DefaultHashBuilder;

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
 use std::num::NonZeroUsize;
+#[cfg(not(switchboard_loom))]
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use super::*;
 use crate::sync::model::{model, spawn};
+#[cfg(not(switchboard_loom))]
 use crate::sync::{Condvar, Mutex, StdArc, lock_order};
 use crate::{SharedWriter, Table};
 
@@ -173,11 +175,13 @@ fn a_close_wakes_a_writer_that_sleeps() {
 }
 
 /// A waker that a thread can wait for.
+#[cfg(not(switchboard_loom))]
 struct Flag {
     woken: Mutex<bool>,
     changed: Condvar,
 }
 
+#[cfg(not(switchboard_loom))]
 impl Flag {
     fn wait(&self) {
         let mut woken = self.woken.lock();
@@ -187,6 +191,7 @@ impl Flag {
     }
 }
 
+#[cfg(not(switchboard_loom))]
 impl Wake for Flag {
     fn wake(self: StdArc<Self>) {
         *self.woken.lock() = true;
@@ -195,6 +200,7 @@ impl Wake for Flag {
 }
 
 /// Runs a driver as a task does: it is polled again only when it was woken.
+#[cfg(not(switchboard_loom))]
 fn run_as_task(mut driver: Driver<u64, u64>) -> crate::Writer<u64, u64> {
     let flag =
         StdArc::new(Flag { woken: Mutex::new(&lock_order::TEST_AUXILIARY, false), changed: Condvar::new() });
@@ -209,6 +215,7 @@ fn run_as_task(mut driver: Driver<u64, u64>) -> crate::Writer<u64, u64> {
 }
 
 #[test]
+#[cfg(not(switchboard_loom))] // Too large: `mailbox::future::models` explores the wait.
 fn a_task_is_woken_by_each_operation() {
     model(|| {
         let (shared, driver) = shared(2, 2);
@@ -230,6 +237,7 @@ fn a_task_is_woken_by_each_operation() {
 }
 
 #[test]
+#[cfg(not(switchboard_loom))] // Too large: `mailbox::future::models` explores the wait.
 fn a_task_is_woken_by_the_drop_of_the_last_handle_and_of_the_last_permit() {
     model(|| {
         let (shared, driver) = shared(1, 1);

@@ -6,9 +6,9 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use super::common::Common;
 use super::driver::Driver;
 use super::message::Message;
-use super::writer::Common;
 use crate::mailbox::control::Control;
 use crate::sync::thread::JoinHandle;
 use crate::sync::{self, StdArc};

@@ -5,19 +5,18 @@ use std::hash::{BuildHasher, Hash};
 use std::io;
 use std::time::Duration;
 
+use super::common::Common;
 use super::config::Config;
 use super::driver::Driver;
 use super::message::Message;
 use super::permit::{CommitTicket, Permit};
-use super::stats::{Counters, Stats};
+use super::stats::Stats;
 use super::thread::{self, WriterThread};
 use super::transaction::Transaction;
-use super::turns::InTurn;
 use crate::mailbox::{
     self, Priority, ReserveError, ReserveTimeoutError, SendError, Sender, TryReserveError, TrySendError,
 };
 use crate::sync::StdArc;
-use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::table::handle::Table;
 use crate::table::hash::DefaultHashBuilder;
 use crate::table::index::Index;
@@ -45,35 +44,6 @@ use crate::table::writer::Writer;
 pub struct SharedWriter<K, V, I = (), S = DefaultHashBuilder> {
     sender: Sender<Message<K, V, I, S>>,
     common: StdArc<Common<K, V, I, S>>,
-}
-
-/// The state that handles, driver and thread share beside the queue.
-pub(super) struct Common<K, V, I, S> {
-    pub(super) table: Table<K, V, I, S>,
-    pub(super) counters: Counters,
-    aborted: AtomicBool,
-}
-
-impl<K, V, I, S> Common<K, V, I, S> {
-    /// Begins a turn on this thread.
-    pub(super) fn begin_turn(self: &StdArc<Self>) -> InTurn {
-        InTurn::begin(self.identity())
-    }
-
-    fn identity(self: &StdArc<Self>) -> usize {
-        StdArc::as_ptr(self).addr()
-    }
-
-    /// Gives up all operations that are not applied yet. The caller then wakes the driver.
-    pub(super) fn abort(&self) {
-        // Release: pairs with `is_aborted`.
-        self.aborted.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_aborted(&self) -> bool {
-        // Acquire: pairs with `abort`. The wake-up that follows it orders the flag for a driver that sleeps.
-        self.aborted.load(Ordering::Acquire)
-    }
 }
 
 impl<K, V, I, S> SharedWriter<K, V, I, S>
@@ -107,11 +77,7 @@ where
     #[must_use]
     pub fn new(writer: Writer<K, V, I, S>, config: Config) -> (Self, Driver<K, V, I, S>) {
         let (sender, receiver) = mailbox::mailbox(config.mailbox);
-        let common = StdArc::new(Common {
-            table: writer.table(),
-            counters: Counters::new(),
-            aborted: AtomicBool::new(false),
-        });
+        let common = StdArc::new(Common::new(writer.table()));
         let driver = Driver::new(writer, receiver, config.batch, common.clone());
         (Self { sender, common }, driver)
     }
@@ -314,7 +280,7 @@ impl<K, V, I, S> SharedWriter<K, V, I, S> {
     /// [`TryReserveError::Closed`]. [`TryReserveError::Full`] only in user code that runs in a turn, which
     /// does not wait.
     pub fn reserve(&self) -> Result<Permit<'_, K, V, I, S>, TryReserveError> {
-        if InTurn::is_of(self.common.identity()) {
+        if self.common.is_in_turn() {
             return self.try_reserve();
         }
         match self.sender.reserve(Priority::Normal) {
@@ -329,7 +295,7 @@ impl<K, V, I, S> SharedWriter<K, V, I, S> {
     /// # Errors
     /// [`ReserveTimeoutError::Timeout`] and [`ReserveTimeoutError::Closed`].
     pub fn reserve_timeout(&self, timeout: Duration) -> Result<Permit<'_, K, V, I, S>, ReserveTimeoutError> {
-        let is_in_turn = InTurn::is_of(self.common.identity());
+        let is_in_turn = self.common.is_in_turn();
         let timeout = if is_in_turn { Duration::ZERO } else { timeout };
         self.sender.reserve_timeout(Priority::Normal, timeout).map(Permit::new)
     }
