@@ -360,6 +360,18 @@ pub(crate) fn time_left(deadline: Instant) -> std::time::Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
+/// Waits for `timeout`, for a thread that no one wakes. Under the checkers the other threads run, and the time
+/// is over.
+pub(crate) fn sleep(timeout: std::time::Duration) {
+    #[cfg(not(switchboard_model))]
+    std::thread::sleep(timeout);
+    #[cfg(switchboard_model)]
+    {
+        let _ = timeout;
+        thread::yield_now();
+    }
+}
+
 /// Starts a named thread.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! Many threads and tasks change one table through a shared writer.
-#![allow(clippy::unwrap_used)] // Tests.
+#![allow(clippy::unwrap_used, clippy::disallowed_types)] // Tests, which use only std.
 
 use std::future::Future;
 use std::num::NonZeroUsize;

@@ -13,7 +13,7 @@ use super::common::Common;
 use super::message::{CommitError, Job, Message};
 use super::transaction::Transaction;
 use crate::mailbox::{Priority, Receiver, TryRecvError};
-use crate::sync::StdArc;
+use crate::sync::{self, StdArc};
 use crate::table::hash::DefaultHashBuilder;
 use crate::table::index::Index;
 use crate::table::version::Version;
@@ -78,6 +78,8 @@ pub struct Driver<K, V, I = (), S = DefaultHashBuilder> {
     unneeded: Vec<Unneeded<K, V>>,
     /// The last version after which removed values have been dropped; `None` if there is none.
     reclaimed: Option<Version>,
+    /// Whether the table has refused to publish: nothing is taken until it does.
+    is_refused: bool,
     /// The next pause between two attempts.
     pause: Duration,
 }
@@ -127,6 +129,7 @@ where
             done: Vec::new(),
             unneeded: Vec::new(),
             reclaimed: None,
+            is_refused: false,
             pause: Duration::ZERO,
         }
     }
@@ -186,10 +189,12 @@ where
     }
 
     /// Returns whether the next turn has something to do that does not depend on readers: operations wait, or
-    /// the shared writer is to end.
+    /// the shared writer is to end. While the table [refuses to
+    /// publish](crate::TableBuilder::max_versions), only an abort counts.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        !self.inbox.is_empty() || !self.receiver.is_empty() || self.is_ending()
+        let has_mail = !self.inbox.is_empty() || !self.receiver.is_empty() || self.receiver.is_drained();
+        self.common.is_aborted() || !self.is_refused && (has_mail || self.writer.has_staged())
     }
 
     /// Waits until [`has_work`](Self::has_work), without running a turn. May complete without a reason.
@@ -230,22 +235,19 @@ where
         writer
     }
 
-    fn is_ending(&self) -> bool {
-        self.receiver.is_drained() || self.common.is_aborted()
-    }
-
     fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.receiver.poll_mail(context).is_ready() || self.has_work() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        let mail = self.receiver.poll_mail(context);
+        if self.has_work() || mail.is_ready() && !self.is_refused { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Waits for an operation, for at most `timeout`. May return early.
     ///
-    /// Woken by every send, by the drop of the last handle, by a close, and by an abort.
+    /// Woken by every send, by the drop of the last handle, by a close, and by an abort. A queue that has
+    /// ended cannot wait any more: if the table still refuses to publish, time alone does.
     fn park(&mut self, timeout: Duration) {
+        if self.is_refused && self.receiver.is_drained() {
+            return sync::sleep(timeout);
+        }
         if let Ok(received) = self.receiver.recv_timeout(timeout) {
             self.inbox.push(received);
         }
@@ -260,6 +262,7 @@ where
             Some(false) => {}
             Some(true) => {
                 self.common.counters.refused.add(1);
+                self.is_refused = true;
                 self.receiver.listen_down_to(Priority::Critical);
                 return false;
             }
@@ -272,6 +275,7 @@ where
             }
         }
         self.receiver.listen_down_to(Priority::Low);
+        self.is_refused = false;
         self.pause = Duration::ZERO;
         let version = self.writer.version();
         self.common.counters.publishes.add(u64::from(version > before));

@@ -272,6 +272,26 @@ fn a_refused_publish_holds_the_tickets_and_the_queue() {
     assert_eq!(table.snapshot().len(), 3);
 }
 
+/// A writer that is closed while the table refuses waits for the readers, and not in a busy loop.
+#[test]
+fn a_writer_that_is_closed_while_the_table_refuses_waits_for_the_readers() {
+    let (writer, table) = Table::<u64, u64>::builder().max_versions(NonZeroUsize::MIN).build();
+    let (shared, mut driver) = SharedWriter::new(writer, Config::new());
+    let held = table.snapshot();
+    shared.insert(1, 1).unwrap();
+    assert_eq!(driver.turn(), Turn::More);
+    let ticket = shared.transaction(|table| table.insert(2, 2)).unwrap();
+    drop(shared);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..3 {
+        assert!(matches!(driver.poll_turn(&mut context), Turn::Later(_)));
+        assert!(!driver.has_work());
+    }
+    let thread = std::thread::spawn(move || driver.run());
+    drop(held);
+    assert_eq!((ticket.wait().unwrap().version.as_u64(), thread.join().unwrap().len()), (2, 2));
+}
+
 #[test]
 fn an_abort_gives_up_what_could_not_be_published() {
     let (writer, table) = Table::<u64, u64>::builder().max_versions(NonZeroUsize::MIN).build();

@@ -22,7 +22,7 @@ use crate::unwind::contain;
 /// [`SharedWriter::spawn`](crate::SharedWriter::spawn).
 ///
 /// Dropping it detaches the thread, which ends, and closes the table, once the shared writer is closed or its
-/// last handle is dropped, and everything is applied.
+/// last handle is dropped, and everything is applied. If it has already ended, the writer is dropped here.
 ///
 /// # Examples
 /// ```

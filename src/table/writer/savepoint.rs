@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 
 use super::Writer;
 use crate::table::index::Index;
+use crate::table::log::Log;
 use crate::table::state::State;
 use crate::unwind::{contain, discard};
 
@@ -37,7 +38,7 @@ where
         if !self.dirty {
             return Savepoint::Published;
         }
-        if let Some(staged) = self.log.as_mut().and_then(|log| log.protect()) {
+        if let Some(staged) = self.log.as_mut().and_then(Log::protect) {
             return Savepoint::Recorded(staged);
         }
         // Rebuilds a torn index, which must not be copied.
