@@ -2,14 +2,15 @@
 
 use std::sync::Barrier;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use self::rivals::{Actor, Fair, Locked, Ours};
 use super::Settings;
-use crate::measure::interleave;
+use crate::measure::{interleave, median};
 use crate::report::{CONTROL, OURS, Report, Section};
 
 mod rivals;
@@ -52,19 +53,45 @@ fn is_cut(key: u64) -> bool {
     !key.is_multiple_of(10)
 }
 
-/// Checks the table, empties it, and returns ms since `start` and the number of versions since `before`.
-fn finish<S: Store>(store: &S, start: Instant, before: u64) -> (f64, f64) {
-    let elapsed = start.elapsed().as_secs_f64() * 1e3;
-    assert_eq!(store.len() as u64, CONNECTS / 10, "the table is right");
-    let versions = store.version() - before;
-    store.clear();
-    (elapsed, versions as f64)
+/// The figures of one storm.
+struct Figures {
+    ms: f64,
+    cpu_ms: f64,
+    versions: f64,
 }
 
-fn threads<S: Store>(store: &S, threads: u64, mode: Mode) -> (f64, f64) {
+/// The begin of a storm.
+struct Begin {
+    wall: Instant,
+    cpu: Duration,
+    version: u64,
+}
+
+impl Begin {
+    fn new<S: Store>(store: &S) -> Self {
+        Self { version: store.version(), cpu: process_time(), wall: Instant::now() }
+    }
+}
+
+/// Returns the processor time of all threads.
+fn process_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+/// Checks the table, and empties it.
+fn finish<S: Store>(store: &S, begin: Begin) -> Figures {
+    let ms = begin.wall.elapsed().as_secs_f64() * 1e3;
+    let cpu_ms = (process_time() - begin.cpu).as_secs_f64() * 1e3;
+    assert_eq!(store.len() as u64, CONNECTS / 10, "the table is right");
+    let versions = (store.version() - begin.version) as f64;
+    store.clear();
+    Figures { ms, cpu_ms, versions }
+}
+
+fn threads<S: Store>(store: &S, threads: u64, mode: Mode) -> Figures {
     let barrier = Barrier::new(threads as usize + 1);
-    let before = store.version();
-    let start = thread::scope(|scope| {
+    let begin = thread::scope(|scope| {
         for number in 0..threads {
             let barrier = &barrier;
             scope.spawn(move || {
@@ -84,14 +111,13 @@ fn threads<S: Store>(store: &S, threads: u64, mode: Mode) -> (f64, f64) {
             });
         }
         barrier.wait();
-        Instant::now()
+        Begin::new(store)
     });
-    finish(store, start, before)
+    finish(store, begin)
 }
 
-fn tasks<S: Store>(runtime: &Runtime, store: &S, mode: Mode) -> (f64, f64) {
-    let before = store.version();
-    let start = Instant::now();
+fn tasks<S: Store>(runtime: &Runtime, store: &S, mode: Mode) -> Figures {
+    let begin = Begin::new(store);
     runtime.block_on(async {
         let mut tasks = JoinSet::new();
         for key in 0..CONNECTS {
@@ -113,7 +139,7 @@ fn tasks<S: Store>(runtime: &Runtime, store: &S, mode: Mode) -> (f64, f64) {
         while tasks.join_next().await.is_some() {}
     });
     store.settle();
-    finish(store, start, before)
+    finish(store, begin)
 }
 
 pub fn storm(settings: &Settings, report: &mut Report) {
@@ -128,6 +154,10 @@ pub fn storm(settings: &Settings, report: &mut Report) {
          tasks on one runtime (wall clock). *sent*: each thread sends everything and waits at the end; *confirmed*: \
          it waits for each change to be visible, as the locks always do.",
     );
+    let mut cpu = Section::new(
+        "Processor time of a storm",
+        "ms of all threads together, in the same storms: the cost, which other processes affect little.",
+    );
     let mut versions =
         Section::new("Publishes of a storm", "Number of versions; the readers follow each one.");
     let cases = [1, 2, 8]
@@ -136,9 +166,9 @@ pub fn storm(settings: &Settings, report: &mut Report) {
         .chain([None])
         .flat_map(|threads| [(threads, Mode::Sent), (threads, Mode::Confirmed)]);
     for (count, mode) in cases {
-        let mut published = names.map(|_| Vec::new());
+        let (mut published, mut spent) = (names.map(|_| Vec::new()), names.map(|_| Vec::new()));
         let medians = interleave(names.len(), settings.plan.rounds, |side| {
-            let (ms, versions) = match (count, side) {
+            let figures = match (count, side) {
                 (Some(count), 0) => threads(&ours, count, mode),
                 (Some(count), 1) => threads(&control, count, mode),
                 (Some(count), 2) => threads(&locked, count, mode),
@@ -150,19 +180,22 @@ pub fn storm(settings: &Settings, report: &mut Report) {
                 (None, 3) => tasks(&runtime, &fair, mode),
                 (None, _) => tasks(&runtime, &actor, mode),
             };
-            published[side].push(versions);
-            ms
+            published[side].push(figures.versions);
+            spent[side].push(figures.cpu_ms);
+            figures.ms
         });
         let who = count.map_or_else(|| String::from("tasks"), |count| format!("{count} threads"));
         let how = if mode == Mode::Sent { "sent" } else { "confirmed" };
         let case = time.cases.len();
         time.case(format!("{who}, {how}"), names.into_iter().zip(medians));
-        let medians = published.each_ref().map(|versions| crate::measure::median(versions));
+        let medians = published.each_ref().map(|versions| median(versions));
         versions.case(format!("{who}, {how}"), names.into_iter().zip(medians));
+        let medians = spent.each_ref().map(|spent| median(spent));
+        cpu.case(format!("{who}, {how}"), names.into_iter().zip(medians));
         let ours = time.figure(OURS, case);
         if let Some((ours, (rival, theirs))) = ours.zip(time.best(&names[2..], case)) {
             report.goal(format!("Storm, {who}, {how}"), rival, (ours, theirs), 1.0, "ms");
         }
     }
-    report.sections.extend([time, versions]);
+    report.sections.extend([time, cpu, versions]);
 }
