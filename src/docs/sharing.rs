@@ -86,13 +86,13 @@
 //! | an actor behind `tokio::sync::mpsc` that batches, sent | 2.9; 21 | 3.7; 10 | 3.8; 11 | 16; 114 |
 //! | `Mutex<Writer>`, a publish for each operation | 7.8; 9,500 | 11; 9,500 | 13; 9,500 | 27; 9,500 |
 //! | `parking_lot::FairMutex<Writer>`, the same | 7.9; 9,500 | 9.6; 9,500 | 47; 9,500 | 26; 9,500 |
-//! | `SharedWriter`, confirmed | 53; 9,500 | 68; 5,800 | 96; 1,900 | 24; 11 |
+//! | `SharedWriter`, confirmed | 53 to 227; 9,500 | 68; 5,800 | 96; 1,900 | 24; 11 |
 //! | the actor, confirmed | 50; 9,500 | 422; 5,800 | 138; 2,600 | 26; 31 |
 //!
-//! Seven rounds on two processors that other processes used as well: the control, which compares the shared writer with
-//! itself, was between 0.4 and 1.5. So only factors of more than two mean anything: sent, three to six times less time
-//! than a lock, with a thousandth of the versions; about as fast as the actor; and, confirmed by few threads, slower than
-//! a lock by five times and more.
+//! Medians of seven rounds on two processors that other processes used as well: two instances of the shared writer, whose
+//! mean is shown, differed by up to 1.5 times (threads, sent), 2.3 times (tasks) and 4.3 times (1 thread, confirmed). So
+//! only large factors mean anything: sent by threads, three to six times less time than a lock, with a thousandth of the
+//! versions, and about as fast as the actor; confirmed by few threads, five times slower than a lock, or more.
 //!
 //! # Why a transaction can be taken back
 //!
