@@ -244,7 +244,7 @@ where
     ///
     /// Woken by every send, by the drop of the last handle, by a close, and by an abort. A queue that has
     /// ended cannot wait any more: if the table still refuses to publish, time alone does.
-    fn park(&mut self, timeout: Duration) {
+    pub(super) fn park(&mut self, timeout: Duration) {
         if self.is_refused && self.receiver.is_drained() {
             return sync::sleep(timeout);
         }

@@ -263,6 +263,8 @@ fn a_refused_publish_holds_the_tickets_and_the_queue() {
     assert!(!driver.has_work(), "the operation waits in the queue");
     let Turn::Later(second) = driver.turn() else { unreachable!("a version is held") };
     assert!(second > first);
+    // A thread that waits takes nothing either.
+    driver.park(std::time::Duration::ZERO);
     assert_eq!((ticket.try_take(), table.version().as_u64(), shared.stats().queue.len), (None, 1, 1));
     assert_eq!(shared.stats().refused, 2);
     drop(held);
@@ -290,6 +292,20 @@ fn a_writer_that_is_closed_while_the_table_refuses_waits_for_the_readers() {
     let thread = std::thread::spawn(move || driver.run());
     drop(held);
     assert_eq!((ticket.wait().unwrap().version.as_u64(), thread.join().unwrap().len()), (2, 2));
+}
+
+#[test]
+fn what_could_not_be_published_has_not_happened() {
+    let (writer, table) = Table::<u64, u64>::builder().max_versions(NonZeroUsize::MIN).build();
+    let (shared, mut driver) = SharedWriter::new(writer, Config::new());
+    let held = table.snapshot();
+    shared.insert(1, 1).unwrap();
+    assert_eq!(driver.turn(), Turn::More);
+    let ticket = shared.transaction(|table| table.insert(2, 2)).unwrap();
+    assert!(matches!(driver.turn(), Turn::Later(_)));
+    let writer = driver.into_writer();
+    assert_eq!((ticket.wait(), writer.len(), writer.has_staged()), (Err(CommitError::Closed), 1, false));
+    drop(held);
 }
 
 #[test]

@@ -195,6 +195,22 @@ mod tests {
         assert_eq!((set.len(), writer.len()), (2, 2));
     }
 
+    /// The record of a batch that is cut after a savepoint does not reach the batches after it.
+    #[test]
+    fn a_batch_that_is_cut_leaves_no_record() {
+        let (mut writer, _table) = Table::<u64, u64>::new();
+        writer.insert(1, 1);
+        let savepoint = writer.savepoint();
+        writer.clear();
+        writer.release(savepoint);
+        writer.publish();
+        for key in 2..8 {
+            writer.insert(key, key);
+            assert_eq!((writer.get(&1), writer.len()), (None, key as usize - 1));
+            writer.publish();
+        }
+    }
+
     fn replay<'a>(
         mut before: BTreeMap<u64, u64>,
         changes: impl Iterator<Item = Change<'a, u64, u64>>,
