@@ -93,7 +93,6 @@ enum Unneeded<K, V> {
 
 /// The result of a turn: when the next one is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 #[must_use = "it says when the next turn is due"]
 pub enum Turn {
     /// The turn has done something, and there may be more to do at once.
