@@ -9,6 +9,7 @@ mod manager;
 mod memory;
 mod metrics;
 mod tables;
+mod waits;
 
 pub use tables::{tables, types};
 
@@ -36,13 +37,14 @@ type Workload = (&'static str, fn(&Settings, &mut Report));
 pub fn run(settings: &Settings) -> Report {
     let mut report = Report::default();
     tables(settings, &mut report);
-    let others: [Workload; 6] = [
+    let others: [Workload; 7] = [
         ("types", types),
         ("growth", growth::growth),
         ("groups", groups::groups),
         ("memory", memory::memory),
         ("manager", manager::manager),
         ("metrics", metrics::metrics),
+        ("waits", waits::waits),
     ];
     for (_, workload) in others.iter().filter(|(name, _)| settings.wants(name)) {
         workload(settings, &mut report);

@@ -25,7 +25,7 @@ struct Options {
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     threads: Vec<usize>,
 
-    /// Workloads: lookup, types, writing, update, iterate, growth, groups, memory, manager, metrics. Default:
+    /// Workloads: lookup, types, writing, update, iterate, growth, groups, memory, manager, metrics, waits. Default:
     /// all.
     #[arg(long, value_delimiter = ',')]
     workload: Vec<String>,
