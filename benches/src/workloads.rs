@@ -10,6 +10,7 @@ mod memory;
 mod metrics;
 mod storm;
 mod tables;
+mod waits;
 
 pub use tables::{tables, types};
 
@@ -37,13 +38,14 @@ type Workload = (&'static str, fn(&Settings, &mut Report));
 pub fn run(settings: &Settings) -> Report {
     let mut report = Report::default();
     tables(settings, &mut report);
-    let others: [Workload; 7] = [
+    let others: [Workload; 8] = [
         ("types", types),
         ("growth", growth::growth),
         ("groups", groups::groups),
         ("memory", memory::memory),
         ("manager", manager::manager),
         ("metrics", metrics::metrics),
+        ("waits", waits::waits),
         ("storm", storm::storm),
     ];
     for (_, workload) in others.iter().filter(|(name, _)| settings.wants(name)) {

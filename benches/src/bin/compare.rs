@@ -25,7 +25,7 @@ struct Options {
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     threads: Vec<usize>,
 
-    /// Workloads: lookup, types, writing, update, iterate, growth, groups, memory, manager, metrics,
+    /// Workloads: lookup, types, writing, update, iterate, growth, groups, memory, manager, metrics, waits,
     /// storm. Default: all.
     #[arg(long, value_delimiter = ',')]
     workload: Vec<String>,
