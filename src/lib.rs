@@ -19,6 +19,7 @@
 //! [metrics]: Metrics
 //! [driver]: Driver
 //! [docs]: docs
+//! [cookbook]: docs::cookbook
 //! [guarantees]: docs::guarantees
 //! [wait-free]: docs::guarantees#wait-free
 //! [cost]: docs::guarantees#the-cost-of-a-publish

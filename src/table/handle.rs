@@ -27,8 +27,10 @@ use crate::table::waiters::WaitError;
 /// | ask several questions about one version | [`snapshot`](Self::snapshot) | one increment and one decrement of a reference count |
 /// | see what another thread has published | [`wait_for`](Self::wait_for) its version, or await [`reached`](Self::reached) | blocks, or waits as a task |
 /// | be told of a newer version in a task | await [`changed`](Self::changed) | O(log waiting tasks) for each wait |
+/// | be told of a newer version on a thread | [`Feed::next_timeout`] of a [`subscribe`](Self::subscribe) | blocks |
 /// | start with entries, or from a file | [`TableBuilder::build_with`](crate::TableBuilder::build_with) (or feature `serde`) | one insertion each |
 /// | receive every change | [`subscribe`](Self::subscribe) | O(changes) for the subscriber |
+/// | change it from many threads or tasks | [`SharedWriter`](crate::SharedWriter) | one queued operation each |
 ///
 /// # Consistency
 ///
@@ -69,7 +71,7 @@ use crate::table::waiters::WaitError;
 ///
 /// | use | when |
 /// |---|---|
-/// | this table | many threads read, one writes (or can be made to: an actor, a mutex around the [`Writer`](crate::Writer)), and readers need several keys of the same moment: counts, lists, indexes, differences, "wait until you see what I wrote" |
+/// | this table | many threads read, one writes (or many do through a [`SharedWriter`](crate::SharedWriter)), and readers need several keys of the same moment: counts, lists, indexes, differences, "wait until you see what I wrote" |
 /// | papaya, scc, dashmap | many threads write all the time, each entry stands alone, and no query spans the whole map |
 /// | `RwLock<HashMap>` | there is little contention, writes are as frequent as reads, or memory is scarce: a table that recycles versions has two copies of what changes ([`TableBuilder::recycle`](crate::TableBuilder::recycle)) |
 /// | `ArcSwap<HashMap>` | changes are so rare that copying the whole map for each one does not matter: then its lookups are the fastest |
@@ -184,9 +186,9 @@ impl<K, V, I, S> Table<K, V, I, S> {
 
     /// Waits, as a task, until a version newer than `version` is published, and returns the newest version.
     ///
-    /// `version` is the last one that the task has seen, so a change between two calls is not missed. Several
-    /// versions that were published in the meantime count as one change; [`subscribe`](Self::subscribe)
-    /// delivers each of them. The future needs no runtime and can be dropped at any time; see [`Published`]
+    /// `version` is that of the last snapshot that the task has seen, so a change between two calls is not
+    /// missed; [`version`](Self::version) may already be a later one. Several versions that were published in
+    /// the meantime count as one change; [`subscribe`](Self::subscribe) delivers each of them. The future needs no runtime and can be dropped at any time; see [`Published`]
     /// for its cost.
     ///
     /// # Errors
@@ -199,13 +201,16 @@ impl<K, V, I, S> Table<K, V, I, S> {
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let (mut writer, table) = Table::<u64, u64>::new();
     /// let watcher = async {
-    ///     let mut seen = table.snapshot();
-    ///     let mut sizes = vec![seen.len()];
-    ///     while table.changed(seen.version()).await.is_ok() {
-    ///         seen = table.snapshot();
-    ///         sizes.push(seen.len());
+    ///     let mut sizes = Vec::new();
+    ///     loop {
+    ///         let snapshot = table.snapshot();
+    ///         let seen = snapshot.version();
+    ///         sizes.push(snapshot.len());
+    ///         drop(snapshot); // while it waits, the task holds no version
+    ///         if table.changed(seen).await.is_err() {
+    ///             break sizes;
+    ///         }
     ///     }
-    ///     sizes
     /// };
     /// let publisher = async move {
     ///     for key in 0..3 {

@@ -99,6 +99,8 @@ impl<K, V, I, S> WriterThread<K, V, I, S> {
     /// Waits for the end of the thread, without a bound, and returns the writer. To end the thread,
     /// [`close`](Self::close) the shared writer or drop all its handles.
     ///
+    /// Blocks the thread: a task calls it where blocking is allowed, as in `spawn_blocking` of tokio.
+    ///
     /// # Errors
     /// [`JoinError::OwnThread`] in user code that runs on this thread: it cannot wait for itself.
     pub fn join(self) -> Result<Writer<K, V, I, S>, JoinError<Self>> {
