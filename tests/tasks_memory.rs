@@ -82,7 +82,11 @@ async fn program(kind: Tasks) -> Memory {
         }
     }
     let (stats, memory) = (writer.stats(), writer.memory());
-    assert_eq!((stats.alive, stats.readers, memory.held_bytes), (1, 0, 0), "a task that waits holds no version");
+    assert_eq!(
+        (stats.alive, stats.readers, memory.held_bytes),
+        (1, 0, 0),
+        "a task that waits holds no version"
+    );
     drop(writer);
     requests.send_replace(ROUNDS + 1);
     while let Some(task) = tasks.join_next().await {
@@ -107,8 +111,10 @@ fn ten_thousand_waiting_tasks_add_little_to_the_table() {
     assert!(table.total_bytes() as u64 <= alone, "everything is counted");
     for kind in [Tasks::Requests, Tasks::Changes] {
         let (bytes, memory) = measure(kind);
-        println!("{kind:?}: {bytes} bytes, {} a task; alone {alone}; table {} and {}", (bytes - alone) / TASKS, memory.total_bytes(), table.total_bytes());
         assert!(bytes as f64 <= LIMIT * alone as f64, "{kind:?}: {bytes} bytes, {alone} without tasks");
-        assert!(memory.total_bytes() as f64 <= LIMIT * table.total_bytes() as f64, "{kind:?}: {memory:?}, {table:?}");
+        assert!(
+            memory.total_bytes() as f64 <= LIMIT * table.total_bytes() as f64,
+            "{kind:?}: {memory:?}, {table:?}"
+        );
     }
 }
