@@ -2,7 +2,8 @@
 //!
 //! The documentation of each type explains how to use it. These pages describe what holds across types.
 //!
-//! * [`cookbook`](mod@cookbook): four complete programs: a map read on every packet, a chat, a routing table, a node.
+//! * [`cookbook`](mod@cookbook): four complete programs: a map read on every packet, a chat, a routing table,
+//!   a node.
 //! * [`design`](mod@design): the design, and the reason for each decision.
 //! * [`guarantees`]: all promises, each with the test or the argument that carries it.
 //! * [`limitations`]: the limits of the design, and when to use something else.

@@ -1,5 +1,5 @@
-//! The memory of programs with many tasks: a task that holds a handle of the table, and no version while it waits, adds
-//! little to the table.
+//! The memory of programs with many tasks: a task that holds a handle of the table, and no version while it
+//! waits, adds little to the table.
 #![allow(clippy::unwrap_used)] // A panic fails the test.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Uses a runtime, not models.
 

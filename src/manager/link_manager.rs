@@ -77,8 +77,8 @@ impl<A: Addr> LinkManager<A> {
     ///
     /// Waits up to `timeout` for all steps together. A thread that is stuck in a callback of the host at that
     /// point is not joined, and the report says so. The request does not pass through the mailbox: it is made
-    /// even while every lane is full. A task calls this method where blocking is allowed, as in `spawn_blocking`
-    /// of tokio.
+    /// even while every lane is full. A task calls this method where blocking is allowed, as in
+    /// `spawn_blocking` of tokio.
     ///
     /// If a callback of the transport or of a ticket calls this method, it does not wait for the thread on
     /// which it runs: that thread ends after the callback returns, and the report says that it was not

@@ -188,8 +188,8 @@ impl<K, V, I, S> Table<K, V, I, S> {
     ///
     /// `version` is that of the last snapshot that the task has seen, so a change between two calls is not
     /// missed; [`version`](Self::version) may already be a later one. Several versions that were published in
-    /// the meantime count as one change; [`subscribe`](Self::subscribe) delivers each of them. The future needs no runtime and can be dropped at any time; see [`Published`]
-    /// for its cost.
+    /// the meantime count as one change; [`subscribe`](Self::subscribe) delivers each of them. The future
+    /// needs no runtime and can be dropped at any time; see [`Published`] for its cost.
     ///
     /// # Errors
     /// [`WriterClosed`](crate::table::WriterClosed) if the writer was dropped and `version` is the last one.

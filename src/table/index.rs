@@ -174,8 +174,8 @@ tuple_index!(A.0, B.1, C.2, D.3);
 /// assert!(by_net.contains(&20, &2));
 /// ```
 ///
-/// To name the type, use a function pointer, which is the default of the last parameter. A function, or a closure
-/// that captures nothing, becomes one:
+/// To name the type, use a function pointer, which is the default of the last parameter. A function, or a
+/// closure that captures nothing, becomes one:
 ///
 /// ```
 /// use switchboard::table::{GroupIndex, Index};

@@ -182,9 +182,9 @@ impl<A: Addr> Handle<A> {
         self.submit(Command::CreateLink { addr, net })
     }
 
-    /// Supplies the endpoint of a node that has a link, in answer to `Effect::Resolve` or beforehand. The outcome is
-    /// `Unchanged` if the manager knows that endpoint, has not failed to reach it since, and does not wait
-    /// for an answer.
+    /// Supplies the endpoint of a node that has a link, in answer to `Effect::Resolve` or beforehand. The
+    /// outcome is `Unchanged` if the manager knows that endpoint, has not failed to reach it since, and does
+    /// not wait for an answer.
     ///
     /// In contrast to `resolve_failed`, a late answer counts: an endpoint is valid regardless of the
     /// resolution that requested it.
@@ -273,9 +273,9 @@ impl<A: Addr> Handle<A> {
     /// Reports that both sides agreed on a net that was announced on a stream: the node becomes a member of
     /// the net's main cluster, and of those clusters of the net of which it is a static peer.
     ///
-    /// Either side may have announced the net: the side that did reports this when the answer arrives, and the
-    /// other side when it sends the answer. The outcome is `Done`, `Unchanged` if the node is already a member,
-    /// or `Stale` if the link no longer has the stream.
+    /// Either side may have announced the net: the side that did reports this when the answer arrives, and
+    /// the other side when it sends the answer. The outcome is `Done`, `Unchanged` if the node is already a
+    /// member, or `Stale` if the link no longer has the stream.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`, `NetInactive` or
@@ -286,8 +286,8 @@ impl<A: Addr> Handle<A> {
 
     /// Reports that one side declined a net that was announced on a stream. The node leaves all clusters of
     /// the net, and the net lets the link go; a link that nothing else keeps is closed. A permanent peer
-    /// stays associated, and the net is announced again after the retry delay. The outcome is `Done`, or `Stale`
-    /// if the link no longer has the stream.
+    /// stays associated, and the net is announced again after the retry delay. The outcome is `Done`, or
+    /// `Stale` if the link no longer has the stream.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back. The ticket fails with `UnknownNet`, `NetInactive` or
@@ -299,7 +299,8 @@ impl<A: Addr> Handle<A> {
     /// Reports that a dial reached the node, in answer to `Effect::Dial`. Send it after `add_uplink`.
     ///
     /// Nets are announced once the link has a stream, so the node may become a member before this report is
-    /// applied. [`MemberFilter::Established`](crate::manager::MemberFilter::Established) leaves such members out.
+    /// applied. [`MemberFilter::Established`](crate::manager::MemberFilter::Established) leaves such members
+    /// out.
     ///
     /// # Errors
     /// [`SubmitError`] hands the command back.

@@ -20,14 +20,15 @@ use crate::unwind::contain;
 ///
 /// # A connection, step by step
 ///
-/// 1. The side that dials reports [`add_uplink`](Handle::add_uplink) and [`dial_connected`](Handle::dial_connected);
-///    the side that accepts reports [`add_stream`](Handle::add_stream) with `Direction::Downlink`. Each must know
-///    the address of its peer by then.
-/// 2. On each side that wants the link for a net (with ticked timing, only if it dialled), [`Effect::Announce`]
-///    follows. The transport sends the net to the peer, and the transport of the peer answers. Both report
-///    [`admit`](Handle::admit) or [`refuse`](Handle::refuse).
-/// 3. When the connection has ended, each side reports [`delete_stream`](Handle::delete_stream), and the side that
-///    dialled also [`dial_failed`](Handle::dial_failed).
+/// 1. The side that dials reports [`add_uplink`](Handle::add_uplink) and
+///    [`dial_connected`](Handle::dial_connected); the side that accepts reports
+///    [`add_stream`](Handle::add_stream) with `Direction::Downlink`. Each must know the address of its peer
+///    by then.
+/// 2. On each side that wants the link for a net (with ticked timing, only if it dialled),
+///    [`Effect::Announce`] follows. The transport sends the net to the peer, and the transport of the peer
+///    answers. Both report [`admit`](Handle::admit) or [`refuse`](Handle::refuse).
+/// 3. When the connection has ended, each side reports [`delete_stream`](Handle::delete_stream), and the side
+///    that dialled also [`dial_failed`](Handle::dial_failed).
 ///
 /// The [cookbook](mod@crate::docs::cookbook#a-node-over-tcp) has a transport over TCP.
 ///
