@@ -11,7 +11,7 @@
 //! * **A held version stays in memory.** Its holder keeps alive the old copy of every page that has changed since. An
 //!   idle [`Reader`](crate::Reader) holds one version until it is [released](crate::Reader::release) or dropped: use
 //!   one reader per thread, not per task, and a snapshot per request elsewhere ([how](crate::Reader#tasks)).
-//!   (`tests/idle_readers.rs`)
+//!   (`tests/idle_readers.rs`, `tests/tasks_memory.rs`)
 //! * **Removed values are not dropped at once**: the writer drops them after the readers of their version have
 //!   moved on, and after it has brought its second copy up to date, with the next two publishes or with
 //!   [`Writer::reclaim`](crate::Writer::reclaim). Close sockets and files explicitly; do not rely
