@@ -245,6 +245,11 @@ impl Index<Key, u64> for Forgetful {
 fn a_copy_is_not_dropped_at_once_when_the_index_panics() {
     let builder = Table::<Key, u64>::builder().index(Forgetful);
     let (mut writer, _table) = builder.build_with((0..20_000).map(|key| (Key(key), key)));
+    // Once every page has changed, the two copies share none.
+    for key in (0..20_000).step_by(20) {
+        writer.insert(Key(key), 1);
+    }
+    writer.publish();
     for number in 0..4 {
         writer.insert(Key(1), number);
         writer.publish();
