@@ -5,7 +5,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 
 use super::snapshot::LinksSnapshot;
-use crate::link::addr::Addr;
+use crate::link::addr::{Addr, NodeAddr};
 use crate::link::cluster::ClusterId;
 use crate::link::net::NetId;
 use crate::link::record::Link;
@@ -22,7 +22,7 @@ use crate::table::Change;
 /// The changes are combined: each link, net and cluster is listed once, however many versions lie between the
 /// two. One that was added and removed in between is not listed.
 #[derive(Clone)]
-pub struct LinksDiff<A: Addr> {
+pub struct LinksDiff<A: Addr = NodeAddr> {
     from: LinksSnapshot<A>,
     to: LinksSnapshot<A>,
 }
