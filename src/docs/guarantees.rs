@@ -293,9 +293,9 @@
 //!
 //! # Shared writer
 //!
-//! **An accepted operation is applied, in order, and published with its turn**, unless the writer is aborted or dropped:
-//! then its ticket says so, and it has not happened. Operations of one thread keep their order. A refused operation is
-//! returned. *Tested by* `tests/shared_writer.rs::operations_of_one_thread_keep_their_order`,
+//! **An accepted operation is applied, in order, and published with its turn**, unless the writer is aborted or
+//! dropped: then its ticket says so, and it has not happened. Operations of one thread keep their order. A refused
+//! operation is returned. *Tested by* `tests/shared_writer.rs::operations_of_one_thread_keep_their_order`,
 //! `table::shared::models::a_close_loses_nothing_that_was_accepted`,
 //! `table::shared::models::an_abort_ends_a_writer_and_every_ticket`.
 //!
@@ -303,21 +303,22 @@
 //! write. *Tested by* `table::shared::tests::a_turn_publishes_once_and_takes_no_more_than_its_batch`,
 //! `table::shared::models::a_ticket_shows_its_version_to_the_thread_that_waits`.
 //!
-//! **A transaction is applied as a whole or not at all**, also if it panics, and no panic of user code ends the turn or
+//! **A transaction is applied as a whole or not at all**, even if it panics, and no panic of user code ends the turn or
 //! the thread. *Tested by* `tests/shared_writer.rs::transactions_of_many_threads_are_atomic_for_readers`,
 //! `table::writer::savepoint::tests::a_rollback_restores_entries_and_index_and_what_follows_is_published`,
 //! `tests/fuse_shared.rs`.
 //!
-//! **User code in a turn never waits for the turn**: there, blocking calls are refused while the queue is full, and a thread
-//! does not join itself.
-//! *Tested by* `table::shared::tests::user_code_in_a_turn_is_refused_instead_of_waiting_for_its_own_turn`,
+//! **User code in a turn never waits for the turn**: there, blocking calls are refused while the queue is full, and a
+//! thread does not join itself. *Tested by*
+//! `table::shared::tests::user_code_in_a_turn_is_refused_instead_of_waiting_for_its_own_turn`,
 //! `table::shared::tests::a_thread_cannot_join_itself`.
 //!
-//! **A future that is dropped has sent nothing and holds no room.**
-//! *Tested by* `tests/shared_writer.rs::a_future_that_is_dropped_has_sent_nothing_and_keeps_no_room`.
+//! **A future that is dropped has sent nothing and holds no room.** *Tested by*
+//! `tests/shared_writer.rs::a_future_that_is_dropped_has_sent_nothing_and_keeps_no_room`.
 //!
-//! **A removed value is dropped within one idle turn**, unless a reader holds a version that contains it, or there is more
-//! to drop than a turn's bounded part. *Tested by* `tests/shared_writer.rs::a_removed_value_is_dropped_within_one_idle_turn`.
+//! **A removed value is dropped within one idle turn**, unless a reader holds a version that contains it, or there is
+//! more to drop than a turn's bounded part. *Tested by*
+//! `tests/shared_writer.rs::a_removed_value_is_dropped_within_one_idle_turn`.
 //!
 //! # Commands
 //!
