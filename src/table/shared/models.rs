@@ -160,8 +160,10 @@ fn an_abort_does_not_wait_for_a_permit() {
         shared.close();
         thread.abort();
         assert!(thread.join().is_ok());
-        // Refused, or accepted and dropped.
-        let _ = permit.insert(1, 1);
+        let sent = permit.insert(1, 1);
+        // The receiver marks itself as gone before its thread ends. loom does not know that an exchange directly
+        // follows what it has read in the order of changes, and lets this thread see its own exchange instead.
+        assert!(cfg!(switchboard_loom) || sent.is_err_and(|error| error.is_closed()));
     });
 }
 
