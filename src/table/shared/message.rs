@@ -83,8 +83,8 @@ pub struct Committed<R> {
 /// use switchboard::table::shared::{CommitError, Config};
 /// use switchboard::{SharedWriter, Table};
 ///
-/// # std::panic::set_hook(Box::new(|_| ()));
 /// # fn main() -> std::io::Result<()> {
+/// # std::panic::set_hook(Box::new(|_| ()));
 /// let (writer, table) = Table::<u64, &str>::new();
 /// let (links, _thread) = SharedWriter::spawn(writer, Config::new())?;
 /// let ticket = links.transaction(|table| -> () {
