@@ -64,7 +64,7 @@
 //! # When to use something else
 //!
 //! * **A `Mutex<Writer>`**, if few threads write, and each waits until its change is visible before it makes the next
-//!   one. Handing an operation to another thread and back costs two wake-ups, several microseconds, where an
+//!   one. Handing an operation to another thread and back costs two wake-ups, tens of microseconds, where an
 //!   uncontended lock costs about one microsecond with the publish. Note what it does not do: each operation makes a
 //!   version, which readers, feeds and tasks in [`Table::changed`](crate::Table::changed) follow one by one; a task that
 //!   holds the lock blocks a thread of the runtime; and removed values stay alive until someone calls
@@ -82,17 +82,17 @@
 //!
 //! | ms, and versions | 1 thread | 2 threads | 8 threads | tasks |
 //! |---|---|---|---|---|
-//! | `SharedWriter`, sent | 2.7; 10 | 2.9; 10 | 2.1; 10 | 19; 35 |
-//! | an actor behind `tokio::sync::mpsc` that batches, sent | 2.9; 21 | 3.7; 10 | 3.8; 11 | 16; 114 |
-//! | `Mutex<Writer>`, a publish for each operation | 7.8; 9,500 | 11; 9,500 | 13; 9,500 | 27; 9,500 |
-//! | `parking_lot::FairMutex<Writer>`, the same | 7.9; 9,500 | 9.6; 9,500 | 47; 9,500 | 26; 9,500 |
-//! | `SharedWriter`, confirmed | 53 to 227; 9,500 | 68; 5,800 | 96; 1,900 | 24; 11 |
-//! | the actor, confirmed | 50; 9,500 | 422; 5,800 | 138; 2,600 | 26; 31 |
+//! | `SharedWriter`, sent | 3.0; 10 | 2.5; 10 | 3.1; 10 | 12; 171 |
+//! | an actor behind `tokio::sync::mpsc` that batches, sent | 2.9; 11 | 2.6; 10 | 3.6; 10 | 13; 217 |
+//! | `Mutex<Writer>`, a publish for each operation | 8.0; 9,500 | 19; 9,500 | 16; 9,500 | 25; 9,500 |
+//! | `parking_lot::FairMutex<Writer>`, the same | 7.7; 9,500 | 194; 9,500 | 31; 9,300 | 30; 9,500 |
+//! | `SharedWriter`, confirmed | 272; 9,500 | 223; 7,500 | 91; 3,400 | 18; 12 |
+//! | the actor, confirmed | 207; 9,500 | 250; 7,600 | 81; 3,300 | 19; 34 |
 //!
-//! Medians of seven rounds on two processors that other processes used as well: two instances of the shared writer, whose
-//! mean is shown, differed by up to 1.5 times (threads, sent), 2.3 times (tasks) and 4.3 times (1 thread, confirmed). So
-//! only large factors mean anything: sent by threads, three to six times less time than a lock, with a thousandth of the
-//! versions, and about as fast as the actor; confirmed by few threads, five times slower than a lock, or more.
+//! Medians of 21 rounds on two processors of a virtual machine; the ratio of the shared writer to a second one, the
+//! control, was 0.7 to 1.3. So: for tasks, half the time of a lock or less, and as fast as the actor, with fewer versions;
+//! the same for threads that send without waiting, with a thousandth of the versions of a lock; and if a few threads wait
+//! for each change, 6 to 30 times slower than a lock, because each change then costs two wake-ups of a thread.
 //!
 //! # Why a transaction can be taken back
 //!
