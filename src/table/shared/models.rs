@@ -167,6 +167,25 @@ fn an_abort_does_not_wait_for_a_permit() {
     });
 }
 
+/// A turn refuses to wait for itself only: a transaction waits for room of another writer.
+#[test]
+#[cfg(not(switchboard_loom))] // The order of two threads is at stake, and no memory order.
+fn a_transaction_waits_for_room_of_another_writer() {
+    model(|| {
+        let (outer, mut driver) = shared(1, 1);
+        let (inner, mut other) = shared(1, 1);
+        inner.insert(1, 1).unwrap();
+        let thread = spawn(move || {
+            let _ = other.turn();
+            other
+        });
+        let ticket = outer.transaction(move |_| inner.insert(2, 2).is_ok()).unwrap();
+        let _ = driver.turn();
+        assert!(ticket.wait().unwrap().value);
+        drop(thread.join().unwrap());
+    });
+}
+
 /// The thread that is asked to end sleeps, or is about to.
 #[test]
 fn a_close_wakes_a_writer_that_sleeps() {
