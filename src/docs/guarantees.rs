@@ -135,6 +135,12 @@
 //! [recycle](crate::TableBuilder::recycle). *Tested by*
 //! `tests/promises.rs::the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries`.
 //!
+//! **The allocator adds its own pauses.** An allocator may return memory to the operating system in whichever call
+//! frees it. After a table of a million entries was cleared, the longest of the publishes that dismantled it took 0.3
+//! to 6.9 ms with the default settings of glibc, and 0.2 to 0.4 ms when glibc was told to keep what is freed
+//! (`MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TOP_PAD_` set high); the second longest took less
+//! than 0.7 ms in both. *Measured* in four runs of each in turn, publishes of one operation, recycling on.
+//!
 //! # Memory
 //!
 //! **Readers run no destructors.** The table holds every version until no reader does, and the writer then

@@ -185,21 +185,20 @@ impl<T> Receiver<T> {
         Poll::Ready(outcome)
     }
 
-    /// Registers the task, and then returns whether a command is queued in the lanes that are listened to,
-    /// the mailbox is closed, or the receiver was asked to wake. If `Pending`, the next such event wakes the
-    /// task.
+    /// [`poll_event`](Self::poll_event) for a command or the close of the mailbox.
     #[cfg(feature = "manager")]
     pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.poll_event(context, |receiver| !receiver.is_empty() || receiver.is_closed())
     }
 
-    /// As [`poll_ready`](Self::poll_ready), but a closed mailbox counts only once it is drained, so a
-    /// receiver that waits for the permits of a closed one sleeps.
-    pub(crate) fn poll_mail(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.poll_event(context, |receiver| !receiver.is_empty() || receiver.is_drained())
-    }
-
-    fn poll_event(&mut self, context: &mut Context<'_>, is_due: impl FnOnce(&Self) -> bool) -> Poll<()> {
+    /// Registers the task, and then returns whether `is_due`, or the receiver was asked to wake. If `Pending`,
+    /// the task is woken by the next command in the lanes that are listened to, the close of the mailbox, the
+    /// end of the last permit of a closed one, and a request to wake.
+    pub(crate) fn poll_event(
+        &mut self,
+        context: &mut Context<'_>,
+        is_due: impl FnOnce(&Self) -> bool,
+    ) -> Poll<()> {
         self.shared.parking.prepare_task(context.waker());
         // Both are read: a request to wake is answered together with the commands that it announced.
         let was_asked = self.shared.parking.take_wake();

@@ -192,8 +192,7 @@ where
     /// publish](crate::TableBuilder::max_versions), only an abort counts.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        let has_mail = !self.inbox.is_empty() || !self.receiver.is_empty() || self.receiver.is_drained();
-        self.common.is_aborted() || !self.is_refused && (has_mail || self.writer.has_staged())
+        self.work().is_due(&self.receiver)
     }
 
     /// Waits until [`has_work`](Self::has_work), without running a turn. May complete without a reason.
@@ -235,8 +234,16 @@ where
     }
 
     fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mail = self.receiver.poll_mail(context);
-        if self.has_work() || mail.is_ready() && !self.is_refused { Poll::Ready(()) } else { Poll::Pending }
+        let work = self.work();
+        self.receiver.poll_event(context, |receiver| work.is_due(receiver))
+    }
+
+    fn work(&self) -> Work<K, V, I, S> {
+        Work {
+            common: self.common.clone(),
+            is_begun: !self.inbox.is_empty() || self.writer.has_staged(),
+            is_refused: self.is_refused,
+        }
     }
 
     /// Waits for an operation, for at most `timeout`. May return early.
@@ -441,6 +448,21 @@ where
             mem::take(&mut self.inbox).into_iter().for_each(|(_, message)| self.refuse(message));
         }
         self.drop_unneeded();
+    }
+}
+
+/// The part of a driver that, with the queue, decides whether it has work.
+struct Work<K, V, I, S> {
+    common: StdArc<Common<K, V, I, S>>,
+    /// Operations were taken from the queue.
+    is_begun: bool,
+    is_refused: bool,
+}
+
+impl<K, V, I, S> Work<K, V, I, S> {
+    fn is_due(&self, receiver: &Receiver<Message<K, V, I, S>>) -> bool {
+        let has_mail = || !receiver.is_empty() || receiver.is_drained();
+        self.common.is_aborted() || !self.is_refused && (self.is_begun || has_mail())
     }
 }
 

@@ -249,14 +249,22 @@ fn a_driver_that_is_dropped_or_taken_apart_ends_its_tickets() {
     }
 }
 
-/// Nothing is taken from the queue while the table refuses, and everything is published later.
-#[test]
-fn a_refused_publish_holds_the_tickets_and_the_queue() {
-    let (writer, table) = Table::<u64, u64>::builder().max_versions(NonZeroUsize::MIN).build();
+type Parts = (SharedWriter<u64, u64>, Driver<u64, u64>, Table<u64, u64>, crate::Snapshot<u64, u64>);
+
+/// A shared writer whose table refuses to publish: one version is held, and a newer one was published.
+fn refusing() -> Parts {
+    let (writer, table) = Table::builder().max_versions(NonZeroUsize::MIN).build();
     let (shared, mut driver) = SharedWriter::new(writer, Config::new());
     let held = table.snapshot();
     shared.insert(1, 1).unwrap();
     assert_eq!(driver.turn(), Turn::More);
+    (shared, driver, table, held)
+}
+
+/// Nothing is taken from the queue while the table refuses, and everything is published later.
+#[test]
+fn a_refused_publish_holds_the_tickets_and_the_queue() {
+    let (shared, mut driver, table, held) = refusing();
     let mut ticket = shared.transaction(|table| table.insert(2, 2)).unwrap();
     let Turn::Later(first) = driver.turn() else { unreachable!("a version is held") };
     shared.insert(3, 3).unwrap();
@@ -277,11 +285,7 @@ fn a_refused_publish_holds_the_tickets_and_the_queue() {
 /// A writer that is closed while the table refuses waits for the readers, and not in a busy loop.
 #[test]
 fn a_writer_that_is_closed_while_the_table_refuses_waits_for_the_readers() {
-    let (writer, table) = Table::<u64, u64>::builder().max_versions(NonZeroUsize::MIN).build();
-    let (shared, mut driver) = SharedWriter::new(writer, Config::new());
-    let held = table.snapshot();
-    shared.insert(1, 1).unwrap();
-    assert_eq!(driver.turn(), Turn::More);
+    let (shared, mut driver, _table, held) = refusing();
     let ticket = shared.transaction(|table| table.insert(2, 2)).unwrap();
     drop(shared);
     let mut context = Context::from_waker(Waker::noop());
@@ -296,11 +300,7 @@ fn a_writer_that_is_closed_while_the_table_refuses_waits_for_the_readers() {
 
 #[test]
 fn what_could_not_be_published_has_not_happened() {
-    let (writer, table) = Table::<u64, u64>::builder().max_versions(NonZeroUsize::MIN).build();
-    let (shared, mut driver) = SharedWriter::new(writer, Config::new());
-    let held = table.snapshot();
-    shared.insert(1, 1).unwrap();
-    assert_eq!(driver.turn(), Turn::More);
+    let (shared, mut driver, _table, held) = refusing();
     let ticket = shared.transaction(|table| table.insert(2, 2)).unwrap();
     assert!(matches!(driver.turn(), Turn::Later(_)));
     let writer = driver.into_writer();
