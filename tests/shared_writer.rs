@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use switchboard::table::GroupIndex;
 use switchboard::table::shared::{CommitError, Config, Driver, Turn};
@@ -365,4 +366,21 @@ fn an_insertion_that_panics_has_changed_nothing() {
     let mut keys: Vec<_> = table.snapshot().keys().map(|key| key.0).collect();
     keys.sort_unstable();
     assert_eq!((keys, shared.stats().panics), (vec![10, 11, 12, 14], 3));
+}
+
+/// Each wait that was dropped leaves its registration; the end wakes the last one.
+#[tokio::test(flavor = "current_thread")]
+async fn the_end_of_a_thread_can_be_awaited_again() {
+    let (writer, _table) = Table::<u64, u64>::new();
+    let (shared, mut thread) = SharedWriter::spawn(writer, Config::new()).unwrap();
+    shared.insert(1, 1).unwrap();
+    for _ in 0..3 {
+        let polled = pin!(thread.finished()).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending() && !thread.is_finished());
+    }
+    drop(shared);
+    thread.finished().await;
+    assert!(thread.is_finished());
+    thread.finished().await;
+    assert_eq!(thread.join_timeout(Duration::ZERO).unwrap().len(), 1);
 }

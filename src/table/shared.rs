@@ -121,5 +121,5 @@ pub use driver::{Driver, Turn};
 pub use message::{CommitError, Committed};
 pub use permit::{CommitTicket, Permit};
 pub use stats::Stats;
-pub use thread::{JoinError, WriterThread};
+pub use thread::{JoinError, SpawnError, WriterThread};
 pub use transaction::Transaction;

@@ -87,6 +87,16 @@ impl<A: Addr> Links<A> {
         Ok(self.snapshot())
     }
 
+    /// Waits up to `timeout` until a version newer than `version` is published, and returns a snapshot of the
+    /// newest version. The form of [`changed`](Self::changed) for threads.
+    ///
+    /// # Errors
+    /// [`WaitError`] if the time-out passed, or the manager has ended and `version` is the last one.
+    pub fn wait_changed(&self, version: Version, timeout: Duration) -> Result<LinksSnapshot<A>, WaitError> {
+        self.table.wait_changed(version, timeout)?;
+        Ok(self.snapshot())
+    }
+
     /// Waits, as a task, until `version` or a later one is published, and returns a snapshot of the newest
     /// version: the asynchronous form of [`wait_for`](Self::wait_for).
     ///

@@ -233,6 +233,11 @@ where
         writer
     }
 
+    /// Returns the writer of a driver that has run no turn and whose handles are gone, as it was.
+    pub(super) fn into_unused_writer(self) -> Writer<K, V, I, S> {
+        self.writer
+    }
+
     fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let work = self.work();
         self.receiver.poll_event(context, |receiver| work.is_due(receiver))

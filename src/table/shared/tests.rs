@@ -333,6 +333,26 @@ fn staged_changes_of_the_writer_are_published_with_the_first_turn() {
     assert_eq!(table.snapshot().len(), 1);
 }
 
+/// A thread that cannot be started changes nothing, and the writer can be used again.
+#[test]
+fn a_thread_that_cannot_be_started_returns_the_writer() {
+    let (mut writer, table) = Table::<u64, u64>::new();
+    writer.insert(1, 1);
+    let refuse = |body| {
+        drop::<Box<dyn FnOnce() + Send>>(body);
+        Err(std::io::Error::from(std::io::ErrorKind::OutOfMemory))
+    };
+    let error = SharedWriter::spawn_with(refuse, writer, Config::new()).unwrap_err();
+    assert!(error.to_string().contains("could not create a thread: "), "{error}");
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.downcast_ref::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::OutOfMemory);
+    let writer = error.into_writer();
+    assert_eq!((table.is_closed(), table.version().as_u64()), (false, 0));
+    let (shared, thread) = SharedWriter::spawn(writer, Config::new()).unwrap();
+    drop(shared);
+    assert_eq!(thread.join().unwrap().len(), 1);
+}
+
 #[test]
 fn a_thread_cannot_join_itself() {
     let (writer, _table) = Table::<u64, u64>::new();
