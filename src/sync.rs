@@ -375,12 +375,16 @@ pub(crate) fn sleep(timeout: std::time::Duration) {
 /// Starts a named thread.
 ///
 /// # Errors
-/// The error of the operating system if it cannot create a thread.
+/// The error of the operating system if it cannot create a thread, and `InvalidInput` if it cannot have the name.
 pub(crate) fn spawn<F, T>(name: String, body: F) -> std::io::Result<thread::JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    if name.contains('\0') {
+        let kind = std::io::ErrorKind::InvalidInput;
+        return Err(std::io::Error::new(kind, "the name of a thread contains a null character"));
+    }
     thread::Builder::new().name(name).spawn(body)
 }
 

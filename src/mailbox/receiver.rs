@@ -221,7 +221,7 @@ impl<T> Receiver<T> {
     }
 
     /// Ends the registration of a task that no longer waits.
-    pub(super) fn forget_task(&self) {
+    pub(crate) fn forget_task(&self) {
         self.shared.parking.forget_task();
     }
 

@@ -467,6 +467,11 @@ impl<T> Publisher<T> {
         self.cell.retired.lock().sweep(limit.min(SWEEP_ROUND), &mut self.garbage);
     }
 
+    /// Returns the number of retired versions that are not kept for recycling and have not been found free.
+    pub(crate) fn held_len(&self) -> usize {
+        self.cell.retired.lock().held.len()
+    }
+
     /// Whether older versions may be held: one that is kept for recycling is, or others have not been found
     /// free. O(1).
     pub(crate) fn has_held(&self) -> bool {

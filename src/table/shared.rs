@@ -107,6 +107,7 @@ mod driver;
 mod message;
 #[cfg(test)]
 mod models;
+mod pending;
 mod permit;
 mod stats;
 #[cfg(all(test, not(switchboard_model)))]
