@@ -51,6 +51,15 @@
 //! * **One operation at a time, confirmed, is slow**: an operation goes to another thread and its result comes back, which
 //!   takes two wake-ups. It pays off when operations are sent without waiting, or by many threads or tasks at once: see
 //!   [the figures](crate::docs::sharing#figures).
+//! * **Two shared writers can wait for each other.** A transaction that sends to another shared writer waits while
+//!   that one's queue is full; if a transaction there does the same in the other direction, both wait without end.
+//!   Towards another writer, use the `try_` forms or
+//!   [`reserve_timeout`](crate::SharedWriter::reserve_timeout). A transaction that waits for a thread which sends to
+//!   the same writer has the same problem.
+//! * **A value that owns a handle of its own shared writer keeps the table alive**: the handle keeps the table, and
+//!   the table the value. Close the writer and remove such values, or let them own something else.
+//! * **A panic while another one unwinds ends the process**, as in any Rust program: a key whose `Hash` panics and
+//!   whose destructor then panics as well, or a waker that panics in `wake` and when it is dropped.
 //! * **A transaction delays all operations behind it**, and their publish. (`tests/shared_writer.rs`)
 //! * **An insertion or a removal that panics is only counted**: it has no ticket to say so. Use a transaction for
 //!   keys and values whose code may panic. (`tests/shared_writer.rs::an_insertion_that_panics_has_changed_nothing`)

@@ -39,7 +39,7 @@
 //! | waiter | waits for | woken by | if the waker dies |
 //! |---|---|---|---|
 //! | the writer | a command | every send; `shutdown`; the transport worker when a congested outbox drains | no command can come; the next tick passes |
-//! | a shared writer, thread or task | an operation | every send; a permit that is dropped; the close; the drop of the last handle; an abort | a handle that is dropped by a panic counts as dropped |
+//! | a shared writer, thread or task | an operation | every send; a permit that is dropped; the close; the drop of the last handle; an abort, unless the queue has ended while the table refuses to publish: then the next attempt, after 64 ms at most | a handle that is dropped by a panic counts as dropped |
 //! | a task that runs a driver | a command | every send; `shutdown`; taking effects from a congested outbox | the timer for the instant of the next turn |
 //! | a sender, thread or task | room | the receiver, for each command it takes; a permit or a waiting sender that is dropped; the close | the receiver's drop closes the mailbox |
 //! | a ticket | its result | the writer; the drop of the completion | the completion is dropped with the mailbox |

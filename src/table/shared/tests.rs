@@ -210,7 +210,13 @@ fn a_destructor_that_panics_in_a_refused_publish_loses_nothing() {
         let (writer, table) = builder.build_with((0..25_000).map(|key| (key, bomb())));
         let (shared, mut driver) = SharedWriter::new(writer, Config::new());
         let large = table.snapshot();
-        drop(shared.transaction(|table| table.clear()).unwrap());
+        drop(
+            shared
+                .transaction(|table| {
+                    table.clear();
+                })
+                .unwrap(),
+        );
         assert_eq!(driver.turn(), Turn::More);
         drop(large);
         let held = table.snapshot();
