@@ -192,8 +192,9 @@ impl<T> Retired<T> {
 
     /// Takes the oldest recent version that no one holds.
     fn recycle(&mut self) -> Option<Recycled<T>> {
-        let free = self.recent.iter_mut().map(|header| Arc::get_mut(header).is_some());
-        let is_needless = free.filter(|is_free| *is_free).count() == RECENT;
+        // Only counted: `take_recent` gets hold of one. No thread can obtain a header that is free here.
+        let is_needless =
+            self.recent.iter().filter(|header| Arc::strong_count(header) == 1).count() == RECENT;
         self.needless = if is_needless { self.needless + 1 } else { 0 };
         if self.needless >= SHRINK_AFTER {
             self.needless = 0;
@@ -242,11 +243,13 @@ pub(crate) struct SnapshotCell<T> {
     // Not in the `Publisher`: dropping the writer must not free a header while readers live (D1).
     retired: Mutex<Retired<T>>,
     waiters: Waiters,
-    /// Number of subscribers. Placed beside the waiters because both rarely change.
+    /// Number of subscribers. Beside the waiters, because every publish reads both, and a subscriber rarely
+    /// comes or goes.
     followers: AtomicUsize,
     /// Number of readers that hold a version. Changes when one is created, dropped or released, not when it
     /// moves on to a newer version.
-    readers: AtomicUsize,
+    // Padded: threads that release their readers before each wait change it all the time.
+    readers: CachePadded<AtomicUsize>,
 }
 
 impl<T> SnapshotCell<T> {
@@ -380,7 +383,7 @@ impl<T> Publisher<T> {
             retired: Mutex::new(&lock_order::RETIRED, retired),
             waiters: Waiters::new(),
             followers: AtomicUsize::new(0),
-            readers: AtomicUsize::new(0),
+            readers: CachePadded::new(AtomicUsize::new(0)),
         };
         Self { cell: Arc::new(cell), version, garbage: Vec::with_capacity(SWEEP) }
     }
