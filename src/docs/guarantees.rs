@@ -57,10 +57,9 @@
 //!
 //! **A publish never waits for a reader.** (With [`max_versions`](crate::TableBuilder::max_versions) it may be refused
 //! because of one.) It is lock-free and not wait-free, because readers that keep starting
-//! loads on the slow path of `arc_swap` can make it repeat a step. It always takes one lock, which guards the list
-//! of retired versions. Only the writer takes that lock: the list lives beside the readers' part of the table, so
-//! that it outlives the writer. It is never contended. *Follows from* the `Publisher` type in `table/cell.rs`, of
-//! which a table has one; no other type takes that lock.
+//! loads on the slow path of `arc_swap` can make it repeat a step. It takes a lock only to wake someone (see
+//! [Waiting](#waiting)): the list of retired versions belongs to the writer, which leaves it to the table when it is
+//! dropped. *Follows from* `Publisher::publish` in `table/cell.rs`.
 //!
 //! # Wait-free
 //!
