@@ -45,7 +45,7 @@
 //! | dropping or cloning a snapshot | wait-free | changes a reference count; see [Memory](#memory) for the last owner |
 //! | staging | single-threaded | copies a page if a held version shares it |
 //! | [`Writer::publish`](crate::Writer::publish) | lock-free | visits each thread's record once; never waits for a reader |
-//! | [`Table::wait_for`](crate::Table::wait_for) | blocking | takes a lock; a publish takes the same lock only if it has to wake a thread or a task |
+//! | [`Table::wait_for`](crate::Table::wait_for) | blocking | takes a lock; a publish takes the same lock only if it has to wake a thread or a task, and once after a wait that was cancelled |
 //! | awaiting [`Table::changed`](crate::Table::changed), [`Table::reached`](crate::Table::reached), [`Feed::next`](crate::table::Feed::next) | blocking | two atomic loads if it is ready; otherwise O(log waiting tasks) under the lock of `wait_for`, which is never held while user code runs |
 //! | [`Feed::try_next`](crate::table::Feed::try_next) | as `Table::snapshot` | one atomic load if there is nothing new; O(operations) for all versions found at once |
 //! | [`Feed::next_timeout`](crate::table::Feed::next_timeout) | blocking | as `wait_for` |
@@ -57,10 +57,9 @@
 //!
 //! **A publish never waits for a reader.** (With [`max_versions`](crate::TableBuilder::max_versions) it may be refused
 //! because of one.) It is lock-free and not wait-free, because readers that keep starting
-//! loads on the slow path of `arc_swap` can make it repeat a step. It always takes one lock, which guards the list
-//! of retired versions. Only the writer takes that lock: the list lives beside the readers' part of the table, so
-//! that it outlives the writer. It is never contended. *Follows from* the `Publisher` type in `table/cell.rs`, of
-//! which a table has one; no other type takes that lock.
+//! loads on the slow path of `arc_swap` can make it repeat a step. It takes a lock only to wake someone (see
+//! [Waiting](#waiting)): the list of retired versions belongs to the writer, which leaves it to the table when it is
+//! dropped. *Follows from* `Publisher::publish` in `table/cell.rs`.
 //!
 //! # Wait-free
 //!
@@ -104,7 +103,7 @@
 //! |---|---|
 //! | the first operation after a batch of *m* operations, in a table that [recycles](crate::TableBuilder::recycle) | repeats the batch on the second copy: O(m), with m up to the largest of 1,024, an eighth of the entries and, while a feed exists, the [history](crate::TableBuilder::history); longer batches are not repeated |
 //! | a publish in a process in which many threads have loaded | O(threads), see ["Wait-free"](#wait-free) |
-//! | a publish for which threads wait in `wait_for` or a feed | wakes all of them |
+//! | a publish for which threads wait in `wait_for` or a feed | wakes all threads that wait, also those for a later version |
 //! | a publish for which tasks wait | wakes those that wait for its version, on the writer's thread: the cost of their wakers |
 //! | a publish of a table with [`max_versions`](crate::TableBuilder::max_versions), close to that limit | looks at every version that is held |
 //! | an operation whose index panics | O(batch) or O(entries), see [Panics](#panics) |
@@ -139,7 +138,7 @@
 //! frees it. After a table of a million entries was cleared, the longest of the publishes that dismantled it took 0.3
 //! to 6.9 ms with the default settings of glibc, and 0.2 to 0.4 ms when glibc was told to keep what is freed
 //! (`MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TOP_PAD_` set high); the second longest took less
-//! than 0.7 ms in both. *Measured* in four runs of each in turn, publishes of one operation, recycling on.
+//! than 0.7 ms in both. *Follows from* measurements, four runs of each in turn, publishes of one operation, recycling on.
 //!
 //! # Memory
 //!
@@ -272,7 +271,9 @@
 //! **A waker that panics ends neither the publish nor another wait.** The panic is contained when the waker is woken or
 //! dropped; when it is cloned, the panic reaches the poll, which has not changed anything yet. *Tested by*
 //! `tests/futures.rs::a_waker_that_panics_ends_neither_the_publish_nor_another_wait`,
-//! `tests/futures.rs::a_waker_that_panics_when_it_is_dropped_ends_no_wait`.
+//! `tests/futures.rs::a_waker_that_panics_when_it_is_dropped_ends_no_wait`. For the clone, which cannot panic in a
+//! waker that is made without unsafe code, it *follows from* the order in `Waiters::poll`: the waker is cloned before
+//! the lock is taken.
 //!
 //! # Waiting
 //!
@@ -289,12 +290,26 @@
 //! `tests/futures.rs::a_dropped_future_is_not_woken_and_keeps_no_waker`,
 //! `table::watch::models::a_dropped_future_leaves_its_waker_nowhere`,
 //! `table::watch::models::a_dropped_future_for_a_later_version_leaves_its_waker_nowhere`,
-//! `tests/links_feed.rs::a_task_that_gives_up_its_waits_misses_no_event`.
+//! `tests/links_feed.rs::a_task_that_gives_up_its_waits_misses_no_event`. The same holds for the futures of a mailbox
+//! and of a driver. *Tested by* `mailbox::future::tests::a_future_that_is_dropped_releases_its_waker`,
+//! `mailbox::future::models::a_receive_leaves_its_waker_nowhere`,
+//! `manager::tests::waking::a_wait_for_work_releases_its_waker`.
+//!
+//! **A stream is terminated when it has returned `None`**, and not already when the writer is dropped by another thread:
+//! `FusedStream::is_terminated` of a feed is false until then. *Tested by*
+//! `tests/futures.rs::a_stream_is_terminated_once_it_has_returned_none`,
+//! `tests/links_feed.rs::a_stream_of_links_is_terminated_once_it_has_returned_none`.
+//!
+//! **A publish wakes a thread only if a thread waits for its version**: threads share one condition variable, so all of
+//! them are woken if one is due, and none because of a task. *Tested by*
+//! `table::waiters::tests::a_thread_sleeps_through_the_wake_ups_of_tasks_and_of_earlier_versions`.
 //!
 //! **Waiting takes bounded memory**: one entry of at most 128 bytes for each future that waits at the same time, beside
-//! the future itself. It is freed when the last of them has left. A publish for which no one waits reads one word, as
-//! without tasks; the first one after a wait was cancelled may take the lock of the waiters once. *Tested by*
-//! `tests/futures.rs::waiting_takes_bounded_memory_which_is_returned`,
+//! the future itself. It is freed when the last of them has left, and a task that waits alone allocates nothing. A
+//! publish for which no one waits reads one word, as without tasks; the first one after a wait was cancelled may take the
+//! lock of the waiters once. *Tested by* `tests/futures.rs::waiting_takes_bounded_memory_which_is_returned`,
+//! `tests/futures.rs::a_lone_task_waits_without_allocating`,
+//! `table::tasks::tests::tasks_that_have_left_leave_no_memory`,
 //! `table::watch::tests::a_publish_takes_the_lock_only_to_wake_someone`.
 //!
 //! # Shared writer

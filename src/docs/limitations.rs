@@ -31,6 +31,8 @@
 //! * **Many reader threads make publishing slower.** arc-swap keeps one record for each of the largest number of
 //!   threads that ever loaded at the same time, and every publish visits all of them, even in tables that are created
 //!   later. Read from a fixed pool of threads. (`tests/records.rs`)
+//! * **A publish wakes all waiting threads, or none.** They share one condition variable: a thread that waits for a later
+//!   version is woken together with one that is due, and sleeps again.
 //! * **Iteration order is arbitrary** and may differ between two versions with the same entries. There is no
 //!   range query.
 //!
@@ -45,6 +47,17 @@
 //! * **Order costs throughput while a lane is full.** A room goes to the sender that has waited longest, which may be
 //!   asleep, and not to one that happens to be running.
 //! * **A ticket has one consumer**, which waits for the result, polls for it or registers a callback, once.
+//!
+//! # Tasks
+//!
+//! * **No future yields while there is something to do.** The futures of this crate need no runtime, and therefore do not
+//!   take part in its cooperative budget. A task that loops over [`Feed::next`](crate::table::Feed::next),
+//!   [`Receiver::recv_async`](crate::mailbox::Receiver::recv_async) or
+//!   [`Sender::send_async`](crate::mailbox::Sender::send_async) keeps its thread as long as each of them is ready at
+//!   once. Wrap the future in `tokio::task::coop::cooperative`, or yield after a number of items.
+//! * **A waker that panics twice aborts the process**: when it is woken, and in its destructor, which then runs while the
+//!   first panic unwinds. One panic of a waker is contained. The wakers of the known runtimes do not panic.
+//! * **Wakers run on the thread that publishes, sends or receives**, after its work is done and outside of every lock.
 //!
 //! # Shared writer
 //!

@@ -43,8 +43,9 @@
 //! lock, which a thread holds until it is asleep, and a task until it is in the list, and then wakes them. If P2
 //! comes before W2, then W3 reads the version of P1 or a later one, and the waiter does not sleep.
 //!
-//! A task that stays in the list when the writer resets the target does not set it again: the writer resets it to
-//! the smallest version that such a task waits for, under the lock. The next publish is on the same thread.
+//! A task or a thread that stays asleep when the writer resets the target does not set it again: the writer resets it to
+//! the smallest version that those wait for, under the lock. The next publish is on the same thread. A thread that it
+//! wakes starts again at W1.
 //!
 //! # Mailbox
 //!

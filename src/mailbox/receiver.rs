@@ -181,7 +181,7 @@ impl<T> Receiver<T> {
         }
         self.shared.parking.prepare_task(context.waker());
         let Some(outcome) = self.look_for_task() else { return Poll::Pending };
-        self.shared.parking.cancel();
+        self.forget_task();
         Poll::Ready(outcome)
     }
 
@@ -220,9 +220,14 @@ impl<T> Receiver<T> {
         self.nothing().is_closed()
     }
 
-    /// Ends the registration of a task that no longer waits.
+    /// Ends the registration of a task that no longer waits: its waker is dropped.
     pub(crate) fn forget_task(&self) {
         self.shared.parking.forget_task();
+    }
+
+    /// As [`forget_task`](Self::forget_task), if the last poll has returned `Pending`.
+    pub(super) fn forget_sleeping_task(&self) {
+        self.shared.parking.forget_sleeping_task();
     }
 
     /// Closes the mailbox: new sends are refused, and senders that wait for room give up. Commands accepted

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
 //! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
-//! | 1 writer | [`RETIRED`] | the retired versions of one cell; taken only by its one writer |
+//! | 1 writer | [`RETIRED`] | the retired versions that the writer of a cell leaves; taken only when it is dropped |
 //! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`] | parking, and handing over one result or effect |
 //! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the publication of the next metrics report; the latencies of a shadow |
 //!
@@ -58,7 +58,7 @@ impl Lock {
     }
 }
 
-/// The retired version headers of a cell.
+/// The retired version headers that the writer of a cell leaves.
 pub(crate) static RETIRED: Lock = Lock::new(Rank::Writer, "table: retired versions");
 /// The parked receiver of a mailbox.
 pub(crate) static MAILBOX_RECEIVER: Lock = Lock::new(Rank::Auxiliary, "mailbox: parked receiver");
