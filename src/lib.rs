@@ -34,6 +34,8 @@
 // The manual is the same whichever features are on: some of its links need all of them.
 #![cfg_attr(not(all(feature = "manager", feature = "shadow")), allow(rustdoc::broken_intra_doc_links))]
 
+#[cfg(feature = "sessions")]
+mod claim;
 pub mod clock;
 pub mod docs;
 #[cfg(feature = "manager")]
@@ -43,6 +45,8 @@ pub mod mailbox;
 pub mod manager;
 #[cfg(feature = "manager")]
 pub mod metrics;
+#[cfg(feature = "sessions")]
+pub mod sessions;
 #[cfg(feature = "shadow")]
 pub mod shadow;
 mod sync;

@@ -5,7 +5,7 @@
 //! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
 //! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
 //! | 1 writer | [`RETIRED`] | the retired versions of one cell; taken only by its one writer |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`] | parking, and handing over one result or effect |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`SESSION`] | parking, and handing over one result or effect |
 //! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the publication of the next metrics report; the latencies of a shadow |
 //!
 //! A thread acquires locks in strictly increasing rank: while it holds a lock of rank 2 it may only take one
@@ -101,6 +101,16 @@ pub(crate) static DRIVER_STORE: Lock = Lock::new(Rank::Auxiliary, "shadow: drive
 /// The latencies of one side of a shadow.
 #[cfg(feature = "shadow")]
 pub(crate) static SHADOW_LATENCY: Lock = Lock::new(Rank::Metrics, "shadow: latencies");
+
+/// The threads and tasks that wait for the place of a run.
+#[cfg(feature = "sessions")]
+pub(crate) static CLAIM_WAITERS: Lock = Lock::new(Rank::Auxiliary, "claim: waiting for a change");
+/// The data and the connection of a session.
+#[cfg(feature = "sessions")]
+pub(crate) static SESSION: Lock = Lock::new(Rank::Auxiliary, "sessions: contents of a session");
+/// The stand-in for the map of the sessions, only under the checkers.
+#[cfg(all(feature = "sessions", switchboard_model))]
+pub(crate) static SESSION_MAP: Lock = Lock::new(Rank::Auxiliary, "checkers: stand-in for the map of sessions");
 
 /// The requests to the thread of a metrics collector.
 #[cfg(feature = "manager")]

@@ -1,0 +1,151 @@
+//! The threads and tasks that wait for a change of a place.
+//!
+//! The mark *awaited* is part of the word, so of a change and a mark one sees the other:
+//!
+//! * A waiter marks the word under the lock, and looks at the state that it has marked. If that is not the one
+//!   it waits for, it goes to sleep, or leaves its waker in the list, before the lock is released.
+//! * A change removes the mark. If it found one, its thread takes the lock, which it gets only once the waiter
+//!   is asleep or in the list, and wakes all.
+//!
+//! All waiters are woken by each change and look again: O(n) for n waiters of one place.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use super::state::State;
+use super::word::{Change, ClaimWord};
+use crate::sync::{Condvar, Mutex, Spin, lock_order};
+use crate::unwind;
+
+/// The place of a task in the list. Never given to another task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(u64);
+
+/// Valid after a panic: no user code runs under the lock.
+#[derive(Debug)]
+struct Waiting {
+    /// Whether a thread may be asleep.
+    threads: bool,
+    tasks: BTreeMap<Place, Waker>,
+    next: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Waiters {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+impl Waiters {
+    pub(crate) fn new() -> Self {
+        let waiting = Waiting { threads: false, tasks: BTreeMap::new(), next: 0 };
+        Self { waiting: Mutex::new(&lock_order::CLAIM_WAITERS, waiting), changed: Condvar::new() }
+    }
+
+    /// Blocks until `look` returns something for a state of `word`, or the deadline passes. Tries, spins,
+    /// parks. Each change of the word wakes it; if the thread that holds the place dies, unwinding releases it.
+    pub(crate) fn wait<T>(
+        &self,
+        word: &ClaimWord,
+        deadline: Option<Instant>,
+        look: impl Fn(State) -> Option<T>,
+    ) -> Option<T> {
+        let mut spin = Spin::new();
+        loop {
+            if let Some(found) = look(word.state()) {
+                return Some(found);
+            }
+            if !spin.spin() {
+                break;
+            }
+        }
+        let mut waiting = self.waiting.lock();
+        loop {
+            waiting.threads = true;
+            if let Some(found) = look(word.await_change()) {
+                return Some(found);
+            }
+            let Some(deadline) = deadline else {
+                waiting = self.changed.wait(waiting);
+                continue;
+            };
+            let (again, timed_out) = self.changed.wait_until(waiting, deadline);
+            waiting = again;
+            if timed_out {
+                drop(waiting);
+                return look(word.state());
+            }
+        }
+    }
+
+    /// Waits as a task: returns what `look` returns for a state of `word`, or arranges for `waker` to be woken
+    /// by the next change. `place` is to be given up with [`leave`](Self::leave).
+    ///
+    /// A panic of the clone of the waker reaches the caller, before anything has changed.
+    pub(crate) fn poll<T>(
+        &self,
+        word: &ClaimWord,
+        place: &mut Option<Place>,
+        waker: &Waker,
+        look: impl Fn(State) -> Option<T>,
+    ) -> Poll<T> {
+        if let Some(found) = look(word.state()) {
+            self.leave(place);
+            return Poll::Ready(found);
+        }
+        // User code, and therefore before the lock is taken.
+        let waker = waker.clone();
+        let mut waiting = self.waiting.lock();
+        let replaced = place.take().and_then(|place| waiting.tasks.remove(&place));
+        let (found, unneeded) = match look(word.await_change()) {
+            Some(found) => (Some(found), Some(waker)),
+            None => {
+                *place = Some(waiting.insert(waker));
+                (None, None)
+            }
+        };
+        drop(waiting);
+        [replaced, unneeded].into_iter().flatten().for_each(unwind::drop_waker);
+        found.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Removes the task at `place`, if it waits. O(log n), under the lock.
+    pub(crate) fn leave(&self, place: &mut Option<Place>) {
+        let Some(place) = place.take() else { return };
+        let waker = self.waiting.lock().tasks.remove(&place);
+        waker.into_iter().for_each(unwind::drop_waker);
+    }
+
+    /// Wakes all who wait, if the change is awaited. Called with no lock held: wakers are user code, whose
+    /// panics are contained.
+    pub(crate) fn notify(&self, change: Change) {
+        if !change.is_awaited {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        let tasks = mem::take(&mut waiting.tasks);
+        let has_threads = mem::take(&mut waiting.threads);
+        drop(waiting);
+        if has_threads {
+            self.changed.notify_all();
+        }
+        tasks.into_values().for_each(unwind::wake);
+    }
+
+    /// Returns the number of waiting tasks.
+    #[cfg(all(test, not(switchboard_model)))]
+    pub(crate) fn tasks(&self) -> usize {
+        self.waiting.lock().tasks.len()
+    }
+}
+
+impl Waiting {
+    fn insert(&mut self, waker: Waker) -> Place {
+        let place = Place(self.next);
+        self.next += 1;
+        self.tasks.insert(place, waker);
+        place
+    }
+}

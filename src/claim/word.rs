@@ -1,0 +1,153 @@
+//! The word of a place, and its transitions as atomic steps.
+
+use super::state::{CancelRefused, ClaimId, ClaimRefused, ClearRefused, State};
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// The state of one place. All operations are lock-free: one exchange, repeated only if another thread has
+/// changed the word in between.
+#[derive(Debug)]
+pub(crate) struct ClaimWord(AtomicU64);
+
+/// A change of a word. If it is awaited, the threads and tasks that wait are to be woken, with no lock held:
+/// the mark is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "if the change is awaited, someone has to be woken"]
+pub(crate) struct Change {
+    pub(crate) is_awaited: bool,
+}
+
+/// The part of a holder in a clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Displacement {
+    /// A clear does not begin while there is a holder.
+    Refuse,
+    /// The holder is asked to stop.
+    Cancel,
+    /// The holder loses the place.
+    Displace,
+}
+
+impl ClaimWord {
+    /// Creates a vacant place, whose claims have numbers above `generation`.
+    pub(crate) fn new(generation: ClaimId) -> Self {
+        Self(AtomicU64::new(State::vacant(generation).word()))
+    }
+
+    pub(crate) fn state(&self) -> State {
+        // Acquire: pairs with the release in `change`: whoever sees a state sees what was done before it.
+        State::from_word(self.0.load(Ordering::Acquire))
+    }
+
+    /// Claims the place. `prepare` runs between the look at the word and the claim, maybe more than once; what
+    /// it reads is not older than the last clear before the claim.
+    pub(crate) fn claim<T>(&self, prepare: impl Fn() -> T) -> Result<(ClaimId, T), ClaimRefused> {
+        let mut prepared = None;
+        let (_, next) = self.change(|state| {
+            let next = state.claim()?;
+            prepared = Some(prepare());
+            Ok(next)
+        })?;
+        match prepared {
+            Some(prepared) => Ok((next.generation(), prepared)),
+            None => unreachable!("a claim that succeeds was prepared"),
+        }
+    }
+
+    /// Marks the start of the holder's work. Returns whether it may work: it is still the holder, and was not
+    /// asked to stop.
+    pub(crate) fn start(&self, id: ClaimId) -> bool {
+        self.change(|state| state.start(id).ok_or(())).is_ok_and(|(_, next)| !next.is_cancelled(id))
+    }
+
+    /// Asks the holder to stop; only the holder of `id` if one is given. Of several calls for one claim, one
+    /// succeeds.
+    pub(crate) fn cancel(&self, id: Option<ClaimId>) -> Result<(ClaimId, Change), CancelRefused> {
+        let (old, next) = self.change(|state| state.cancel(id))?;
+        Ok((next.generation(), Change::of(old)))
+    }
+
+    /// Ends the claim `id`. `None` if it had already ended, by a release or by being displaced.
+    pub(crate) fn release(&self, id: ClaimId) -> Option<Change> {
+        let (old, _) = self.change(|state| state.release(id).ok_or(())).ok()?;
+        Some(Change::of(old))
+    }
+
+    /// Takes the place from its holder, whose number is returned.
+    pub(crate) fn displace(&self) -> Option<(ClaimId, Change)> {
+        let (old, _) = self.change(|state| state.displace().ok_or(())).ok()?;
+        Some((old.generation(), Change::of(old)))
+    }
+
+    /// Begins a clear: from now on no one can claim. The caller ends it, with [`end_clear`](Self::end_clear) or
+    /// [`give_up_clear`](Self::give_up_clear). Returns the holder that was asked to stop or displaced.
+    pub(crate) fn begin_clear(
+        &self,
+        holder: Displacement,
+    ) -> Result<(Option<ClaimId>, Change), ClearRefused> {
+        let (old, _) = self.change(|state| {
+            let clearing = state.begin_clear(holder != Displacement::Refuse)?;
+            let displaced = if holder == Displacement::Displace { clearing.displace() } else { None };
+            Ok(displaced.unwrap_or(clearing))
+        })?;
+        let occupant = old.occupant();
+        // Nothing that anyone waits for has happened to a vacant place, and the mark is still there.
+        let change = if occupant.is_some() { Change::of(old) } else { Change { is_awaited: false } };
+        Ok((occupant.map(|occupant| occupant.id), change))
+    }
+
+    /// Ends a clear that took effect. The caller began it, and the place is vacant. `None` otherwise.
+    pub(crate) fn end_clear(&self) -> Option<Change> {
+        let (old, _) = self.change(|state| state.end_clear().ok_or(())).ok()?;
+        Some(Change::of(old))
+    }
+
+    /// Ends a clear without effect. The caller began it. `None` if the holder has left: then the clear can take
+    /// effect.
+    pub(crate) fn give_up_clear(&self) -> Option<Change> {
+        let (old, _) = self.change(|state| state.give_up_clear().ok_or(())).ok()?;
+        Some(Change::of(old))
+    }
+
+    /// Closes the place for good; if a state is given, only if the place was not claimed or cleared since that
+    /// was `seen`.
+    pub(crate) fn retire(&self, seen: Option<State>) -> Result<Change, ClaimRefused> {
+        let (old, _) = self.change(|state| {
+            if seen.is_some_and(|seen| seen.generation() != state.generation()) {
+                return Err(ClaimRefused::Busy(state.generation()));
+            }
+            state.retire()
+        })?;
+        Ok(Change::of(old))
+    }
+
+    /// Marks the word, so that the next change is [awaited](Change), and returns the state. Called under the
+    /// lock of the list of those who wait.
+    pub(super) fn await_change(&self) -> State {
+        match self.change(|state| Ok::<_, ()>(state.await_change())) {
+            Ok((_, next)) => next,
+            Err(()) => unreachable!("every state can be awaited"),
+        }
+    }
+
+    /// Replaces the state by that which `transition` returns. Returns the old and the new one.
+    fn change<E>(&self, mut transition: impl FnMut(State) -> Result<State, E>) -> Result<(State, State), E> {
+        // Acquire, here and below: pairs with the release below, also where the transition is refused.
+        let mut word = self.0.load(Ordering::Acquire);
+        loop {
+            let old = State::from_word(word);
+            let next = transition(old)?;
+            // AcqRel: a claim sees everything that earlier holders and clears did, and a release or a
+            // cancellation hands over what its thread did before. Pairs with itself and with `state`.
+            match self.0.compare_exchange(word, next.word(), Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok((old, next)),
+                Err(newer) => word = newer,
+            }
+        }
+    }
+}
+
+impl Change {
+    fn of(old: State) -> Self {
+        Self { is_awaited: old.is_awaited() }
+    }
+}

@@ -1,0 +1,483 @@
+//! The handle of a registry.
+
+use std::fmt;
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::begin::Begin;
+use super::builder::SessionsBuilder;
+use super::clear::{ClearPolicy, Cleared};
+use super::common::Common;
+use super::connection::{Connected, Connection};
+use super::error::{BeginTimeout, ClearError, RemoveError, TryBeginError};
+use super::id::RunId;
+use super::map::Map;
+use super::run::Run;
+use super::session::{Retired, Session};
+use super::snapshot::SessionSnapshot;
+use super::stats::Stats;
+use crate::claim::{CancelRefused, ClaimRefused};
+use crate::sync::{Arc, StdArc, deadline_after};
+use crate::unwind::discard;
+
+/// Makes the data of a new or cleared session.
+pub(super) type Init<K, D> = Box<dyn Fn(&K) -> D + Send + Sync>;
+
+/// A registry of sessions: for each key its data, its connection, and at most one run.
+///
+/// Cheap to clone; all clones are the same registry. `D` is the data of a session, which is replaced as a
+/// whole; `C` is the peer of a connection, such as the sending end of a socket.
+///
+/// See the [module](super) for an example and for what is guaranteed.
+pub struct Sessions<K, D, C = ()> {
+    registry: Arc<Registry<K, D, C>>,
+}
+
+struct Registry<K, D, C> {
+    map: Map<K, Session<D, C>>,
+    common: StdArc<Common>,
+    init: Init<K, D>,
+}
+
+/// The result of [`Sessions::cancel`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// The session has no run, or not the one that was named.
+    Idle,
+    /// The run was asked to stop by this call.
+    Requested(RunId),
+    /// The run was asked to stop by an earlier call.
+    AlreadyRequested(RunId),
+}
+
+/// The result of [`Sessions::broadcast`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Broadcast {
+    /// Calls that returned.
+    pub delivered: usize,
+    /// Calls that panicked.
+    pub panicked: usize,
+}
+
+impl<K, D, C> Clone for Sessions<K, D, C> {
+    fn clone(&self) -> Self {
+        Self { registry: self.registry.clone() }
+    }
+}
+
+impl<K, D, C> Sessions<K, D, C>
+where
+    K: Hash + Eq + Clone,
+{
+    /// Creates a registry in which the data of a new session is `D::default()`.
+    #[must_use]
+    pub fn new() -> Self
+    where
+        D: Default + 'static,
+        K: 'static,
+    {
+        Self::builder().build()
+    }
+
+    /// Returns a builder, to set the clock, the policy and the data of new sessions.
+    #[must_use]
+    pub fn builder() -> SessionsBuilder<K, D>
+    where
+        D: Default + 'static,
+        K: 'static,
+    {
+        SessionsBuilder::new(Box::new(|_| D::default()))
+    }
+
+    pub(super) fn from_parts(common: Common, init: Init<K, D>) -> Self {
+        Self { registry: Arc::new(Registry { map: Map::new(), common: StdArc::new(common), init }) }
+    }
+
+    /// Begins a run, if the session has none. Creates the session if the key has none.
+    ///
+    /// Of several calls at the same time, one begins a run and the others fail. Lock-free once the session
+    /// exists.
+    ///
+    /// # Errors
+    /// [`TryBeginError::Busy`] if the session has a run, [`TryBeginError::Clearing`] while it is being cleared.
+    ///
+    /// # Panics
+    /// If the function that makes the data of a new session panics. Nothing is inserted then.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::sessions::{Sessions, TryBeginError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sessions: Sessions<&str, Vec<String>> = Sessions::new();
+    /// let run = sessions.try_begin(&"a")?;
+    /// assert!(sessions.try_begin(&"a").is_err_and(TryBeginError::is_busy));
+    /// assert!(sessions.try_begin(&"b").is_ok());
+    /// drop(run);
+    /// assert!(sessions.try_begin(&"a").is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_begin(&self, key: &K) -> Result<Run<D, C>, TryBeginError> {
+        loop {
+            let session = self.session(key);
+            match self.claim(key, &session) {
+                Ok(run) => return Ok(run),
+                Err(ClaimRefused::Busy(run)) => return Err(session.busy(run)),
+                Err(ClaimRefused::Clearing) => return Err(session.clearing()),
+                Err(ClaimRefused::Retired) => {}
+            }
+        }
+    }
+
+    /// Begins a run as soon as the session has none, waiting up to `timeout`. Blocks.
+    ///
+    /// Those who wait for one session are woken together when its run ends, and one of them begins; there is no
+    /// order among them.
+    ///
+    /// # Errors
+    /// [`BeginTimeout`]; nothing has changed.
+    ///
+    /// # Panics
+    /// As [`try_begin`](Self::try_begin).
+    pub fn begin_timeout(&self, key: &K, timeout: Duration) -> Result<Run<D, C>, BeginTimeout> {
+        self.begin_until(key, deadline_after(timeout), |_, _| {})
+    }
+
+    /// Asks the current run of the session to stop, if it has one, and begins a run as soon as it has ended,
+    /// waiting up to `timeout`. Blocks.
+    ///
+    /// Asks every run to stop that keeps it from beginning: of several calls at the same time, each replaces
+    /// the run of the one before.
+    ///
+    /// # Errors
+    /// [`BeginTimeout`]; the run that was asked to stop remains cancelled.
+    ///
+    /// # Panics
+    /// As [`try_begin`](Self::try_begin).
+    pub fn begin_or_replace(&self, key: &K, timeout: Duration) -> Result<Run<D, C>, BeginTimeout> {
+        self.begin_until(key, deadline_after(timeout), |session, refused| {
+            if let ClaimRefused::Busy(run) = refused {
+                let _already_cancelled_or_ended = session.cancel(Some(run));
+            }
+        })
+    }
+
+    /// Begins a run as soon as the session has none. The form of [`begin_timeout`](Self::begin_timeout) for
+    /// tasks: the future waits without a bound, and needs no runtime.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before it completes has begun no run and leaves no trace, except that the
+    /// session may have been created.
+    ///
+    /// # Panics
+    /// The future, if it is polled after it has completed, and as [`try_begin`](Self::try_begin).
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::sessions::Sessions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sessions: Sessions<u32, String> = Sessions::new();
+    /// let first = sessions.try_begin(&1)?;
+    /// let thread = std::thread::spawn(move || drop(first));
+    /// let second = sessions.begin_async(&1).await;
+    /// assert!(!second.is_cancelled());
+    /// # assert!(thread.join().is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn begin_async<'a>(&'a self, key: &'a K) -> Begin<'a, K, D, C> {
+        Begin::new(self, key)
+    }
+
+    /// Asks the run of the session to stop. Never affects a later run. Lock-free, apart from a short lock if
+    /// someone waits for the session.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::sessions::{Cancel, Sessions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sessions: Sessions<u32, String> = Sessions::new();
+    /// assert_eq!(sessions.cancel(&1), Cancel::Idle);
+    /// let run = sessions.try_begin(&1)?;
+    /// assert_eq!(sessions.cancel(&1), Cancel::Requested(run.id()));
+    /// assert_eq!(sessions.cancel(&1), Cancel::AlreadyRequested(run.id()));
+    /// assert!(!run.start(), "cancelled before it started");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cancel(&self, key: &K) -> Cancel {
+        self.registry.map.get(key).map_or(Cancel::Idle, |session| Self::cancel_in(&session, None))
+    }
+
+    /// Asks `run` to stop, if it is still that of the session. As [`cancel`](Self::cancel).
+    pub fn cancel_run(&self, key: &K, run: RunId) -> Cancel {
+        match self.registry.map.get(key) {
+            Some(session) if session.has_begun(run) => Self::cancel_in(&session, Some(run)),
+            _ => Cancel::Idle,
+        }
+    }
+
+    /// Resets the data of the session to that of a new one, in one step: a run begins before the clear, and is
+    /// treated as the policy says, or after it, and finds the new data. What an earlier run wrote, or is going
+    /// to write, is not visible afterwards.
+    ///
+    /// If another clear of the session is in progress, this call waits for it, and returns its result if it
+    /// took effect. Clearing a session that does not exist does nothing. The connection stays.
+    ///
+    /// Blocks under [`ClearPolicy::CancelAndWait`]; otherwise at most for the last steps of another clear.
+    ///
+    /// # Errors
+    /// [`ClearError::Busy`] or [`ClearError::Timeout`], by the policy.
+    ///
+    /// # Panics
+    /// If the function that makes the data panics; nothing has changed then. If the destructor of the old data
+    /// panics; the session was cleared then.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::sessions::{ClearError, ClearPolicy, Sessions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sessions: Sessions<u32, String> = Sessions::new();
+    /// let run = sessions.try_begin(&1)?;
+    /// let refused = sessions.clear(&1, ClearPolicy::RefuseIfBusy);
+    /// assert_eq!(refused, Err(ClearError::Busy(run.id())));
+    /// let worker = std::thread::spawn(move || assert!(run.wait_cancelled(Duration::from_secs(60))));
+    /// let cleared = sessions.clear(&1, ClearPolicy::CancelAndWait(Duration::from_secs(60)))?;
+    /// assert_eq!(cleared.epoch, 1);
+    /// # assert!(worker.join().is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn clear(&self, key: &K, policy: ClearPolicy) -> Result<Cleared, ClearError> {
+        let deadline = policy.deadline();
+        loop {
+            let Some(session) = self.registry.map.get(key) else {
+                return Ok(Cleared { epoch: 0, cancelled: None, joined: false });
+            };
+            match session.clear(policy, deadline, || (self.registry.init)(key)) {
+                Ok(result) => return result,
+                Err(Retired) => self.forget(key, &session),
+            }
+        }
+    }
+
+    /// Returns the data of the session, or `None` if the key has no session.
+    ///
+    /// Takes a lock of this session only, for as long as a pointer is copied: a run never blocks it.
+    pub fn read(&self, key: &K) -> Option<StdArc<D>> {
+        self.registry.map.get(key)?.read()
+    }
+
+    /// Makes `peer` the connection of the session, and returns the peer that it displaces, for the caller to
+    /// close. Creates the session if the key has none.
+    ///
+    /// # Panics
+    /// As [`try_begin`](Self::try_begin).
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::sessions::Sessions;
+    ///
+    /// let sessions: Sessions<u32, String, &str> = Sessions::new();
+    /// let old = sessions.connect(&1, "old socket").connection;
+    /// let new = sessions.connect(&1, "new socket");
+    /// assert_eq!(new.displaced.as_deref(), Some(&"old socket"));
+    /// assert!(!old.disconnect().was_current, "late, and therefore without effect");
+    /// assert!(new.connection.is_current());
+    /// ```
+    pub fn connect(&self, key: &K, peer: C) -> Connected<D, C> {
+        let peer = StdArc::new(peer);
+        loop {
+            let session = self.session(key);
+            match session.connect(peer.clone()) {
+                Ok((id, displaced)) => {
+                    return Connected { connection: Connection::new(session, id, peer), displaced };
+                }
+                Err(Retired) => self.forget(key, &session),
+            }
+        }
+    }
+
+    /// Returns the connected sessions and their peers. O(n); each session is as it was at some time during the
+    /// call.
+    #[must_use]
+    pub fn peers(&self) -> Vec<(K, StdArc<C>)> {
+        let entries = self.registry.map.entries().into_iter();
+        entries.filter_map(|(key, session)| Some((key, session.connection()?.1))).collect()
+    }
+
+    /// Calls `send` for each connected session, on this thread, with nothing held: it may use this registry.
+    ///
+    /// The peers are those of [`peers`](Self::peers). A call that panics does not keep the others from their
+    /// turn. A call that blocks delays those that follow: `send` should put the message into a queue.
+    pub fn broadcast(&self, mut send: impl FnMut(&K, &C)) -> Broadcast {
+        let mut broadcast = Broadcast::default();
+        for (key, peer) in self.peers() {
+            // Unwind safety: the registry is not in the middle of anything, and `send` belongs to the caller,
+            // who learns of the panic.
+            match catch_unwind(AssertUnwindSafe(|| send(&key, &peer))) {
+                Ok(()) => broadcast.delivered += 1,
+                Err(payload) => {
+                    discard(payload);
+                    broadcast.panicked += 1;
+                }
+            }
+        }
+        broadcast
+    }
+
+    /// Returns all sessions. O(n); each session is as it was at some time during the call.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<SessionSnapshot<K, D>> {
+        let entries = self.registry.map.entries().into_iter();
+        entries
+            .filter_map(|(key, session)| {
+                let look = session.look()?;
+                Some(SessionSnapshot::new(key, look, |claim| session.run_id(claim)))
+            })
+            .collect()
+    }
+
+    /// Removes the session, if it has neither a run nor a connection, and returns its data. `None` if the key
+    /// has no session.
+    ///
+    /// A begin at the same time comes before the removal, which then fails, or creates a new session.
+    ///
+    /// # Errors
+    /// [`RemoveError`] if the session is in use.
+    pub fn remove(&self, key: &K) -> Result<Option<StdArc<D>>, RemoveError> {
+        let Some(session) = self.registry.map.get(key) else { return Ok(None) };
+        let data = session.retire(None)?;
+        self.forget(key, &session);
+        Ok(data)
+    }
+
+    /// Removes the sessions that have had neither a run nor a connection for `idle`, and returns their keys and
+    /// data. O(n). Does not delay begins: a run that begins meanwhile keeps its session.
+    ///
+    /// A session counts as used when it is created and when a run of it ends.
+    #[must_use = "the data of the removed sessions is returned, to be saved or dropped"]
+    pub fn prune(&self, idle: Duration) -> Vec<(K, StdArc<D>)> {
+        let mut removed = Vec::new();
+        for (key, session) in self.registry.map.entries() {
+            let seen = session.word.state();
+            if !session.is_idle_since(idle, seen) {
+                continue;
+            }
+            if let Ok(Some(data)) = session.retire(Some(seen)) {
+                self.forget(&key, &session);
+                removed.push((key, data));
+            }
+        }
+        removed
+    }
+
+    /// Returns the number of sessions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.registry.map.len()
+    }
+
+    /// Returns whether there are no sessions.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the figures of the registry.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.registry.common.counters.stats(self.len())
+    }
+
+    /// Returns the session of the key, which may be retired; creates it if there is none. Several threads may
+    /// make one at the same time, and drop all but the first.
+    pub(super) fn session(&self, key: &K) -> Arc<Session<D, C>> {
+        if let Some(session) = self.registry.map.get(key) {
+            return session;
+        }
+        let data = StdArc::new((self.registry.init)(key));
+        let session = Arc::new(Session::new(self.registry.common.clone(), data));
+        self.registry.map.insert_new(key.clone(), session)
+    }
+
+    /// Claims the session; removes it from the map if it is retired.
+    pub(super) fn claim(&self, key: &K, session: &Arc<Session<D, C>>) -> Result<Run<D, C>, ClaimRefused> {
+        match session.claim() {
+            Ok(claimed) => Ok(Run::new(session.clone(), claimed)),
+            Err(refused) => {
+                if refused == ClaimRefused::Retired {
+                    self.forget(key, session);
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    pub(super) fn note_contended(&self) {
+        self.registry.common.counters.contended.add();
+    }
+
+    /// Removes a retired session from the map, unless another thread has.
+    fn forget(&self, key: &K, session: &Arc<Session<D, C>>) {
+        self.registry.map.remove_same(key, session);
+    }
+
+    /// Begins a run; calls `refused` each time when it cannot.
+    fn begin_until(
+        &self,
+        key: &K,
+        deadline: Option<Instant>,
+        refused: impl Fn(&Session<D, C>, ClaimRefused),
+    ) -> Result<Run<D, C>, BeginTimeout> {
+        let mut is_contended = false;
+        loop {
+            let session = self.session(key);
+            match self.claim(key, &session) {
+                Ok(run) => return Ok(run),
+                Err(ClaimRefused::Retired) => continue,
+                Err(reason) => refused(&session, reason),
+            }
+            if !is_contended {
+                is_contended = true;
+                self.note_contended();
+            }
+            if !session.wait_for_a_claim(deadline) {
+                self.registry.common.counters.timeouts.add();
+                return Err(BeginTimeout);
+            }
+        }
+    }
+
+    fn cancel_in(session: &Session<D, C>, run: Option<RunId>) -> Cancel {
+        match session.cancel(run.map(|run| run.claim)) {
+            Ok(claim) => Cancel::Requested(session.run_id(claim)),
+            Err(CancelRefused::Already(claim)) => Cancel::AlreadyRequested(session.run_id(claim)),
+            Err(CancelRefused::Vacant) => Cancel::Idle,
+        }
+    }
+}
+
+impl<K, D, C> Default for Sessions<K, D, C>
+where
+    K: Hash + Eq + Clone + 'static,
+    D: Default + 'static,
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Hash + Eq, D, C> fmt::Debug for Sessions<K, D, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").field("len", &self.registry.map.len()).finish_non_exhaustive()
+    }
+}
