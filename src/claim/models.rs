@@ -194,10 +194,12 @@ fn everyone_who_waits_gets_the_place_in_the_end() {
         let id = shared.claim().unwrap();
         let threads = [(), ()].map(|()| {
             let shared = shared.clone();
-            spawn(move || loop {
-                match shared.claim() {
-                    Ok(id) => return assert!(shared.release(id)),
-                    Err(_) => shared.wait_for_a_claim(),
+            spawn(move || {
+                loop {
+                    match shared.claim() {
+                        Ok(id) => return assert!(shared.release(id)),
+                        Err(_) => shared.wait_for_a_claim(),
+                    }
                 }
             })
         });

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::marker::PhantomData;
 
 use super::OnDisconnect;
 use super::common::Common;
@@ -16,24 +17,31 @@ use crate::sync::StdArc;
 /// use switchboard::sessions::{OnDisconnect, Sessions};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let builder = Sessions::<String, Vec<String>>::builder();
-/// let builder = builder.on_disconnect(OnDisconnect::Keep).init(|key| vec![format!("hello {key}")]);
-/// let sessions: Sessions<String, Vec<String>> = builder.build();
+/// let sessions: Sessions<String, Vec<String>> = Sessions::builder()
+///     .on_disconnect(OnDisconnect::Keep)
+///     .init(|key| vec![format!("hello {key}")])
+///     .build();
 /// let run = sessions.try_begin(&String::from("you"))?;
 /// assert_eq!(*run.read()?, ["hello you"]);
 /// # Ok(())
 /// # }
 /// ```
 #[must_use = "a builder does nothing before `build`"]
-pub struct SessionsBuilder<K, D> {
+pub struct SessionsBuilder<K, D, C = ()> {
     clock: StdArc<dyn Clock>,
     on_disconnect: OnDisconnect,
     init: Init<K, D>,
+    _peer: PhantomData<fn() -> C>,
 }
 
-impl<K, D> SessionsBuilder<K, D> {
+impl<K, D, C> SessionsBuilder<K, D, C> {
     pub(super) fn new(init: Init<K, D>) -> Self {
-        Self { clock: StdArc::new(MonotonicClock), on_disconnect: OnDisconnect::Cancel, init }
+        Self {
+            clock: StdArc::new(MonotonicClock),
+            on_disconnect: OnDisconnect::Cancel,
+            init,
+            _peer: PhantomData,
+        }
     }
 
     /// Sets the clock, which is asked for the ages of runs and sessions. By default that of the operating
@@ -58,7 +66,7 @@ impl<K, D> SessionsBuilder<K, D> {
 
     /// Creates the registry.
     #[must_use]
-    pub fn build<C>(self) -> Sessions<K, D, C>
+    pub fn build(self) -> Sessions<K, D, C>
     where
         K: Hash + Eq + Clone,
     {
@@ -66,7 +74,7 @@ impl<K, D> SessionsBuilder<K, D> {
     }
 }
 
-impl<K, D> fmt::Debug for SessionsBuilder<K, D> {
+impl<K, D, C> fmt::Debug for SessionsBuilder<K, D, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionsBuilder")
             .field("clock", &self.clock)

@@ -1,0 +1,154 @@
+//! Models of begins, clears, removals and connections against each other. The waits have models of their own,
+//! in `claim::models`.
+#![allow(clippy::unwrap_used)] // These tests fail by panicking.
+
+use std::time::Duration;
+
+use super::*;
+use crate::sync::model::{Time, model, spawn};
+
+/// Never passes: in these models time stands still.
+const LONG: Duration = Duration::from_secs(60);
+
+type Registry = Sessions<u32, u64>;
+
+/// A registry with one session, so that no model is about its creation unless it says so.
+fn registry() -> Registry {
+    let sessions = Registry::new();
+    drop(sessions.try_begin(&1).unwrap());
+    sessions
+}
+
+/// A detached run is fenced off: what it writes is never visible after the clear.
+#[test]
+fn nothing_that_an_earlier_run_writes_is_visible_after_a_clear() {
+    model(|| {
+        let sessions = registry();
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || {
+                let Ok(mut run) = sessions.try_begin(&1) else { return None };
+                let is_written = run.update(|value| value + 1).is_ok();
+                Some((run.epoch(), is_written))
+            })
+        };
+        let cleared = sessions.clear(&1, ClearPolicy::CancelAndDetach).unwrap();
+        let after = *sessions.read(&1).unwrap();
+        let run = thread.join().unwrap();
+        let last = *sessions.read(&1).unwrap();
+        assert_eq!(cleared.epoch, 1);
+        match run {
+            Some((1, is_written)) => assert!(is_written && last == 1),
+            Some(_) | None => assert_eq!((after, last), (0, 0)),
+        }
+    });
+}
+
+/// The clear waits for a run that writes at the last moment, while another one begins.
+#[test]
+fn a_run_begins_before_the_clear_or_finds_it_done() {
+    model(|| {
+        let _time = Time::stopped();
+        let sessions = registry();
+        let mut run = sessions.try_begin(&1).unwrap();
+        let holder = spawn(move || {
+            assert!(run.update(|_| 7).is_ok());
+            drop(run);
+        });
+        let claimant = {
+            let sessions = sessions.clone();
+            spawn(move || {
+                let Ok(run) = sessions.try_begin(&1) else { return };
+                let (epoch, data) = (run.epoch(), run.read());
+                assert_eq!(data.map(|data| *data), Ok(if epoch == 0 { 7 } else { 0 }));
+            })
+        };
+        let cleared = sessions.clear(&1, ClearPolicy::CancelAndWait(LONG)).unwrap();
+        assert_eq!((cleared.epoch, *sessions.read(&1).unwrap()), (1, 0));
+        holder.join().unwrap();
+        claimant.join().unwrap();
+        assert!(sessions.try_begin(&1).is_ok());
+    });
+}
+
+#[test]
+fn of_two_clears_the_second_joins_or_comes_later() {
+    model(|| {
+        let sessions = registry();
+        let clear = |sessions: &Registry| sessions.clear(&1, ClearPolicy::RefuseIfBusy).unwrap();
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || clear(&sessions))
+        };
+        let results = [clear(&sessions), thread.join().unwrap()];
+        let effects = results.iter().filter(|cleared| !cleared.joined).count();
+        assert_eq!(sessions.try_begin(&1).unwrap().epoch(), u64::try_from(effects).unwrap());
+        assert!(effects >= 1);
+    });
+}
+
+/// The run is in the session that the registry has, so it can be found and cancelled.
+#[test]
+fn a_run_that_begins_while_its_session_is_removed_is_in_the_registry() {
+    model(|| {
+        let sessions = registry();
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.remove(&1).is_ok_and(|data| data.is_some()))
+        };
+        let run = sessions.try_begin(&1).unwrap();
+        let is_removed = thread.join().unwrap();
+        assert_eq!(sessions.cancel(&1), Cancel::Requested(run.id()), "removed: {is_removed}");
+        assert_eq!(sessions.len(), 1);
+    });
+}
+
+/// Two threads create the same session.
+#[test]
+fn a_session_is_created_once() {
+    model(|| {
+        let sessions = Registry::new();
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.try_begin(&1))
+        };
+        let mine = sessions.try_begin(&1);
+        let theirs = thread.join().unwrap();
+        assert_eq!((mine.is_ok() as u8) + (theirs.is_ok() as u8), 1);
+        assert_eq!(sessions.len(), 1);
+    });
+}
+
+/// The end of the connection comes before the begin, which fails, or finds the run and stops it.
+#[test]
+fn a_run_of_a_connection_that_ends_is_stopped_or_does_not_begin() {
+    model(|| {
+        let sessions = registry();
+        let connection = sessions.connect(&1, ()).connection;
+        let thread = {
+            let (session, id) = (sessions.session(&1), connection.id());
+            spawn(move || assert!(session.disconnect(id).was_current))
+        };
+        let run = connection.try_begin();
+        thread.join().unwrap();
+        match run {
+            Ok(run) => assert!(run.is_cancelled()),
+            Err(error) => assert!(error.is_disconnected()),
+        }
+    });
+}
+
+#[test]
+fn the_end_of_an_old_connection_and_a_new_one_leave_the_new_one() {
+    model(|| {
+        let sessions = registry();
+        let old = sessions.connect(&1, ()).connection;
+        let run = old.try_begin().unwrap();
+        let thread = spawn(move || old.disconnect());
+        let new = sessions.connect(&1, ());
+        let end = thread.join().unwrap();
+        assert!(new.connection.is_current());
+        assert_eq!(new.displaced.is_some(), !end.was_current, "displaced, or ended");
+        assert_eq!(run.is_cancelled(), end.was_current);
+    });
+}

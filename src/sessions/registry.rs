@@ -83,7 +83,7 @@ where
 
     /// Returns a builder, to set the clock, the policy and the data of new sessions.
     #[must_use]
-    pub fn builder() -> SessionsBuilder<K, D>
+    pub fn builder() -> SessionsBuilder<K, D, C>
     where
         D: Default + 'static,
         K: 'static,

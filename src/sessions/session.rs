@@ -65,8 +65,7 @@ pub(super) struct Retired;
 
 impl<D, C> Session<D, C> {
     pub(super) fn new(common: StdArc<Common>, data: StdArc<D>) -> Self {
-        let contents =
-            Contents { data: Some(data), version: 0, peer: None, connections: 0, owned: None };
+        let contents = Contents { data: Some(data), version: 0, peer: None, connections: 0, owned: None };
         let used_ms = common.now_ms();
         Self {
             number: common.next_session(),
