@@ -78,6 +78,15 @@ fn tasks_that_wait_for_a_session_get_it() {
     assert_eq!(sessions.read(&1).as_deref(), Some(&(THREADS as u64 * 200)));
 }
 
+/// Ends the workers, also if the test fails before.
+struct SetOnDrop<'a>(&'a AtomicUsize);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(1, Ordering::SeqCst);
+    }
+}
+
 /// Each run writes the epoch it began in; after a clear only values of later epochs may be visible.
 #[test]
 fn a_clear_during_runs_leaves_nothing_of_an_earlier_epoch() {
@@ -87,7 +96,8 @@ fn a_clear_during_runs_leaves_nothing_of_an_earlier_epoch() {
         let is_over = AtomicUsize::new(0);
         let written = AtomicU64::new(0);
         thread::scope(|scope| {
-            for _ in 0..2 {
+            let _end = SetOnDrop(&is_over);
+            let workers = [(), ()].map(|()| {
                 scope.spawn(|| {
                     while is_over.load(Ordering::SeqCst) == 0 {
                         let Ok(mut run) = sessions.try_begin(&1) else { continue };
@@ -100,18 +110,18 @@ fn a_clear_during_runs_leaves_nothing_of_an_earlier_epoch() {
                             written.fetch_add(u64::from(update.is_ok()), Ordering::SeqCst);
                         }
                     }
-                });
-            }
+                })
+            });
             for _ in 0..200 {
                 let before = written.load(Ordering::SeqCst);
                 let cleared = sessions.clear(&1, policy).unwrap();
                 let values = sessions.read(&1).unwrap();
                 assert!(values.iter().all(|value| *value >= cleared.epoch), "{values:?} after {cleared:?}");
                 while written.load(Ordering::SeqCst) == before {
+                    assert!(!workers.iter().all(thread::ScopedJoinHandle::is_finished), "the workers failed");
                     thread::yield_now();
                 }
             }
-            is_over.store(1, Ordering::SeqCst);
         });
         assert_eq!(sessions.stats().cleared, 200);
     }

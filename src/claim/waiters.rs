@@ -64,7 +64,7 @@ impl Waiters {
         let mut waiting = self.waiting.lock();
         loop {
             waiting.threads = true;
-            if let Some(found) = look(word.await_change()) {
+            if let Some(found) = Self::mark(word, &look) {
                 return Some(found);
             }
             let Some(deadline) = deadline else {
@@ -99,7 +99,7 @@ impl Waiters {
         let waker = waker.clone();
         let mut waiting = self.waiting.lock();
         let replaced = place.take().and_then(|place| waiting.tasks.remove(&place));
-        let (found, unneeded) = match look(word.await_change()) {
+        let (found, unneeded) = match Self::mark(word, &look) {
             Some(found) => (Some(found), Some(waker)),
             None => {
                 *place = Some(waiting.insert(waker));
@@ -109,6 +109,11 @@ impl Waiters {
         drop(waiting);
         [replaced, unneeded].into_iter().flatten().for_each(unwind::drop_waker);
         found.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Marks the word, and looks at the state that was marked. Called under the lock.
+    fn mark<T>(word: &ClaimWord, look: impl Fn(State) -> Option<T>) -> Option<T> {
+        look(word.await_change())
     }
 
     /// Removes the task at `place`, if it waits. O(log n), under the lock.

@@ -3,7 +3,8 @@
 //! Reference counting is the responsibility of `Arc`; it is listed only where a thread relies on being the only
 //! owner. Each edge is explored by the models of its module, under loom: `table::cell::models`, `table::models`,
 //! `table::feed::models`, `table::watch::models`, `mailbox::models`, `mailbox::future::models`,
-//! `mailbox::semaphore::models`, `ticket::models`, `table::shared::models`, `manager::run::meters::models` and `metrics::models`. The test
+//! `mailbox::semaphore::models`, `ticket::models`, `table::shared::models`, `claim::models`, `sessions::models`,
+//! `manager::run::meters::models` and `metrics::models`. The test
 //! `tests/promises.rs` checks that the methods named here exist.
 //!
 //! # Table
@@ -95,6 +96,26 @@
 //! | access | ordered by |
 //! |---|---|
 //! | the counters of `table/shared/stats.rs` | one thread writes, with a load and a store; a driver that moves to another thread takes them along |
+//!
+//! # Sessions
+//!
+//! The place of a run is one word. All changes of it are exchanges, `AcqRel`, in `ClaimWord::change`.
+//!
+//! | # | written by | read by | what it carries |
+//! |---|---|---|---|
+//! | C1 | `ClaimWord::release`, `ClaimWord::displace`, `ClaimWord::end_clear` | `ClaimWord::claim` | everything the last holder, or the last clear, did |
+//! | C2 | `ClaimWord::cancel` | `ClaimWord::state`, `Acquire`; `ClaimWord::start` | everything the thread that asked the run to stop did before |
+//! | C3 | `ClaimWord::await_change`: the mark, under the lock of the list | every change for which someone may wait, by the same word | no lost wake-up: of a mark and a change, the later one sees the other, so the waiter sees the change, or its thread sees the mark, takes the lock and wakes the waiter |
+//! | C4 | `ClaimWord::end_clear`, with a new generation, after the epoch | `ClaimWord::claim`: the word, `Acquire`, then the epoch, then the exchange of that word | the epoch of a run is that of its claim: a clear in between makes the exchange fail |
+//!
+//! The data and the connection of a session are under its lock, and so is the epoch where it decides whether a run
+//! may write.
+//!
+//! | access | ordered by |
+//! |---|---|
+//! | the epoch | written under the lock; read under the lock, or by C4 |
+//! | the start of a run, for its age | nothing: the value names the run that it belongs to |
+//! | the time of the last use | C1: a run that ends later has another generation, so its session is not pruned |
 //!
 //! # Manager
 //!

@@ -170,7 +170,7 @@ impl<D, C> Session<D, C> {
     pub(super) fn read_in(&self, epoch: u64) -> Result<StdArc<D>, Stale> {
         let contents = self.contents.lock();
         match &contents.data {
-            Some(data) if self.epoch_of(&contents) == epoch => Ok(data.clone()),
+            Some(data) if self.is_in(epoch, &contents) => Ok(data.clone()),
             _ => Err(Stale),
         }
     }
@@ -179,7 +179,7 @@ impl<D, C> Session<D, C> {
     /// failure, the new one.
     pub(super) fn write_in(&self, epoch: u64, data: StdArc<D>) -> Result<StdArc<D>, StdArc<D>> {
         let mut contents = self.contents.lock();
-        let is_current = self.epoch_of(&contents) == epoch;
+        let is_current = self.is_in(epoch, &contents);
         match &mut contents.data {
             Some(current) if is_current => {
                 let old = std::mem::replace(current, data);
@@ -208,6 +208,10 @@ impl<D, C> Session<D, C> {
 
     pub(super) fn epoch(&self) -> u64 {
         self.epoch_of(&self.contents.lock())
+    }
+
+    fn is_in(&self, epoch: u64, contents: &MutexGuard<'_, Contents<D, C>>) -> bool {
+        self.epoch_of(contents) == epoch
     }
 
     fn epoch_of(&self, _contents: &MutexGuard<'_, Contents<D, C>>) -> u64 {
