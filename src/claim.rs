@@ -18,8 +18,8 @@
 //! claim), *clearing* (no one may claim, see below), *awaited* (someone waits for a change).
 //!
 //! * A *clear* excludes new claims while it waits for the holder, or takes the place from the holder
-//!   (`displace`), and ends with a new generation. Whoever read the word before a clear can therefore not
-//!   claim after it, so what a claimant reads between the two is not older than its claim.
+//!   (`displace`), and ends with a new generation. A thread that read the word before a clear can therefore
+//!   not claim after it, so a value that it reads between the two is not older than its claim.
 //! * A place that is *retired* is never claimed again. Its owner replaces it by a new one, with later
 //!   generations.
 //!

@@ -68,6 +68,7 @@ mod connection;
 mod error;
 mod id;
 mod map;
+mod on_disconnect;
 mod registry;
 mod run;
 mod session;
@@ -85,19 +86,8 @@ pub use clear::{ClearPolicy, Cleared};
 pub use connection::{Connected, Connection, Disconnected};
 pub use error::{BeginTimeout, ClearError, RemoveError, Stale, TryBeginError};
 pub use id::{ConnectionId, RunId};
+pub use on_disconnect::OnDisconnect;
 pub use registry::{Broadcast, Cancel, Sessions};
 pub use run::{Cancelled, Run};
 pub use snapshot::{Phase, SessionSnapshot};
 pub use stats::Stats;
-
-/// The treatment of a run when the connection to which it belongs ends. Such a run was begun by
-/// [`Connection::try_begin`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnDisconnect {
-    /// The run is asked to stop.
-    #[default]
-    Cancel,
-    /// The run continues; a later connection finds its result in the data.
-    Keep,
-}

@@ -142,7 +142,7 @@ fn a_request_to_stop_reaches_the_holder_and_no_later_one() {
     });
 }
 
-/// What a claimant reads before its exchange is not older than the last clear before its claim.
+/// A value that a claimant reads before its exchange is not older than the last clear before its claim.
 #[test]
 fn a_claim_reads_what_the_last_clear_wrote() {
     model(|| {

@@ -131,7 +131,7 @@ impl State {
         self.has(CANCELLED) || !self.is_held_by(id)
     }
 
-    /// Whoever waits keeps waiting: a claim is not a change that anyone waits for.
+    /// Keeps the mark: a claim is not a change that anyone waits for.
     pub(super) fn claim(self) -> Result<Self, ClaimRefused> {
         self.check_vacant()?;
         Ok(self.keep(AWAITED).with(self.generation().next(), Phase::Reserved))

@@ -74,7 +74,7 @@ fn only_changes_that_end_a_wait_remove_the_mark() {
     }
 }
 
-/// A claim that is over never becomes that of the place again, whatever happens.
+/// A claim that is over never becomes that of the place again.
 #[test]
 fn no_sequence_of_transitions_revives_a_claim() {
     let old = State::vacant(ClaimId::from_u64(5)).claim().unwrap();

@@ -34,7 +34,7 @@ impl ClaimWord {
     }
 
     pub(crate) fn state(&self) -> State {
-        // Acquire: pairs with the release in `change`: whoever sees a state sees what was done before it.
+        // Acquire: pairs with the release in `change`: a thread that sees a state sees everything that was done before it.
         State::from_word(self.0.load(Ordering::Acquire))
     }
 

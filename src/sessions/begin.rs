@@ -44,7 +44,7 @@ impl<D, C> Drop for Wait<D, C> {
 }
 
 impl<'a, K, D, C> Begin<'a, K, D, C> {
-    pub(super) fn new(sessions: &'a Sessions<K, D, C>, key: &'a K) -> Self {
+    fn new(sessions: &'a Sessions<K, D, C>, key: &'a K) -> Self {
         Self { sessions, key, wait: Wait { session: None, place: None }, is_contended: false, is_done: false }
     }
 }
@@ -89,6 +89,40 @@ where
                 return Poll::Pending;
             }
         }
+    }
+}
+
+impl<K, D, C> Sessions<K, D, C>
+where
+    K: Hash + Eq + Clone,
+{
+    /// Begins a run as soon as the session has none. The form of [`begin_timeout`](Self::begin_timeout) for
+    /// tasks: the future waits without a bound, and needs no runtime.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before it completes has begun no run and leaves no trace, except that the
+    /// session may have been created.
+    ///
+    /// # Panics
+    /// The future, if it is polled after it has completed, and as [`try_begin`](Self::try_begin).
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::sessions::Sessions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sessions: Sessions<u32, String> = Sessions::new();
+    /// let first = sessions.try_begin(&1)?;
+    /// let thread = std::thread::spawn(move || drop(first));
+    /// let second = sessions.begin_async(&1).await;
+    /// assert!(!second.is_cancelled());
+    /// # assert!(thread.join().is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn begin_async<'a>(&'a self, key: &'a K) -> Begin<'a, K, D, C> {
+        Begin::new(self, key)
     }
 }
 

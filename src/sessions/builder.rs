@@ -4,8 +4,8 @@ use std::fmt;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use super::OnDisconnect;
 use super::common::Common;
+use super::on_disconnect::OnDisconnect;
 use super::registry::{Init, Sessions};
 use crate::clock::{Clock, MonotonicClock};
 use crate::sync::StdArc;
@@ -34,8 +34,42 @@ pub struct SessionsBuilder<K, D, C = ()> {
     _peer: PhantomData<fn() -> C>,
 }
 
+impl<K, D, C> Sessions<K, D, C>
+where
+    K: Hash + Eq + Clone,
+{
+    /// Creates a registry in which the data of a new session is `D::default()`.
+    #[must_use]
+    pub fn new() -> Self
+    where
+        D: Default + 'static,
+        K: 'static,
+    {
+        Self::builder().build()
+    }
+
+    /// Returns a builder, to set the clock, the policy and the data of new sessions.
+    pub fn builder() -> SessionsBuilder<K, D, C>
+    where
+        D: Default + 'static,
+        K: 'static,
+    {
+        SessionsBuilder::new(Box::new(|_| D::default()))
+    }
+}
+
+impl<K, D, C> Default for Sessions<K, D, C>
+where
+    K: Hash + Eq + Clone + 'static,
+    D: Default + 'static,
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<K, D, C> SessionsBuilder<K, D, C> {
-    pub(super) fn new(init: Init<K, D>) -> Self {
+    fn new(init: Init<K, D>) -> Self {
         Self {
             clock: StdArc::new(MonotonicClock),
             on_disconnect: OnDisconnect::Cancel,

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use super::OnDisconnect;
+use super::on_disconnect::OnDisconnect;
 use super::stats::Counters;
 use crate::claim::ClaimId;
 use crate::clock::Clock;

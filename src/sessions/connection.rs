@@ -91,7 +91,8 @@ impl<D, C> Connection<D, C> {
         Ok(Run::new(self.session.clone(), claimed))
     }
 
-    /// Ends the connection. Lock-free apart from a short lock of the session.
+    /// Ends the connection. Takes a short lock of the session.
+    #[allow(clippy::must_use_candidate)] // The result is for those who are interested.
     pub fn disconnect(mut self) -> Disconnected {
         self.end()
     }

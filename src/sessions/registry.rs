@@ -5,8 +5,6 @@ use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use super::begin::Begin;
-use super::builder::SessionsBuilder;
 use super::clear::{ClearPolicy, Cleared};
 use super::common::Common;
 use super::connection::{Connected, Connection};
@@ -71,26 +69,6 @@ impl<K, D, C> Sessions<K, D, C>
 where
     K: Hash + Eq + Clone,
 {
-    /// Creates a registry in which the data of a new session is `D::default()`.
-    #[must_use]
-    pub fn new() -> Self
-    where
-        D: Default + 'static,
-        K: 'static,
-    {
-        Self::builder().build()
-    }
-
-    /// Returns a builder, to set the clock, the policy and the data of new sessions.
-    #[must_use]
-    pub fn builder() -> SessionsBuilder<K, D, C>
-    where
-        D: Default + 'static,
-        K: 'static,
-    {
-        SessionsBuilder::new(Box::new(|_| D::default()))
-    }
-
     pub(super) fn from_parts(common: Common, init: Init<K, D>) -> Self {
         Self { registry: Arc::new(Registry { map: Map::new(), common: StdArc::new(common), init }) }
     }
@@ -165,35 +143,6 @@ where
         })
     }
 
-    /// Begins a run as soon as the session has none. The form of [`begin_timeout`](Self::begin_timeout) for
-    /// tasks: the future waits without a bound, and needs no runtime.
-    ///
-    /// # Cancel safety
-    /// A future that is dropped before it completes has begun no run and leaves no trace, except that the
-    /// session may have been created.
-    ///
-    /// # Panics
-    /// The future, if it is polled after it has completed, and as [`try_begin`](Self::try_begin).
-    ///
-    /// # Examples
-    /// ```
-    /// use switchboard::sessions::Sessions;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let sessions: Sessions<u32, String> = Sessions::new();
-    /// let first = sessions.try_begin(&1)?;
-    /// let thread = std::thread::spawn(move || drop(first));
-    /// let second = sessions.begin_async(&1).await;
-    /// assert!(!second.is_cancelled());
-    /// # assert!(thread.join().is_ok());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn begin_async<'a>(&'a self, key: &'a K) -> Begin<'a, K, D, C> {
-        Begin::new(self, key)
-    }
-
     /// Asks the run of the session to stop. Never affects a later run. Lock-free, apart from a short lock if
     /// someone waits for the session.
     ///
@@ -224,8 +173,8 @@ where
     }
 
     /// Resets the data of the session to that of a new one, in one step: a run begins before the clear, and is
-    /// treated as the policy says, or after it, and finds the new data. What an earlier run wrote, or is going
-    /// to write, is not visible afterwards.
+    /// treated as the policy says, or after it, and finds the new data. Nothing that an earlier run has written,
+    /// or is going to write, is visible afterwards.
     ///
     /// If another clear of the session is in progress, this call waits for it, and returns its result if it
     /// took effect. Clearing a session that does not exist does nothing. The connection stays.
@@ -463,16 +412,6 @@ where
             Err(CancelRefused::Already(claim)) => Cancel::AlreadyRequested(session.run_id(claim)),
             Err(CancelRefused::Vacant) => Cancel::Idle,
         }
-    }
-}
-
-impl<K, D, C> Default for Sessions<K, D, C>
-where
-    K: Hash + Eq + Clone + 'static,
-    D: Default + 'static,
-{
-    fn default() -> Self {
-        Self::new()
     }
 }
 

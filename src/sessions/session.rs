@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::OnDisconnect;
 use super::common::{Common, Started};
 use super::error::{RemoveError, Stale, TryBeginError};
 use super::id::{ConnectionId, RunId};
+use super::on_disconnect::OnDisconnect;
 use crate::claim::{CancelRefused, ClaimId, ClaimRefused, ClaimWord, State, Waiters};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, StdArc, lock_order};

@@ -45,8 +45,14 @@ pub(super) struct Counters {
 }
 
 /// A number of events that many threads count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counter(AtomicU64);
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self(AtomicU64::new(0))
+    }
+}
 
 impl Counter {
     pub(super) fn add(&self) {
