@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -180,4 +181,44 @@ fn a_wait_that_times_out_returns_none() {
     assert_eq!(waiters.wait(&word, deadline_after(Duration::from_millis(2)), look), None);
     waiters.notify(word.release(id).unwrap());
     assert_eq!(waiters.wait(&word, None, look), Some(()));
+}
+
+/// The clear comes after the look at the word and before the exchange, which therefore fails.
+#[test]
+fn a_clear_between_the_look_and_the_claim_is_noticed() {
+    let word = ClaimWord::new(ClaimId::FIRST);
+    let epoch = Cell::new(0);
+    let (_, read) = word
+        .claim(|| {
+            let read = epoch.get();
+            if read == 0 {
+                assert!(word.begin_clear(Displacement::Refuse).is_ok());
+                epoch.set(1);
+                assert!(word.end_clear().is_some());
+            }
+            read
+        })
+        .unwrap();
+    assert_eq!(read, 1, "the epoch of the claim, not that of the look");
+}
+
+/// The release comes after the task has looked for the last time, and before its waker is in the list.
+#[test]
+fn a_change_after_the_last_look_is_awaited() {
+    let (word, waiters) = (ClaimWord::new(ClaimId::FIRST), Waiters::new());
+    let wakes = StdArc::new(Wakes(AtomicUsize::new(0)));
+    let waker = Waker::from(wakes.clone());
+    let (id, ()) = word.claim(|| ()).unwrap();
+    let (looks, change) = (Cell::new(0), Cell::new(None));
+    let look = |state: State| {
+        looks.set(looks.get() + 1);
+        if looks.get() == 2 {
+            change.set(word.release(id));
+        }
+        state.occupant().is_none().then_some(())
+    };
+    let mut place = None;
+    assert!(waiters.poll(&word, &mut place, &waker, look).is_pending());
+    waiters.notify(change.take().unwrap());
+    assert_eq!((looks.get(), wakes.0.load(Ordering::SeqCst)), (2, 1));
 }
