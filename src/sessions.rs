@@ -74,6 +74,7 @@ mod run;
 mod session;
 mod snapshot;
 mod stats;
+mod watch;
 
 #[cfg(test)]
 mod models;
@@ -82,9 +83,9 @@ mod tests;
 
 pub use begin::Begin;
 pub use builder::SessionsBuilder;
-pub use clear::{ClearPolicy, Cleared};
+pub use clear::{Clear, ClearPolicy, Cleared};
 pub use connection::{Connected, Connection, Disconnected};
-pub use error::{BeginTimeout, ClearError, RemoveError, Stale, TryBeginError};
+pub use error::{BeginError, ClearError, RemoveError, Stale, TryBeginError};
 pub use id::{ConnectionId, RunId};
 pub use on_disconnect::OnDisconnect;
 pub use registry::{Broadcast, Cancel, Sessions};

@@ -63,7 +63,7 @@ fn tasks_that_wait_for_a_session_get_it() {
             let sessions = sessions.clone();
             runtime.spawn(async move {
                 for _ in 0..200 {
-                    let mut run = sessions.begin_async(&1).await;
+                    let mut run = sessions.begin_async(&1).await.unwrap();
                     tokio::task::yield_now().await;
                     run.update(|count| count + 1).unwrap();
                 }

@@ -47,6 +47,31 @@ pub(crate) enum CancelRefused {
     Already(ClaimId),
 }
 
+/// The reason why a claim does not end in the plain way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReleaseRefused {
+    /// The place is not held by this claim.
+    Stale,
+    /// Others wait for the place: it is to be handed over.
+    Queued,
+}
+
+/// The reason why no one needs to wait for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EnqueueRefused {
+    Vacant,
+    Retired,
+}
+
+/// The queue behind the one to whom a place is handed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rest {
+    /// Whether others wait.
+    pub(super) is_queued: bool,
+    /// Whether one of them asks every holder to stop.
+    pub(super) is_replacing: bool,
+}
+
 /// The reason why a clear does not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClearRefused {
@@ -72,7 +97,10 @@ const PHASE: u64 = 0b11;
 const CANCELLED: u64 = 1 << 2;
 const CLEARING: u64 = 1 << 3;
 const AWAITED: u64 = 1 << 4;
-const SHIFT: u32 = 5;
+const QUEUED: u64 = 1 << 5;
+const LISTED: u64 = 1 << 6;
+const SHIFT: u32 = 7;
+const GENERATION: u64 = !0 << SHIFT;
 
 impl State {
     pub(crate) fn vacant(generation: ClaimId) -> Self {
@@ -113,13 +141,14 @@ impl State {
         self.has(AWAITED)
     }
 
-    /// Whether a claim would succeed now, or has to be made elsewhere because the place is retired.
-    pub(crate) fn is_worth_a_claim(self) -> bool {
-        match self.phase() {
-            Phase::Vacant => !self.is_clearing(),
-            Phase::Retired => true,
-            Phase::Reserved | Phase::Running => false,
-        }
+    #[cfg(test)]
+    pub(super) fn is_queued(self) -> bool {
+        self.has(QUEUED)
+    }
+
+    /// Whether the owner of the place has it in a list, see [`list`](Self::list).
+    pub(crate) fn is_listed(self) -> bool {
+        self.has(LISTED)
     }
 
     pub(crate) fn is_held_by(self, id: ClaimId) -> bool {
@@ -134,12 +163,12 @@ impl State {
     /// Keeps the mark: a claim is not a change that anyone waits for.
     pub(super) fn claim(self) -> Result<Self, ClaimRefused> {
         self.check_vacant()?;
-        Ok(self.keep(AWAITED).with(self.generation().next(), Phase::Reserved))
+        Ok(self.keep(AWAITED | LISTED).with(self.generation().next(), Phase::Reserved))
     }
 
     /// The holder begins its work. `None` if it does not hold the place.
     pub(super) fn start(self, id: ClaimId) -> Option<Self> {
-        self.is_held_by(id).then(|| self.keep(CANCELLED | CLEARING | AWAITED).with(id, Phase::Running))
+        self.is_held_by(id).then(|| self.keep(!(PHASE | GENERATION)).with(id, Phase::Running))
     }
 
     /// Asks the holder to stop; only the holder of `id` if one is given.
@@ -155,15 +184,59 @@ impl State {
         }
     }
 
-    /// The holder leaves. `None` if it does not hold the place.
-    pub(super) fn release(self, id: ClaimId) -> Option<Self> {
-        self.is_held_by(id).then(|| self.keep(CLEARING).with(id, Phase::Vacant))
+    /// The holder leaves, and no one waits for the place; or a clear in progress takes it over.
+    pub(super) fn release(self, id: ClaimId) -> Result<Self, ReleaseRefused> {
+        if !self.is_held_by(id) {
+            return Err(ReleaseRefused::Stale);
+        }
+        if self.has(QUEUED) && !self.is_clearing() {
+            return Err(ReleaseRefused::Queued);
+        }
+        Ok(self.vacated(id))
     }
 
-    /// Takes the place from its holder, if it has one, and hands it to no one. The generation changes, so the
-    /// former holder finds out.
+    /// The holder leaves, and the first of those who wait holds the place, in the same step; `rest` are those
+    /// behind it. During a clear, the place becomes vacant, and everyone keeps waiting.
+    pub(super) fn hand_over(self, id: ClaimId, rest: Rest) -> Result<Self, ReleaseRefused> {
+        if !self.is_held_by(id) {
+            return Err(ReleaseRefused::Stale);
+        }
+        Ok(if self.is_clearing() { self.vacated(id) } else { self.handed_to(id.next(), rest) })
+    }
+
+    /// Takes the place from its holder, for the clear in progress. The generation changes, so the former holder
+    /// finds out. `None` if there is no holder or no clear.
     pub(super) fn displace(self) -> Option<Self> {
-        self.occupant().map(|occupant| self.keep(CLEARING).with(occupant.id.next(), Phase::Vacant))
+        let occupant = self.occupant().filter(|_| self.is_clearing())?;
+        Some(self.vacated(occupant.id.next()))
+    }
+
+    fn vacated(self, generation: ClaimId) -> Self {
+        self.keep(CLEARING | QUEUED | LISTED).with(generation, Phase::Vacant)
+    }
+
+    fn handed_to(self, id: ClaimId, rest: Rest) -> Self {
+        let queued = if rest.is_queued { QUEUED } else { 0 };
+        let cancelled = if rest.is_replacing { CANCELLED } else { 0 };
+        Self(self.0 & LISTED | queued | cancelled).with(id, Phase::Reserved)
+    }
+
+    /// Someone waits for the place, and with `replace` asks its holder to stop. Refused if the place can be
+    /// claimed instead.
+    pub(super) fn enqueue(self, replace: bool) -> Result<Self, EnqueueRefused> {
+        match self.phase() {
+            Phase::Retired => Err(EnqueueRefused::Retired),
+            Phase::Vacant if !self.is_clearing() => Err(EnqueueRefused::Vacant),
+            Phase::Reserved | Phase::Running if replace && !self.has(CANCELLED) => {
+                Ok(Self((self.0 | QUEUED | CANCELLED) & !AWAITED))
+            }
+            Phase::Vacant | Phase::Reserved | Phase::Running => Ok(Self(self.0 | QUEUED)),
+        }
+    }
+
+    /// No one waits for the place any longer.
+    pub(super) fn empty_queue(self) -> Self {
+        Self(self.0 & !QUEUED)
     }
 
     /// Excludes claims, and asks the holder to stop; if `may_cancel` is unset, the place must be vacant.
@@ -177,10 +250,20 @@ impl State {
         }
     }
 
-    /// Ends a clear that took effect: the place can be claimed again. `None` if there is a holder or no clear.
+    /// Ends a clear for which there is no holder and no one waits: the place can be claimed again.
     pub(super) fn end_clear(self) -> Option<Self> {
+        let is_due = self.phase() == Phase::Vacant && self.is_clearing() && !self.has(QUEUED);
+        is_due.then(|| self.keep(LISTED).with(self.generation().next(), Phase::Vacant))
+    }
+
+    /// Ends a clear for which there is no holder. The first of those who still wait holds the place, and `rest`
+    /// are those behind it.
+    pub(super) fn end_clear_for(self, rest: Option<Rest>) -> Option<Self> {
         let is_due = self.phase() == Phase::Vacant && self.is_clearing();
-        is_due.then(|| Self::vacant(self.generation().next()))
+        is_due.then(|| match rest {
+            Some(rest) => self.handed_to(self.generation().next(), rest),
+            None => self.empty_queue().end_clear().unwrap_or(self),
+        })
     }
 
     /// Ends a clear without effect, because the holder stays. `None` if there is no holder or no clear.
@@ -195,6 +278,17 @@ impl State {
         Ok(Self(0).with(self.generation(), Phase::Retired))
     }
 
+    /// The owner has the place in a list. `None` if it already had, or the place is retired.
+    pub(super) fn list(self) -> Option<Self> {
+        let is_new = !self.has(LISTED) && !self.is_retired();
+        is_new.then_some(Self(self.0 | LISTED))
+    }
+
+    /// The owner has removed the place from its list.
+    pub(super) fn unlist(self) -> Self {
+        Self(self.0 & !LISTED)
+    }
+
     pub(super) fn await_change(self) -> Self {
         Self(self.0 | AWAITED)
     }
@@ -204,6 +298,8 @@ impl State {
             Phase::Reserved | Phase::Running => Err(ClaimRefused::Busy(self.generation())),
             Phase::Retired => Err(ClaimRefused::Retired),
             Phase::Vacant if self.is_clearing() => Err(ClaimRefused::Clearing),
+            // Not reached: a place for which someone waits is held, or being cleared.
+            Phase::Vacant if self.has(QUEUED) => Err(ClaimRefused::Busy(self.generation())),
             Phase::Vacant => Ok(()),
         }
     }
@@ -245,6 +341,8 @@ impl fmt::Debug for State {
             .field("cancelled", &self.has(CANCELLED))
             .field("clearing", &self.is_clearing())
             .field("awaited", &self.is_awaited())
+            .field("queued", &self.has(QUEUED))
+            .field("listed", &self.has(LISTED))
             .finish()
     }
 }

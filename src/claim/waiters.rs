@@ -21,14 +21,14 @@ use crate::unwind;
 
 /// The place of a task in the list. Never given to another task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place(u64);
+pub(crate) struct Spot(u64);
 
 /// Valid after a panic: no user code runs under the lock.
 #[derive(Debug)]
 struct Waiting {
     /// Whether a thread may be asleep.
     threads: bool,
-    tasks: BTreeMap<Place, Waker>,
+    tasks: BTreeMap<Spot, Waker>,
     next: u64,
 }
 
@@ -81,28 +81,28 @@ impl Waiters {
     }
 
     /// Waits as a task: returns what `look` returns for a state of `word`, or arranges for `waker` to be woken
-    /// by the next change. `place` is to be given up with [`leave`](Self::leave).
+    /// by the next change. `spot` is to be given up with [`leave`](Self::leave).
     ///
     /// A panic of the clone of the waker reaches the caller, before anything has changed.
     pub(crate) fn poll<T>(
         &self,
         word: &ClaimWord,
-        place: &mut Option<Place>,
+        spot: &mut Option<Spot>,
         waker: &Waker,
         look: impl Fn(State) -> Option<T>,
     ) -> Poll<T> {
         if let Some(found) = look(word.state()) {
-            self.leave(place);
+            self.leave(spot);
             return Poll::Ready(found);
         }
         // User code, and therefore before the lock is taken.
         let waker = waker.clone();
         let mut waiting = self.waiting.lock();
-        let replaced = place.take().and_then(|place| waiting.tasks.remove(&place));
+        let replaced = spot.take().and_then(|spot| waiting.tasks.remove(&spot));
         let (found, unneeded) = match Self::mark(word, &look) {
             Some(found) => (Some(found), Some(waker)),
             None => {
-                *place = Some(waiting.insert(waker));
+                *spot = Some(waiting.insert(waker));
                 (None, None)
             }
         };
@@ -116,10 +116,10 @@ impl Waiters {
         look(word.await_change())
     }
 
-    /// Removes the task at `place`, if it waits. O(log n), under the lock.
-    pub(crate) fn leave(&self, place: &mut Option<Place>) {
-        let Some(place) = place.take() else { return };
-        let waker = self.waiting.lock().tasks.remove(&place);
+    /// Removes the task at `spot`, if it waits. O(log n), under the lock.
+    pub(crate) fn leave(&self, spot: &mut Option<Spot>) {
+        let Some(spot) = spot.take() else { return };
+        let waker = self.waiting.lock().tasks.remove(&spot);
         waker.into_iter().for_each(unwind::drop_waker);
     }
 
@@ -147,10 +147,10 @@ impl Waiters {
 }
 
 impl Waiting {
-    fn insert(&mut self, waker: Waker) -> Place {
-        let place = Place(self.next);
+    fn insert(&mut self, waker: Waker) -> Spot {
+        let spot = Spot(self.next);
         self.next += 1;
-        self.tasks.insert(place, waker);
-        place
+        self.tasks.insert(spot, waker);
+        spot
     }
 }

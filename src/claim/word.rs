@@ -1,6 +1,8 @@
 //! The word of a place, and its transitions as atomic steps.
 
-use super::state::{CancelRefused, ClaimId, ClaimRefused, ClearRefused, State};
+use super::state::{
+    CancelRefused, ClaimId, ClaimRefused, ClearRefused, EnqueueRefused, ReleaseRefused, Rest, State,
+};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The state of one place. All operations are lock-free: one exchange, repeated only if another thread has
@@ -66,21 +68,55 @@ impl ClaimWord {
         Ok((next.generation(), Change::of(old)))
     }
 
-    /// Ends the claim `id`. `None` if it had already ended, by a release or by being displaced.
-    pub(crate) fn release(&self, id: ClaimId) -> Option<Change> {
-        let (old, _) = self.change(|state| state.release(id).ok_or(())).ok()?;
-        Some(Change::of(old))
+    /// Ends the claim `id`, if no one waits for the place.
+    pub(super) fn release(&self, id: ClaimId) -> Result<Change, ReleaseRefused> {
+        let (old, _) = self.change(|state| state.release(id))?;
+        Ok(Change::of(old))
     }
 
-    /// Takes the place from its holder, whose number is returned.
-    pub(crate) fn displace(&self) -> Option<(ClaimId, Change)> {
+    /// Ends the claim `id`, and makes the first of those who wait the holder, or lets the clear in progress go
+    /// on. Returns the new claim, with what `prepare` returned for it, as [`claim`](Self::claim) does. Called
+    /// under the lock of the queue.
+    pub(super) fn hand_over<T>(
+        &self,
+        id: ClaimId,
+        rest: Rest,
+        prepare: impl Fn() -> T,
+    ) -> Result<(Option<(ClaimId, T)>, Change), ReleaseRefused> {
+        let mut prepared = None;
+        let (old, next) = self.change(|state| {
+            let next = state.hand_over(id, rest)?;
+            prepared = Some(prepare());
+            Ok(next)
+        })?;
+        let holder = next.occupant().map(|holder| holder.id);
+        Ok((holder.zip(prepared), Change::of(old)))
+    }
+
+    /// Marks that someone waits for the place, and with `replace` asks its holder to stop; returns that holder
+    /// if it had not been asked before. Called under the lock of the queue.
+    pub(super) fn enqueue(&self, replace: bool) -> Result<(Option<ClaimId>, Change), EnqueueRefused> {
+        let (old, next) = self.change(|state| state.enqueue(replace))?;
+        let was_cancelled = old.occupant().is_none_or(|holder| holder.is_cancelled);
+        let asked = next.occupant().filter(|holder| holder.is_cancelled && !was_cancelled);
+        let change = if asked.is_some() { Change::of(old) } else { Change { is_awaited: false } };
+        Ok((asked.map(|holder| holder.id), change))
+    }
+
+    /// Marks that no one waits for the place. Called under the lock of the queue.
+    pub(super) fn empty_queue(&self) {
+        self.change_always(State::empty_queue);
+    }
+
+    /// Takes the place from its holder, whose number is returned, for the clear in progress.
+    pub(super) fn displace(&self) -> Option<(ClaimId, Change)> {
         let (old, _) = self.change(|state| state.displace().ok_or(())).ok()?;
         Some((old.generation(), Change::of(old)))
     }
 
     /// Begins a clear: from now on no one can claim. The caller ends it, with [`end_clear`](Self::end_clear) or
     /// [`give_up_clear`](Self::give_up_clear). Returns the holder that was asked to stop or displaced.
-    pub(crate) fn begin_clear(
+    pub(super) fn begin_clear(
         &self,
         holder: Displacement,
     ) -> Result<(Option<ClaimId>, Change), ClearRefused> {
@@ -95,15 +131,34 @@ impl ClaimWord {
         Ok((occupant.map(|occupant| occupant.id), change))
     }
 
-    /// Ends a clear that took effect. The caller began it, and the place is vacant. `None` otherwise.
-    pub(crate) fn end_clear(&self) -> Option<Change> {
+    /// Ends a clear, if no one waits for the place. The caller began it, and the place is vacant. `None`
+    /// otherwise.
+    pub(super) fn end_clear(&self) -> Option<Change> {
         let (old, _) = self.change(|state| state.end_clear().ok_or(())).ok()?;
         Some(Change::of(old))
     }
 
+    /// Ends a clear, and makes the first of those who wait the holder. As [`hand_over`](Self::hand_over).
+    pub(super) fn end_clear_for<T>(
+        &self,
+        rest: Option<Rest>,
+        prepare: impl Fn() -> T,
+    ) -> Option<(Option<(ClaimId, T)>, Change)> {
+        let mut prepared = None;
+        let (old, next) = self
+            .change(|state| {
+                let next = state.end_clear_for(rest).ok_or(())?;
+                prepared = Some(prepare());
+                Ok::<_, ()>(next)
+            })
+            .ok()?;
+        let holder = next.occupant().map(|holder| holder.id);
+        Some((holder.zip(prepared), Change::of(old)))
+    }
+
     /// Ends a clear without effect. The caller began it. `None` if the holder has left: then the clear can take
     /// effect.
-    pub(crate) fn give_up_clear(&self) -> Option<Change> {
+    pub(super) fn give_up_clear(&self) -> Option<Change> {
         let (old, _) = self.change(|state| state.give_up_clear().ok_or(())).ok()?;
         Some(Change::of(old))
     }
@@ -120,12 +175,26 @@ impl ClaimWord {
         Ok(Change::of(old))
     }
 
+    /// Notes that the owner of the place has it in a list. Returns false if it already had, or if the place is
+    /// retired.
+    pub(crate) fn list(&self) -> bool {
+        self.change(|state| state.list().ok_or(())).is_ok()
+    }
+
+    /// Notes that the owner has removed the place from its list.
+    pub(crate) fn unlist(&self) {
+        self.change_always(State::unlist);
+    }
+
     /// Marks the word, so that the next change is [awaited](Change), and returns the state. Called under the
     /// lock of the list of those who wait.
     pub(super) fn await_change(&self) -> State {
-        match self.change(|state| Ok::<_, ()>(state.await_change())) {
+        self.change_always(State::await_change)
+    }
+
+    fn change_always(&self, transition: impl Fn(State) -> State) -> State {
+        match self.change(|state| Ok::<_, std::convert::Infallible>(transition(state))) {
             Ok((_, next)) => next,
-            Err(()) => unreachable!("every state can be awaited"),
         }
     }
 

@@ -4,48 +4,71 @@ use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use super::error::BeginError;
 use super::registry::Sessions;
 use super::run::Run;
 use super::session::Session;
-use crate::claim::{ClaimRefused, Place, State};
+use crate::claim::{ClaimRefused, Ticket, WaitRefused};
 use crate::sync::Arc;
 
-/// The future of [`Sessions::begin_async`]. The waker of the last poll counts. Dropping it before it completes
-/// begins no run.
+/// The future of [`Sessions::begin_async`] and [`Sessions::begin_or_replace_async`]. The waker of the last poll
+/// counts. Dropping it before it completes begins no run.
 #[must_use = "futures do nothing unless awaited or polled"]
 pub struct Begin<'a, K, D, C> {
     sessions: &'a Sessions<K, D, C>,
     key: &'a K,
-    wait: Wait<D, C>,
-    is_contended: bool,
+    replace: bool,
+    seat: Option<Seat<K, D, C>>,
     is_done: bool,
 }
 
-/// The session that is waited for, and the place in its list.
-struct Wait<D, C> {
-    session: Option<Arc<Session<D, C>>>,
-    place: Option<Place>,
+/// A seat in the queue of a session. Given up when dropped, with the run that may have begun meanwhile.
+struct Seat<K, D, C> {
+    session: Arc<Session<K, D, C>>,
+    ticket: Option<Ticket>,
 }
 
-impl<D, C> Wait<D, C> {
-    fn leave(&mut self) {
-        if let Some(session) = self.session.take() {
-            session.waiters.leave(&mut self.place);
+impl<K, D, C> Drop for Seat<K, D, C> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.session.leave_queue(ticket);
         }
     }
 }
 
-impl<D, C> Drop for Wait<D, C> {
-    fn drop(&mut self) {
-        self.leave();
+impl<K, D, C> Seat<K, D, C> {
+    fn poll(&mut self, ticket: Ticket, context: &Context<'_>) -> Poll<Result<Run<K, D, C>, WaitRefused>> {
+        let result = ready!(self.session.poll_claim(ticket, context.waker()));
+        self.ticket = None;
+        Poll::Ready(result.map(|grant| Run::new(self.session.clone(), grant)))
     }
 }
 
-impl<'a, K, D, C> Begin<'a, K, D, C> {
-    fn new(sessions: &'a Sessions<K, D, C>, key: &'a K) -> Self {
-        Self { sessions, key, wait: Wait { session: None, place: None }, is_contended: false, is_done: false }
+impl<K, D, C> Begin<'_, K, D, C>
+where
+    K: Hash + Eq + Clone,
+{
+    /// Begins the run, or takes a seat.
+    fn first_poll(&mut self, context: &Context<'_>) -> Poll<Result<Run<K, D, C>, BeginError>> {
+        loop {
+            let session = self.sessions.session(self.key);
+            match self.sessions.claim(self.key, &session) {
+                Ok(run) => return Poll::Ready(Ok(run)),
+                Err(ClaimRefused::Retired) => continue,
+                Err(ClaimRefused::Busy(_) | ClaimRefused::Clearing) => {}
+            }
+            match session.begin_wait(self.replace, context.waker()) {
+                Ok(Ok(grant)) => return Poll::Ready(Ok(Run::new(session, grant))),
+                Ok(Err(ticket)) => {
+                    self.seat = Some(Seat { session, ticket: Some(ticket) });
+                    return Poll::Pending;
+                }
+                Err(WaitRefused::Retired) => self.sessions.forget(self.key, &session),
+                Err(refused) => return Poll::Ready(Err(self.sessions.refused(refused))),
+            }
+        }
     }
 }
 
@@ -55,40 +78,23 @@ impl<K, D, C> Future for Begin<'_, K, D, C>
 where
     K: Hash + Eq + Clone,
 {
-    type Output = Run<D, C>;
+    type Output = Result<Run<K, D, C>, BeginError>;
 
     /// # Panics
     /// If it has already completed.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         assert!(!this.is_done, "a future of a session was polled after it had completed");
-        loop {
-            let session = match &this.wait.session {
-                Some(session) => session.clone(),
-                None => this.wait.session.insert(this.sessions.session(this.key)).clone(),
-            };
-            match this.sessions.claim(this.key, &session) {
-                Ok(run) => {
-                    this.is_done = true;
-                    this.wait.leave();
-                    return Poll::Ready(run);
-                }
-                Err(ClaimRefused::Retired) => {
-                    this.wait.leave();
-                    continue;
-                }
-                Err(ClaimRefused::Busy(_) | ClaimRefused::Clearing) => {}
+        let result = match this.seat.as_mut().and_then(|seat| Some((seat.ticket?, seat))) {
+            Some((ticket, seat)) => {
+                let result = ready!(seat.poll(ticket, context));
+                result.map_err(|refused| this.sessions.refused(refused))
             }
-            if !this.is_contended {
-                this.is_contended = true;
-                this.sessions.note_contended();
-            }
-            let look = |state: State| state.is_worth_a_claim().then_some(());
-            let place = &mut this.wait.place;
-            if session.waiters.poll(&session.word, place, context.waker(), look).is_pending() {
-                return Poll::Pending;
-            }
-        }
+            None => ready!(this.first_poll(context)),
+        };
+        this.is_done = true;
+        this.seat = None;
+        Poll::Ready(result)
     }
 }
 
@@ -96,12 +102,15 @@ impl<K, D, C> Sessions<K, D, C>
 where
     K: Hash + Eq + Clone,
 {
-    /// Begins a run as soon as the session has none. The form of [`begin_timeout`](Self::begin_timeout) for
-    /// tasks: the future waits without a bound, and needs no runtime.
+    /// Begins a run as soon as all that began to wait before have had theirs. The form of
+    /// [`begin_timeout`](Self::begin_timeout) for tasks: the future waits without a bound, and needs no runtime.
     ///
     /// # Cancel safety
-    /// A future that is dropped before it completes has begun no run and leaves no trace, except that the
-    /// session may have been created.
+    /// A future that is dropped before it completes gives up its place in the queue, has begun no run and leaves
+    /// no trace, except that the session may have been created.
+    ///
+    /// # Errors
+    /// [`BeginError::Cleared`] and [`BeginError::Full`].
     ///
     /// # Panics
     /// The future, if it is polled after it has completed, and as [`try_begin`](Self::try_begin).
@@ -115,14 +124,29 @@ where
     /// let sessions: Sessions<u32, String> = Sessions::new();
     /// let first = sessions.try_begin(&1)?;
     /// let thread = std::thread::spawn(move || drop(first));
-    /// let second = sessions.begin_async(&1).await;
+    /// let second = sessions.begin_async(&1).await?;
     /// assert!(!second.is_cancelled());
     /// # assert!(thread.join().is_ok());
     /// # Ok(())
     /// # }
     /// ```
     pub fn begin_async<'a>(&'a self, key: &'a K) -> Begin<'a, K, D, C> {
-        Begin::new(self, key)
+        Begin { sessions: self, key, replace: false, seat: None, is_done: false }
+    }
+
+    /// Asks the current run of the session to stop, and those that begin before this one, and begins a run when
+    /// they have ended. The form of [`begin_or_replace`](Self::begin_or_replace) for tasks.
+    ///
+    /// # Cancel safety
+    /// As [`begin_async`](Self::begin_async); runs that were asked to stop remain cancelled.
+    ///
+    /// # Errors
+    /// As [`begin_async`](Self::begin_async).
+    ///
+    /// # Panics
+    /// As [`begin_async`](Self::begin_async).
+    pub fn begin_or_replace_async<'a>(&'a self, key: &'a K) -> Begin<'a, K, D, C> {
+        Begin { replace: true, ..self.begin_async(key) }
     }
 }
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use super::common::Common;
+use super::common::{Common, Settings};
+use super::id::RunId;
 use super::on_disconnect::OnDisconnect;
 use super::registry::{Init, Sessions};
 use crate::clock::{Clock, MonotonicClock};
@@ -28,8 +29,7 @@ use crate::sync::StdArc;
 /// ```
 #[must_use = "a builder does nothing before `build`"]
 pub struct SessionsBuilder<K, D, C = ()> {
-    clock: StdArc<dyn Clock>,
-    on_disconnect: OnDisconnect,
+    settings: Settings<K>,
     init: Init<K, D>,
     _peer: PhantomData<fn() -> C>,
 }
@@ -70,23 +70,43 @@ where
 
 impl<K, D, C> SessionsBuilder<K, D, C> {
     fn new(init: Init<K, D>) -> Self {
-        Self {
+        let settings = Settings {
             clock: StdArc::new(MonotonicClock),
             on_disconnect: OnDisconnect::Cancel,
-            init,
-            _peer: PhantomData,
-        }
+            on_release: None,
+            max_waiting: 1024,
+        };
+        Self { settings, init, _peer: PhantomData }
     }
 
     /// Sets the clock, which is asked for the ages of runs and sessions. By default that of the operating
     /// system. Timeouts always use the latter.
-    pub fn clock(self, clock: impl Clock) -> Self {
-        Self { clock: StdArc::new(clock), ..self }
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.settings.clock = StdArc::new(clock);
+        self
     }
 
     /// Sets the treatment of a run whose connection ends. By default [`OnDisconnect::Cancel`].
-    pub fn on_disconnect(self, on_disconnect: OnDisconnect) -> Self {
-        Self { on_disconnect, ..self }
+    pub fn on_disconnect(mut self, on_disconnect: OnDisconnect) -> Self {
+        self.settings.on_disconnect = on_disconnect;
+        self
+    }
+
+    /// Sets the number of callers that may wait for a run of one session. By default 1,024. With zero, no one
+    /// waits: each begin succeeds at once or fails.
+    pub fn max_waiting(mut self, max_waiting: usize) -> Self {
+        self.settings.max_waiting = max_waiting;
+        self
+    }
+
+    /// Sets a function that is called at the end of each run, with the key and the run, by the thread that ends
+    /// it. By default there is none.
+    ///
+    /// It runs with nothing held: it may begin the next run of the same session. If others wait for the session,
+    /// the run of the first of them has begun. A panic of it is contained, because runs end in destructors.
+    pub fn on_release(mut self, on_release: impl Fn(&K, RunId) + Send + Sync + 'static) -> Self {
+        self.settings.on_release = Some(Box::new(on_release));
+        self
     }
 
     /// Sets the function that makes the data of a session when it is created or cleared. By default
@@ -104,15 +124,16 @@ impl<K, D, C> SessionsBuilder<K, D, C> {
     where
         K: Hash + Eq + Clone,
     {
-        Sessions::from_parts(Common::new(self.clock, self.on_disconnect), self.init)
+        Sessions::from_parts(Common::new(self.settings, None), self.init)
     }
 }
 
 impl<K, D, C> fmt::Debug for SessionsBuilder<K, D, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionsBuilder")
-            .field("clock", &self.clock)
-            .field("on_disconnect", &self.on_disconnect)
+            .field("clock", &self.settings.clock)
+            .field("on_disconnect", &self.settings.on_disconnect)
+            .field("max_waiting", &self.settings.max_waiting)
             .finish_non_exhaustive()
     }
 }

@@ -3,27 +3,66 @@
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use super::id::RunId;
 use super::on_disconnect::OnDisconnect;
 use super::stats::Counters;
+use super::watch::Watch;
 use crate::claim::ClaimId;
 use crate::clock::Clock;
 use crate::sync::StdArc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::unwind::contain;
 
-pub(super) struct Common {
-    clock: StdArc<dyn Clock>,
-    origin: Instant,
+/// Called at the end of each run.
+pub(super) type OnRelease<K> = Box<dyn Fn(&K, RunId) + Send + Sync>;
+
+/// The settings of a registry, which do not change.
+pub(super) struct Settings<K> {
+    pub(super) clock: StdArc<dyn Clock>,
     pub(super) on_disconnect: OnDisconnect,
-    pub(super) counters: Counters,
-    /// The next number of a session object.
-    next: AtomicU64,
+    pub(super) on_release: Option<OnRelease<K>>,
+    pub(super) max_waiting: usize,
 }
 
-impl Common {
-    pub(super) fn new(clock: StdArc<dyn Clock>, on_disconnect: OnDisconnect) -> Self {
-        let origin = clock.now();
-        Self { clock, origin, on_disconnect, counters: Counters::default(), next: AtomicU64::new(0) }
+/// `S` is the type of a session.
+pub(super) struct Common<K, S> {
+    pub(super) settings: Settings<K>,
+    pub(super) watch: Option<Box<dyn Watch<S>>>,
+    pub(super) counters: Counters,
+    origin: Instant,
+    /// The next number of a session object.
+    next: AtomicU64,
+    /// Above all versions and epochs of the sessions that were removed.
+    floor: AtomicU64,
+}
+
+impl<K, S> Common<K, S> {
+    pub(super) fn new(settings: Settings<K>, watch: Option<Box<dyn Watch<S>>>) -> Self {
+        let origin = settings.clock.now();
+        let counters = Counters::default();
+        Self { settings, watch, counters, origin, next: AtomicU64::new(0), floor: AtomicU64::new(0) }
+    }
+
+    /// Returns the first version, or epoch, of a session that has none.
+    pub(super) fn floor(&self) -> u64 {
+        // Relaxed: a session reads it after it was inserted into the map, which comes after the removal of the
+        // one before, whose thread raised it.
+        self.floor.load(Ordering::Relaxed)
+    }
+
+    /// Raises the floor above `last`. Called before the session that had it leaves the map.
+    pub(super) fn raise_floor(&self, last: u64) {
+        // Relaxed: as in `floor`.
+        self.floor.fetch_max(last + 1, Ordering::Relaxed);
+    }
+
+    /// Tells the owner that a run has ended. Called with nothing held; a panic is contained, since the end of a
+    /// run must not panic.
+    pub(super) fn released(&self, key: &K, run: RunId) {
+        if let Some(on_release) = &self.settings.on_release {
+            // Unwind safety: the registry is not in the middle of anything.
+            let _panicked = contain(AssertUnwindSafe(|| on_release(key, run)));
+        }
     }
 
     pub(super) fn next_session(&self) -> u64 {
@@ -35,7 +74,7 @@ impl Common {
     /// run must not panic.
     pub(super) fn now_ms(&self) -> u64 {
         // Unwind safety: the clock is only asked.
-        let now = contain(AssertUnwindSafe(|| self.clock.now())).unwrap_or(self.origin);
+        let now = contain(AssertUnwindSafe(|| self.settings.clock.now())).unwrap_or(self.origin);
         u64::try_from(now.saturating_duration_since(self.origin).as_millis()).unwrap_or(u64::MAX)
     }
 }

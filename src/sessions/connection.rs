@@ -13,8 +13,8 @@ use crate::sync::{Arc, StdArc};
 /// Dropping it ends the connection, as [`disconnect`](Self::disconnect) does. The end names the connection: if
 /// a newer one has displaced it, the end changes nothing.
 #[must_use = "dropping a connection ends it"]
-pub struct Connection<D, C> {
-    session: Arc<Session<D, C>>,
+pub struct Connection<K, D, C> {
+    session: Arc<Session<K, D, C>>,
     id: ConnectionId,
     peer: StdArc<C>,
     is_ended: bool,
@@ -22,9 +22,9 @@ pub struct Connection<D, C> {
 
 /// The result of [`Sessions::connect`](super::Sessions::connect).
 #[derive(Debug)]
-pub struct Connected<D, C> {
+pub struct Connected<K, D, C> {
     /// The new connection.
-    pub connection: Connection<D, C>,
+    pub connection: Connection<K, D, C>,
     /// The peer of the connection that was displaced, for the caller to close.
     pub displaced: Option<StdArc<C>>,
 }
@@ -40,8 +40,8 @@ pub struct Disconnected {
     pub cancelled: Option<RunId>,
 }
 
-impl<D, C> Connection<D, C> {
-    pub(super) fn new(session: Arc<Session<D, C>>, id: ConnectionId, peer: StdArc<C>) -> Self {
+impl<K, D, C> Connection<K, D, C> {
+    pub(super) fn new(session: Arc<Session<K, D, C>>, id: ConnectionId, peer: StdArc<C>) -> Self {
         Self { session, id, peer, is_ended: false }
     }
 
@@ -86,9 +86,33 @@ impl<D, C> Connection<D, C> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn try_begin(&self) -> Result<Run<D, C>, TryBeginError> {
+    pub fn try_begin(&self) -> Result<Run<K, D, C>, TryBeginError> {
         let claimed = self.session.claim_for(self.id)?;
         Ok(Run::new(self.session.clone(), claimed))
+    }
+
+    /// Makes `run` belong to this connection, as if it had begun by [`try_begin`](Self::try_begin): for runs that
+    /// had to wait for their session. Returns false, and changes nothing, if the connection is no longer that
+    /// of the session, or the run is not.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::sessions::Sessions;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sessions: Sessions<u32, String, &str> = Sessions::new();
+    /// let connection = sessions.connect(&1, "socket").connection;
+    /// let run = sessions.begin_timeout(&1, Duration::from_secs(1))?;
+    /// assert!(connection.adopt(&run));
+    /// drop(connection);
+    /// assert!(run.is_cancelled());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use = "a run that was not adopted should end"]
+    pub fn adopt(&self, run: &Run<K, D, C>) -> bool {
+        run.is_of(&self.session).is_some_and(|session| session.adopt(self.id, run.claim()))
     }
 
     /// Ends the connection. Takes a short lock of the session.
@@ -104,7 +128,7 @@ impl<D, C> Connection<D, C> {
     }
 }
 
-impl<D, C> Drop for Connection<D, C> {
+impl<K, D, C> Drop for Connection<K, D, C> {
     fn drop(&mut self) {
         if !self.is_ended {
             let _end = self.end();
@@ -112,7 +136,7 @@ impl<D, C> Drop for Connection<D, C> {
     }
 }
 
-impl<D, C> fmt::Debug for Connection<D, C> {
+impl<K, D, C> fmt::Debug for Connection<K, D, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("id", &self.id).finish_non_exhaustive()
     }

@@ -56,19 +56,51 @@ impl fmt::Display for TryBeginError {
 
 impl std::error::Error for TryBeginError {}
 
-/// The error of [`Sessions::begin_timeout`](super::Sessions::begin_timeout) and
-/// [`Sessions::begin_or_replace`](super::Sessions::begin_or_replace): the timeout expired before the run could
-/// begin.
+/// The error of those who wait for a run, such as [`Sessions::begin_timeout`](super::Sessions::begin_timeout):
+/// the run did not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BeginTimeout;
+#[non_exhaustive]
+pub enum BeginError {
+    /// The timeout expired before the run could begin. Futures have no timeout, and never return it.
+    Timeout,
+    /// The session was cleared while the caller waited.
+    Cleared,
+    /// As many callers wait for the session as
+    /// [`SessionsBuilder::max_waiting`](super::SessionsBuilder::max_waiting) allows.
+    Full,
+}
 
-impl fmt::Display for BeginTimeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("timed out before the run could begin")
+impl BeginError {
+    /// Returns whether the timeout expired.
+    #[must_use]
+    pub fn is_timeout(self) -> bool {
+        self == Self::Timeout
+    }
+
+    /// Returns whether the session was cleared.
+    #[must_use]
+    pub fn is_cleared(self) -> bool {
+        self == Self::Cleared
+    }
+
+    /// Returns whether too many callers wait.
+    #[must_use]
+    pub fn is_full(self) -> bool {
+        self == Self::Full
     }
 }
 
-impl std::error::Error for BeginTimeout {}
+impl fmt::Display for BeginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "timed out before the run could begin",
+            Self::Cleared => "the session was cleared before the run could begin",
+            Self::Full => "too many callers wait for the session",
+        })
+    }
+}
+
+impl std::error::Error for BeginError {}
 
 /// The error of [`Sessions::clear`](super::Sessions::clear): the data is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,17 +5,17 @@ use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use super::clear::{ClearPolicy, Cleared};
 use super::common::Common;
 use super::connection::{Connected, Connection};
-use super::error::{BeginTimeout, ClearError, RemoveError, TryBeginError};
+use super::error::{BeginError, RemoveError, TryBeginError};
 use super::id::RunId;
 use super::map::Map;
 use super::run::Run;
 use super::session::{Retired, Session};
 use super::snapshot::SessionSnapshot;
 use super::stats::Stats;
-use crate::claim::{CancelRefused, ClaimRefused};
+use super::watch::Gone;
+use crate::claim::{CancelRefused, ClaimRefused, WaitRefused};
 use crate::sync::{Arc, StdArc, deadline_after};
 use crate::unwind::discard;
 
@@ -33,8 +33,8 @@ pub struct Sessions<K, D, C = ()> {
 }
 
 struct Registry<K, D, C> {
-    map: Map<K, Session<D, C>>,
-    common: StdArc<Common>,
+    map: Map<K, Session<K, D, C>>,
+    common: StdArc<Common<K, Session<K, D, C>>>,
     init: Init<K, D>,
 }
 
@@ -69,7 +69,7 @@ impl<K, D, C> Sessions<K, D, C>
 where
     K: Hash + Eq + Clone,
 {
-    pub(super) fn from_parts(common: Common, init: Init<K, D>) -> Self {
+    pub(super) fn from_parts(common: Common<K, Session<K, D, C>>, init: Init<K, D>) -> Self {
         Self { registry: Arc::new(Registry { map: Map::new(), common: StdArc::new(common), init }) }
     }
 
@@ -98,7 +98,7 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn try_begin(&self, key: &K) -> Result<Run<D, C>, TryBeginError> {
+    pub fn try_begin(&self, key: &K) -> Result<Run<K, D, C>, TryBeginError> {
         loop {
             let session = self.session(key);
             match self.claim(key, &session) {
@@ -110,37 +110,35 @@ where
         }
     }
 
-    /// Begins a run as soon as the session has none, waiting up to `timeout`. Blocks.
+    /// Begins a run as soon as all that began to wait before have had theirs, waiting up to `timeout`. Blocks.
     ///
-    /// Those who wait for one session are woken together when its run ends, and one of them begins; there is no
-    /// order among them.
+    /// Those who wait for one session, as threads or tasks, form a queue. The end of a run wakes the first of
+    /// them, whose run has then begun; no one who comes later gets in between. The queue is bounded by
+    /// [`SessionsBuilder::max_waiting`](super::SessionsBuilder::max_waiting).
     ///
     /// # Errors
-    /// [`BeginTimeout`]; nothing has changed.
+    /// [`BeginError`]; nothing has changed.
     ///
     /// # Panics
     /// As [`try_begin`](Self::try_begin).
-    pub fn begin_timeout(&self, key: &K, timeout: Duration) -> Result<Run<D, C>, BeginTimeout> {
-        self.begin_until(key, deadline_after(timeout), |_, _| {})
+    pub fn begin_timeout(&self, key: &K, timeout: Duration) -> Result<Run<K, D, C>, BeginError> {
+        self.begin_until(key, deadline_after(timeout), false)
     }
 
-    /// Asks the current run of the session to stop, if it has one, and begins a run as soon as it has ended,
-    /// waiting up to `timeout`. Blocks.
+    /// Asks the current run of the session to stop, if it has one, and begins a run when it has ended, waiting up
+    /// to `timeout`. Blocks.
     ///
-    /// Asks every run to stop that keeps it from beginning: of several calls at the same time, each replaces
-    /// the run of the one before.
+    /// The caller takes its place at the end of the queue, as in [`begin_timeout`](Self::begin_timeout). Each run
+    /// that begins before this one is asked to stop as well, from the start: of several calls at the same time,
+    /// each replaces the run of the one before.
     ///
     /// # Errors
-    /// [`BeginTimeout`]; the run that was asked to stop remains cancelled.
+    /// [`BeginError`]; runs that were asked to stop remain cancelled.
     ///
     /// # Panics
     /// As [`try_begin`](Self::try_begin).
-    pub fn begin_or_replace(&self, key: &K, timeout: Duration) -> Result<Run<D, C>, BeginTimeout> {
-        self.begin_until(key, deadline_after(timeout), |session, refused| {
-            if let ClaimRefused::Busy(run) = refused {
-                let _already_cancelled_or_ended = session.cancel(Some(run));
-            }
-        })
+    pub fn begin_or_replace(&self, key: &K, timeout: Duration) -> Result<Run<K, D, C>, BeginError> {
+        self.begin_until(key, deadline_after(timeout), true)
     }
 
     /// Asks the run of the session to stop. Never affects a later run. Lock-free, apart from a short lock if
@@ -172,55 +170,10 @@ where
         }
     }
 
-    /// Resets the data of the session to that of a new one, in one step: a run begins before the clear, and is
-    /// treated as the policy says, or after it, and finds the new data. Nothing that an earlier run has written,
-    /// or is going to write, is visible afterwards.
-    ///
-    /// If another clear of the session is in progress, this call waits for it, and returns its result if it
-    /// took effect. Clearing a session that does not exist does nothing. The connection stays.
-    ///
-    /// Blocks under [`ClearPolicy::CancelAndWait`]; otherwise at most for the last steps of another clear.
-    ///
-    /// # Errors
-    /// [`ClearError::Busy`] or [`ClearError::Timeout`], by the policy.
-    ///
-    /// # Panics
-    /// If the function that makes the data panics; nothing has changed then. If the destructor of the old data
-    /// panics; the session was cleared then.
-    ///
-    /// # Examples
-    /// ```
-    /// use std::time::Duration;
-    /// use switchboard::sessions::{ClearError, ClearPolicy, Sessions};
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let sessions: Sessions<u32, String> = Sessions::new();
-    /// let run = sessions.try_begin(&1)?;
-    /// let refused = sessions.clear(&1, ClearPolicy::RefuseIfBusy);
-    /// assert_eq!(refused, Err(ClearError::Busy(run.id())));
-    /// let worker = std::thread::spawn(move || assert!(run.wait_cancelled(Duration::from_secs(60))));
-    /// let cleared = sessions.clear(&1, ClearPolicy::CancelAndWait(Duration::from_secs(60)))?;
-    /// assert_eq!(cleared.epoch, 1);
-    /// # assert!(worker.join().is_ok());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn clear(&self, key: &K, policy: ClearPolicy) -> Result<Cleared, ClearError> {
-        let deadline = policy.deadline();
-        loop {
-            let Some(session) = self.registry.map.get(key) else {
-                return Ok(Cleared { epoch: 0, cancelled: None, joined: false });
-            };
-            match session.clear(policy, deadline, || (self.registry.init)(key)) {
-                Ok(result) => return result,
-                Err(Retired) => self.forget(key, &session),
-            }
-        }
-    }
-
     /// Returns the data of the session, or `None` if the key has no session.
     ///
-    /// Takes a lock of this session only, for as long as a pointer is copied: a run never blocks it.
+    /// Wait-free, as `arc_swap` uses the word, once the session is found in the map: no run blocks it. An
+    /// update that has returned is visible.
     pub fn read(&self, key: &K) -> Option<StdArc<D>> {
         self.registry.map.get(key)?.read()
     }
@@ -242,7 +195,7 @@ where
     /// assert!(!old.disconnect().was_current, "late, and therefore without effect");
     /// assert!(new.connection.is_current());
     /// ```
-    pub fn connect(&self, key: &K, peer: C) -> Connected<D, C> {
+    pub fn connect(&self, key: &K, peer: C) -> Connected<K, D, C> {
         let peer = StdArc::new(peer);
         loop {
             let session = self.session(key);
@@ -304,7 +257,7 @@ where
     /// [`RemoveError`] if the session is in use.
     pub fn remove(&self, key: &K) -> Result<Option<StdArc<D>>, RemoveError> {
         let Some(session) = self.registry.map.get(key) else { return Ok(None) };
-        let data = session.retire(None)?;
+        let data = Session::retire(&session, Gone::Deleted, None)?;
         self.forget(key, &session);
         Ok(data)
     }
@@ -317,11 +270,11 @@ where
     pub fn prune(&self, idle: Duration) -> Vec<(K, StdArc<D>)> {
         let mut removed = Vec::new();
         for (key, session) in self.registry.map.entries() {
-            let seen = session.word.state();
+            let seen = session.place.state();
             if !session.is_idle_since(idle, seen) {
                 continue;
             }
-            if let Ok(Some(data)) = session.retire(Some(seen)) {
+            if let Ok(Some(data)) = Session::retire(&session, Gone::Evicted, Some(seen)) {
                 self.forget(&key, &session);
                 removed.push((key, data));
             }
@@ -349,19 +302,38 @@ where
 
     /// Returns the session of the key, which may be retired; creates it if there is none. Several threads may
     /// make one at the same time, and drop all but the first.
-    pub(super) fn session(&self, key: &K) -> Arc<Session<D, C>> {
+    pub(super) fn session(&self, key: &K) -> Arc<Session<K, D, C>> {
         if let Some(session) = self.registry.map.get(key) {
             return session;
         }
-        let data = StdArc::new((self.registry.init)(key));
-        let session = Arc::new(Session::new(self.registry.common.clone(), data));
+        let data = StdArc::new(self.fresh(key));
+        let session = Arc::new(Session::new(self.registry.common.clone(), key.clone(), data));
         self.registry.map.insert_new(key.clone(), session)
     }
 
+    /// Returns the session of the key, which may be retired.
+    pub(super) fn get(&self, key: &K) -> Option<Arc<Session<K, D, C>>> {
+        self.registry.map.get(key)
+    }
+
+    /// Returns the data of a new or cleared session. User code.
+    pub(super) fn fresh(&self, key: &K) -> D {
+        (self.registry.init)(key)
+    }
+
+    /// Returns the epoch in which the next session that is created begins.
+    pub(super) fn floor(&self) -> u64 {
+        self.registry.common.floor()
+    }
+
     /// Claims the session; removes it from the map if it is retired.
-    pub(super) fn claim(&self, key: &K, session: &Arc<Session<D, C>>) -> Result<Run<D, C>, ClaimRefused> {
+    pub(super) fn claim(
+        &self,
+        key: &K,
+        session: &Arc<Session<K, D, C>>,
+    ) -> Result<Run<K, D, C>, ClaimRefused> {
         match session.claim() {
-            Ok(claimed) => Ok(Run::new(session.clone(), claimed)),
+            Ok(grant) => Ok(Run::new(session.clone(), grant)),
             Err(refused) => {
                 if refused == ClaimRefused::Retired {
                     self.forget(key, session);
@@ -371,42 +343,46 @@ where
         }
     }
 
-    pub(super) fn note_contended(&self) {
-        self.registry.common.counters.contended.add();
-    }
-
     /// Removes a retired session from the map, unless another thread has.
-    fn forget(&self, key: &K, session: &Arc<Session<D, C>>) {
+    pub(super) fn forget(&self, key: &K, session: &Arc<Session<K, D, C>>) {
         self.registry.map.remove_same(key, session);
     }
 
-    /// Begins a run; calls `refused` each time when it cannot.
+    /// Counts a wait that has failed.
+    pub(super) fn refused(&self, refused: WaitRefused) -> BeginError {
+        let counters = &self.registry.common.counters;
+        match refused {
+            WaitRefused::Timeout => {
+                counters.timeouts.add();
+                BeginError::Timeout
+            }
+            WaitRefused::Full => {
+                counters.full.add();
+                BeginError::Full
+            }
+            // Counted by the clear.
+            WaitRefused::Cleared => BeginError::Cleared,
+            WaitRefused::Retired => unreachable!("the caller goes on with the next session of the key"),
+        }
+    }
+
     fn begin_until(
         &self,
         key: &K,
         deadline: Option<Instant>,
-        refused: impl Fn(&Session<D, C>, ClaimRefused),
-    ) -> Result<Run<D, C>, BeginTimeout> {
-        let mut is_contended = false;
+        replace: bool,
+    ) -> Result<Run<K, D, C>, BeginError> {
         loop {
             let session = self.session(key);
-            match self.claim(key, &session) {
-                Ok(run) => return Ok(run),
-                Err(ClaimRefused::Retired) => continue,
-                Err(reason) => refused(&session, reason),
-            }
-            if !is_contended {
-                is_contended = true;
-                self.note_contended();
-            }
-            if !session.wait_for_a_claim(deadline) {
-                self.registry.common.counters.timeouts.add();
-                return Err(BeginTimeout);
+            match session.wait_to_claim(replace, deadline) {
+                Ok(grant) => return Ok(Run::new(session, grant)),
+                Err(WaitRefused::Retired) => self.forget(key, &session),
+                Err(refused) => return Err(self.refused(refused)),
             }
         }
     }
 
-    fn cancel_in(session: &Session<D, C>, run: Option<RunId>) -> Cancel {
+    fn cancel_in(session: &Session<K, D, C>, run: Option<RunId>) -> Cancel {
         match session.cancel(run.map(|run| run.claim)) {
             Ok(claim) => Cancel::Requested(session.run_id(claim)),
             Err(CancelRefused::Already(claim)) => Cancel::AlreadyRequested(session.run_id(claim)),

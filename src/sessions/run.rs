@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::error::Stale;
 use super::id::RunId;
 use super::session::Session;
-use crate::claim::{ClaimId, Place};
+use crate::claim::{ClaimId, Grant, Spot, State};
 use crate::sync::{Arc, StdArc, deadline_after};
 
 /// One run of a session: as long as it lives, no other run of the session begins.
@@ -28,17 +28,24 @@ use crate::sync::{Arc, StdArc, deadline_after};
 ///
 /// A run that a clear has *detached* is cancelled, too, and what it writes is rejected as [`Stale`].
 #[must_use = "dropping a run ends it"]
-pub struct Run<D, C = ()> {
-    session: Arc<Session<D, C>>,
+pub struct Run<K, D, C = ()> {
+    session: Arc<Session<K, D, C>>,
     claim: ClaimId,
-    epoch: u64,
+    /// Number of clears before it.
+    clears: u64,
     /// Its end was already reported.
     is_finished: bool,
 }
 
-impl<D, C> Run<D, C> {
-    pub(super) fn new(session: Arc<Session<D, C>>, (claim, epoch): (ClaimId, u64)) -> Self {
-        Self { session, claim, epoch, is_finished: false }
+impl<K, D, C> Run<K, D, C> {
+    pub(super) fn new(session: Arc<Session<K, D, C>>, grant: Grant) -> Self {
+        Self { session, claim: grant.id, clears: grant.read, is_finished: false }
+    }
+
+    /// Returns the key of the session.
+    #[must_use]
+    pub fn key(&self) -> &K {
+        self.session.key()
     }
 
     /// Returns the identity of the run.
@@ -47,31 +54,33 @@ impl<D, C> Run<D, C> {
         self.session.run_id(self.claim)
     }
 
-    /// Returns the number of clears of the session before this run began. The run writes in this epoch only.
+    /// Returns the epoch in which the run began: each clear of the session begins a new one. The run writes in
+    /// this epoch only.
+    ///
+    /// Epochs of one key never decrease, also if its session is removed and created again.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.session.epoch(self.clears)
     }
 
     /// Notes that the work begins. Returns false if the run was asked to stop before: then it should end
     /// without doing anything. Optional. Lock-free.
     #[must_use = "a run that was cancelled before it starts should not start"]
     pub fn start(&self) -> bool {
-        self.session.word.start(self.claim)
+        self.session.place.start(self.claim)
     }
 
     /// Returns whether the run was asked to stop, or detached. Once true, it stays true. Wait-free: one load.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.session.word.state().is_cancelled(self.claim)
+        self.session.place.state().is_cancelled(self.claim)
     }
 
     /// Blocks until the run is asked to stop, or the timeout expires. Returns whether it was asked.
     #[must_use]
     pub fn wait_cancelled(&self, timeout: Duration) -> bool {
-        let look = |state: crate::claim::State| state.is_cancelled(self.claim).then_some(());
-        let waiters = &self.session.waiters;
-        waiters.wait(&self.session.word, deadline_after(timeout), look).is_some()
+        let look = |state: State| state.is_cancelled(self.claim).then_some(());
+        self.session.place.wait(deadline_after(timeout), look).is_some()
     }
 
     /// Waits until the run is asked to stop. The future borrows the run and needs no runtime.
@@ -95,16 +104,16 @@ impl<D, C> Run<D, C> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn cancelled(&self) -> Cancelled<'_, D, C> {
-        Cancelled { run: self, place: None }
+    pub fn cancelled(&self) -> Cancelled<'_, K, D, C> {
+        Cancelled { run: self, spot: None }
     }
 
-    /// Returns the data of the session, as of now.
+    /// Returns the data of the session, as of now. Wait-free, as [`Sessions::read`](super::Sessions::read).
     ///
     /// # Errors
     /// [`Stale`] if the session was cleared since the run began.
     pub fn read(&self) -> Result<StdArc<D>, Stale> {
-        self.session.read_in(self.epoch)
+        self.session.read_in(self.clears)
     }
 
     /// Replaces the data of the session by what `change` makes of it, and returns the new data. Only the run of
@@ -135,11 +144,16 @@ impl<D, C> Run<D, C> {
     pub fn update(&mut self, change: impl FnOnce(&D) -> D) -> Result<StdArc<D>, Stale> {
         let current = self.read()?;
         let data = StdArc::new(change(&current));
-        match self.session.write_in(self.epoch, data.clone()) {
-            // The last reference may be this one; destructors run here, with nothing held.
-            Ok(_old) => Ok(data),
-            Err(_rejected) => Err(Stale),
-        }
+        Session::write_in(&self.session, self.clears, data.clone())?;
+        Ok(data)
+    }
+
+    pub(super) fn is_of<'a>(&self, session: &'a Arc<Session<K, D, C>>) -> Option<&'a Session<K, D, C>> {
+        Arc::ptr_eq(&self.session, session).then_some(session)
+    }
+
+    pub(super) fn claim(&self) -> ClaimId {
+        self.claim
     }
 
     /// Ends the run, as dropping it does, and returns whether it was still that of the session.
@@ -153,7 +167,7 @@ impl<D, C> Run<D, C> {
     }
 }
 
-impl<D, C> Drop for Run<D, C> {
+impl<K, D, C> Drop for Run<K, D, C> {
     fn drop(&mut self) {
         if !self.is_finished {
             let _is_current = self.session.release(self.claim);
@@ -161,11 +175,11 @@ impl<D, C> Drop for Run<D, C> {
     }
 }
 
-impl<D, C> fmt::Debug for Run<D, C> {
+impl<K, D, C> fmt::Debug for Run<K, D, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run")
             .field("id", &self.id())
-            .field("epoch", &self.epoch)
+            .field("epoch", &self.epoch())
             .field("cancelled", &self.is_cancelled())
             .finish_non_exhaustive()
     }
@@ -174,28 +188,28 @@ impl<D, C> fmt::Debug for Run<D, C> {
 /// The future of [`Run::cancelled`]. The waker of the last poll counts. May be polled again after it has
 /// completed.
 #[must_use = "futures do nothing unless awaited or polled"]
-pub struct Cancelled<'a, D, C> {
-    run: &'a Run<D, C>,
-    place: Option<Place>,
+pub struct Cancelled<'a, K, D, C> {
+    run: &'a Run<K, D, C>,
+    spot: Option<Spot>,
 }
 
-impl<D, C> Future for Cancelled<'_, D, C> {
+impl<K, D, C> Future for Cancelled<'_, K, D, C> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Self { run, place } = self.get_mut();
-        let look = |state: crate::claim::State| state.is_cancelled(run.claim).then_some(());
-        run.session.waiters.poll(&run.session.word, place, context.waker(), look)
+        let Self { run, spot } = self.get_mut();
+        let look = |state: State| state.is_cancelled(run.claim).then_some(());
+        run.session.place.poll(spot, context.waker(), look)
     }
 }
 
-impl<D, C> Drop for Cancelled<'_, D, C> {
+impl<K, D, C> Drop for Cancelled<'_, K, D, C> {
     fn drop(&mut self) {
-        self.run.session.waiters.leave(&mut self.place);
+        self.run.session.place.leave(&mut self.spot);
     }
 }
 
-impl<D, C> fmt::Debug for Cancelled<'_, D, C> {
+impl<K, D, C> fmt::Debug for Cancelled<'_, K, D, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cancelled").field("run", self.run).finish_non_exhaustive()
     }

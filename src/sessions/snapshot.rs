@@ -1,7 +1,7 @@
 //! A session as it was at one time.
 
 use super::id::{ConnectionId, RunId};
-use super::session::Look;
+use super::session::{Look, Published};
 use crate::claim::ClaimId;
 use crate::sync::StdArc;
 
@@ -13,9 +13,10 @@ pub struct SessionSnapshot<K, D> {
     pub key: K,
     /// The data.
     pub data: StdArc<D>,
-    /// Number of updates and clears of the data.
+    /// The version of the data: each update and each clear makes a larger one. Versions of one key never
+    /// decrease, also if its session is removed and created again. Zero if the data was never changed.
     pub version: u64,
-    /// Number of clears.
+    /// The epoch: each clear begins a new one.
     pub epoch: u64,
     /// The connection.
     pub connection: Option<ConnectionId>,
@@ -23,6 +24,8 @@ pub struct SessionSnapshot<K, D> {
     pub run: Option<RunId>,
     /// The state of the run.
     pub phase: Phase,
+    /// Number of callers that wait for a run of the session.
+    pub waiting: usize,
 }
 
 /// The state of a session's run.
@@ -43,7 +46,7 @@ pub enum Phase {
 
 impl<K, D> SessionSnapshot<K, D> {
     pub(super) fn new(key: K, look: Look<D>, run_id: impl Fn(ClaimId) -> RunId) -> Self {
-        let Look { data, version, epoch, connection, state } = look;
+        let Look { published: Published { version, data, .. }, epoch, connection, waiting, state } = look;
         let run = state.occupant();
         let phase = match run {
             _ if state.is_clearing() => Phase::Clearing,
@@ -52,6 +55,6 @@ impl<K, D> SessionSnapshot<K, D> {
             Some(run) if run.is_running => Phase::Running,
             Some(_) => Phase::Reserved,
         };
-        Self { key, data, version, epoch, connection, run: run.map(|run| run_id(run.id)), phase }
+        Self { key, data, version, epoch, connection, run: run.map(|run| run_id(run.id)), phase, waiting }
     }
 }

@@ -14,6 +14,10 @@ pub struct Stats {
     pub refused: u64,
     /// Begins that had to wait, whether or not they succeeded.
     pub contended: u64,
+    /// Waits for a begin that were refused because too many waited.
+    pub full: u64,
+    /// Waits for a begin that a clear ended.
+    pub dropped: u64,
     /// Waits for a begin that ended with their timeout.
     pub timeouts: u64,
     /// Runs that were asked to stop: by a cancellation, a replacement, a clear or a disconnect.
@@ -35,6 +39,8 @@ pub struct Stats {
 pub(super) struct Counters {
     pub(super) refused: Counter,
     pub(super) contended: Counter,
+    pub(super) full: Counter,
+    pub(super) dropped: Counter,
     pub(super) timeouts: Counter,
     pub(super) cancelled: Counter,
     pub(super) cleared: Counter,
@@ -56,8 +62,12 @@ impl Default for Counter {
 
 impl Counter {
     pub(super) fn add(&self) {
+        self.add_all(1);
+    }
+
+    pub(super) fn add_all(&self, number: usize) {
         // Relaxed: a statistic.
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(number as u64, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -72,6 +82,8 @@ impl Counters {
             sessions,
             refused: self.refused.get(),
             contended: self.contended.get(),
+            full: self.full.get(),
+            dropped: self.dropped.get(),
             timeouts: self.timeouts.get(),
             cancelled: self.cancelled.get(),
             cleared: self.cleared.get(),

@@ -19,7 +19,7 @@ const NOW: Duration = Duration::ZERO;
 type Registry = Sessions<u32, Vec<u32>, &'static str>;
 
 /// Appends `value` to the data.
-fn push(run: &mut Run<Vec<u32>, &'static str>, value: u32) -> Result<(), Stale> {
+fn push(run: &mut Run<u32, Vec<u32>, &'static str>, value: u32) -> Result<(), Stale> {
     run.update(|data| data.iter().copied().chain([value]).collect()).map(drop)
 }
 
@@ -100,7 +100,7 @@ fn a_run_ends_on_panic_and_with_its_future() {
 
     let (_, waker) = wakes(|| {});
     let mut work = Box::pin(async {
-        let run = sessions.begin_async(&1).await;
+        let run = sessions.begin_async(&1).await.unwrap();
         run.cancelled().await;
     });
     assert!(poll(&mut work, &waker).is_pending());
@@ -137,9 +137,9 @@ fn a_run_that_is_cancelled_before_it_starts_does_not_start() {
 fn a_timeout_leaves_no_trace() {
     let sessions = Registry::new();
     let run = sessions.try_begin(&1).unwrap();
-    assert_eq!(sessions.begin_timeout(&1, NOW).unwrap_err(), BeginTimeout);
+    assert_eq!(sessions.begin_timeout(&1, NOW).unwrap_err(), BeginError::Timeout);
     assert!(!run.is_cancelled());
-    assert_eq!(sessions.begin_or_replace(&1, NOW).unwrap_err(), BeginTimeout);
+    assert_eq!(sessions.begin_or_replace(&1, NOW).unwrap_err(), BeginError::Timeout);
     assert!(run.is_cancelled(), "this one asked it to stop");
     drop(run);
     assert!(sessions.try_begin(&1).is_ok());
@@ -184,7 +184,7 @@ fn a_task_is_woken_when_the_run_ends_and_begins_then() {
     assert!(poll(&mut begin, &waker).is_pending());
     drop(run);
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
-    let Poll::Ready(run) = poll(&mut begin, &waker) else { panic!("the session is free") };
+    let Poll::Ready(Ok(run)) = poll(&mut begin, &waker) else { panic!("the session is free") };
     assert!(sessions.try_begin(&1).is_err());
     assert!(panics(|| poll(&mut begin, &waker)), "polled after it has completed");
     drop(begin);
@@ -202,10 +202,10 @@ fn a_future_that_is_dropped_while_it_waits_leaves_no_trace() {
     let mut cancelled = run.cancelled();
     assert!(poll(&mut begin, &waker).is_pending() && poll(&mut cancelled, &waker).is_pending());
     let session = sessions.session(&key);
-    assert_eq!(session.waiters.tasks(), 2);
+    assert_eq!((session.place.tasks(), session.place.queue_len()), (1, 1));
     drop(begin);
     drop(cancelled);
-    assert_eq!(session.waiters.tasks(), 0);
+    assert_eq!((session.place.tasks(), session.place.queue_len()), (0, 0));
     drop(run);
     assert_eq!(count.0.load(Ordering::SeqCst), 0);
     assert!(sessions.try_begin(&1).is_ok());
@@ -217,7 +217,7 @@ fn a_waker_may_call_the_registry_and_may_panic() {
     let run = sessions.try_begin(&1).unwrap();
     let inner = sessions.clone();
     let (count, waker) = wakes(move || {
-        assert!(inner.try_begin(&1).is_ok(), "the session is free when its waiters are woken");
+        assert!(inner.try_begin(&1).is_err(), "the session was handed over to the one that is woken");
         assert!(inner.read(&1).is_some());
         panic!("a waker that panics");
     });
@@ -503,15 +503,24 @@ fn a_session_in_use_is_not_removed() {
     assert_eq!((sessions.remove(&1), sessions.read(&1), sessions.len()), (Ok(None), None, 0));
 }
 
-/// Identities of runs are not reused when a session is created again.
+/// Identities of runs are not reused when a session is created again, and neither are versions and epochs.
 #[test]
 fn a_session_that_is_created_again_is_another_one() {
     let sessions = Registry::new();
-    let first = sessions.try_begin(&1).unwrap().id();
+    let mut run = sessions.try_begin(&1).unwrap();
+    let (first, old_epoch) = (run.id(), run.epoch());
+    push(&mut run, 7).unwrap();
+    drop(run);
+    assert_eq!(sessions.clear(&1, ClearPolicy::RefuseIfBusy).unwrap().epoch, old_epoch + 1);
+    let old = sessions.snapshot()[0].version;
     assert!(sessions.remove(&1).is_ok());
-    let run = sessions.try_begin(&1).unwrap();
+    let mut run = sessions.try_begin(&1).unwrap();
     assert_ne!(run.id(), first);
+    assert!(run.epoch() > old_epoch + 1);
     assert_eq!(sessions.cancel_run(&1, first), Cancel::Idle);
+    assert_eq!(sessions.snapshot()[0].version, 0, "never changed");
+    push(&mut run, 8).unwrap();
+    assert!(sessions.snapshot()[0].version > old + 1, "the removal has a version, too");
 }
 
 /// The detached run still refers to the session that was removed.
@@ -527,9 +536,9 @@ fn a_detached_run_cannot_write_into_a_removed_session() {
     assert_eq!(*sessions.read(&1).unwrap(), []);
 }
 
-/// The session is removed while a task waits for it: the task begins in the new one.
+/// A task waits for the session, or was given it without having noticed.
 #[test]
-fn a_task_that_waits_for_a_removed_session_goes_on_with_the_new_one() {
+fn a_session_that_someone_waits_for_is_not_removed() {
     let sessions = Registry::new();
     let run = sessions.try_begin(&1).unwrap();
     let (count, waker) = wakes(|| {});
@@ -537,10 +546,23 @@ fn a_task_that_waits_for_a_removed_session_goes_on_with_the_new_one() {
     let mut begin = sessions.begin_async(&key);
     assert!(poll(&mut begin, &waker).is_pending());
     drop(run);
-    assert!(sessions.remove(&1).is_ok());
+    assert!(matches!(sessions.remove(&1), Err(RemoveError::Busy(_))));
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
-    let Poll::Ready(run) = poll(&mut begin, &waker) else { panic!("the new session is free") };
+    let Poll::Ready(Ok(run)) = poll(&mut begin, &waker) else { panic!("the session was handed over") };
     assert_eq!(sessions.cancel(&1), Cancel::Requested(run.id()));
+}
+
+/// The future is created for a session that is removed before it is polled: it begins in the new one.
+#[test]
+fn a_future_begins_in_the_session_that_exists_when_it_is_polled() {
+    let sessions = Registry::new();
+    drop(sessions.try_begin(&1).unwrap());
+    let key = 1;
+    let mut begin = sessions.begin_async(&key);
+    assert!(sessions.remove(&1).is_ok());
+    let (_, waker) = wakes(|| {});
+    assert!(poll(&mut begin, &waker).is_ready());
+    assert_eq!(sessions.len(), 1);
 }
 
 #[test]
