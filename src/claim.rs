@@ -41,7 +41,7 @@ mod models;
 #[cfg(all(test, not(switchboard_model)))]
 mod tests;
 
-pub(crate) use place::{Begun, ClearEnded, Place};
+pub(crate) use place::{Begun, Place, Released};
 pub(crate) use queue::{Grant, Terms, Ticket, WaitRefused};
 pub(crate) use state::{CancelRefused, ClaimId, ClaimRefused, ClearRefused, State};
 pub(crate) use waiters::Spot;

@@ -31,7 +31,7 @@ impl Shared {
     }
 
     fn release(&self, id: ClaimId) -> bool {
-        self.place.release(id, || 0)
+        self.place.release(id, || 0).is_some()
     }
 
     fn wait(&self, deadline: Option<Instant>, replace: bool) -> Result<ClaimId, WaitRefused> {

@@ -25,6 +25,15 @@ pub(crate) enum Begun {
     Waits(Ticket, Option<ClaimId>),
 }
 
+/// The end of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Released {
+    /// Whether the holder had been asked to stop.
+    pub(crate) was_cancelled: bool,
+    /// Whether the place was handed over to someone who waited.
+    pub(crate) was_awaited: bool,
+}
+
 /// The end of a clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClearEnded {
@@ -122,12 +131,13 @@ impl Place {
         Ok(id)
     }
 
-    /// Ends the claim `id`, and hands the place to the first of those who wait. Returns whether it held the
+    /// Ends the claim `id`, and hands the place to the first of those who wait. `None` if it did not hold the
     /// place. Lock-free, apart from a short lock if someone waits.
-    pub(crate) fn release(&self, id: ClaimId, prepare: impl Fn() -> u64) -> bool {
-        let Some((change, wakes)) = self.queue.release(&self.word, id, prepare) else { return false };
+    pub(crate) fn release(&self, id: ClaimId, prepare: impl Fn() -> u64) -> Option<Released> {
+        let (change, wakes) = self.queue.release(&self.word, id, prepare)?;
+        let released = Released { was_cancelled: change.was_cancelled, was_awaited: !wakes.is_empty() };
         self.wake(change, wakes);
-        true
+        Some(released)
     }
 
     /// Begins a clear: from now on no one can claim. The caller ends it, with [`end_clear`](Self::end_clear) or

@@ -345,6 +345,10 @@ impl Line {
 }
 
 impl Wakes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Wakes everyone. Called with no lock held: wakers are user code, whose panics are contained.
     pub(super) fn wake(self) {
         for wake in self.0 {

@@ -298,14 +298,14 @@ fn waiters_get_the_place_in_the_order_in_which_they_came_and_one_is_woken_at_a_t
     let mut held = first.id;
     for (index, (ticket, waker)) in tickets.iter().zip(&wakers).enumerate() {
         assert!(place.poll_claim(*ticket, waker).is_pending());
-        assert!(place.release(held, || 7));
+        assert!(place.release(held, || 7).is_some());
         assert!(woken().iter().enumerate().all(|(other, woken)| *woken == usize::from(other <= index)));
         assert_eq!(place.claim(|| 0), Err(ClaimRefused::Busy(place.state().generation())), "no barging");
         let Poll::Ready(Ok(grant)) = place.poll_claim(*ticket, waker) else { panic!("not its turn") };
         assert_eq!((grant.id.as_u64(), grant.read), (held.as_u64() + 1, 7));
         held = grant.id;
     }
-    assert!(place.release(held, || 0) && place.claim(|| 0).is_ok());
+    assert!(place.release(held, || 0).is_some() && place.claim(|| 0).is_ok());
 }
 
 #[test]
@@ -315,10 +315,10 @@ fn a_waiter_that_leaves_is_skipped() {
     let waker = Waker::noop();
     let (one, two) = (waits(&place, TERMS, waker), waits(&place, TERMS, waker));
     assert_eq!(place.leave_queue(one), None);
-    assert!(place.release(first.id, || 0));
+    assert!(place.release(first.id, || 0).is_some());
     let grant = place.leave_queue(two).unwrap();
     assert!(place.state().is_held_by(grant.id), "handed over, and not noticed");
-    assert!(place.release(grant.id, || 0) && place.claim(|| 0).is_ok());
+    assert!(place.release(grant.id, || 0).is_some() && place.claim(|| 0).is_ok());
 }
 
 #[test]
@@ -343,10 +343,10 @@ fn a_replacement_reaches_every_holder_in_front_of_it() {
     assert!(!place.state().is_cancelled(first.id));
     let two = waits(&place, Terms { replace: true, ..TERMS }, waker);
     assert!(place.state().is_cancelled(first.id));
-    assert!(place.release(first.id, || 0));
+    assert!(place.release(first.id, || 0).is_some());
     let Poll::Ready(Ok(second)) = place.poll_claim(one, waker) else { panic!("first in the queue") };
     assert!(place.state().is_cancelled(second.id) && !place.start(second.id));
-    assert!(place.release(second.id, || 0));
+    assert!(place.release(second.id, || 0).is_some());
     let Poll::Ready(Ok(third)) = place.poll_claim(two, waker) else { panic!("first in the queue") };
     assert!(!place.state().is_cancelled(third.id) && place.start(third.id));
 }
@@ -362,14 +362,14 @@ fn a_clear_drops_those_in_front_of_its_boundary_only() {
     assert_eq!(place.begin_clear(Displacement::Cancel), Ok(Some(first.id)));
     let after = waits(&place, TERMS, &waker);
     assert_eq!(place.end_clear(true, || 9), None, "the holder is still there");
-    assert!(place.release(first.id, || 0));
+    assert!(place.release(first.id, || 0).is_some());
     assert!(place.state().occupant().is_none() && place.poll_claim(before, &waker).is_pending());
     assert_eq!(place.end_clear(true, || 9).map(|ended| ended.dropped), Some(1));
     assert_eq!(wakes.0.load(Ordering::SeqCst), 2);
     assert_eq!(place.poll_claim(before, &waker), Poll::Ready(Err(WaitRefused::Cleared)));
     let Poll::Ready(Ok(grant)) = place.poll_claim(after, &waker) else { panic!("came after the clear") };
     assert_eq!(grant.read, 9, "read after the clear");
-    assert!(place.release(grant.id, || 0) && !place.state().is_queued());
+    assert!(place.release(grant.id, || 0).is_some() && !place.state().is_queued());
 }
 
 #[test]
@@ -395,11 +395,11 @@ fn a_clear_without_effect_drops_no_one() {
         let ticket = waits(&place, TERMS, waker);
         assert!(place.begin_clear(Displacement::Cancel).is_ok());
         if leaves {
-            assert!(place.release(first.id, || 0) && !place.give_up_clear());
+            assert!(place.release(first.id, || 0).is_some() && !place.give_up_clear());
             assert_eq!(place.end_clear(false, || 0).map(|ended| ended.dropped), Some(0));
         } else {
             assert!(place.give_up_clear() && place.poll_claim(ticket, waker).is_pending());
-            assert!(place.release(first.id, || 0));
+            assert!(place.release(first.id, || 0).is_some());
         }
         assert!(matches!(place.poll_claim(ticket, waker), Poll::Ready(Ok(_))));
     }
@@ -419,7 +419,7 @@ fn a_place_is_listed_once_and_stays_listed_until_it_is_removed() {
     let place = Place::new(ClaimId::FIRST);
     assert!(place.list() && !place.list());
     let held = place.claim(|| 0).unwrap();
-    assert!(place.release(held.id, || 0) && place.state().is_listed());
+    assert!(place.release(held.id, || 0).is_some() && place.state().is_listed());
     place.unlist();
     assert!(place.list());
     place.unlist();

@@ -16,6 +16,8 @@ pub(crate) struct ClaimWord(AtomicU64);
 #[must_use = "if the change is awaited, someone has to be woken"]
 pub(crate) struct Change {
     pub(crate) is_awaited: bool,
+    /// Whether the holder had been asked to stop before.
+    pub(crate) was_cancelled: bool,
 }
 
 /// The part of a holder in a clear.
@@ -99,7 +101,7 @@ impl ClaimWord {
         let (old, next) = self.change(|state| state.enqueue(replace))?;
         let was_cancelled = old.occupant().is_none_or(|holder| holder.is_cancelled);
         let asked = next.occupant().filter(|holder| holder.is_cancelled && !was_cancelled);
-        let change = if asked.is_some() { Change::of(old) } else { Change { is_awaited: false } };
+        let change = if asked.is_some() { Change::of(old) } else { Change::UNNOTICED };
         Ok((asked.map(|holder| holder.id), change))
     }
 
@@ -127,7 +129,7 @@ impl ClaimWord {
         })?;
         let occupant = old.occupant();
         // Nothing that anyone waits for has happened to a vacant place, and the mark is still there.
-        let change = if occupant.is_some() { Change::of(old) } else { Change { is_awaited: false } };
+        let change = if occupant.is_some() { Change::of(old) } else { Change::UNNOTICED };
         Ok((occupant.map(|occupant| occupant.id), change))
     }
 
@@ -216,7 +218,11 @@ impl ClaimWord {
 }
 
 impl Change {
+    /// Nothing that anyone waits for.
+    const UNNOTICED: Self = Self { is_awaited: false, was_cancelled: false };
+
     fn of(old: State) -> Self {
-        Self { is_awaited: old.is_awaited() }
+        let was_cancelled = old.occupant().is_some_and(|holder| holder.is_cancelled);
+        Self { is_awaited: old.is_awaited(), was_cancelled }
     }
 }

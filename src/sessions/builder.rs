@@ -8,7 +8,7 @@ use super::common::{Common, Settings};
 use super::id::RunId;
 use super::on_disconnect::OnDisconnect;
 use super::registry::{Init, Sessions};
-use crate::clock::{Clock, MonotonicClock};
+use crate::clock::Clock;
 use crate::sync::StdArc;
 
 /// The settings of a new registry: [`Sessions::builder`].
@@ -71,10 +71,12 @@ where
 impl<K, D, C> SessionsBuilder<K, D, C> {
     fn new(init: Init<K, D>) -> Self {
         let settings = Settings {
-            clock: StdArc::new(MonotonicClock),
+            clock: None,
             on_disconnect: OnDisconnect::Cancel,
             on_release: None,
             max_waiting: 1024,
+            max_blank: 1024,
+            max_idle: usize::MAX,
         };
         Self { settings, init, _peer: PhantomData }
     }
@@ -82,7 +84,7 @@ impl<K, D, C> SessionsBuilder<K, D, C> {
     /// Sets the clock, which is asked for the ages of runs and sessions. By default that of the operating
     /// system. Timeouts always use the latter.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.settings.clock = StdArc::new(clock);
+        self.settings.clock = Some(StdArc::new(clock));
         self
     }
 
@@ -96,6 +98,27 @@ impl<K, D, C> SessionsBuilder<K, D, C> {
     /// waits: each begin succeeds at once or fails.
     pub fn max_waiting(mut self, max_waiting: usize) -> Self {
         self.settings.max_waiting = max_waiting;
+        self
+    }
+
+    /// Sets the number of blank sessions that are kept: those without a run, a connection and data of their own.
+    /// By default 1,024; with zero, they are removed at once.
+    ///
+    /// The data of such a session is that of a new one, so nothing is lost when the registry removes it: the
+    /// next begin creates it again. The one that became idle first goes first.
+    pub fn max_blank(mut self, max_blank: usize) -> Self {
+        self.settings.max_blank = max_blank;
+        self
+    }
+
+    /// Sets the number of sessions without a run and a connection that are kept, whatever their data. By default
+    /// there is no limit.
+    ///
+    /// The creation of a session removes idle ones when there are an eighth more, in the order of
+    /// [`Sessions::prune_to`]; the data of removed sessions is dropped. Without a limit, call
+    /// [`Sessions::prune`] or [`Sessions::prune_to`] now and then.
+    pub fn max_idle(mut self, max_idle: usize) -> Self {
+        self.settings.max_idle = max_idle;
         self
     }
 
@@ -134,6 +157,8 @@ impl<K, D, C> fmt::Debug for SessionsBuilder<K, D, C> {
             .field("clock", &self.settings.clock)
             .field("on_disconnect", &self.settings.on_disconnect)
             .field("max_waiting", &self.settings.max_waiting)
+            .field("max_blank", &self.settings.max_blank)
+            .field("max_idle", &self.settings.max_idle)
             .finish_non_exhaustive()
     }
 }

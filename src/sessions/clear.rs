@@ -154,7 +154,7 @@ impl<K, D, C> Steps<K, D, C> {
                 {
                     // Lets the clear in progress go on at once, since this one does not wait for runs.
                     self.cancelled = self.cancelled.or(Some(run));
-                    session.common.counters.detached.add();
+                    session.note_cleared(run, true);
                 }
                 Step::Wait(is_not_clearing)
             }
@@ -205,17 +205,12 @@ impl<K, D, C> Steps<K, D, C> {
 
     fn end(&mut self, took_effect: bool) -> usize {
         self.phase = Phase::Over;
-        let session = &self.session;
-        session.end_clear(took_effect).map_or(0, |ended| ended.dropped)
+        Session::end_clear(&self.session, took_effect)
     }
 
     fn note_stopped(&self, occupant: Option<ClaimId>) {
-        if occupant.is_some() {
-            let counters = &self.session.common.counters;
-            counters.cancelled.add();
-            if self.policy == ClearPolicy::CancelAndDetach {
-                counters.detached.add();
-            }
+        if let Some(run) = occupant {
+            self.session.note_cleared(run, self.policy == ClearPolicy::CancelAndDetach);
         }
     }
 

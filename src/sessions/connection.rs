@@ -27,6 +27,9 @@ pub struct Connected<K, D, C> {
     pub connection: Connection<K, D, C>,
     /// The peer of the connection that was displaced, for the caller to close.
     pub displaced: Option<StdArc<C>>,
+    /// The run that the new connection takes over from the one before; see
+    /// [`OnDisconnect`](super::OnDisconnect).
+    pub run: Option<RunId>,
 }
 
 /// The result of [`Connection::disconnect`].
@@ -123,7 +126,7 @@ impl<K, D, C> Connection<K, D, C> {
 
     fn end(&mut self) -> Disconnected {
         self.is_ended = true;
-        let ended = self.session.disconnect(self.id);
+        let ended = Session::disconnect(&self.session, self.id);
         Disconnected { was_current: ended.was_current, cancelled: ended.cancelled }
     }
 }

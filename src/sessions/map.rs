@@ -26,6 +26,11 @@ mod real {
             self.0.pin().get(key).cloned()
         }
 
+        /// Returns what `look` returns for the session of the key. It must not run user code, or use the map.
+        pub(in crate::sessions) fn with<R>(&self, key: &K, look: impl FnOnce(&Arc<S>) -> R) -> Option<R> {
+            self.0.pin().get(key).map(look)
+        }
+
         /// Inserts `session`, unless the key has one. Returns the session of the key.
         pub(in crate::sessions) fn insert_new(&self, key: K, session: Arc<S>) -> Arc<S> {
             match self.0.pin().try_insert(key, session) {
@@ -69,6 +74,10 @@ mod twin {
 
         pub(in crate::sessions) fn get(&self, key: &K) -> Option<Arc<S>> {
             self.0.lock().get(key).cloned()
+        }
+
+        pub(in crate::sessions) fn with<R>(&self, key: &K, look: impl FnOnce(&Arc<S>) -> R) -> Option<R> {
+            self.0.lock().get(key).map(look)
         }
 
         pub(in crate::sessions) fn insert_new(&self, key: K, session: Arc<S>) -> Arc<S> {

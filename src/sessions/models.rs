@@ -127,7 +127,7 @@ fn a_run_of_a_connection_that_ends_is_stopped_or_does_not_begin() {
         let connection = sessions.connect(&1, ()).connection;
         let thread = {
             let (session, id) = (sessions.session(&1), connection.id());
-            spawn(move || assert!(session.disconnect(id).was_current))
+            spawn(move || assert!(session::Session::disconnect(&session, id).was_current))
         };
         let run = connection.try_begin();
         thread.join().unwrap();

@@ -5,18 +5,20 @@ use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use super::common::Common;
+use super::common::{Common, Settings};
 use super::connection::{Connected, Connection};
 use super::error::{BeginError, RemoveError, TryBeginError};
 use super::id::RunId;
+use super::limit::Limit;
 use super::map::Map;
 use super::run::Run;
-use super::session::{Retired, Session};
+use super::session::{Home, Joined, Orphans, Retired, Session};
 use super::snapshot::SessionSnapshot;
 use super::stats::Stats;
 use super::watch::Gone;
 use crate::claim::{CancelRefused, ClaimRefused, WaitRefused};
-use crate::sync::{Arc, StdArc, deadline_after};
+use crate::sync::ring::Ring;
+use crate::sync::{Arc, Mutex, StdArc, deadline_after, lock_order};
 use crate::unwind::discard;
 
 /// Makes the data of a new or cleared session.
@@ -33,9 +35,10 @@ pub struct Sessions<K, D, C = ()> {
 }
 
 struct Registry<K, D, C> {
-    map: Map<K, Session<K, D, C>>,
+    home: StdArc<Home<K, D, C>>,
     common: StdArc<Common<K, Session<K, D, C>>>,
     init: Init<K, D>,
+    limit: Limit,
 }
 
 /// The result of [`Sessions::cancel`].
@@ -70,7 +73,15 @@ where
     K: Hash + Eq + Clone,
 {
     pub(super) fn from_parts(common: Common<K, Session<K, D, C>>, init: Init<K, D>) -> Self {
-        Self { registry: Arc::new(Registry { map: Map::new(), common: StdArc::new(common), init }) }
+        let Settings { max_blank, max_idle, .. } = common.settings;
+        let home = Home {
+            map: Map::new(),
+            blank: (max_blank > 0).then(|| Ring::new(max_blank)),
+            orphans: Mutex::new(&lock_order::SESSION_ORPHANS, Orphans::new()),
+            forget: |home, session| home.map.remove_same(session.key(), session),
+        };
+        let (home, common, limit) = (StdArc::new(home), StdArc::new(common), Limit::new(max_idle));
+        Self { registry: Arc::new(Registry { home, common, init, limit }) }
     }
 
     /// Begins a run, if the session has none. Creates the session if the key has none.
@@ -99,6 +110,9 @@ where
     /// # }
     /// ```
     pub fn try_begin(&self, key: &K) -> Result<Run<K, D, C>, TryBeginError> {
+        if let Some(Ok(run)) = self.claim_known(key) {
+            return Ok(run);
+        }
         loop {
             let session = self.session(key);
             match self.claim(key, &session) {
@@ -159,12 +173,12 @@ where
     /// # }
     /// ```
     pub fn cancel(&self, key: &K) -> Cancel {
-        self.registry.map.get(key).map_or(Cancel::Idle, |session| Self::cancel_in(&session, None))
+        self.registry.home.map.get(key).map_or(Cancel::Idle, |session| Self::cancel_in(&session, None))
     }
 
     /// Asks `run` to stop, if it is still that of the session. As [`cancel`](Self::cancel).
     pub fn cancel_run(&self, key: &K, run: RunId) -> Cancel {
-        match self.registry.map.get(key) {
+        match self.registry.home.map.get(key) {
             Some(session) if session.has_begun(run) => Self::cancel_in(&session, Some(run)),
             _ => Cancel::Idle,
         }
@@ -175,7 +189,7 @@ where
     /// Wait-free, as `arc_swap` uses the word, once the session is found in the map: no run blocks it. An
     /// update that has returned is visible.
     pub fn read(&self, key: &K) -> Option<StdArc<D>> {
-        self.registry.map.get(key)?.read()
+        self.registry.home.map.with(key, |session| session.read())?
     }
 
     /// Makes `peer` the connection of the session, and returns the peer that it displaces, for the caller to
@@ -200,8 +214,8 @@ where
         loop {
             let session = self.session(key);
             match session.connect(peer.clone()) {
-                Ok((id, displaced)) => {
-                    return Connected { connection: Connection::new(session, id, peer), displaced };
+                Ok(Joined { id, displaced, run }) => {
+                    return Connected { connection: Connection::new(session, id, peer), displaced, run };
                 }
                 Err(Retired) => self.forget(key, &session),
             }
@@ -212,7 +226,7 @@ where
     /// call.
     #[must_use]
     pub fn peers(&self) -> Vec<(K, StdArc<C>)> {
-        let entries = self.registry.map.entries().into_iter();
+        let entries = self.registry.home.map.entries().into_iter();
         entries.filter_map(|(key, session)| Some((key, session.connection()?.1))).collect()
     }
 
@@ -239,7 +253,7 @@ where
     /// Returns all sessions. O(n); each session is as it was at some time during the call.
     #[must_use]
     pub fn snapshot(&self) -> Vec<SessionSnapshot<K, D>> {
-        let entries = self.registry.map.entries().into_iter();
+        let entries = self.registry.home.map.entries().into_iter();
         entries
             .filter_map(|(key, session)| {
                 let look = session.look()?;
@@ -256,36 +270,35 @@ where
     /// # Errors
     /// [`RemoveError`] if the session is in use.
     pub fn remove(&self, key: &K) -> Result<Option<StdArc<D>>, RemoveError> {
-        let Some(session) = self.registry.map.get(key) else { return Ok(None) };
+        let Some(session) = self.registry.home.map.get(key) else { return Ok(None) };
         let data = Session::retire(&session, Gone::Deleted, None)?;
         self.forget(key, &session);
         Ok(data)
     }
 
-    /// Removes the sessions that have had neither a run nor a connection for `idle`, and returns their keys and
-    /// data. O(n). Does not delay begins: a run that begins meanwhile keeps its session.
+    /// Asks the runs to stop whose connections have ended, and that no connection has resumed in time, under
+    /// [`OnDisconnect::KeepForResume`](super::OnDisconnect::KeepForResume). Returns their number.
     ///
-    /// A session counts as used when it is created and when a run of it ends.
-    #[must_use = "the data of the removed sessions is returned, to be saved or dropped"]
-    pub fn prune(&self, idle: Duration) -> Vec<(K, StdArc<D>)> {
-        let mut removed = Vec::new();
-        for (key, session) in self.registry.map.entries() {
-            let seen = session.place.state();
-            if !session.is_idle_since(idle, seen) {
-                continue;
-            }
-            if let Ok(Some(data)) = Session::retire(&session, Gone::Evicted, Some(seen)) {
-                self.forget(&key, &session);
-                removed.push((key, data));
-            }
+    /// The registry has no thread: call this now and then, for example once per second. O(log n) per run.
+    #[allow(clippy::must_use_candidate)] // The result is for those who are interested.
+    pub fn expire(&self) -> usize {
+        let (home, now_us) = (&self.registry.home, self.now_us());
+        let mut expired = 0;
+        loop {
+            let due = {
+                let mut orphans = home.orphans.lock();
+                let first = orphans.first_entry().filter(|first| first.key().0 <= now_us);
+                first.map(|first| first.remove())
+            };
+            let Some(session) = due else { return expired };
+            expired += usize::from(Session::expire(&session, home, now_us).is_some());
         }
-        removed
     }
 
     /// Returns the number of sessions.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.registry.map.len()
+        self.registry.home.map.len()
     }
 
     /// Returns whether there are no sessions.
@@ -303,17 +316,32 @@ where
     /// Returns the session of the key, which may be retired; creates it if there is none. Several threads may
     /// make one at the same time, and drop all but the first.
     pub(super) fn session(&self, key: &K) -> Arc<Session<K, D, C>> {
-        if let Some(session) = self.registry.map.get(key) {
+        if let Some(session) = self.registry.home.map.get(key) {
             return session;
         }
         let data = StdArc::new(self.fresh(key));
-        let session = Arc::new(Session::new(self.registry.common.clone(), key.clone(), data));
-        self.registry.map.insert_new(key.clone(), session)
+        let (common, home) = (self.registry.common.clone(), StdArc::downgrade(&self.registry.home));
+        let session = Arc::new(Session::new(common, home, key.clone(), data));
+        let session = self.registry.home.map.insert_new(key.clone(), session);
+        self.keep_limit(&self.registry.limit);
+        session
+    }
+
+    pub(super) fn entries(&self) -> Vec<(K, Arc<Session<K, D, C>>)> {
+        self.registry.home.map.entries()
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        self.registry.common.now_us()
+    }
+
+    pub(super) fn note_evicted(&self, number: usize) {
+        self.registry.common.counters.evicted.add_all(number);
     }
 
     /// Returns the session of the key, which may be retired.
     pub(super) fn get(&self, key: &K) -> Option<Arc<Session<K, D, C>>> {
-        self.registry.map.get(key)
+        self.registry.home.map.get(key)
     }
 
     /// Returns the data of a new or cleared session. User code.
@@ -324,6 +352,15 @@ where
     /// Returns the epoch in which the next session that is created begins.
     pub(super) fn floor(&self) -> u64 {
         self.registry.common.floor()
+    }
+
+    /// Claims the session of the key, if there is one. The short form of what follows: takes no reference unless
+    /// the claim succeeds.
+    pub(super) fn claim_known(&self, key: &K) -> Option<Result<Run<K, D, C>, ClaimRefused>> {
+        self.registry.home.map.with(key, |session| {
+            let grant = session.claim()?;
+            Ok(Run::new(session.clone(), grant))
+        })
     }
 
     /// Claims the session; removes it from the map if it is retired.
@@ -345,7 +382,7 @@ where
 
     /// Removes a retired session from the map, unless another thread has.
     pub(super) fn forget(&self, key: &K, session: &Arc<Session<K, D, C>>) {
-        self.registry.map.remove_same(key, session);
+        self.registry.home.map.remove_same(key, session);
     }
 
     /// Counts a wait that has failed.
@@ -393,6 +430,6 @@ where
 
 impl<K: Hash + Eq, D, C> fmt::Debug for Sessions<K, D, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sessions").field("len", &self.registry.map.len()).finish_non_exhaustive()
+        f.debug_struct("Sessions").field("len", &self.registry.home.map.len()).finish_non_exhaustive()
     }
 }

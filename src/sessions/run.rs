@@ -67,6 +67,7 @@ impl<K, D, C> Run<K, D, C> {
     /// without doing anything. Optional. Lock-free.
     #[must_use = "a run that was cancelled before it starts should not start"]
     pub fn start(&self) -> bool {
+        self.session.note_start(self.claim);
         self.session.place.start(self.claim)
     }
 
@@ -163,14 +164,14 @@ impl<K, D, C> Run<K, D, C> {
     /// by now, which is not affected.
     pub fn finish(mut self) -> Result<(), Stale> {
         self.is_finished = true;
-        if self.session.release(self.claim) { Ok(()) } else { Err(Stale) }
+        if Session::release(&self.session, self.claim) { Ok(()) } else { Err(Stale) }
     }
 }
 
 impl<K, D, C> Drop for Run<K, D, C> {
     fn drop(&mut self) {
         if !self.is_finished {
-            let _is_current = self.session.release(self.claim);
+            let _is_current = Session::release(&self.session, self.claim);
         }
     }
 }

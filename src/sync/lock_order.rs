@@ -5,7 +5,7 @@
 //! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
 //! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
 //! | 1 writer | [`RETIRED`], [`SESSION`] | the retired versions of one cell; taken only by its one writer; the data and the connection of a session |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`] | parking, and handing over one result or effect |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`], [`SESSION_ORPHANS`] | parking, and handing over one result or effect |
 //! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the publication of the next metrics report; the latencies of a shadow |
 //!
 //! A thread acquires locks in strictly increasing rank: while it holds a lock of rank 2 it may only take one
@@ -111,6 +111,9 @@ pub(crate) static CLAIM_QUEUE: Lock = Lock::new(Rank::Auxiliary, "claim: waiting
 /// The data and the connection of a session.
 #[cfg(feature = "sessions")]
 pub(crate) static SESSION: Lock = Lock::new(Rank::Writer, "sessions: contents of a session");
+/// The sessions whose runs may be resumed by a connection.
+#[cfg(feature = "sessions")]
+pub(crate) static SESSION_ORPHANS: Lock = Lock::new(Rank::Auxiliary, "sessions: runs to be resumed");
 /// The stand-in for the map of the sessions, only under the checkers.
 #[cfg(all(feature = "sessions", switchboard_model))]
 pub(crate) static SESSION_MAP: Lock =
