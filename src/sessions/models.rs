@@ -5,12 +5,17 @@
 use std::time::Duration;
 
 use super::*;
-use crate::sync::model::{Time, model, spawn};
+use crate::sync::model::{Time, block_on, model, spawn};
 
 /// Never passes: in these models time stands still.
 const LONG: Duration = Duration::from_secs(60);
 
 type Registry = Sessions<u32, u64>;
+
+/// A registry that keeps one blank session.
+fn small() -> Registry {
+    Sessions::builder().max_blank(1).build()
+}
 
 /// A registry with one session, so that no model is about its creation unless it says so.
 fn registry() -> Registry {
@@ -150,5 +155,122 @@ fn the_end_of_an_old_connection_and_a_new_one_leave_the_new_one() {
         assert!(new.connection.is_current());
         assert_eq!(new.displaced.is_some(), !end.was_current, "displaced, or ended");
         assert_eq!(run.is_cancelled(), end.was_current);
+    });
+}
+
+/// The end of the run of one session pushes another one out of the ring, while a run of that one begins and ends.
+#[test]
+fn a_blank_session_is_evicted_or_gets_its_run_and_is_evicted_later() {
+    model(|| {
+        let sessions = small();
+        drop(sessions.try_begin(&1).unwrap());
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || drop(sessions.try_begin(&2).unwrap()))
+        };
+        let run = sessions.try_begin(&1).unwrap();
+        assert_eq!(sessions.cancel(&1), Cancel::Requested(run.id()), "in the registry");
+        drop(run);
+        thread.join().unwrap();
+        assert_eq!(sessions.len(), 1, "one place in the ring, and nothing in use");
+    });
+}
+
+/// The run ends while the connection of its session does: one of them puts the session into the ring.
+#[test]
+fn a_session_without_run_and_connection_is_in_the_ring() {
+    model(|| {
+        let sessions: Registry = Sessions::builder().max_blank(0).build();
+        let connection = sessions.connect(&1, ()).connection;
+        let run = sessions.try_begin(&1).unwrap();
+        let thread = spawn(move || drop(run));
+        drop(connection);
+        thread.join().unwrap();
+        assert!(sessions.is_empty());
+    });
+}
+
+/// A clear makes the session blank while its connection ends.
+#[test]
+fn a_session_that_is_cleared_while_its_connection_ends_is_in_the_ring() {
+    model(|| {
+        let sessions: Registry = Sessions::builder().max_blank(0).build();
+        let connection = sessions.connect(&1, ()).connection;
+        assert!(sessions.try_begin(&1).unwrap().update(|_| 7).is_ok());
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.clear(&1, ClearPolicy::RefuseIfBusy).is_ok())
+        };
+        drop(connection);
+        assert!(thread.join().unwrap());
+        assert!(sessions.is_empty());
+    });
+}
+
+/// The grace is over while a new connection comes: it takes over the run, or the run is asked to stop.
+#[test]
+fn a_run_is_resumed_or_expires() {
+    model(|| {
+        let policy = OnDisconnect::KeepForResume(Duration::ZERO);
+        let sessions: Registry = Sessions::builder().on_disconnect(policy).build();
+        let connection = sessions.connect(&1, ()).connection;
+        let run = connection.try_begin().unwrap();
+        drop(connection);
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.expire())
+        };
+        let resumed = sessions.connect(&1, ());
+        let expired = thread.join().unwrap();
+        assert_eq!((expired == 1, resumed.run.is_none()), (run.is_cancelled(), run.is_cancelled()));
+        assert!(resumed.run.is_none_or(|resumed| resumed == run.id()));
+    });
+}
+
+/// A task waits, and the run that it waits for writes; the clear comes before the wait, or drops the task, or
+/// comes after its run has begun. The run that it gets never sees what an earlier epoch wrote.
+#[test]
+fn a_run_that_was_waited_for_is_wholly_before_a_clear_or_after_it() {
+    model(|| {
+        let sessions = registry();
+        let mut run = sessions.try_begin(&1).unwrap();
+        let holder = spawn(move || run.update(|_| 7).is_ok());
+        let waiter = {
+            let sessions = sessions.clone();
+            spawn(move || {
+                let run = block_on(sessions.begin_async(&1)).ok()?;
+                Some((run.epoch(), run.read().map(|data| *data)))
+            })
+        };
+        let cleared = sessions.clear(&1, ClearPolicy::CancelAndDetach).unwrap();
+        let is_written = holder.join().unwrap();
+        match waiter.join().unwrap() {
+            None => assert_eq!(cleared.dropped, 1),
+            Some((1, data)) => assert_eq!(data, Ok(0)),
+            Some((_, data)) => assert!(data == Err(Stale) || is_written && data == Ok(7), "{data:?}"),
+        }
+        assert_eq!(*sessions.read(&1).unwrap(), 0);
+        assert!(sessions.try_begin(&1).is_ok());
+    });
+}
+
+/// The session is removed while an update of it was overtaken: versions of the key never decrease.
+#[test]
+fn versions_continue_over_a_removal() {
+    model(|| {
+        let sessions = registry();
+        let write = |sessions: &Registry| {
+            let mut run = sessions.try_begin(&1).ok()?;
+            run.update(|value| value + 1).ok()?;
+            sessions.session(&1).published().map(|published| published.version)
+        };
+        let first = write(&sessions).unwrap();
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.remove(&1).is_ok_and(|removed| removed.is_some()))
+        };
+        let second = write(&sessions).unwrap();
+        let is_removed = thread.join().unwrap();
+        assert!(second > first, "{first}, then {second}; removed: {is_removed}");
     });
 }

@@ -110,8 +110,10 @@ where
     /// # }
     /// ```
     pub fn try_begin(&self, key: &K) -> Result<Run<K, D, C>, TryBeginError> {
-        if let Some(Ok(run)) = self.claim_known(key) {
-            return Ok(run);
+        match self.claim_known(key) {
+            Some(Ok(run)) => return Ok(run),
+            Some(Err(Some(refused))) => return Err(refused),
+            Some(Err(None)) | None => {}
         }
         loop {
             let session = self.session(key);
@@ -356,10 +358,15 @@ where
 
     /// Claims the session of the key, if there is one. The short form of what follows: takes no reference unless
     /// the claim succeeds.
-    pub(super) fn claim_known(&self, key: &K) -> Option<Result<Run<K, D, C>, ClaimRefused>> {
-        self.registry.home.map.with(key, |session| {
-            let grant = session.claim()?;
-            Ok(Run::new(session.clone(), grant))
+    ///
+    /// The error is `None` if it has to be found out with nothing held, because a clock of the user is asked.
+    fn claim_known(&self, key: &K) -> Option<Result<Run<K, D, C>, Option<TryBeginError>>> {
+        let has_clock = self.registry.common.settings.clock.is_some();
+        self.registry.home.map.with(key, |session| match session.claim() {
+            Ok(grant) => Ok(Run::new(session.clone(), grant)),
+            Err(ClaimRefused::Busy(run)) if !has_clock => Err(Some(session.busy(run))),
+            Err(ClaimRefused::Clearing) => Err(Some(session.clearing())),
+            Err(ClaimRefused::Busy(_) | ClaimRefused::Retired) => Err(None),
         })
     }
 

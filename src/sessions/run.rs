@@ -63,7 +63,7 @@ impl<K, D, C> Run<K, D, C> {
         self.session.epoch(self.clears)
     }
 
-    /// Notes that the work begins. Returns false if the run was asked to stop before: then it should end
+    /// Notes that the work begins, and the time, from which the age of the run is counted. Returns false if the run was asked to stop before: then it should end
     /// without doing anything. Optional. Lock-free.
     #[must_use = "a run that was cancelled before it starts should not start"]
     pub fn start(&self) -> bool {

@@ -721,3 +721,13 @@ fn guards_and_futures_are_send() {
     check(&run.cancelled());
     check(&(&run, &sessions, &connection));
 }
+
+/// Registries hold millions of them.
+#[test]
+fn a_session_is_small() {
+    assert!(
+        size_of::<session::Session<u64, u64, ()>>() <= 256,
+        "{}",
+        size_of::<session::Session<u64, u64, ()>>()
+    );
+}
