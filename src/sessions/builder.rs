@@ -56,6 +56,12 @@ where
     {
         SessionsBuilder::new(Box::new(|_| D::default()))
     }
+
+    /// Returns a builder of a registry in which `init` makes the data of a new or cleared session, so `D` needs no
+    /// default. As [`SessionsBuilder::init`].
+    pub fn with_init(init: impl Fn(&K) -> D + Send + Sync + 'static) -> SessionsBuilder<K, D, C> {
+        SessionsBuilder::new(Box::new(init))
+    }
 }
 
 impl<K, D, C> Default for Sessions<K, D, C>

@@ -27,10 +27,11 @@ const ATTEMPTS: usize = 4;
 impl<K, D, C> Home<K, D, C> {
     /// Puts a session that is blank into the ring. O(1): removes the oldest one if it is full.
     pub(super) fn keep_blank(&self, session: &Arc<Session<K, D, C>>) {
-        let Some(ring) = &self.blank else { return self.evict(session) };
+        // The mark goes through the word: a use that ends later sees why it was listed, and comes here again.
         if !session.place.list() {
             return;
         }
+        let Some(ring) = &self.blank else { return self.evict_listed(session) };
         let mut session = session.clone();
         for _ in 0..ATTEMPTS {
             match ring.push(session) {

@@ -126,6 +126,9 @@ impl<K, D, C> Run<K, D, C> {
     /// # Errors
     /// [`Stale`] if the session was cleared since the run began: the data is not changed.
     ///
+    /// # Panics
+    /// If `change` panics. If the destructor of the old data panics; the data was replaced then.
+    ///
     /// # Examples
     /// ```
     /// use switchboard::sessions::{ClearPolicy, Sessions};
@@ -145,6 +148,9 @@ impl<K, D, C> Run<K, D, C> {
     pub fn update(&mut self, change: impl FnOnce(&D) -> D) -> Result<StdArc<D>, Stale> {
         let current = self.read()?;
         let data = StdArc::new(change(&current));
+        // The last reference to the old data, if it is one, must not be a local variable here: the compiler leaks the
+        // value that a function returns if a destructor of a local panics.
+        drop(current);
         Session::write_in(&self.session, self.clears, data.clone())?;
         Ok(data)
     }

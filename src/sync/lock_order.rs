@@ -16,7 +16,7 @@
 //! address run under [`OUTBOX`]; [`Addr`](crate::Addr) requires them to be cheap and not to block.
 //!
 //! Under the checkers and in tests there are more: the stand-ins for the cell, rank 2, below [`RETIRED`] and
-//! [`SESSION`], and for the map of the sessions, rank 2, and the locks of this file's tests.
+//! [`SESSION`], and for the map of the sessions, rank 1, and the locks of this file's tests.
 //!
 //! The two locks of the reference design ([`LockedLinks`](crate::shadow::LockedLinks)) exist for comparison:
 //! readers and writers of that store share them, and it allocates under them, as the design that it
@@ -116,8 +116,7 @@ pub(crate) static SESSION: Lock = Lock::new(Rank::Writer, "sessions: contents of
 pub(crate) static SESSION_ORPHANS: Lock = Lock::new(Rank::Auxiliary, "sessions: runs to be resumed");
 /// The stand-in for the map of the sessions, only under the checkers.
 #[cfg(all(feature = "sessions", switchboard_model))]
-pub(crate) static SESSION_MAP: Lock =
-    Lock::new(Rank::Auxiliary, "checkers: stand-in for the map of sessions");
+pub(crate) static SESSION_MAP: Lock = Lock::new(Rank::Writer, "checkers: stand-in for the map of sessions");
 
 /// The requests to the thread of a metrics collector.
 #[cfg(feature = "manager")]
