@@ -4,7 +4,7 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::queue::{Grant, Joined, Queue, Terms, Ticket, WaitRefused, Wakes};
-use super::state::{CancelRefused, ClaimId, ClaimRefused, ClearRefused, State};
+use super::state::{CancelRefused, ClaimId, ClaimRefused, ClearRefused, ReleaseRefused, State};
 use super::waiters::{Spot, Waiters};
 use super::word::{Change, ClaimWord, Displacement};
 use crate::sync::Spin;
@@ -32,6 +32,8 @@ pub(crate) struct Released {
     pub(crate) was_cancelled: bool,
     /// Whether the place was handed over to someone who waited.
     pub(crate) was_awaited: bool,
+    /// Whether the owner has the place in a list.
+    pub(crate) is_listed: bool,
 }
 
 /// The end of a clear.
@@ -41,12 +43,20 @@ pub(crate) struct ClearEnded {
     pub(crate) dropped: usize,
 }
 
+impl Released {
+    #[inline]
+    fn of(change: Change, was_awaited: bool) -> Self {
+        Self { was_cancelled: change.was_cancelled, was_awaited, is_listed: change.is_listed }
+    }
+}
+
 impl Place {
     /// Creates a vacant place, whose claims have numbers above `generation`.
     pub(crate) fn new(generation: ClaimId) -> Self {
         Self { word: ClaimWord::new(generation), queue: Queue::new(), waiters: Waiters::new() }
     }
 
+    #[inline]
     pub(crate) fn state(&self) -> State {
         self.word.state()
     }
@@ -55,6 +65,7 @@ impl Place {
     /// word and the claim, maybe more than once; it is not older than the last clear before the claim.
     ///
     /// Lock-free.
+    #[inline]
     pub(crate) fn claim(&self, prepare: impl Fn() -> u64) -> Result<Grant, ClaimRefused> {
         self.word.claim(prepare).map(|(id, read)| Grant { id, read })
     }
@@ -119,6 +130,7 @@ impl Place {
 
     /// Marks the start of the holder's work. Returns whether it may work: it is still the holder, and was not
     /// asked to stop.
+    #[inline]
     pub(crate) fn start(&self, id: ClaimId) -> bool {
         self.word.start(id)
     }
@@ -133,9 +145,22 @@ impl Place {
 
     /// Ends the claim `id`, and hands the place to the first of those who wait. `None` if it did not hold the
     /// place. Lock-free, apart from a short lock if someone waits.
+    #[inline]
     pub(crate) fn release(&self, id: ClaimId, prepare: impl Fn() -> u64) -> Option<Released> {
+        match self.word.release(id) {
+            Ok(change) => {
+                self.waiters.notify(change);
+                Some(Released::of(change, false))
+            }
+            Err(ReleaseRefused::Stale) => None,
+            Err(ReleaseRefused::Queued) => self.hand_over(id, prepare),
+        }
+    }
+
+    #[cold]
+    fn hand_over(&self, id: ClaimId, prepare: impl Fn() -> u64) -> Option<Released> {
         let (change, wakes) = self.queue.release(&self.word, id, prepare)?;
-        let released = Released { was_cancelled: change.was_cancelled, was_awaited: !wakes.is_empty() };
+        let released = Released::of(change, !wakes.is_empty());
         self.wake(change, wakes);
         Some(released)
     }

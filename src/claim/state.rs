@@ -10,14 +10,17 @@ impl ClaimId {
     /// The generation of a new place that replaces none.
     pub(crate) const FIRST: Self = Self(0);
 
+    #[inline]
     pub(crate) fn from_u64(number: u64) -> Self {
         Self(number & (u64::MAX >> SHIFT))
     }
 
+    #[inline]
     pub(crate) fn as_u64(self) -> u64 {
         self.0
     }
 
+    #[inline]
     fn next(self) -> Self {
         Self::from_u64(self.0.wrapping_add(1))
     }
@@ -107,19 +110,23 @@ impl State {
         Self(generation.0 << SHIFT)
     }
 
+    #[inline]
     pub(super) fn from_word(word: u64) -> Self {
         Self(word)
     }
 
+    #[inline]
     pub(super) fn word(self) -> u64 {
         self.0
     }
 
     /// The number of the current claim, or of the last one.
+    #[inline]
     pub(crate) fn generation(self) -> ClaimId {
         ClaimId(self.0 >> SHIFT)
     }
 
+    #[inline]
     pub(crate) fn occupant(self) -> Option<Occupant> {
         let is_running = match self.phase() {
             Phase::Vacant | Phase::Retired => return None,
@@ -129,44 +136,53 @@ impl State {
         Some(Occupant { id: self.generation(), is_running, is_cancelled: self.has(CANCELLED) })
     }
 
+    #[inline]
     pub(crate) fn is_clearing(self) -> bool {
         self.has(CLEARING)
     }
 
+    #[inline]
     pub(crate) fn is_retired(self) -> bool {
         self.phase() == Phase::Retired
     }
 
+    #[inline]
     pub(super) fn is_awaited(self) -> bool {
         self.has(AWAITED)
     }
 
     #[cfg(test)]
+    #[inline]
     pub(super) fn is_queued(self) -> bool {
         self.has(QUEUED)
     }
 
     /// Whether the owner of the place has it in a list, see [`list`](Self::list).
+    #[inline]
     pub(crate) fn is_listed(self) -> bool {
         self.has(LISTED)
     }
 
+    #[inline]
     pub(crate) fn is_held_by(self, id: ClaimId) -> bool {
         self.occupant().is_some_and(|occupant| occupant.id == id)
     }
 
     /// Whether the holder of `id` is to stop: it was asked to, or does not hold the place any longer.
+    #[inline]
     pub(crate) fn is_cancelled(self, id: ClaimId) -> bool {
         self.has(CANCELLED) || !self.is_held_by(id)
     }
 
     /// Keeps the mark: a claim is not a change that anyone waits for.
+    #[inline]
     pub(super) fn claim(self) -> Result<Self, ClaimRefused> {
         self.check_vacant()?;
         Ok(self.keep(AWAITED | LISTED).with(self.generation().next(), Phase::Reserved))
     }
 
     /// The holder begins its work. `None` if it does not hold the place.
+    #[inline]
     pub(super) fn start(self, id: ClaimId) -> Option<Self> {
         self.is_held_by(id).then(|| self.keep(!(PHASE | GENERATION)).with(id, Phase::Running))
     }
@@ -185,6 +201,7 @@ impl State {
     }
 
     /// The holder leaves, and no one waits for the place; or a clear in progress takes it over.
+    #[inline]
     pub(super) fn release(self, id: ClaimId) -> Result<Self, ReleaseRefused> {
         if !self.is_held_by(id) {
             return Err(ReleaseRefused::Stale);
@@ -211,6 +228,7 @@ impl State {
         Some(self.vacated(occupant.id.next()))
     }
 
+    #[inline]
     fn vacated(self, generation: ClaimId) -> Self {
         self.keep(CLEARING | QUEUED | LISTED).with(generation, Phase::Vacant)
     }
@@ -293,6 +311,7 @@ impl State {
         Self(self.0 | AWAITED)
     }
 
+    #[inline]
     fn check_vacant(self) -> Result<(), ClaimRefused> {
         match self.phase() {
             Phase::Reserved | Phase::Running => Err(ClaimRefused::Busy(self.generation())),
@@ -304,6 +323,7 @@ impl State {
         }
     }
 
+    #[inline]
     fn phase(self) -> Phase {
         match self.0 & PHASE {
             0 => Phase::Vacant,
@@ -313,15 +333,18 @@ impl State {
         }
     }
 
+    #[inline]
     fn has(self, flag: u64) -> bool {
         self.0 & flag != 0
     }
 
     /// Only these flags; the generation and the phase are to be added.
+    #[inline]
     fn keep(self, flags: u64) -> Self {
         Self(self.0 & flags)
     }
 
+    #[inline]
     fn with(self, generation: ClaimId, phase: Phase) -> Self {
         let phase = match phase {
             Phase::Vacant => 0,

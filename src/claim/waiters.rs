@@ -134,10 +134,15 @@ impl Waiters {
 
     /// Wakes all who wait, if the change is awaited. Called with no lock held: wakers are user code, whose
     /// panics are contained.
+    #[inline]
     pub(crate) fn notify(&self, change: Change) {
-        if !change.is_awaited {
-            return;
+        if change.is_awaited {
+            self.notify_all();
         }
+    }
+
+    #[cold]
+    fn notify_all(&self) {
         let mut locked = self.0.lock();
         let Some(waiting) = locked.as_mut() else { return };
         let tasks = mem::take(&mut waiting.tasks);

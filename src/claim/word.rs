@@ -18,6 +18,8 @@ pub(crate) struct Change {
     pub(crate) is_awaited: bool,
     /// Whether the holder had been asked to stop before.
     pub(crate) was_cancelled: bool,
+    /// Whether the owner has the place in a list.
+    pub(crate) is_listed: bool,
 }
 
 /// The part of a holder in a clear.
@@ -37,6 +39,7 @@ impl ClaimWord {
         Self(AtomicU64::new(State::vacant(generation).word()))
     }
 
+    #[inline]
     pub(crate) fn state(&self) -> State {
         // Acquire: pairs with the release in `change`: a thread that sees a state sees everything that was done before it.
         State::from_word(self.0.load(Ordering::Acquire))
@@ -44,6 +47,7 @@ impl ClaimWord {
 
     /// Claims the place. `prepare` runs between the look at the word and the claim, maybe more than once; what
     /// it reads is not older than the last clear before the claim.
+    #[inline]
     pub(crate) fn claim<T>(&self, prepare: impl Fn() -> T) -> Result<(ClaimId, T), ClaimRefused> {
         let mut prepared = None;
         let (_, next) = self.change(|state| {
@@ -59,6 +63,7 @@ impl ClaimWord {
 
     /// Marks the start of the holder's work. Returns whether it may work: it is still the holder, and was not
     /// asked to stop.
+    #[inline]
     pub(crate) fn start(&self, id: ClaimId) -> bool {
         self.change(|state| state.start(id).ok_or(())).is_ok_and(|(_, next)| !next.is_cancelled(id))
     }
@@ -71,6 +76,7 @@ impl ClaimWord {
     }
 
     /// Ends the claim `id`, if no one waits for the place.
+    #[inline]
     pub(super) fn release(&self, id: ClaimId) -> Result<Change, ReleaseRefused> {
         let (old, _) = self.change(|state| state.release(id))?;
         Ok(Change::of(old))
@@ -201,6 +207,7 @@ impl ClaimWord {
     }
 
     /// Replaces the state by that which `transition` returns. Returns the old and the new one.
+    #[inline]
     fn change<E>(&self, mut transition: impl FnMut(State) -> Result<State, E>) -> Result<(State, State), E> {
         // Acquire, here and below: pairs with the release below, also where the transition is refused.
         let mut word = self.0.load(Ordering::Acquire);
@@ -219,10 +226,11 @@ impl ClaimWord {
 
 impl Change {
     /// Nothing that anyone waits for.
-    const UNNOTICED: Self = Self { is_awaited: false, was_cancelled: false };
+    const UNNOTICED: Self = Self { is_awaited: false, was_cancelled: false, is_listed: false };
 
+    #[inline]
     fn of(old: State) -> Self {
         let was_cancelled = old.occupant().is_some_and(|holder| holder.is_cancelled);
-        Self { is_awaited: old.is_awaited(), was_cancelled }
+        Self { is_awaited: old.is_awaited(), was_cancelled, is_listed: old.is_listed() }
     }
 }

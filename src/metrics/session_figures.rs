@@ -69,7 +69,7 @@ pub(super) fn write(
     registries: &[(String, Stats)],
     write_label: impl Fn(&mut fmt::Formatter<'_>, &str) -> fmt::Result,
 ) -> fmt::Result {
-    let mut sample = |f: &mut fmt::Formatter<'_>, name: &str, suffix: &str, registry: &str, value: f64| {
+    let sample = |f: &mut fmt::Formatter<'_>, name: &str, suffix: &str, registry: &str, value: f64| {
         write!(f, "{name}{suffix}")?;
         write_label(f, registry)?;
         writeln!(f, " {value}")

@@ -288,7 +288,10 @@ impl<K, D, C> Session<K, D, C> {
                 if released.was_cancelled || released.was_awaited {
                     this.note_end(claim, released);
                 }
-                Self::settle(this);
+                // If it is listed, it is looked at later than this end of a use.
+                if !released.is_listed {
+                    Self::settle(this);
+                }
             }
             None => this.common.counters.stale_releases.add(),
         }
@@ -318,7 +321,6 @@ impl<K, D, C> Session<K, D, C> {
     pub(super) fn settle(this: &Arc<Self>) {
         // Relaxed: if the hints change later, the thread that changes them comes here.
         if this.hints.load(Ordering::Relaxed) == BLANK
-            && !this.place.state().is_listed()
             && let Some(home) = this.home.upgrade()
         {
             home.keep_blank(this);
