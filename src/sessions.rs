@@ -31,6 +31,13 @@
 //! dropped, also by a panic, or with the future that owns it. Its end names the run, so the end of an old run
 //! never ends a newer one.
 //!
+//! # Waiting
+//!
+//! [`Sessions::try_begin`] fails if the session is busy. [`Sessions::begin_timeout`] and [`Sessions::begin_async`]
+//! wait in a bounded queue, in the order in which they came: the end of a run hands the session over to the first one,
+//! in the same step, so no newcomer overtakes it. [`Sessions::begin_or_replace`] waits there as well, and asks those
+//! in front of it to stop.
+//!
 //! # Cancel
 //!
 //! Cancelling a run asks it to stop; it cannot be forced. The request is a flag of the same word, so it is not
@@ -40,12 +47,19 @@
 //!
 //! [`Sessions::clear`] resets the data in one step: each run comes before it or after it. A run that was
 //! detached, because the clear did not wait for it, is fenced off by the *epoch*: the session rejects what it
-//! writes.
+//! writes. A clear also ends the waits that began before it.
 //!
 //! # Connections
 //!
 //! A session has at most one [`Connection`]. A newer one displaces it, and the end of a displaced connection
-//! has no effect. The identity of the connection, not the key, decides.
+//! has no effect. The identity of the connection, not the key, decides. [`OnDisconnect`] says what happens to a run
+//! whose connection ends: it is asked to stop, or goes on, or waits for a connection that resumes it.
+//!
+//! # The size of a registry
+//!
+//! A session that has neither a run nor a connection, and whose data is that of a new one, is removed when there are
+//! [too many](SessionsBuilder::max_blank) of them. Sessions with data go by [age](Sessions::prune) or
+//! [number](Sessions::prune_to).
 //!
 //! # Where user code runs
 //!
@@ -56,9 +70,8 @@
 //!
 //! # Progress
 //!
-//! Beginning and ending a run without contention, and cancelling, take no lock. Reading the data takes a lock of
-//! that session, only for the time in which a pointer is copied; it never waits for a run. Waiting tries, spins
-//! briefly, and parks; the end of a run wakes all who wait for its session.
+//! Beginning and ending a run without contention, and cancelling, take no lock; reading the data is wait-free.
+//! Waiting tries, spins briefly, and parks; the end of a run wakes one of those who wait for its session.
 
 mod begin;
 mod builder;
