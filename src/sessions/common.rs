@@ -63,7 +63,8 @@ impl<K, S> Common<K, S> {
         self.floor.load(Ordering::Relaxed)
     }
 
-    /// Raises the floor above `last`. Called before the session that had it leaves the map.
+    /// Raises the floor above `last`. Called before the session that had it is retired: then another thread may
+    /// remove it from the map.
     pub(super) fn raise_floor(&self, last: u64) {
         // Relaxed: as in `floor`.
         self.floor.fetch_max(last + 1, Ordering::Relaxed);

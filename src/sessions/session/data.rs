@@ -137,6 +137,12 @@ impl<K, D, C> Session<K, D, C> {
         if !is_wanted(&last) || gone == Gone::Evicted && !this.is_saved(last.version) {
             return Ok(None);
         }
+        let version = this.next_version(last.version);
+        if last.version > 0 {
+            // Before the session is retired: from then on, the next one of the key may be changed. If the session is in
+            // use, numbers are skipped.
+            this.common.raise_floor(version.max(this.epoch(last.clears)));
+        }
         match this.place.retire(seen) {
             Ok(()) => {}
             Err(ClaimRefused::Retired) => unreachable!("a retired session has no data"),
@@ -147,22 +153,14 @@ impl<K, D, C> Session<K, D, C> {
         let replaced = contents.publish(None);
         drop(contents);
         this.common.counters.removed.add();
-        Self::leave(this, gone, &last);
+        if let Some(watch) = &this.common.watch {
+            watch.removed(this, gone, version);
+        }
         drop(replaced);
         Ok(Some(last.data))
     }
 
     fn is_saved(&self, version: u64) -> bool {
         self.common.watch.as_ref().is_none_or(|watch| version == 0 || watch.is_saved(self, version))
-    }
-
-    fn leave(this: &Arc<Self>, gone: Gone, last: &Published<D>) {
-        let version = this.next_version(last.version);
-        if last.version > 0 {
-            this.common.raise_floor(version.max(this.epoch(last.clears)));
-        }
-        if let Some(watch) = &this.common.watch {
-            watch.removed(this, gone, version);
-        }
     }
 }
