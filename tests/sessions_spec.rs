@@ -99,8 +99,11 @@ fn s03_a_request_to_stop_before_the_start_is_not_lost() {
     let sessions = Registry::new();
     let run = sessions.try_begin(&1).unwrap();
     assert_eq!(sessions.cancel(&1), Cancel::Requested(run.id()));
-    let worker = thread::spawn(move || (run.start(), run.is_cancelled(), run.wait_cancelled(LONG)));
-    assert_eq!(worker.join().unwrap(), (false, true, true));
+    let seen = thread::scope(|scope| {
+        let worker = scope.spawn(move || (run.start(), run.is_cancelled(), run.wait_cancelled(LONG)));
+        worker.join().unwrap()
+    });
+    assert_eq!(seen, (false, true, true));
 }
 
 #[test]
@@ -188,9 +191,11 @@ fn s09_a_clear_is_one_step_under_each_policy() {
     assert_eq!(sessions.clear(&1, ClearPolicy::CancelAndWait(NOW)), Err(ClearError::Timeout));
     assert_eq!((run.is_cancelled(), sessions.read(&1).as_deref()), (true, Some(&vec![7])), "as it was");
     let (id, epoch) = (run.id(), run.epoch());
-    let worker = thread::spawn(move || push(&mut run, 8));
-    let cleared = sessions.clear(&1, ClearPolicy::CancelAndWait(LONG)).unwrap();
-    assert_eq!(worker.join().unwrap(), Ok(()));
+    let (cleared, written) = thread::scope(|scope| {
+        let worker = scope.spawn(move || push(&mut run, 8));
+        (sessions.clear(&1, ClearPolicy::CancelAndWait(LONG)).unwrap(), worker.join().unwrap())
+    });
+    assert_eq!(written, Ok(()));
     assert!(cleared.cancelled.is_none_or(|run| run == id) && cleared.epoch == epoch + 1);
     assert_eq!(sessions.read(&1).as_deref(), Some(&vec![]));
     let run = sessions.try_begin(&1).unwrap();
@@ -244,10 +249,10 @@ fn s12_a_connection_ends_by_identity() {
     let old = sessions.connect(&1, "old");
     let new = sessions.connect(&1, "new");
     assert_eq!(new.displaced.as_deref(), Some(&"old"));
-    assert_eq!(old.connection.disconnect().was_current, false);
+    assert!(!old.connection.disconnect().was_current);
     assert_eq!(sessions.peers(), [(1, Arc::new("new"))]);
     assert!(new.connection.is_current());
-    assert_eq!(new.connection.disconnect().was_current, true);
+    assert!(new.connection.disconnect().was_current);
     assert_eq!(sessions.peers(), []);
 }
 
@@ -434,14 +439,14 @@ fn s22_waiting_begins_keep_their_order_with_one_in_flight() {
     }
     assert_eq!(sessions.snapshot()[0].waiting, 3);
     let mut held = run;
-    for turn in 0..3 {
+    for (turn, begin) in waiting.iter_mut().enumerate() {
         drop(held);
         let woken: Vec<_> = wakes.iter().map(|wakes| wakes.0.load(Ordering::SeqCst)).collect();
         let expected: Vec<_> = (0..3).map(|other| usize::from(other <= turn)).collect();
         assert_eq!(woken, expected, "one release wakes one");
         assert!(sessions.try_begin(&1).is_err_and(TryBeginError::is_busy), "a newcomer does not overtake");
         assert_eq!(sessions.snapshot()[0].waiting, 2 - turn);
-        held = ready(&mut waiting[turn]).unwrap();
+        held = ready(begin).unwrap();
     }
     drop(held);
     assert!(sessions.try_begin(&1).is_ok());
@@ -511,7 +516,7 @@ fn futures_are_cancel_safe() {
         assert!(poll(&mut begin).is_pending());
         let run = (stage < 2).then_some(run);
         drop(clear);
-        assert_eq!(run.as_ref().is_some_and(|run| run.is_cancelled()), stage == 1);
+        assert_eq!(run.as_ref().is_some_and(Run::is_cancelled), stage == 1);
         drop(run);
         let run = ready(&mut begin).unwrap();
         assert_eq!(run.read().as_deref(), Ok(&vec![7]), "the clear had no effect");

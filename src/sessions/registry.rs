@@ -1,5 +1,6 @@
 //! The handle of a registry.
 
+use std::collections::btree_map::OccupiedEntry;
 use std::fmt;
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +24,9 @@ use crate::unwind::discard;
 
 /// Makes the data of a new or cleared session.
 pub(super) type Init<K, D> = Box<dyn Fn(&K) -> D + Send + Sync>;
+
+/// Keys and their sessions.
+pub(super) type Entries<K, D, C> = Vec<(K, Arc<Session<K, D, C>>)>;
 
 /// A registry of sessions: for each key its data, its connection, and at most one run.
 ///
@@ -290,7 +294,7 @@ where
             let due = {
                 let mut orphans = home.orphans.lock();
                 let first = orphans.first_entry().filter(|first| first.key().0 <= now_us);
-                first.map(|first| first.remove())
+                first.map(OccupiedEntry::remove)
             };
             let Some(session) = due else { return expired };
             expired += usize::from(Session::expire(&session, home, now_us).is_some());
@@ -329,7 +333,7 @@ where
         session
     }
 
-    pub(super) fn entries(&self) -> Vec<(K, Arc<Session<K, D, C>>)> {
+    pub(super) fn entries(&self) -> Entries<K, D, C> {
         self.registry.home.map.entries()
     }
 
