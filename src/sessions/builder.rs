@@ -112,6 +112,9 @@ impl<K, D, C> SessionsBuilder<K, D, C> {
     ///
     /// The data of such a session is that of a new one, so nothing is lost when the registry removes it: the
     /// next begin creates it again. The one that became idle first goes first.
+    ///
+    /// Creating a session costs about twenty times as much as beginning a run in one that exists. Set this above the
+    /// number of idle sessions without data that are used again and again; connected ones are not counted.
     pub fn max_blank(mut self, max_blank: usize) -> Self {
         self.settings.max_blank = max_blank;
         self

@@ -91,10 +91,16 @@ where
     /// seen; those that are found idle for the first time go last, in no particular order.
     #[must_use = "the data of the removed sessions is returned, to be saved or dropped"]
     pub fn prune_to(&self, len: usize) -> Vec<(K, StdArc<D>)> {
+        self.prune_but(None, len)
+    }
+
+    /// As [`prune_to`](Self::prune_to), but spares one session.
+    fn prune_but(&self, spared: Option<&Arc<Session<K, D, C>>>, len: usize) -> Vec<(K, StdArc<D>)> {
         let mut removed = Vec::new();
         let excess = self.len().saturating_sub(len);
         let now_us = self.now_us();
         let mut idle: Vec<_> = (self.entries().into_iter())
+            .filter(|(_, session)| spared.is_none_or(|spared| !Arc::ptr_eq(spared, session)))
             .filter_map(|(key, session)| {
                 let seen = session.place.state();
                 Some((session.idle_time(seen, now_us)?, key, session, seen))
@@ -116,14 +122,14 @@ where
         Some((key, data))
     }
 
-    /// A session was created: removes idle ones if there are too many.
-    pub(super) fn keep_limit(&self, limit: &Limit) {
+    /// A session was created: removes idle ones if there are too many, but not this one, which is about to be used.
+    pub(super) fn keep_limit(&self, limit: &Limit, created: &Arc<Session<K, D, C>>) {
         let len = self.len();
         if !limit.is_due(len) {
             return;
         }
         let in_use = self.entries().iter().filter(|(_, session)| session.is_in_use()).count();
-        let removed = self.prune_to(in_use.saturating_add(limit.max_idle()));
+        let removed = self.prune_but(Some(created), in_use.saturating_add(limit.max_idle()));
         self.note_evicted(removed.len());
         let left = len.saturating_sub(removed.len());
         limit.wait_from(left);

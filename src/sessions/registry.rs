@@ -329,7 +329,7 @@ where
         let (common, home) = (self.registry.common.clone(), StdArc::downgrade(&self.registry.home));
         let session = Arc::new(Session::new(common, home, key.clone(), data));
         let session = self.registry.home.map.insert_new(key.clone(), session);
-        self.keep_limit(&self.registry.limit);
+        self.keep_limit(&self.registry.limit, &session);
         session
     }
 

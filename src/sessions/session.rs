@@ -140,7 +140,8 @@ impl<K, D, C> Session<K, D, C> {
         let contents =
             Contents { peer: None, connections: 0, owned: None, resume_until: None, is_orphan: false };
         let published = Published { version: 0, clears: 0, is_blank: true, data };
-        let stamp = || Stamp::new(ClaimId::FIRST, common.now_us());
+        let now_us = common.now_us();
+        let stamp = || Stamp::new(ClaimId::FIRST, now_us);
         Self {
             place: Place::new(ClaimId::FIRST),
             clears: AtomicU64::new(0),

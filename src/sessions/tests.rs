@@ -722,6 +722,17 @@ fn guards_and_futures_are_send() {
     check(&(&run, &sessions, &connection));
 }
 
+/// The session that a begin has just created is spared, or the begin would create it for ever.
+#[test]
+fn a_begin_succeeds_under_the_smallest_limits() {
+    let sessions: Registry = Sessions::builder().max_idle(0).max_blank(0).build();
+    for key in 0..100 {
+        push(&mut sessions.try_begin(&key).unwrap(), key).unwrap();
+        drop(sessions.connect(&(key + 1000), "a"));
+        assert!(sessions.len() <= 2, "{} sessions", sessions.len());
+    }
+}
+
 /// Registries hold millions of them.
 #[test]
 fn a_session_is_small() {
