@@ -113,6 +113,8 @@ pub(crate) use crossbeam_utils::Backoff;
 
 pub(crate) use imp::{Arc, atomic, thread, thread_local};
 pub(crate) use std::sync::Arc as StdArc;
+#[cfg(feature = "sessions")]
+pub(crate) use std::sync::Weak as StdWeak;
 /// An `Arc` without weak references: checking for exclusive access costs one load, where the standard `Arc`
 /// has to lock its weak count.
 pub(crate) use triomphe::Arc as SlimArc;

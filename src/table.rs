@@ -30,6 +30,8 @@ mod waiters;
 mod watch;
 pub(crate) mod writer;
 
+#[cfg(feature = "sessions")]
+pub(crate) use cell::slim::{Replaced, SlimCell, SlimGuard};
 pub use diff::Change;
 pub use feed::next::{Events, Next};
 pub use feed::window::Changes;

@@ -64,6 +64,11 @@ fn only_the_cell_names_arc_swap() {
 }
 
 #[test]
+fn only_the_map_of_sessions_names_papaya() {
+    assert_eq!(trespassers(&["papaya"], &["sessions/map.rs"]), [""; 0]);
+}
+
+#[test]
 fn only_the_facade_names_triomphe() {
     assert_eq!(trespassers(&["triomphe"], &["sync.rs", "docs/"]), [""; 0]);
 }

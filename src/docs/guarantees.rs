@@ -312,6 +312,59 @@
 //! `table::tasks::tests::tasks_that_have_left_leave_no_memory`,
 //! `table::watch::tests::a_publish_takes_the_lock_only_to_wake_someone`.
 //!
+//! # Sessions
+//!
+//! The properties have numbers, and each has its test in `tests/sessions_spec.rs`, called `s01_…` and so on.
+//!
+//! | operation | progress | remarks |
+//! |---|---|---|
+//! | [`Sessions::try_begin`](crate::sessions::Sessions::try_begin), [`Run`](crate::sessions::Run) dropped, no one waits | lock-free | one exchange of a word each, and a lookup; no clock |
+//! | … the first for a key | lock-free, allocates | inserts into the map; may wait for a thread that allocates a larger one |
+//! | … someone waits | blocking, briefly | a short lock, and one wake-up |
+//! | [`Sessions::read`](crate::sessions::Sessions::read), [`Run::read`](crate::sessions::Run::read) | wait-free, with the limits of ["Wait-free"](#wait-free) | after the lookup |
+//! | [`Run::update`](crate::sessions::Run::update) | blocking, briefly | the lock of the session, for the exchange of a pointer; your function runs before |
+//! | [`Sessions::cancel`](crate::sessions::Sessions::cancel) | lock-free | a short lock if someone waits for it |
+//! | [`Sessions::begin_timeout`](crate::sessions::Sessions::begin_timeout), [`Sessions::clear`](crate::sessions::Sessions::clear) | blocking | up to the timeout; there is a future of each |
+//!
+//! **A session has at most one run.** Its state is one word, and each transition one exchange of it. *Tested by*
+//! `claim::models::one_of_several_claims_succeeds_and_the_next_holder_sees_what_the_last_one_did`,
+//! `claim::tests::transitions_keep_what_they_are_not_about`,
+//! `tests/sessions.rs::concurrent_requests_to_one_session_give_one_run`.
+//!
+//! **The end of a run ends that run.** It names the claim, on return, error, panic and drop of a future. *Tested by*
+//! `claim::models::a_late_release_does_not_end_a_later_claim`,
+//! `claim::tests::no_sequence_of_transitions_revives_a_claim`.
+//!
+//! **A request to stop reaches the run that it found**, also before that has started, and no later one. *Tested by*
+//! `claim::models::a_request_to_stop_reaches_the_holder_and_no_later_one`.
+//!
+//! **Those who wait for a session get it in the order in which they came.** A release hands the session over in the
+//! same step in which it ends the run, so no newcomer gets in between, and wakes one waiter. *Tested by*
+//! `claim::models::no_one_overtakes_those_who_wait`, `claim::models::a_waiter_that_leaves_passes_the_place_on`,
+//! `claim::tests::no_sequence_of_transitions_leaves_waiters_at_a_vacant_place`.
+//!
+//! **A clear is one step.** Each run, and each wait, comes before it or after it; nothing that an earlier run writes
+//! is visible afterwards. *Tested by* `sessions::models::nothing_that_an_earlier_run_writes_is_visible_after_a_clear`,
+//! `sessions::models::a_run_begins_before_the_clear_or_finds_it_done`,
+//! `claim::models::a_clear_drops_those_who_came_before_it`.
+//!
+//! **Epochs and versions of a key never decrease**, also over removal and creation. *Tested by*
+//! `sessions::models::versions_continue_over_a_removal`.
+//!
+//! **The end of a displaced connection has no effect**, and the end of the current one stops at most the run that
+//! belongs to it. *Tested by* `sessions::models::the_end_of_an_old_connection_and_a_new_one_leave_the_new_one`,
+//! `sessions::models::a_run_of_a_connection_that_ends_is_stopped_or_does_not_begin`,
+//! `sessions::models::a_run_is_resumed_or_expires`.
+//!
+//! **Sessions without a run, a connection and data of their own are bounded.** *Tested by*
+//! `sessions::models::a_blank_session_is_evicted_or_gets_its_run_and_is_evicted_later`,
+//! `sessions::models::a_session_without_run_and_connection_is_in_the_ring`,
+//! `sessions::tests::blank_sessions_are_bounded_and_the_oldest_goes_first`.
+//!
+//! **User code that panics leaves the registry whole**: destructors of data and peers, `Hash`, `Eq` and `Clone` of
+//! keys, functions, wakers and clocks. *Tested by* `tests/fuse_sessions.rs`,
+//! `sessions::tests::a_waker_may_call_the_registry_and_may_panic`.
+//!
 //! # Shared writer
 //!
 //! **An accepted operation is applied, in order, and published with its turn**, unless the writer is aborted or
@@ -528,6 +581,8 @@
 //! | mailbox | `mailbox::models`, `mailbox::future::models`, `mailbox::semaphore::models`, `sync::ring::models` | loom and shuttle |
 //! | tickets and their pool | `ticket::models` | loom and shuttle |
 //! | metrics: counters, reports, collectors | `manager::run::meters::models`, `metrics::models` | loom and shuttle; `metrics::models::a_ticker_that_was_told_to_stop_does_not_tick` under loom only |
+//! | a place, its queue, and those who wait for a change | `claim::models` | loom and shuttle |
+//! | sessions: clears, removal, eviction, connections; their cell | `sessions::models`, `table::cell::slim` | loom and shuttle |
 //! | the link manager, its driver and its shutdown | `manager::models` | shuttle |
 //! | two managers side by side | `shadow::models` | shuttle |
 //!

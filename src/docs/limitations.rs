@@ -82,6 +82,24 @@
 //!   [`index_mut`](crate::Writer::index_mut).
 //! * **The queue has no priorities.** All operations are applied in the order in which they were accepted.
 //!
+//! # Sessions
+//!
+//! * **Cancelling is a request.** A run that does not look goes on. A clear can detach it, which fences off what it
+//!   writes to the session, not what it does elsewhere.
+//! * **A run that was handed over is held**, even if its waiter has not noticed. A [`Begin`](crate::sessions::Begin)
+//!   that is kept without being polled or dropped keeps its session from those behind it.
+//! * **Data is replaced as a whole**: [`Run::update`](crate::sessions::Run::update) makes a new value from the old one.
+//!   Put large parts behind `Arc`s of their own.
+//! * **Replaced data lives on while it is being read**: if a thread is in the middle of a read when an update or a clear
+//!   replaces the data, the old value is dropped with a later update, or with the session
+//!   (`table::cell::slim`).
+//! * **Idle times are those that calls of [`prune`](crate::sessions::Sessions::prune) have seen**, because the end of a
+//!   run reads no clock. The age of a run counts from [`Run::start`](crate::sessions::Run::start), or from the first
+//!   caller that finds the session busy. (`sessions::tests::a_use_between_two_prunes_starts_the_idle_time_again`)
+//! * **No thread of the registry**: runs to be resumed expire when
+//!   [`expire`](crate::sessions::Sessions::expire) is called, idle sessions go when `prune` is.
+//! * **The destructor of a key must not panic**: it runs inside the map, at a time that the map chooses.
+//!
 //! # Link manager
 //!
 //! * **No wire protocol, no socket, no name resolution.** The manager decides; a transport carries the decisions

@@ -3,7 +3,8 @@
 //! Reference counting is the responsibility of `Arc`; it is listed only where a thread relies on being the only
 //! owner. Each edge is explored by the models of its module, under loom: `table::cell::models`, `table::models`,
 //! `table::feed::models`, `table::watch::models`, `mailbox::models`, `mailbox::future::models`,
-//! `mailbox::semaphore::models`, `ticket::models`, `table::shared::models`, `manager::run::meters::models` and `metrics::models`. The test
+//! `mailbox::semaphore::models`, `ticket::models`, `table::shared::models`, `claim::models`, `sessions::models`,
+//! `manager::run::meters::models` and `metrics::models`. The test
 //! `tests/promises.rs` checks that the methods named here exist.
 //!
 //! # Table
@@ -96,6 +97,32 @@
 //! | access | ordered by |
 //! |---|---|
 //! | the counters of `table/shared/stats.rs` | one thread writes, with a load and a store; a driver that moves to another thread takes them along |
+//!
+//! # Sessions
+//!
+//! The place of a run is one word. All changes of it are exchanges, `AcqRel`, in `ClaimWord::change`.
+//!
+//! | # | written by | read by | what it carries |
+//! |---|---|---|---|
+//! | C1 | `ClaimWord::release`, `ClaimWord::hand_over`, `ClaimWord::displace`, `ClaimWord::end_clear`, `ClaimWord::end_clear_for` | `ClaimWord::claim`, or the waiter to whom the place is handed over, by the lock of the queue | everything the last holder, or the last clear, did |
+//! | C2 | `ClaimWord::cancel` | `ClaimWord::state`, `Acquire`; `ClaimWord::start` | everything the thread that asked the run to stop did before |
+//! | C3 | `ClaimWord::await_change`: the mark, under the lock of the list | every change for which someone may wait, by the same word | no lost wake-up: of a mark and a change, the later one sees the other, so the waiter sees the change, or its thread sees the mark, takes the lock and wakes the waiter |
+//! | C4 | `ClaimWord::end_clear`, with a new generation, after the number of clears | `ClaimWord::claim`, `ClaimWord::hand_over`: the word, `Acquire`, then the number, then the exchange of that word | the epoch of a run is that of its claim: a clear in between makes the exchange fail |
+//!
+//! | C5 | `ClaimWord::enqueue`, `ClaimWord::empty_queue`: the mark of the queue, under its lock | `ClaimWord::release` | a release that finds the mark takes the lock, and hands over; of a release and a mark, the later one sees the other, so the waiter claims the place, or is found |
+//! | C6 | `ClaimWord::list`, after a change of the hints | `ClaimWord::release`, of a run that ends later | the hints: a session that was listed while it had a run, and could not be evicted, is listed again by the end of that run |
+//!
+//! The data of a session is published by the cell (T1), together with its version and the number of clears. Writers
+//! and the connection are under the lock of the session; so is the comparison that decides whether a run may write.
+//!
+//! | access | ordered by |
+//! |---|---|
+//! | the number of clears | written under the lock; read under the lock, or by C4 |
+//! | the floor of versions and epochs | raised before a session leaves the map, read after the next one was inserted |
+//! | the first epoch of a session | nothing: written once |
+//! | the hints: blank, connected | the exchanges of the hints: of two threads that change them, the later one sees both; C6 |
+//! | the start of a run, the request to stop, the time since which a session is idle | nothing: the value names the claim that it belongs to |
+//! | the length at which idle sessions are looked for | nothing: a guess |
 //!
 //! # Manager
 //!

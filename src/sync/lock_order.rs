@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
 //! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
-//! | 1 writer | [`RETIRED`] | the retired versions that the writer of a cell leaves; taken only when it is dropped |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`] | parking, and handing over one result or effect |
+//! | 1 writer | [`RETIRED`], [`SESSION`] | the retired versions that the writer of a cell leaves, when it is dropped; the data and the connection of a session |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`], [`SESSION_ORPHANS`] | parking, and handing over one result or effect |
 //! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the publication of the next metrics report; the latencies of a shadow |
 //!
 //! A thread acquires locks in strictly increasing rank: while it holds a lock of rank 2 it may only take one
@@ -15,8 +15,8 @@
 //! one exception: the outbox merges effects by their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an
 //! address run under [`OUTBOX`]; [`Addr`](crate::Addr) requires them to be cheap and not to block.
 //!
-//! Under the checkers and in tests there are three more: the stand-in for the cell, rank 2, below
-//! [`RETIRED`], and the locks of this file's tests.
+//! Under the checkers and in tests there are more: the stand-ins for the cell, rank 2, below [`RETIRED`] and
+//! [`SESSION`], and for the map of the sessions, rank 1, and the locks of this file's tests.
 //!
 //! The two locks of the reference design ([`LockedLinks`](crate::shadow::LockedLinks)) exist for comparison:
 //! readers and writers of that store share them, and it allocates under them, as the design that it
@@ -101,6 +101,22 @@ pub(crate) static DRIVER_STORE: Lock = Lock::new(Rank::Auxiliary, "shadow: drive
 /// The latencies of one side of a shadow.
 #[cfg(feature = "shadow")]
 pub(crate) static SHADOW_LATENCY: Lock = Lock::new(Rank::Metrics, "shadow: latencies");
+
+/// The threads and tasks that wait for the place of a run.
+#[cfg(feature = "sessions")]
+pub(crate) static CLAIM_WAITERS: Lock = Lock::new(Rank::Auxiliary, "claim: waiting for a change");
+/// The threads and tasks that wait for the place of a run, in order.
+#[cfg(feature = "sessions")]
+pub(crate) static CLAIM_QUEUE: Lock = Lock::new(Rank::Auxiliary, "claim: waiting to claim");
+/// The data and the connection of a session.
+#[cfg(feature = "sessions")]
+pub(crate) static SESSION: Lock = Lock::new(Rank::Writer, "sessions: contents of a session");
+/// The sessions whose runs may be resumed by a connection.
+#[cfg(feature = "sessions")]
+pub(crate) static SESSION_ORPHANS: Lock = Lock::new(Rank::Auxiliary, "sessions: runs to be resumed");
+/// The stand-in for the map of the sessions, only under the checkers.
+#[cfg(all(feature = "sessions", switchboard_model))]
+pub(crate) static SESSION_MAP: Lock = Lock::new(Rank::Writer, "checkers: stand-in for the map of sessions");
 
 /// The requests to the thread of a metrics collector.
 #[cfg(feature = "manager")]

@@ -579,5 +579,7 @@ mod adversary;
 mod models;
 #[cfg(test)]
 mod reuse;
+#[cfg(feature = "sessions")]
+pub(crate) mod slim;
 #[cfg(all(test, not(switchboard_model)))]
 mod tests;

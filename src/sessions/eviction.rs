@@ -1,0 +1,139 @@
+//! The removal of sessions that no one uses.
+//!
+//! A session without a run and a connection whose data is *blank*, that of a new session, is worth nothing: it
+//! would be made again as it is. The registry keeps a bounded ring of them, and whoever puts in one too many
+//! removes the oldest, if it is still blank and idle. So a registry is bounded by the sessions in use and those
+//! with data; those with data are removed by age or number.
+//!
+//! A session is in the ring at most once: the mark *listed* is part of the word of its place. It is taken out
+//! before the look whether it is still in use, and the end of a use comes after: so it is retired, or put in
+//! again by the end of that use.
+
+use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use super::limit::Limit;
+use super::registry::Sessions;
+use super::session::{Home, Session};
+use super::watch::Gone;
+use crate::claim::State;
+use crate::sync::{Arc, StdArc};
+use crate::unwind::contain;
+
+/// Number of sessions that one thread removes from a full ring to put one in, while others fill it again.
+const ATTEMPTS: usize = 4;
+
+impl<K, D, C> Home<K, D, C> {
+    /// Puts a session that is blank into the ring. O(1): removes the oldest one if it is full.
+    pub(super) fn keep_blank(&self, session: &Arc<Session<K, D, C>>) {
+        // The mark goes through the word: a use that ends later sees why it was listed, and comes here again.
+        if !session.place.list() {
+            return;
+        }
+        let Some(ring) = &self.blank else { return self.evict_listed(session) };
+        let mut session = session.clone();
+        for _ in 0..ATTEMPTS {
+            match ring.push(session) {
+                Ok(()) => return,
+                Err(refused) => session = refused,
+            }
+            if let Some(oldest) = ring.pop() {
+                self.evict_listed(&oldest);
+            }
+        }
+        self.evict_listed(&session);
+    }
+
+    fn evict_listed(&self, session: &Arc<Session<K, D, C>>) {
+        session.place.unlist();
+        self.evict(session);
+    }
+
+    /// Removes the session, if it is blank and not in use. Panics of user code are contained: this runs in
+    /// destructors.
+    fn evict(&self, session: &Arc<Session<K, D, C>>) {
+        let Ok(Some(data)) = Session::retire_blank(session) else { return };
+        session.common.counters.evicted.add();
+        // Unwind safety: a session that is not removed from the map is retired, and goes when it is next found.
+        let _ = contain(AssertUnwindSafe(|| (self.forget)(self, session)));
+        let _ = contain(AssertUnwindSafe(|| drop(data)));
+    }
+}
+
+impl<K, D, C> Sessions<K, D, C>
+where
+    K: Hash + Eq + Clone,
+{
+    /// Removes the sessions that have had neither a run nor a connection for `idle`, and returns their keys and
+    /// data. O(n). Does not delay begins: a run that begins meanwhile keeps its session.
+    ///
+    /// The end of a run reads no clock. The idle time of a session counts from the first call of this function,
+    /// or of [`prune_to`](Self::prune_to), that finds it idle: so this is to be called now and then, and a
+    /// session goes after `idle`, and after at most one more interval.
+    #[must_use = "the data of the removed sessions is returned, to be saved or dropped"]
+    pub fn prune(&self, idle: Duration) -> Vec<(K, StdArc<D>)> {
+        let mut removed = Vec::new();
+        let now_us = self.now_us();
+        for (key, session) in self.entries() {
+            let seen = session.place.state();
+            if session.idle_time(seen, now_us).is_some_and(|time| time >= idle) {
+                removed.extend(self.take(key, &session, seen));
+            }
+        }
+        removed
+    }
+
+    /// Removes sessions that have neither a run nor a connection until at most `len` sessions are left, or all
+    /// are in use, and returns their keys and data. O(n log n), otherwise as [`prune`](Self::prune).
+    ///
+    /// Those go first that have been idle for the longest time, as far as calls of `prune` and `prune_to` have
+    /// seen; those that are found idle for the first time go last, in no particular order.
+    #[must_use = "the data of the removed sessions is returned, to be saved or dropped"]
+    pub fn prune_to(&self, len: usize) -> Vec<(K, StdArc<D>)> {
+        self.prune_but(None, len)
+    }
+
+    /// As [`prune_to`](Self::prune_to), but spares one session.
+    fn prune_but(&self, spared: Option<&Arc<Session<K, D, C>>>, len: usize) -> Vec<(K, StdArc<D>)> {
+        let mut removed = Vec::new();
+        let excess = self.len().saturating_sub(len);
+        let now_us = self.now_us();
+        let mut idle: Vec<_> = (self.entries().into_iter())
+            .filter(|(_, session)| spared.is_none_or(|spared| !Arc::ptr_eq(spared, session)))
+            .filter_map(|(key, session)| {
+                let seen = session.place.state();
+                Some((session.idle_time(seen, now_us)?, key, session, seen))
+            })
+            .collect();
+        idle.sort_by_key(|(time, ..)| std::cmp::Reverse(*time));
+        for (_, key, session, seen) in idle {
+            if removed.len() >= excess {
+                break;
+            }
+            removed.extend(self.take(key, &session, seen));
+        }
+        removed
+    }
+
+    fn take(&self, key: K, session: &Arc<Session<K, D, C>>, seen: State) -> Option<(K, StdArc<D>)> {
+        let data = Session::retire(session, Gone::Evicted, Some(seen)).ok()??;
+        self.forget(&key, session);
+        Some((key, data))
+    }
+
+    /// A session was created: removes idle ones if there are too many, but not this one, which is about to be used.
+    pub(super) fn keep_limit(&self, limit: &Limit, created: &Arc<Session<K, D, C>>) {
+        let len = self.len();
+        if !limit.is_due(len) {
+            return;
+        }
+        let in_use = self.entries().iter().filter(|(_, session)| session.is_in_use()).count();
+        let removed = self.prune_but(Some(created), in_use.saturating_add(limit.max_idle()));
+        self.note_evicted(removed.len());
+        let left = len.saturating_sub(removed.len());
+        limit.wait_from(left);
+        // User code, and therefore last.
+        drop(removed);
+    }
+}

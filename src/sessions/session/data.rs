@@ -1,0 +1,166 @@
+//! The data of a session: reading, writing, and the end of the session.
+
+use std::time::Duration;
+
+use super::{BLANK, Locked, Published, Session};
+use crate::claim::{ClaimRefused, State};
+use crate::sessions::error::{RemoveError, Stale};
+use crate::sessions::watch::Gone;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, StdArc};
+use crate::table::Replaced;
+
+impl<K, D, C> Session<K, D, C> {
+    /// Returns the data with its version, or `None` if the session is retired. Wait-free.
+    pub(in crate::sessions) fn published(&self) -> Option<Published<D>> {
+        self.cell.read(Clone::clone)
+    }
+
+    pub(in crate::sessions) fn read(&self) -> Option<StdArc<D>> {
+        self.cell.read(|published| published.as_ref().map(|published| published.data.clone()))
+    }
+
+    /// Returns the data, if the session is still in the epoch.
+    pub(in crate::sessions) fn read_in(&self, clears: u64) -> Result<StdArc<D>, Stale> {
+        self.cell.read(|published| match published {
+            Some(published) if published.clears == clears => Ok(published.data.clone()),
+            _ => Err(Stale),
+        })
+    }
+
+    /// Replaces the data, if the session is still in the epoch.
+    pub(in crate::sessions) fn write_in(this: &Arc<Self>, clears: u64, data: StdArc<D>) -> Result<(), Stale> {
+        let mut contents = this.cell.lock();
+        let Some((version, _)) = this.current(&contents).filter(|(_, current)| *current == clears) else {
+            // The data is user code, and therefore last.
+            drop(contents);
+            return Err(Stale);
+        };
+        let version = this.next_version(version);
+        let replaced = contents.publish(Some(Published { version, clears, is_blank: false, data }));
+        this.hint(BLANK, false);
+        drop(contents);
+        Self::changed(this, version);
+        // The old data is user code, and therefore last.
+        drop(replaced);
+        Ok(())
+    }
+
+    /// Replaces the data and begins a new epoch, whose number is returned with the old data. The caller holds
+    /// the place for a clear.
+    pub(in crate::sessions) fn reset(
+        this: &Arc<Self>,
+        fresh: StdArc<D>,
+    ) -> (u64, Replaced<Option<Published<D>>>) {
+        let mut contents = this.cell.lock();
+        let (version, clears) = this.current(&contents).unwrap_or_default();
+        let (version, clears) = (this.next_version(version), clears + 1);
+        // Relaxed: read after the word, which the clear changes afterwards.
+        this.clears.store(clears, Ordering::Relaxed);
+        let replaced = contents.publish(Some(Published { version, clears, is_blank: true, data: fresh }));
+        this.hint(BLANK, true);
+        drop(contents);
+        Self::changed(this, version);
+        (clears, replaced)
+    }
+
+    /// Installs data that was stored before, with its version. Fails if the data was changed, or the session is
+    /// retired.
+    #[allow(dead_code)] // For saving.
+    pub(in crate::sessions) fn install(&self, version: u64, data: StdArc<D>) -> Result<(), StdArc<D>> {
+        let mut contents = self.cell.lock();
+        let Some((0, clears)) = self.current(&contents) else { return Err(data) };
+        let replaced = contents.publish(Some(Published { version, clears, is_blank: false, data }));
+        self.hint(BLANK, false);
+        drop(contents);
+        drop(replaced);
+        Ok(())
+    }
+
+    /// The data has changed. Every change comes through here, with nothing held.
+    fn changed(this: &Arc<Self>, version: u64) {
+        if let Some(watch) = &this.common.watch {
+            watch.changed(this, version);
+        }
+    }
+
+    /// Returns the version and the number of clears, or `None` if the session is retired.
+    pub(super) fn current(&self, _locked: &Locked<'_, D, C>) -> Option<(u64, u64)> {
+        self.cell.read(|published| published.as_ref().map(|published| (published.version, published.clears)))
+    }
+
+    /// Returns the version after `version`, which is above those of an earlier session of the key.
+    fn next_version(&self, version: u64) -> u64 {
+        self.common.floor().max(version + 1)
+    }
+
+    /// Returns the number of clears.
+    pub(in crate::sessions) fn clears_now(&self) -> u64 {
+        self.cell.read(|published| published.as_ref().map_or(u64::MAX, |published| published.clears))
+    }
+
+    /// Returns the time for which the session is known to be without a run, if it looks like `seen` and still
+    /// does so when it is retired. Counts from the first call that finds it so.
+    pub(in crate::sessions) fn idle_time(&self, seen: State, now_us: u64) -> Option<Duration> {
+        let is_idle = !seen.is_retired() && !self.is_in_use();
+        is_idle.then(|| self.idle.since_or_set(seen.generation(), now_us))
+    }
+
+    /// Retires the session if it is blank and not in use.
+    pub(in crate::sessions) fn retire_blank(this: &Arc<Self>) -> Result<Option<StdArc<D>>, RemoveError> {
+        Self::retire_if(this, Gone::Evicted, None, |published| published.is_blank)
+    }
+
+    /// Retires the session, unless it is in use; if a state is given, only if nothing has happened since that
+    /// was `seen`. Returns the data, or `None` if it was retired before, or is yet to be saved.
+    ///
+    /// Everyone who is told of it is told before the session leaves the map.
+    pub(in crate::sessions) fn retire(
+        this: &Arc<Self>,
+        gone: Gone,
+        seen: Option<State>,
+    ) -> Result<Option<StdArc<D>>, RemoveError> {
+        Self::retire_if(this, gone, seen, |_| true)
+    }
+
+    fn retire_if(
+        this: &Arc<Self>,
+        gone: Gone,
+        seen: Option<State>,
+        is_wanted: impl FnOnce(&Published<D>) -> bool,
+    ) -> Result<Option<StdArc<D>>, RemoveError> {
+        let mut contents = this.cell.lock();
+        let Some(last) = this.published() else { return Ok(None) };
+        if contents.peer.is_some() {
+            return Err(RemoveError::Connected);
+        }
+        if !is_wanted(&last) || gone == Gone::Evicted && !this.is_saved(last.version) {
+            return Ok(None);
+        }
+        let version = this.next_version(last.version);
+        if last.version > 0 {
+            // Before the session is retired: from then on, the next one of the key may be changed. If the session is in
+            // use, numbers are skipped.
+            this.common.raise_floor(version.max(this.epoch(last.clears)));
+        }
+        match this.place.retire(seen) {
+            Ok(()) => {}
+            Err(ClaimRefused::Retired) => unreachable!("a retired session has no data"),
+            Err(ClaimRefused::Busy(run)) => return Err(RemoveError::Busy(this.run_id(run))),
+            Err(ClaimRefused::Clearing) => return Err(RemoveError::Clearing),
+        }
+        // Runs that were detached may still want to write: they find no data.
+        let replaced = contents.publish(None);
+        drop(contents);
+        this.common.counters.removed.add();
+        if let Some(watch) = &this.common.watch {
+            watch.removed(this, gone, version);
+        }
+        drop(replaced);
+        Ok(Some(last.data))
+    }
+
+    fn is_saved(&self, version: u64) -> bool {
+        self.common.watch.as_ref().is_none_or(|watch| version == 0 || watch.is_saved(self, version))
+    }
+}

@@ -1,0 +1,141 @@
+//! The connection of a session.
+
+use super::{CONNECTED, Ended, Home, Joined, Locked, Peer, Retired, Session, drop_home};
+use crate::claim::{ClaimId, ClaimRefused, Grant};
+use crate::sessions::error::TryBeginError;
+use crate::sessions::id::{ConnectionId, RunId};
+use crate::sessions::on_disconnect::OnDisconnect;
+use crate::sync::{Arc, StdArc};
+
+impl<K, D, C> Session<K, D, C> {
+    /// Claims the session for the run of its connection `id`. Under the lock, so that the end of the connection
+    /// comes before the claim, or finds the run.
+    pub(in crate::sessions) fn claim_for(&self, id: ConnectionId) -> Result<Grant, TryBeginError> {
+        let mut contents = self.cell.lock();
+        if !contents.is_current(id) {
+            return Err(TryBeginError::Disconnected);
+        }
+        let claimed = self.place.claim(|| self.clears());
+        if let Ok(grant) = claimed {
+            contents.owned = Some(grant.id);
+        }
+        drop(contents);
+        match claimed {
+            Ok(grant) => {
+                // The clock is user code, so the start is noted without the lock.
+                self.note_start(grant.id);
+                Ok(grant)
+            }
+            Err(ClaimRefused::Busy(run)) => Err(self.busy(run)),
+            Err(ClaimRefused::Clearing) => Err(self.clearing()),
+            Err(ClaimRefused::Retired) => unreachable!("a session with a connection is not retired"),
+        }
+    }
+
+    /// Makes the run that of the connection `id`. Returns false if that is not the current one.
+    pub(in crate::sessions) fn adopt(&self, id: ConnectionId, run: ClaimId) -> bool {
+        let mut contents = self.cell.lock();
+        let is_current = contents.is_current(id) && self.place.state().is_held_by(run);
+        if is_current {
+            contents.owned = Some(run);
+        }
+        is_current
+    }
+
+    /// Makes `value` the connection, which takes over the run of the one before.
+    pub(in crate::sessions) fn connect(&self, value: StdArc<C>) -> Result<Joined<C>, Retired> {
+        let mut contents = self.cell.lock();
+        if self.current(&contents).is_none() {
+            return Err(Retired);
+        }
+        let id = ConnectionId { session: self.number, number: contents.connections };
+        contents.connections += 1;
+        contents.resume_until = None;
+        let state = self.place.state();
+        let run = contents.owned.filter(|run| state.is_held_by(*run));
+        let displaced = contents.peer.replace(Peer { id, value });
+        self.hint(CONNECTED, true);
+        drop(contents);
+        if displaced.is_some() {
+            self.common.counters.displaced.add();
+        }
+        Ok(Joined { id, displaced: displaced.map(|peer| peer.value), run: run.map(|run| self.run_id(run)) })
+    }
+
+    /// Ends the connection `id`, if it is still that of the session.
+    pub(in crate::sessions) fn disconnect(this: &Arc<Self>, id: ConnectionId) -> Ended<C> {
+        // The clock is user code, and therefore asked before the lock is taken.
+        let resume_until = this.resume_until();
+        let home = resume_until.and_then(|_| this.home.upgrade());
+        let mut contents = this.cell.lock();
+        if !contents.is_current(id) {
+            drop(contents);
+            home.into_iter().for_each(drop_home);
+            return Ended { cancelled: None, _peer: None, was_current: false };
+        }
+        let peer = contents.peer.take();
+        this.hint(CONNECTED, false);
+        this.idle.forget(this.place.state().generation());
+        let owned = match resume_until {
+            Some(until) => {
+                Self::orphan(this, home.as_deref(), &mut contents, until);
+                None
+            }
+            None => contents.owned.take(),
+        };
+        drop(contents);
+        let run = owned.filter(|_| this.common.settings.on_disconnect == OnDisconnect::Cancel);
+        let cancelled = run.and_then(|run| this.cancel(Some(run)).ok());
+        Self::settle(this);
+        home.into_iter().for_each(drop_home);
+        Ended {
+            cancelled: cancelled.map(|run| this.run_id(run)),
+            _peer: peer.map(|peer| peer.value),
+            was_current: true,
+        }
+    }
+
+    /// Returns the time up to which a run may be resumed if its connection ends now.
+    fn resume_until(&self) -> Option<u64> {
+        let OnDisconnect::KeepForResume(grace) = self.common.settings.on_disconnect else { return None };
+        let grace_us = u64::try_from(grace.as_micros()).unwrap_or(u64::MAX);
+        Some(self.common.now_us().saturating_add(grace_us))
+    }
+
+    /// The connection has ended: if it had a run, that one may be resumed.
+    fn orphan(this: &Arc<Self>, home: Option<&Home<K, D, C>>, contents: &mut Locked<'_, D, C>, until: u64) {
+        let state = this.place.state();
+        if !contents.owned.is_some_and(|run| state.is_held_by(run)) {
+            contents.owned = None;
+            return;
+        }
+        contents.resume_until = Some(until);
+        if let (false, Some(home)) = (contents.is_orphan, home) {
+            contents.is_orphan = true;
+            home.orphans.lock().insert((until, this.number), this.clone());
+        }
+    }
+
+    /// The session was removed from the orphans: asks its run to stop if no connection has resumed it, or puts
+    /// it back if a later connection has ended meanwhile.
+    pub(in crate::sessions) fn expire(this: &Arc<Self>, home: &Home<K, D, C>, now_us: u64) -> Option<RunId> {
+        let mut contents = this.cell.lock();
+        contents.is_orphan = false;
+        let until = contents.resume_until?;
+        if until > now_us {
+            contents.is_orphan = true;
+            home.orphans.lock().insert((until, this.number), this.clone());
+            return None;
+        }
+        contents.resume_until = None;
+        let owned = contents.owned.take()?;
+        drop(contents);
+        let run = this.cancel(Some(owned)).ok()?;
+        this.common.counters.expired.add();
+        Some(this.run_id(run))
+    }
+
+    pub(in crate::sessions) fn connection(&self) -> Option<(ConnectionId, StdArc<C>)> {
+        self.cell.lock().peer.as_ref().map(|peer| (peer.id, peer.value.clone()))
+    }
+}

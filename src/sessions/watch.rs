@@ -1,0 +1,28 @@
+//! The one who is told of changes, to save them.
+
+use crate::sync::Arc;
+
+/// The way in which a session leaves the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// Removed by its user: what is stored goes, too.
+    Deleted,
+    /// Pruned: what is stored stays.
+    Evicted,
+}
+
+/// Told of the changes of the data of sessions of type `S`.
+pub(super) trait Watch<S>: Send + Sync {
+    /// The data was replaced, by an update or a clear, and is now of this version. Called by the thread that did
+    /// it, with nothing held, before the old data is dropped. Calls of several threads may come out of order:
+    /// the version tells. Must not block or panic.
+    fn changed(&self, session: &Arc<S>, version: u64);
+
+    /// The session has left the registry. `version` is above all that it had before. As
+    /// [`changed`](Self::changed).
+    fn removed(&self, session: &Arc<S>, gone: Gone, version: u64);
+
+    /// Returns whether the session may be evicted: this version is stored, or need not be. Called under the
+    /// lock of the session: takes no lock, and runs no user code.
+    fn is_saved(&self, session: &S, version: u64) -> bool;
+}
