@@ -12,6 +12,7 @@ use super::common::{Common, Stamp};
 use super::error::TryBeginError;
 use super::id::{ConnectionId, RunId};
 use super::map::Map;
+use super::mark::Mark;
 use crate::claim::{
     Begun, CancelRefused, ClaimId, ClaimRefused, Grant, Place, Released, State, Terms, Ticket, WaitRefused,
 };
@@ -42,6 +43,8 @@ pub(super) struct Session<K, D, C> {
     first_epoch: AtomicU64,
     home: StdWeak<Home<K, D, C>>,
     key: K,
+    /// For the watch; `None` if there is none.
+    pub(super) mark: Option<Mark<K>>,
 }
 
 /// The part of a registry that its sessions lead to.
@@ -94,6 +97,8 @@ pub(super) struct Contents<C> {
     resume_until: Option<u64>,
     /// Whether the session is among the orphans.
     is_orphan: bool,
+    /// The version of the deletion.
+    deleted: Option<u64>,
 }
 
 struct Peer<C> {
@@ -137,8 +142,14 @@ impl<K, D, C> Session<K, D, C> {
         key: K,
         data: StdArc<D>,
     ) -> Self {
-        let contents =
-            Contents { peer: None, connections: 0, owned: None, resume_until: None, is_orphan: false };
+        let contents = Contents {
+            peer: None,
+            connections: 0,
+            owned: None,
+            resume_until: None,
+            is_orphan: false,
+            deleted: None,
+        };
         let published = Published { version: 0, clears: 0, is_blank: true, data };
         let stamp = || Stamp::new(ClaimId::FIRST, common.now_us());
         Self {
@@ -152,6 +163,7 @@ impl<K, D, C> Session<K, D, C> {
             cell: SlimCell::new(&lock_order::SESSION, Some(published), contents),
             first_epoch: AtomicU64::new(0),
             home,
+            mark: common.watch.as_ref().map(|watch| watch.mark(&key)),
             key,
             common,
         }
