@@ -22,11 +22,14 @@ struct Inner<K> {
     accepted: AtomicU64,
     /// The highest number that the store has, or that needs no saving. Changed under the lock of the saver.
     saved: AtomicU64,
+    /// The number of the deletion; zero if the session was not deleted. Accessed under the lock of the session.
+    deleted: AtomicU64,
 }
 
 impl<K> Mark<K> {
     pub(super) fn new(hash: u64, key: K) -> Self {
-        Self(StdArc::new(Inner { hash, key, accepted: AtomicU64::new(0), saved: AtomicU64::new(0) }))
+        let zero = || AtomicU64::new(0);
+        Self(StdArc::new(Inner { hash, key, accepted: zero(), saved: zero(), deleted: zero() }))
     }
 
     pub(super) fn hash(&self) -> u64 {
@@ -61,6 +64,18 @@ impl<K> Mark<K> {
         // Relaxed: a thread that acts on it, by evicting the session, has nothing to read from the saver; a load of the
         // session takes the lock of the saver first.
         self.0.saved.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Notes the number of the deletion. Called under the lock of the session.
+    pub(super) fn set_deleted(&self, number: u64) {
+        // Relaxed: accessed under the lock of the session.
+        self.0.deleted.store(number, Ordering::Relaxed);
+    }
+
+    /// Returns the number of the deletion, if the session was deleted. Called under the lock of the session.
+    pub(super) fn deleted(&self) -> Option<u64> {
+        // Relaxed: as in `set_deleted`.
+        Some(self.0.deleted.load(Ordering::Relaxed)).filter(|number| *number > 0)
     }
 
     pub(super) fn saved(&self) -> u64 {

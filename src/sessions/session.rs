@@ -1,6 +1,7 @@
 //! One session: its place for a run, its data and its connection.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::panic::AssertUnwindSafe;
 use std::task::{Poll, Waker};
 use std::time::Instant;
@@ -94,11 +95,9 @@ pub(super) struct Contents<C> {
     /// The run that began through the connection of the session.
     owned: Option<ClaimId>,
     /// The end of the time in which a connection may resume the run, in microseconds.
-    resume_until: Option<u64>,
+    resume_until: Option<NonZeroU64>,
     /// Whether the session is among the orphans.
     is_orphan: bool,
-    /// The version of the deletion.
-    deleted: Option<u64>,
 }
 
 struct Peer<C> {
@@ -142,14 +141,8 @@ impl<K, D, C> Session<K, D, C> {
         key: K,
         data: StdArc<D>,
     ) -> Self {
-        let contents = Contents {
-            peer: None,
-            connections: 0,
-            owned: None,
-            resume_until: None,
-            is_orphan: false,
-            deleted: None,
-        };
+        let contents =
+            Contents { peer: None, connections: 0, owned: None, resume_until: None, is_orphan: false };
         let published = Published { version: 0, clears: 0, is_blank: true, data };
         let stamp = || Stamp::new(ClaimId::FIRST, common.now_us());
         Self {

@@ -149,7 +149,9 @@ impl<K, D, C> Session<K, D, C> {
             Err(ClaimRefused::Busy(run)) => return Err(RemoveError::Busy(this.run_id(run))),
             Err(ClaimRefused::Clearing) => return Err(RemoveError::Clearing),
         }
-        contents.deleted = (gone == Gone::Deleted).then_some(version);
+        if let (Gone::Deleted, Some(mark)) = (gone, &this.mark) {
+            mark.set_deleted(version);
+        }
         // Runs that were detached may still want to write: they find no data.
         let replaced = contents.publish(None);
         drop(contents);
@@ -164,9 +166,11 @@ impl<K, D, C> Session<K, D, C> {
     /// Tells the watch of the deletion, if the session was deleted. Called before a retired session is removed from the
     /// map, by each thread that does so: so this comes before anything that is told of the next session of the key.
     pub(in crate::sessions) fn tell_deleted(this: &Arc<Self>) {
-        let Some(watch) = &this.common.watch else { return };
+        let (Some(watch), Some(mark)) = (&this.common.watch, &this.mark) else { return };
         // Waits for the thread that retires it.
-        let deleted = this.cell.lock().deleted;
+        let contents = this.cell.lock();
+        let deleted = mark.deleted();
+        drop(contents);
         if let Some(version) = deleted {
             watch.removed(this, Gone::Deleted, version);
         }

@@ -5,11 +5,12 @@ use std::sync::mpsc::sync_channel;
 
 use super::super::super::{ClearPolicy, Loaded, Run, Sessions};
 use super::*;
-use crate::clock::ManualClock;
 use crate::sync::Mutex;
 use crate::sync::model::spawn;
 
 type Registry = Sessions<u32, String>;
+
+const NOW: Duration = Duration::ZERO;
 
 fn registry(store: &Scripted) -> Registry {
     Sessions::builder().store(store.clone()).build()
@@ -198,27 +199,44 @@ fn s20_a_load_is_not_installed_over_what_was_written_meanwhile() {
 
 #[test]
 fn a_session_that_is_not_saved_is_not_pruned_and_a_pruned_one_can_be_loaded() {
-    let store = Scripted::new();
-    let clock = ManualClock::new();
-    let sessions: Registry = Sessions::builder().clock(clock.clone()).store(store).build();
+    let sessions = registry(&Scripted::new());
     update(&sessions, 1, "one");
-    clock.advance(LONG);
-    assert!(sessions.prune(LONG).is_empty(), "not saved yet");
+    assert!(sessions.prune(NOW).is_empty() && sessions.prune_to(0).is_empty(), "not saved yet");
     assert_eq!(read(&sessions, 1).as_deref(), Some("one"));
     flush(&sessions);
-    assert_eq!(sessions.prune(LONG).len(), 1);
+    assert_eq!(sessions.prune(NOW).len(), 1);
     assert_eq!(read(&sessions, 1), None);
     assert_eq!(sessions.load(&1).unwrap(), Loaded::Installed);
     assert_eq!(read(&sessions, 1).as_deref(), Some("one"));
     // Loaded, and not changed: it may go again.
-    clock.advance(LONG);
-    assert_eq!(sessions.prune(LONG).len(), 1);
+    assert_eq!(sessions.prune(NOW).len(), 1);
     // And go on with a newer version.
     assert_eq!(sessions.load(&1).unwrap(), Loaded::Installed);
     update(&sessions, 1, "two");
     flush(&sessions);
     assert_eq!(sessions.saver().unwrap().stats().discarded, 0);
     assert_eq!(sessions.load_all().unwrap().installed, 0);
+}
+
+/// A cleared session is worth nothing, and goes before the clear is saved. Nothing of what was before comes back.
+#[test]
+fn a_cleared_session_is_evicted_and_remains_cleared() {
+    let store = Scripted::new();
+    let sessions: Registry = Sessions::builder().max_blank(0).store(store.clone()).build();
+    update(&sessions, 1, "one");
+    flush(&sessions);
+    sessions.clear(&1, ClearPolicy::RefuseIfBusy).unwrap();
+    assert_eq!(sessions.prune(NOW).len() + usize::from(read(&sessions, 1).is_none()), 1, "it is gone");
+    assert_eq!(store.stored(1).as_deref(), Some("one"), "not saved yet");
+    let _loaded = sessions.load(&1).unwrap();
+    assert!(read(&sessions, 1).is_none_or(|text| text.is_empty()));
+    update(&sessions, 1, "two");
+    flush(&sessions);
+    assert_eq!(store.stored(1).as_deref(), Some("two"));
+    sessions.clear(&1, ClearPolicy::RefuseIfBusy).unwrap();
+    flush(&sessions);
+    assert_eq!(store.stored(1).as_deref(), Some(""));
+    assert_eq!(sessions.saver().unwrap().stats().discarded, 0);
 }
 
 #[test]
