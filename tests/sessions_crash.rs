@@ -136,8 +136,12 @@ struct History {
 impl History {
     /// Checks a state after a kill.
     fn check(&self, key: u32, found: u64) {
-        let possible: Vec<u64> =
-            self.changes.iter().filter(|(time, _)| *time >= self.acknowledged).map(|(_, state)| *state).collect();
+        let possible: Vec<u64> = self
+            .changes
+            .iter()
+            .filter(|(time, _)| *time >= self.acknowledged)
+            .map(|(_, state)| *state)
+            .collect();
         assert!(possible.contains(&found), "session {key} is {found}, after {:?}", self.changes);
     }
 }
@@ -182,7 +186,11 @@ impl Test {
         let status = child.wait().unwrap();
         assert!(is_ready, "the process did not work");
         #[cfg(unix)]
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "it ended by itself: {status}");
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(9),
+            "it ended by itself: {status}"
+        );
         let _ = status;
         self.kills += 1;
     }

@@ -25,7 +25,8 @@ impl Backoff {
     /// `cap`, and all of it, as `random` says.
     pub(super) fn delay(&self, attempts: u32, random: u64) -> Duration {
         let factor = 2_u32.checked_pow(attempts.saturating_sub(1));
-        let longest = factor.and_then(|factor| self.base.checked_mul(factor)).map_or(self.cap, |d| d.min(self.cap));
+        let longest =
+            factor.and_then(|factor| self.base.checked_mul(factor)).map_or(self.cap, |d| d.min(self.cap));
         let half = longest / 2;
         let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
         let part = (u128::from(nanos) * u128::from(random)) >> 64;

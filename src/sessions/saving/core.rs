@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Place;
 
-use super::backoff::Backoff;
 use super::super::mark::Mark;
+use super::backoff::Backoff;
 
 /// One change of a session: its data, or `None` if it was deleted.
 pub(super) struct Change<K, P> {
@@ -193,7 +193,13 @@ impl<K: Eq, P: Clone> Core<K, P> {
     }
 
     /// Ends a job. `random` spreads the retries.
-    pub(super) fn end(&mut self, job: &Job<K, P>, outcome: Outcome, now: Instant, random: u64) -> Garbage<K, P> {
+    pub(super) fn end(
+        &mut self,
+        job: &Job<K, P>,
+        outcome: Outcome,
+        now: Instant,
+        random: u64,
+    ) -> Garbage<K, P> {
         let Ok(mut place) = self.entries.find_entry(job.mark.hash(), |entry| entry.id == job.id) else {
             unreachable!("an entry in flight is in the table");
         };

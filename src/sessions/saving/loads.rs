@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use hashbrown::HashTable;
 
-use super::core::Change;
 use super::super::mark::Mark;
+use super::core::Change;
 
 /// The result of [`Loads::begin`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,12 @@ impl<K: Eq, P: Clone, R: Clone> Loads<K, P, R> {
 
     /// Ends a load. `result` makes the result, from the newest change since it began, if there is one; it must not run
     /// user code.
-    pub(super) fn end(&mut self, mark: &Mark<K>, id: u64, result: impl FnOnce(Option<Change<K, P>>) -> R) -> R {
+    pub(super) fn end(
+        &mut self,
+        mark: &Mark<K>,
+        id: u64,
+        result: impl FnOnce(Option<Change<K, P>>) -> R,
+    ) -> R {
         let Ok(place) = self.running.find_entry(mark.hash(), |load| load.id == id) else {
             unreachable!("a load ends once");
         };

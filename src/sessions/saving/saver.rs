@@ -2,16 +2,14 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::io;
 use std::time::Duration;
 
+use super::super::mark::Mark;
 use super::super::store::{Saved, SessionStore, StoreError};
 use super::config::Config;
 use super::error::{FlushAllError, FlushError};
-use super::super::mark::Mark;
 use super::shared::{Loaded, Shared};
 use super::stats::Stats;
-use super::thread::SaverThread;
 use crate::clock::Clock;
 use crate::sync::{StdArc, deadline_after};
 
@@ -156,18 +154,6 @@ impl<K: Hash + Eq + Clone, D> Saver<K, D> {
             }
         }
         if unsaved == 0 { Ok(()) } else { Err(FlushAllError { unsaved, failure }) }
-    }
-
-    /// Starts a thread that saves, and sleeps while nothing is due.
-    ///
-    /// # Errors
-    /// The error of the operating system if it cannot create a thread.
-    pub fn spawn(&self, name: impl Into<String>) -> io::Result<SaverThread<K, D>>
-    where
-        K: Send + Sync + 'static,
-        D: Send + Sync + 'static,
-    {
-        SaverThread::spawn(self.clone(), name.into())
     }
 
     /// Returns the figures of the saver.

@@ -4,11 +4,11 @@ use std::hash::{BuildHasher, Hash};
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
+use super::super::mark::Mark;
 use super::super::store::{Saved, SessionStore, StoreError, StoreErrorKind, Version};
 use super::config::{Config, Random};
 use super::core::{Begin, BeginNow, Change, Core, Job, Outcome};
 use super::loads::{BeginLoad, Loads};
-use super::super::mark::Mark;
 use super::stats::Stats;
 use crate::clock::Clock;
 use crate::sync::{Condvar, Mutex, StdArc, lock_order};
@@ -127,7 +127,8 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
             None => self.store.delete(job.change.mark.key(), version),
         };
         // Unwind safety: the store belongs to the caller, and is told of nothing else.
-        let result = contain(AssertUnwindSafe(call)).unwrap_or(Err(StoreError::new(StoreErrorKind::Panicked)));
+        let result =
+            contain(AssertUnwindSafe(call)).unwrap_or(Err(StoreError::new(StoreErrorKind::Panicked)));
         let outcome = match &result {
             Ok(Saved::Stored) => Outcome::Stored,
             Ok(Saved::Discarded) => Outcome::Discarded,

@@ -28,7 +28,11 @@ struct Scripted {
 
 impl Scripted {
     fn new() -> Self {
-        Self { inner: MemoryStore::new(), on_write: StdArc::new(|_, _| Ok(())), on_read: StdArc::new(|_, ()| Ok(())) }
+        Self {
+            inner: MemoryStore::new(),
+            on_write: StdArc::new(|_, _| Ok(())),
+            on_read: StdArc::new(|_, ()| Ok(())),
+        }
     }
 
     fn on_write(self, hook: impl Fn(&u32, u64) -> Result<(), StoreError> + Send + Sync + 'static) -> Self {

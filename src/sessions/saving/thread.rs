@@ -30,20 +30,30 @@ struct State {
     has_ended: AtomicBool,
 }
 
-impl<K, D> SaverThread<K, D>
+impl<K, D> Saver<K, D>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     D: Send + Sync + 'static,
 {
-    pub(super) fn spawn(saver: Saver<K, D>, name: String) -> io::Result<Self> {
-        let state = StdArc::new(State { is_stopped: AtomicBool::new(false), has_ended: AtomicBool::new(false) });
+    /// Starts a thread that saves, and sleeps while nothing is due.
+    ///
+    /// # Errors
+    /// The error of the operating system if it cannot create a thread.
+    pub fn spawn(&self, name: impl Into<String>) -> io::Result<SaverThread<K, D>> {
+        let state =
+            StdArc::new(State { is_stopped: AtomicBool::new(false), has_ended: AtomicBool::new(false) });
         let thread = {
-            let (shared, state) = (saver.shared.clone(), state.clone());
-            spawn(name, move || run(&Saver { shared }, &state))?
+            let (saver, state) = (self.clone(), state.clone());
+            spawn(name.into(), move || run(&saver, &state))?
         };
-        Ok(Self { saver, state, thread: Some(thread) })
+        Ok(SaverThread { saver: self.clone(), state, thread: Some(thread) })
     }
+}
 
+impl<K, D> SaverThread<K, D>
+where
+    K: Hash + Eq + Clone,
+{
     /// Saves all changes that were noted before this call, on the calling thread, and ends and joins the thread. Takes up
     /// to `timeout`, and the call of the store that is in progress then.
     ///

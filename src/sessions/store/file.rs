@@ -113,7 +113,9 @@ impl<K, D, C: Codec<K, D>> FileStore<K, D, C> {
     fn stored_version(&self, name: &str) -> Result<Option<Version>, StoreError> {
         let Some(start) = self.folder.read_start(name, format::LONGEST_HEADER)? else { return Ok(None) };
         match format::header(&start) {
-            Ok(header) if header.version.opening > self.opening => Err(StoreError::new(StoreErrorKind::Overtaken)),
+            Ok(header) if header.version.opening > self.opening => {
+                Err(StoreError::new(StoreErrorKind::Overtaken))
+            }
             Ok(header) => Ok(Some(header.version)),
             Err(damage) => {
                 self.keep_aside(name, damage.reason())?;

@@ -36,7 +36,8 @@ const SAVE: &str = "
     ON CONFLICT (key) DO UPDATE SET opening = excluded.opening, number = excluded.number, data = excluded.data
     WHERE (excluded.opening, excluded.number) > (opening, number)";
 const DELETE: &str = "DELETE FROM sessions WHERE key = ?1 AND (opening, number) <= (?2, ?3)";
-const KEEP_ASIDE: &str = "INSERT INTO kept_aside SELECT key, opening, number, data FROM sessions WHERE key = ?1";
+const KEEP_ASIDE: &str =
+    "INSERT INTO kept_aside SELECT key, opening, number, data FROM sessions WHERE key = ?1";
 
 /// A store in one SQLite database, which other programs can read.
 ///
@@ -103,7 +104,8 @@ impl<K, D, C> SqliteStore<K, D, C> {
         let path = path.as_ref().to_path_buf();
         let mut connection = connect(&path)?;
         let transaction = begin(&mut connection)?;
-        let format: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+        let format: i64 =
+            transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
         if format > FORMAT {
             return Err(StoreError::new(StoreErrorKind::NewerFormat));
         }
@@ -188,7 +190,8 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for SqliteStore<K, D, C> {
     fn keys(&self) -> Result<Vec<K>, StoreError> {
         let keys = self.with(|connection| {
             let mut select = connection.prepare("SELECT key FROM sessions").map_err(failed)?;
-            let keys = select.query_map([], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec())).map_err(failed)?;
+            let keys =
+                select.query_map([], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec())).map_err(failed)?;
             keys.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)
         })?;
         Ok(keys.iter().filter_map(|key| self.codec.decode_key(key).ok()).collect())
@@ -314,7 +317,8 @@ mod tests {
         save(&store, "b", 1, "b").unwrap();
         raw(&folder).execute("UPDATE sessions SET data = 'damaged' WHERE key = '\"a\"'", []).unwrap();
         assert_eq!(store.load(&String::from("a")).unwrap_err().kind(), StoreErrorKind::Codec);
-        let kept: String = raw(&folder).query_row("SELECT data FROM kept_aside", [], |row| row.get(0)).unwrap();
+        let kept: String =
+            raw(&folder).query_row("SELECT data FROM kept_aside", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "damaged");
         assert_eq!((load(&store, "a"), load(&store, "b")), (None, Some(data("b"))));
         assert_eq!(save(&store, "a", 2, "new").unwrap(), Saved::Stored);

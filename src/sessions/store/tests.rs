@@ -61,7 +61,11 @@ fn check(open: impl Fn() -> Store) {
 
     assert_eq!(store.delete(&a, version(3)).unwrap(), Saved::Discarded, "older than what is stored");
     assert_eq!(store.delete(&a, version(5)).unwrap(), Saved::Stored);
-    assert_eq!(store.delete(&a, version(5)).unwrap(), Saved::Stored, "repeated after a failure that was none");
+    assert_eq!(
+        store.delete(&a, version(5)).unwrap(),
+        Saved::Stored,
+        "repeated after a failure that was none"
+    );
     assert_eq!(loaded(&store, &a), None);
 
     drop(store);

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::super::super::mark::Mark;
 use super::super::backoff::Backoff;
 use super::super::core::{Begin, BeginNow, Change, Core, Job, Outcome};
 use super::super::loads::{BeginLoad, Loads};
-use super::super::super::mark::Mark;
 use crate::clock::{Clock, ManualClock};
 
 const KEYS: u8 = 3;
@@ -221,7 +221,9 @@ impl World {
         let Some(dirty) = self.core.dirty(&mark) else { return };
         match self.core.begin_now(&mark, dirty.number) {
             BeginNow::Job(job) => self.push(job),
-            BeginNow::InFlight => assert!(self.flights.iter().any(|other| *other.job.change.mark.key() == key)),
+            BeginNow::InFlight => {
+                assert!(self.flights.iter().any(|other| *other.job.change.mark.key() == key))
+            }
             BeginNow::Reached => panic!("a dirty session is not saved"),
         }
     }
@@ -248,7 +250,10 @@ impl World {
     }
 
     fn stored(&self, key: u8) -> Option<State> {
-        self.store.live.get(&key).map(|(opening, data)| (if *opening == self.store.opening { *data } else { 0 }, true))
+        self.store
+            .live
+            .get(&key)
+            .map(|(opening, data)| (if *opening == self.store.opening { *data } else { 0 }, true))
     }
 
     fn begin_load(&mut self, key: u8) {
@@ -278,9 +283,9 @@ impl World {
         }
         let Loading { mark, id, floor, read } = self.loading.swap_remove(at);
         let read = read.unwrap();
-        let result = self.loads.end(&mark, id, |newer| {
-            newer.map_or(read, |change| (change.number, change.payload.is_some()))
-        });
+        let result = self
+            .loads
+            .end(&mark, id, |newer| newer.map_or(read, |change| (change.number, change.payload.is_some())));
         while let Some(shared) = self.loads.join(id) {
             assert_eq!(shared, result);
         }

@@ -61,7 +61,8 @@ fn what_runs_write_is_there_after_a_restart() {
 
 #[test]
 fn s17_the_store_may_use_the_sessions_that_it_saves() {
-    let own: StdArc<Mutex<Option<Registry>>> = StdArc::new(Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, None));
+    let own: StdArc<Mutex<Option<Registry>>> =
+        StdArc::new(Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, None));
     let entered = StdArc::new(AtomicU64::new(0));
     let (sessions, count) = (own.clone(), entered.clone());
     let store = Scripted::new().on_write(move |key, _| {
@@ -76,7 +77,10 @@ fn s17_the_store_may_use_the_sessions_that_it_saves() {
     *own.lock() = Some(sessions.clone());
     update(&sessions, 1, "one");
     flush(&sessions);
-    assert_eq!((read(&sessions, 1).as_deref(), sessions.saver().unwrap().stats().dirty), (Some("from the store"), 2));
+    assert_eq!(
+        (read(&sessions, 1).as_deref(), sessions.saver().unwrap().stats().dirty),
+        (Some("from the store"), 2)
+    );
     flush(&sessions);
     assert_eq!(store.stored(1).as_deref(), Some("from the store"));
     assert_eq!(entered.load(Ordering::SeqCst), 3);
@@ -171,7 +175,8 @@ fn s18_clearing_a_session_that_only_the_store_has_clears_it() {
 
 #[test]
 fn s20_a_load_is_not_installed_over_what_was_written_meanwhile() {
-    let own: StdArc<Mutex<Option<Registry>>> = StdArc::new(Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, None));
+    let own: StdArc<Mutex<Option<Registry>>> =
+        StdArc::new(Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, None));
     let sessions = own.clone();
     let store = Scripted::new().on_read(move |key, ()| {
         let sessions = sessions.lock().clone().unwrap();
@@ -245,7 +250,8 @@ fn a_session_that_cannot_be_loaded_does_not_keep_the_others_from_it() {
     let sessions = registry(&store);
     (1..=3).for_each(|key| update(&sessions, key, "text"));
     flush(&sessions);
-    let broken = |key: &u32, ()| if *key == 2 { Err(StoreError::new(StoreErrorKind::Corrupt)) } else { Ok(()) };
+    let broken =
+        |key: &u32, ()| if *key == 2 { Err(StoreError::new(StoreErrorKind::Corrupt)) } else { Ok(()) };
     let sessions = registry(&restart(&store).on_read(broken));
     let all = sessions.load_all().unwrap();
     assert_eq!(all.installed, 2);

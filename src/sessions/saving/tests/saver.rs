@@ -8,8 +8,8 @@ use super::super::super::mark::Mark;
 use super::super::backoff::Backoff;
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::sync::model::spawn;
 use crate::sync::Mutex;
+use crate::sync::model::spawn;
 
 type TestSaver = Saver<u32, String>;
 
@@ -90,7 +90,8 @@ fn only_the_newest_of_several_changes_is_saved() {
 fn a_failure_keeps_the_session_dirty_and_is_repeated_after_a_growing_delay() {
     let is_full = StdArc::new(AtomicBool::new(true));
     let flag = is_full.clone();
-    let store = Scripted::new().on_write(move |_, _| if flag.load(Ordering::SeqCst) { Err(full()) } else { Ok(()) });
+    let store =
+        Scripted::new().on_write(move |_, _| if flag.load(Ordering::SeqCst) { Err(full()) } else { Ok(()) });
     let clock = ManualClock::new();
     let config = Config::default().backoff(10 * MS, 40 * MS).random(|| 0);
     let saver = saver_with(&store, config, clock.clone());
@@ -337,7 +338,9 @@ fn a_shutdown_reports_what_is_not_saved_and_ends_the_thread() {
     let saver = saver(&store);
     let thread = saver.spawn("saver").unwrap();
     save(&saver, &saver.mark(&1), 1);
-    let ShutdownError::Unsaved(error) = thread.shutdown(LONG).unwrap_err() else { panic!("it did not time out") };
+    let ShutdownError::Unsaved(error) = thread.shutdown(LONG).unwrap_err() else {
+        panic!("it did not time out")
+    };
     assert_eq!(error.unsaved, 1);
 }
 
@@ -401,7 +404,8 @@ fn s17_the_store_and_destructors_are_called_with_nothing_held() {
     let own = StdArc::new(Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, None));
     let entered = StdArc::new(AtomicU64::new(0));
     let store = Calling(own.clone(), entered.clone());
-    let saver: Saver<u32, Calls> = Saver::new(Box::new(store), Config::default(), StdArc::new(ManualClock::new()));
+    let saver: Saver<u32, Calls> =
+        Saver::new(Box::new(store), Config::default(), StdArc::new(ManualClock::new()));
     *own.lock() = Some(saver.clone());
     let mark = saver.mark(&1);
     for number in 1..=2 {
@@ -453,7 +457,8 @@ fn data_whose_destructor_panics_does_not_stop_the_saver() {
         }
     }
 
-    let saver: Saver<u32, Bomb> = Saver::new(Box::new(Store), Config::default(), StdArc::new(ManualClock::new()));
+    let saver: Saver<u32, Bomb> =
+        Saver::new(Box::new(Store), Config::default(), StdArc::new(ManualClock::new()));
     saver.note(&saver.mark(&1), 1, Some(StdArc::new(Bomb)));
     assert!(matches!(saver.run_once(), Step::Saved));
     assert_eq!((saver.stats().dirty, saver.stats().in_flight), (0, 0));

@@ -60,7 +60,8 @@ impl Folder {
     fn last_opening(&self) -> Result<u64, StoreError> {
         let file = self.read(OPENING)?;
         let text = file.and_then(|bytes| String::from_utf8(bytes).ok());
-        let number = text.as_deref().and_then(|text| text.strip_suffix('\n')).and_then(|text| text.parse().ok());
+        let number =
+            text.as_deref().and_then(|text| text.strip_suffix('\n')).and_then(|text| text.parse().ok());
         if let Some(number) = number {
             return Ok(number);
         }

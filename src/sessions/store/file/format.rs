@@ -84,7 +84,8 @@ pub(super) fn header(start: &[u8]) -> Result<Header, Damage> {
     let version = Version::new(number()?, number()?);
     let mut length = || number().and_then(|number| usize::try_from(number).map_err(|_| Damage::Corrupt));
     let (key_length, data_length) = (length()?, length()?);
-    let checksum = fields.next().and_then(|field| u32::from_str_radix(field, 16).ok()).ok_or(Damage::Corrupt)?;
+    let checksum =
+        fields.next().and_then(|field| u32::from_str_radix(field, 16).ok()).ok_or(Damage::Corrupt)?;
     // Each header has one form, and its checksum is part of it.
     if line(version, key_length, data_length, checksum) != text {
         return Err(Damage::Corrupt);

@@ -279,7 +279,10 @@ fn each_key_has_a_name_of_its_own_without_upper_case() {
     let mut seen = HashSet::new();
     let mut check = |key: &[u8]| {
         let name = name::of_key(key).unwrap();
-        assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_=.".contains(&byte)));
+        assert!(
+            name.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_=.".contains(&byte))
+        );
         assert_eq!(name::to_key(&name).as_deref(), Some(key));
         assert!(seen.insert(name));
     };
@@ -290,7 +293,9 @@ fn each_key_has_a_name_of_its_own_without_upper_case() {
             check(&[one, other]);
         }
     }
-    for foreign in ["s-A.session", "s-=6.session", "s-=61.session", "s-=ZZ.session", "a.session", "s-a", "opening"] {
+    for foreign in
+        ["s-A.session", "s-=6.session", "s-=61.session", "s-=ZZ.session", "a.session", "s-a", "opening"]
+    {
         assert_eq!(name::to_key(foreign), None, "{foreign}");
     }
 }
