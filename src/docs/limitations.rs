@@ -82,7 +82,7 @@
 //!
 //! * **A crash loses the changes that were not stored.** Saving is behind the runs; a change that must not be lost needs
 //!   [`Saver::flush`](crate::sessions::saving::Saver::flush) before it is acknowledged. (`tests/sessions_crash.rs`)
-//! * **A session must be loaded before its first run.** A run that begins before works on the data of a new session, and
+//! * **Sessions are not loaded by themselves.** A run that does not load its session works on the data of a new one, and
 //!   what it writes replaces what is stored: see [`Sessions::load`](crate::sessions::Sessions::load).
 //! * **A session is saved as a whole.** A save costs O(size of the session), however small the change.
 //! * **A call of the store cannot be interrupted.** One that hangs keeps its session dirty, and the thread that calls it:

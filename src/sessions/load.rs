@@ -34,8 +34,9 @@ where
     /// Loads the session from the store, if it was not changed since it was created. Creates the session if the key has
     /// none. Without a store, nothing is loaded.
     ///
-    /// Call it before the first run of a session, such as when its client connects: a run that begins before works on
-    /// the data of a new session, and what it writes replaces what is stored.
+    /// Call it before the data is used, and while the session is in use, so that it is not evicted in between: after
+    /// [`connect`](Self::connect), or as the first step of a run. A run that does not load its session works on the data
+    /// of a new one, and what it writes replaces what is stored.
     ///
     /// Blocks for the store, with nothing held. Several threads that load one session share one read. The result is
     /// installed in one step, and only if the session was not changed meanwhile. A session that is removed during the
@@ -62,8 +63,9 @@ where
     ///
     /// // After a restart:
     /// let sessions: Sessions<u32, String> = Sessions::builder().store(store.reopen()).build();
+    /// let run = sessions.try_begin(&1)?;
     /// assert_eq!(sessions.load(&1)?, Loaded::Installed);
-    /// assert_eq!(sessions.read(&1).as_deref().map(String::as_str), Some("hello"));
+    /// assert_eq!(*run.read()?, "hello");
     /// assert_eq!(sessions.load(&1)?, Loaded::Newer);
     /// # Ok(())
     /// # }

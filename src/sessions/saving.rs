@@ -20,7 +20,7 @@
 //! * **A load never goes back in time.** One thread per session reads the store, and others share its result. Changes
 //!   that are noted but not stored yet come before the store, as do those that are noted while it is read.
 //!
-//! A crash loses the changes that were not stored. [`Saver::flush`] returns once those of a session are.
+//! A crash loses the changes that were not stored, and so does dropping the registry and its saver. [`Saver::flush`] returns once those of a session are.
 //!
 //! # Bounds
 //!

@@ -35,6 +35,7 @@ mod file;
 #[cfg(any(feature = "file-store", feature = "sqlite"))]
 mod json;
 mod memory;
+mod pointer;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod version;
@@ -62,6 +63,8 @@ pub use version::Version;
 /// * A crash during `save` or `delete` leaves the old state or the new one, never a mix.
 /// * `save` and `delete` compare versions, and discard what is older than, or as old as, the stored version.
 /// * A panic counts as a failure, and the call is repeated later.
+///
+/// A `Box` or an `Arc` of a store is a store, too.
 pub trait SessionStore<K, D>: Send + Sync {
     /// Returns the number of times that the store was opened, including this time. It is the upper part of all versions
     /// that are saved through this value.

@@ -95,6 +95,7 @@ impl<K: Hash + Eq + Clone, D> Saver<K, D> {
     /// Stores the change that is due for the longest time, if there is one. Blocks for the store, with nothing held.
     ///
     /// Never panics; a panic of the store is a failure.
+    #[allow(clippy::must_use_candidate)] // A failure is also in the figures.
     pub fn run_once(&self) -> Step {
         match self.shared.run_once() {
             Ok(Ok(Saved::Stored)) => Step::Saved,

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::sync::StdArc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A folder of its own, removed at the end.
@@ -87,7 +88,8 @@ fn a_store_in_memory_keeps_the_contract() {
     check(|| {
         let next = current.borrow().reopen();
         *current.borrow_mut() = next.clone();
-        Box::new(next)
+        // Through two pointers.
+        Box::new(StdArc::new(next))
     });
 }
 

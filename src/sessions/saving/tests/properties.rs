@@ -222,7 +222,7 @@ impl World {
         match self.core.begin_now(&mark, dirty.number) {
             BeginNow::Job(job) => self.push(job),
             BeginNow::InFlight => {
-                assert!(self.flights.iter().any(|other| *other.job.change.mark.key() == key))
+                assert!(self.flights.iter().any(|other| *other.job.change.mark.key() == key));
             }
             BeginNow::Reached => panic!("a dirty session is not saved"),
         }

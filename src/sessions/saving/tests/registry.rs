@@ -223,6 +223,25 @@ fn a_session_that_is_not_saved_is_not_pruned_and_a_pruned_one_can_be_loaded() {
     assert_eq!(sessions.load_all().unwrap().installed, 0);
 }
 
+/// In use, and therefore not evicted between the load and the first look.
+#[test]
+fn a_run_may_load_its_session_and_finds_what_was_stored() {
+    let store = Scripted::new();
+    let sessions = registry(&store);
+    update(&sessions, 1, "one");
+    flush(&sessions);
+    let sessions: Registry = Sessions::builder().max_blank(0).max_idle(0).store(restart(&store)).build();
+    let mut run = sessions.try_begin(&1).unwrap();
+    assert_eq!(*run.read().unwrap(), "");
+    assert_eq!(sessions.load(&1).unwrap(), Loaded::Installed);
+    assert!(sessions.prune(NOW).is_empty());
+    assert_eq!(*run.read().unwrap(), "one");
+    assert!(write(&mut run, "two"));
+    drop(run);
+    flush(&sessions);
+    assert_eq!(store.stored(1).as_deref(), Some("two"));
+}
+
 /// A cleared session is worth nothing, and goes before the clear is saved. Nothing of what was before comes back.
 #[test]
 fn a_cleared_session_is_evicted_and_remains_cleared() {

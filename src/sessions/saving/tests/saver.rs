@@ -1,4 +1,5 @@
 //! The saver, with its store, clock and threads.
+#![allow(clippy::disallowed_types)] // Channels hold the stores of these tests back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -468,6 +469,7 @@ fn data_whose_destructor_panics_does_not_stop_the_saver() {
 
 #[test]
 fn keys_whose_comparison_panics_leave_the_saver_whole() {
+    #[allow(clippy::derived_hash_with_manual_eq)] // Equal keys have one hash.
     #[derive(Clone, Hash)]
     struct Key(u32);
 

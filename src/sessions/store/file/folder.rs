@@ -44,7 +44,7 @@ impl Folder {
             #[cfg(test)]
             faults: faults::Faults::default(),
         };
-        for name in folder.names()?.iter().filter(|name| name.ends_with(TEMPORARY)) {
+        for name in folder.names()?.iter().filter(|name| is_temporary(name)) {
             folder.remove(name)?;
         }
         let opening = folder.last_opening()? + 1;
@@ -174,6 +174,11 @@ impl Folder {
     fn step(&self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Returns whether the file is one that [`Folder::replace`] has left. Other files are not touched.
+fn is_temporary(name: &str) -> bool {
+    name.ends_with(TEMPORARY) && (name.starts_with(name::START) || name.starts_with(OPENING))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 /// Longest encoded key: with the ending of a file that is kept aside, a name stays below 255 bytes.
 const LONGEST: usize = 200;
-const START: &str = "s-";
+pub(super) const START: &str = "s-";
 const END: &str = ".session";
 
 /// Returns the name of the file of a session, or `None` if the key is too long.
