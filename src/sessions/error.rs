@@ -149,8 +149,6 @@ pub enum RemoveError {
     Clearing,
     /// The session has a connection.
     Connected,
-    /// The session is not saved yet. Only evictions fail with it.
-    Unsaved,
 }
 
 impl fmt::Display for RemoveError {
@@ -159,7 +157,6 @@ impl fmt::Display for RemoveError {
             Self::Busy(run) => write!(f, "the session is busy with {run}"),
             Self::Clearing => f.write_str("the session is being cleared"),
             Self::Connected => f.write_str("the session has a connection"),
-            Self::Unsaved => f.write_str("the session is not saved yet"),
         }
     }
 }
