@@ -230,7 +230,7 @@ fn a_run_may_load_its_session_and_finds_what_was_stored() {
     let sessions = registry(&store);
     update(&sessions, 1, "one");
     flush(&sessions);
-    let sessions: Registry = Sessions::builder().max_blank(0).max_idle(0).store(restart(&store)).build();
+    let sessions: Registry = Sessions::builder().max_blank(0).store(restart(&store)).build();
     let mut run = sessions.try_begin(&1).unwrap();
     assert_eq!(*run.read().unwrap(), "");
     assert_eq!(sessions.load(&1).unwrap(), Loaded::Installed);
