@@ -20,7 +20,7 @@ struct Inner<K> {
     key: K,
     /// The highest number of a change that the saver was told of. Changed under its lock.
     accepted: AtomicU64,
-    /// The highest number that the store has, or that needs no saving. Changed under the lock of the saver.
+    /// The highest number with which the session may be evicted. Changed under the lock of the saver.
     saved: AtomicU64,
     /// The number of the deletion; zero if the session was not deleted. Accessed under the lock of the session.
     deleted: AtomicU64,
@@ -84,10 +84,17 @@ impl<K> Mark<K> {
     }
 }
 
+impl<K> Mark<K> {
+    /// Returns whether both are the same object.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        StdArc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl<K: Eq> Mark<K> {
     /// Returns whether both have the same key. Calls `Eq` of the keys, unless they are the same object.
     pub(super) fn is(&self, other: &Self) -> bool {
-        StdArc::ptr_eq(&self.0, &other.0) || (self.0.hash == other.0.hash && self.0.key == other.0.key)
+        self.is_same(other) || (self.0.hash == other.0.hash && self.0.key == other.0.key)
     }
 }
 

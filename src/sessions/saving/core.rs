@@ -1,8 +1,9 @@
 //! The state machine of saving: which session is saved next, and when a change is saved. No I/O, no clock, no lock.
 //!
-//! Every entry is *dirty*: the store is not known to have its newest change. It is in one of two states:
+//! Every entry is *dirty*: the store is not known to have its newest change. It is in one of three states:
 //!
 //! * waiting: it has a place in `due`, and [`Core::begin`] takes it from there when the time has come;
+//! * held: the session is being loaded, and [`Core::release`] lets it wait;
 //! * in flight: one job with its newest change of that time was handed out. [`Core::end`] removes the entry if the
 //!   store has that change and no newer one was noted meanwhile; otherwise it waits again.
 //!
@@ -94,7 +95,10 @@ struct Entry<K, P> {
     /// That of its first change.
     mark: Mark<K>,
     newest: Change<K, P>,
+    /// In flight, or held.
     is_in_flight: bool,
+    /// The newest change that the store has since the entry exists.
+    stored: u64,
     dirty_since: Instant,
     /// The time of the first change after the job in flight.
     newer_since: Option<Instant>,
@@ -119,8 +123,8 @@ impl<K: Eq, P: Clone> Core<K, P> {
     /// Notes a change, unless a newer one of the session was noted before.
     ///
     /// The changes of one session object may come in any order. Its deletion comes before the first change of the next
-    /// object with the key.
-    pub(super) fn note(&mut self, change: Change<K, P>, now: Instant) -> Garbage<K, P> {
+    /// object with the key. While the session is being loaded, nothing of it is saved.
+    pub(super) fn note(&mut self, change: Change<K, P>, is_loading: bool, now: Instant) -> Garbage<K, P> {
         if !change.mark.is_new(change.number) {
             self.counts.discarded += 1;
             return Garbage::of(None, Some(change));
@@ -145,13 +149,16 @@ impl<K: Eq, P: Clone> Core<K, P> {
                 mark.accept(change.number);
                 let (id, due) = (self.next, after(now, self.delay));
                 self.next += 1;
-                self.due.insert((due, id), mark.clone());
+                if !is_loading {
+                    self.due.insert((due, id), mark.clone());
+                }
                 self.since.insert((now, id));
                 place.insert(Entry {
                     id,
                     mark,
                     newest: change,
-                    is_in_flight: false,
+                    is_in_flight: is_loading,
+                    stored: 0,
                     dirty_since: now,
                     newer_since: None,
                     due,
@@ -180,7 +187,7 @@ impl<K: Eq, P: Clone> Core<K, P> {
         let Some(entry) = self.entries.find_mut(mark.hash(), |entry| entry.mark.is(mark)) else {
             return BeginNow::Reached;
         };
-        if entry.newest.mark.saved() >= number {
+        if entry.stored >= number {
             return BeginNow::Reached;
         }
         if entry.is_in_flight {
@@ -213,6 +220,7 @@ impl<K: Eq, P: Clone> Core<K, P> {
             entry.due = after(now, self.backoff.delay(entry.attempts, random));
         } else {
             job.change.mark.set_saved(job.change.number);
+            entry.stored = job.change.number;
             self.since.remove(&(entry.dirty_since, entry.id));
             if entry.newest.number == job.change.number {
                 let (entry, _) = place.remove();
@@ -225,6 +233,14 @@ impl<K: Eq, P: Clone> Core<K, P> {
         }
         self.due.insert((entry.due, entry.id), entry.mark.clone());
         Garbage::of(None, None)
+    }
+
+    /// The session is not being loaded any more: what was noted meanwhile waits. `mark` is that of the first such change.
+    pub(super) fn release(&mut self, mark: &Mark<K>) {
+        if let Some(entry) = self.entries.find_mut(mark.hash(), |entry| entry.mark.is_same(mark)) {
+            entry.is_in_flight = false;
+            self.due.insert((entry.due, entry.id), entry.mark.clone());
+        }
     }
 
     /// Returns the newest change of the session that the store is not known to have.

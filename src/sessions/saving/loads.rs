@@ -31,6 +31,8 @@ struct Load<K, P> {
     mark: Mark<K>,
     /// The newest change since the load began: it counts, instead of what is read.
     newer: Option<Change<K, P>>,
+    /// The mark of the first change since then, whose save waits for the end of the load.
+    held: Option<Mark<K>>,
     waiting: usize,
 }
 
@@ -48,29 +50,32 @@ impl<K: Eq, P: Clone, R: Clone> Loads<K, P, R> {
         let id = self.next;
         self.next += 1;
         self.started += 1;
-        let load = Load { id, mark: mark.clone(), newer: None, waiting: 0 };
+        let load = Load { id, mark: mark.clone(), newer: None, held: None, waiting: 0 };
         self.running.insert_unique(mark.hash(), load, |load| load.mark.hash());
         BeginLoad::Start(id)
     }
 
-    /// Notes a change of a session that may be being loaded. Returns a change to drop.
-    pub(super) fn note(&mut self, change: &Change<K, P>) -> Option<Change<K, P>> {
+    /// Notes a change of a session that may be being loaded. Returns whether it is, and a change to drop.
+    pub(super) fn note(&mut self, change: &Change<K, P>) -> (bool, Option<Change<K, P>>) {
         let mark = &change.mark;
-        let load = self.running.find_mut(mark.hash(), |load| load.mark.is(mark))?;
+        let Some(load) = self.running.find_mut(mark.hash(), |load| load.mark.is(mark)) else {
+            return (false, None);
+        };
+        load.held.get_or_insert_with(|| mark.clone());
         if load.newer.as_ref().is_some_and(|newer| newer.number >= change.number) {
-            return None;
+            return (true, None);
         }
-        load.newer.replace(change.clone())
+        (true, load.newer.replace(change.clone()))
     }
 
     /// Ends a load. `result` makes the result, from the newest change since it began, if there is one; it must not run
-    /// user code.
+    /// user code. Returns it, and the mark to release.
     pub(super) fn end(
         &mut self,
         mark: &Mark<K>,
         id: u64,
         result: impl FnOnce(Option<Change<K, P>>) -> R,
-    ) -> R {
+    ) -> (R, Option<Mark<K>>) {
         let Ok(place) = self.running.find_entry(mark.hash(), |load| load.id == id) else {
             unreachable!("a load ends once");
         };
@@ -80,7 +85,7 @@ impl<K: Eq, P: Clone, R: Clone> Loads<K, P, R> {
         if load.waiting > 0 {
             self.done.insert(id, (result.clone(), load.waiting));
         }
-        result
+        (result, load.held)
     }
 
     /// Picks up the result of another thread's load, or returns `None` while it is still reading.

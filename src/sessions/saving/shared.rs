@@ -72,8 +72,8 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
         let now = self.now();
         let mut inner = self.inner.lock();
         // The load first: if `Eq` of a key panics now, it returns at worst a change that is not going to be saved.
-        let newer = if mark.is_new(number) { inner.loads.note(&change) } else { None };
-        let garbage = inner.core.note(change, now).and(newer);
+        let (is_loading, newer) = if mark.is_new(number) { inner.loads.note(&change) } else { (false, None) };
+        let garbage = inner.core.note(change, is_loading, now).and(newer);
         drop(inner);
         self.work.notify_one();
         drop(garbage);
@@ -180,15 +180,21 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
             found.map(|stored| Loaded { number: stored.version.number, data: StdArc::new(stored.data) })
         });
         let mut unused = None;
-        let result = self.inner.lock().loads.end(mark, id, |newer| match newer {
+        let mut inner = self.inner.lock();
+        let (result, held) = inner.loads.end(mark, id, |newer| match newer {
             Some(change) => {
                 unused = Some(read);
                 Ok(Loaded::of(change))
             }
             None => read,
         });
+        if let Some(held) = &held {
+            inner.core.release(held);
+        }
+        drop(inner);
+        self.work.notify_one();
         self.done.notify_all();
-        drop(unused);
+        drop((unused, held));
         result
     }
 

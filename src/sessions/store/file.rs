@@ -43,8 +43,8 @@ use super::{Saved, SessionStore, StoreError, StoreErrorKind, Stored, Version};
 /// # Damaged files
 ///
 /// A file that is damaged, that is of a newer format, or whose data the codec cannot read, is renamed to
-/// `s-KEY.session.REASON-N` when it is loaded or about to be replaced. A load reports this as an error with the new name;
-/// from then on the session counts as not stored. No other session is affected, and nothing deletes or overwrites the
+/// `s-KEY.session.REASON-N` when it is loaded. Before it is replaced, only its header is checked. A load reports this as an
+/// error with the new name; from then on the session counts as not stored. No other session is affected, and nothing deletes or overwrites the
 /// renamed file.
 ///
 /// # Durability
@@ -167,6 +167,8 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for FileStore<K, D, C> {
         let mut bytes = Vec::new();
         self.codec.encode(data, &mut bytes).map_err(codec)?;
         if self.stored_version(&name)?.is_some_and(|stored| stored >= version) {
+            // It may be this change, from an attempt that failed after the file was renamed.
+            self.folder.sync()?;
             return Ok(Saved::Discarded);
         }
         self.folder.replace(&name, &format::file(version, &key, &bytes))?;
@@ -174,7 +176,12 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for FileStore<K, D, C> {
     }
 
     fn delete(&self, key: &K, version: Version) -> Result<Saved, StoreError> {
-        let (name, _) = self.name(key)?;
+        let name = match self.name(key) {
+            Ok((name, _)) => name,
+            // It was never stored.
+            Err(error) if error.kind() == StoreErrorKind::KeyTooLong => return Ok(Saved::Stored),
+            Err(error) => return Err(error),
+        };
         if self.stored_version(&name)?.is_some_and(|stored| stored > version) {
             return Ok(Saved::Discarded);
         }

@@ -36,8 +36,9 @@ const SAVE: &str = "
     ON CONFLICT (key) DO UPDATE SET opening = excluded.opening, number = excluded.number, data = excluded.data
     WHERE (excluded.opening, excluded.number) > (opening, number)";
 const DELETE: &str = "DELETE FROM sessions WHERE key = ?1 AND (opening, number) <= (?2, ?3)";
-const KEEP_ASIDE: &str =
-    "INSERT INTO kept_aside SELECT key, opening, number, data FROM sessions WHERE key = ?1";
+const KEEP_ASIDE: &str = "INSERT INTO kept_aside SELECT key, opening, number, data FROM sessions
+    WHERE key = ?1 AND opening = ?2 AND number = ?3";
+const DROP: &str = "DELETE FROM sessions WHERE key = ?1 AND opening = ?2 AND number = ?3";
 
 /// A store in one SQLite database, which other programs can read.
 ///
@@ -179,8 +180,9 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for SqliteStore<K, D, C> {
             Ok(data) => Ok(Some(Stored::new(version, data))),
             Err(error) => {
                 self.change(|transaction| {
-                    transaction.execute(KEEP_ASIDE, params![value(&key)])?;
-                    transaction.execute("DELETE FROM sessions WHERE key = ?1", params![value(&key)])
+                    // Only what was read.
+                    transaction.execute(KEEP_ASIDE, params![value(&key), opening, number])?;
+                    transaction.execute(DROP, params![value(&key), opening, number])
                 })?;
                 Err(codec(error))
             }

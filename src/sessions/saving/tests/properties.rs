@@ -185,10 +185,11 @@ impl World {
         let (key, state) = (*change.mark.key(), (change.number, change.payload.is_some()));
         let noted = self.noted.entry(key).or_default();
         *noted = state.max(*noted);
+        let mut is_loading = false;
         if change.mark.is_new(change.number) {
-            drop(self.loads.note(&change));
+            is_loading = self.loads.note(&change).0;
         }
-        drop(self.core.note(change, self.clock.now()));
+        drop(self.core.note(change, is_loading, self.clock.now()));
     }
 
     /// The session object is gone, and its late changes may still arrive. What comes later has another object.
@@ -201,6 +202,7 @@ impl World {
     fn push(&mut self, job: Job<u8, u64>) {
         let key = job.change.mark.key();
         assert!(self.flights.iter().all(|other| other.job.change.mark.key() != key), "two jobs of one key");
+        assert!(self.loading.iter().all(|load| load.mark.key() != key), "a save during a load");
         self.flights.push(Flight { job, outcome: None });
     }
 
@@ -222,7 +224,8 @@ impl World {
         match self.core.begin_now(&mark, dirty.number) {
             BeginNow::Job(job) => self.push(job),
             BeginNow::InFlight => {
-                assert!(self.flights.iter().any(|other| *other.job.change.mark.key() == key));
+                let is_saving = self.flights.iter().any(|other| *other.job.change.mark.key() == key);
+                assert!(is_saving || self.loading.iter().any(|load| *load.mark.key() == key));
             }
             BeginNow::Reached => panic!("a dirty session is not saved"),
         }
@@ -242,7 +245,7 @@ impl World {
         let Flight { job, outcome } = self.flights.swap_remove(at);
         let outcome = outcome.filter(|_| !fails).unwrap_or(Outcome::Failed);
         drop(self.core.end(&job, outcome, self.clock.now(), 7 << 60));
-        if outcome == Outcome::Stored {
+        if outcome != Outcome::Failed {
             let state = (job.change.number, job.change.payload.is_some());
             let acknowledged = self.acknowledged.entry(*job.change.mark.key()).or_default();
             *acknowledged = state.max(*acknowledged);
@@ -283,9 +286,12 @@ impl World {
         }
         let Loading { mark, id, floor, read } = self.loading.swap_remove(at);
         let read = read.unwrap();
-        let result = self
+        let (result, held) = self
             .loads
             .end(&mark, id, |newer| newer.map_or(read, |change| (change.number, change.payload.is_some())));
+        if let Some(held) = held {
+            self.core.release(&held);
+        }
         while let Some(shared) = self.loads.join(id) {
             assert_eq!(shared, result);
         }
@@ -350,7 +356,8 @@ impl World {
         assert_eq!(self.core.counts.in_flight, self.flights.len());
         assert!(self.core.len() <= usize::from(KEYS), "one entry per key");
         assert_eq!(self.core.dirty_since().is_some(), self.core.len() > 0);
-        let waiting = self.core.len() - self.flights.len();
+        let held = self.loading.iter().filter(|loading| self.core.dirty(&loading.mark).is_some()).count();
+        let waiting = self.core.len() - self.flights.len() - held;
         assert_eq!(self.core.next_due().is_some(), waiting > 0, "an entry is in flight or waits");
     }
 

@@ -223,6 +223,21 @@ fn a_session_that_is_not_saved_is_not_pruned_and_a_pruned_one_can_be_loaded() {
     assert_eq!(sessions.load_all().unwrap().installed, 0);
 }
 
+/// The clear is noted, and the session evicted and loaded again, from the saver: it may be evicted, but is not stored.
+#[test]
+fn s19_a_flush_of_a_clear_is_true_also_if_the_session_was_loaded_from_the_saver() {
+    let store = Scripted::new();
+    let clock = StdArc::new(crate::clock::ManualClock::new());
+    let saver = Saver::new(Box::new(store.clone()), Config::default(), clock);
+    let (first, second) = (saver.mark(&1), saver.mark(&1));
+    saver.note(&first, 5, Some(StdArc::new(String::new())));
+    // As `Sessions::load` does, which finds the change that is not stored.
+    second.set_saved(saver.load(&1).unwrap().unwrap().number);
+    saver.note(&second, 7, Some(StdArc::new(String::from("seven"))));
+    assert!(saver.shared.reach(&first, 5, None).unwrap().is_ok());
+    assert_eq!(store.stored(1).as_deref(), Some("seven"), "stored when the flush of the clear returns");
+}
+
 /// In use, and therefore not evicted between the load and the first look.
 #[test]
 fn a_run_may_load_its_session_and_finds_what_was_stored() {

@@ -139,7 +139,12 @@ impl Folder {
     /// Renames the file to a name that was never used. Returns its path.
     pub(super) fn keep_aside(&self, name: &str, reason: &str, opening: u64) -> io::Result<PathBuf> {
         self.step()?;
-        let kept = self.path.join(format!("{name}.{reason}-{opening}-{}", self.number()));
+        let next = || self.path.join(format!("{name}.{reason}-{opening}-{}", self.number()));
+        // The number of the opening may have been lost, and used before.
+        let mut kept = next();
+        while kept.exists() {
+            kept = next();
+        }
         fs::rename(self.path.join(name), &kept)?;
         self.sync()?;
         Ok(kept)
@@ -152,14 +157,16 @@ impl Folder {
 
     /// Makes the names of the folder durable.
     #[cfg(unix)]
-    fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         self.step()?;
+        #[cfg(test)]
+        self.faults.count_sync();
         File::open(&self.path)?.sync_all()
     }
 
     #[cfg(not(unix))]
     #[allow(clippy::unused_self)] // As on Unix.
-    fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         Ok(())
     }
 
@@ -191,11 +198,12 @@ pub(super) mod faults {
     #[derive(Debug)]
     pub(crate) struct Faults {
         left: AtomicU64,
+        syncs: AtomicU64,
     }
 
     impl Default for Faults {
         fn default() -> Self {
-            Self { left: AtomicU64::new(u64::MAX) }
+            Self { left: AtomicU64::new(u64::MAX), syncs: AtomicU64::new(0) }
         }
     }
 
@@ -203,6 +211,15 @@ pub(super) mod faults {
         /// Accesses succeed this many times.
         pub(crate) fn after(&self, steps: u64) {
             self.left.store(steps, Ordering::SeqCst);
+        }
+
+        /// The folder is synced now.
+        pub(super) fn count_sync(&self) {
+            self.syncs.fetch_add(1, Ordering::SeqCst);
+        }
+
+        pub(crate) fn syncs(&self) -> u64 {
+            self.syncs.load(Ordering::SeqCst)
         }
 
         pub(super) fn step(&self) -> io::Result<()> {

@@ -156,6 +156,21 @@ fn a_disk_that_fails_at_any_access_leaves_the_old_state_or_the_new_one() {
     assert_eq!(failures, 6, "compare, create, write, sync, rename, sync the folder");
 }
 
+/// The file was renamed, and the folder not synced: only a sync makes the change durable.
+#[test]
+fn a_save_that_is_repeated_syncs_the_folder_before_it_is_acknowledged() {
+    let folder = Temporary::new();
+    let store = open(&folder);
+    save(&store, "a", 1, "old").unwrap();
+    store.folder.faults.after(5);
+    assert_eq!(save(&store, "a", 2, "new").unwrap_err().kind(), StoreErrorKind::Io);
+    store.folder.faults.after(u64::MAX);
+    assert_eq!(load(&store, "a"), Some(data("new")), "renamed");
+    let syncs = store.folder.faults.syncs();
+    assert_eq!(save(&store, "a", 2, "new").unwrap(), Saved::Discarded);
+    assert_eq!(store.folder.faults.syncs(), syncs + 1);
+}
+
 #[test]
 fn a_failed_deletion_leaves_the_session_or_removes_it_and_can_be_repeated() {
     let mut failures = 0;
