@@ -73,6 +73,7 @@
 //! Beginning and ending a run without contention, and cancelling, take no lock; reading the data is wait-free.
 //! Waiting tries, spins briefly, and parks; the end of a run wakes one of those who wait for its session.
 
+mod attach;
 mod begin;
 mod builder;
 mod clear;
@@ -82,13 +83,17 @@ mod error;
 mod eviction;
 mod id;
 mod limit;
+mod load;
 mod map;
+mod mark;
 mod on_disconnect;
 mod registry;
 mod run;
+pub mod saving;
 mod session;
 mod snapshot;
 mod stats;
+pub mod store;
 mod watch;
 
 #[cfg(test)]
@@ -102,6 +107,7 @@ pub use clear::{Clear, ClearPolicy, Cleared};
 pub use connection::{Connected, Connection, Disconnected};
 pub use error::{BeginError, ClearError, RemoveError, Stale, TryBeginError};
 pub use id::{ConnectionId, RunId};
+pub use load::{LoadAll, Loaded};
 pub use on_disconnect::OnDisconnect;
 pub use registry::{Broadcast, Cancel, Sessions};
 pub use run::{Cancelled, Run};

@@ -43,6 +43,8 @@
 //! | *detach* | take the session from a run without waiting for its end |
 //! | *blank* | said of data that is that of a new session |
 //! | *evict* | remove an idle session, by the registry itself |
+//! | *dirty* | a session with changes that the store is not known to have |
+//! | *opening* | one use of a store, from its opening to its end, and its number: the upper part of the versions that are saved in it |
 //! | *reference design* | the lock-based link manager whose behaviour [`Config::ticked`](crate::Config::ticked) and the feature `shadow` reproduce |
 //!
 //! # The tree

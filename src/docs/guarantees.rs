@@ -486,6 +486,44 @@
 //! `manager::run::outbox::queue::tests::what_a_stream_to_close_costs_does_not_depend_on_how_many_wait`,
 //! `manager::run::outbox::queue::tests::an_outbox_that_has_drained_gives_its_memory_back`.
 //!
+//! # Saved sessions
+//!
+//! Of [`sessions`](crate::sessions) with a store; [`saving`](crate::sessions::saving) has the whole.
+//!
+//! **Stored versions of a session never go back, and a cleared or removed session does not come back.** One call of the
+//! store per session is in progress at a time, with the newest change of that moment; a change that arrives late is
+//! recognized by its number. *Tested by* `sessions::saving::models`, `sessions::saving::tests::properties`,
+//! `sessions::saving::tests::registry::s18_a_removed_session_does_not_come_back_by_a_save_in_progress`,
+//! `sessions::store::tests::a_file_store_keeps_the_contract`.
+//!
+//! **A session is dirty until its newest change is stored.** A failure or a panic of the store leaves it dirty.
+//! *Tested by* `sessions::saving::tests::saver::s19_dirty_is_cleared_only_if_nothing_has_changed_meanwhile`,
+//! `sessions::saving::tests::saver::a_failure_keeps_the_session_dirty_and_is_repeated_after_a_growing_delay`,
+//! `sessions::saving::tests::saver::a_panic_of_the_store_counts_as_a_failure`.
+//!
+//! **A change that a flush has acknowledged survives `kill -9`.** After it, each session is in a state that a run wrote:
+//! the acknowledged one, or a later one. Power failures are up to the file system and the hardware. *Tested by*
+//! `tests/sessions_crash.rs`,
+//! `sessions::store::file::tests::a_disk_that_fails_at_any_access_leaves_the_old_state_or_the_new_one`.
+//!
+//! **Damage of one session does not spread.** A file that is damaged at any byte is an error of this session only, and is
+//! kept aside. *Tested by*
+//! `sessions::store::file::tests::a_file_with_any_byte_changed_is_kept_aside_and_the_others_load`,
+//! `sessions::store::file::tests::a_file_that_ends_early_at_any_byte_is_kept_aside_and_the_others_load`,
+//! `sessions::store::file::tests::a_file_of_a_newer_format_is_kept_aside_and_the_others_load`.
+//!
+//! **Runs never wait for the store, and the store is called with nothing held.** A change takes a short lock of the saver.
+//! *Tested by* `sessions::saving::tests::registry::s17_the_store_may_use_the_sessions_that_it_saves`,
+//! `sessions::saving::tests::saver::s17_the_store_and_destructors_are_called_with_nothing_held`.
+//!
+//! **A load neither replaces newer data nor brings a removed session back.** *Tested by*
+//! `sessions::saving::tests::registry::s20_a_load_is_not_installed_over_what_was_written_meanwhile`,
+//! `sessions::saving::models::a_session_that_is_removed_during_its_load_does_not_come_back`,
+//! `sessions::saving::models::a_load_never_goes_back`.
+//!
+//! Not promised: that a change without a flush survives a crash; that the saver stays small if the store fails for long
+//! while ever new keys are removed.
+//!
 //! # Following
 //!
 //! **A [`Feed`](crate::table::Feed) delivers each version once, in order, or says that it has lagged.** The batches that
@@ -584,6 +622,7 @@
 //! | a place, its queue, and those who wait for a change | `claim::models` | loom and shuttle |
 //! | sessions: clears, removal, eviction, connections; their cell | `sessions::models`, `table::cell::slim` | loom and shuttle |
 //! | the link manager, its driver and its shutdown | `manager::models` | shuttle |
+//! | saving of sessions | `sessions::saving::models` | loom and shuttle; `sessions::saving::models::a_session_that_is_removed_during_its_load_does_not_come_back` under shuttle only |
 //! | two managers side by side | `shadow::models` | shuttle |
 //!
 //! loom explores the orders of memory accesses that the C11 model allows, exhaustively up to a number of preemptions

@@ -100,6 +100,20 @@
 //!   [`expire`](crate::sessions::Sessions::expire) is called, idle sessions go when `prune` is.
 //! * **The destructor of a key must not panic**: it runs inside the map, at a time that the map chooses.
 //!
+//! # Saved sessions
+//!
+//! * **A crash loses the changes that were not stored.** Saving is behind the runs; a change that must not be lost needs
+//!   [`Saver::flush`](crate::sessions::saving::Saver::flush) before it is acknowledged. (`tests/sessions_crash.rs`)
+//! * **Sessions are not loaded by themselves.** A run that does not load its session works on the data of a new one, and
+//!   what it writes replaces what is stored: see [`Sessions::load`](crate::sessions::Sessions::load).
+//! * **A session is saved as a whole.** A save costs O(size of the session), however small the change.
+//! * **A call of the store cannot be interrupted.** One that hangs keeps its session dirty, and the thread that calls it:
+//!   other sessions need a second thread.
+//!   (`sessions::saving::tests::saver::a_shutdown_does_not_wait_for_ever_for_the_store_and_neither_does_a_drop`)
+//! * **A store belongs to one registry.** `FileStore` locks its folder
+//!   (`sessions::store::file::tests::a_folder_has_one_store_at_a_time`); of two that use one SQLite database, the later one
+//!   wins. The lock is advisory, and on network file systems it may not work.
+//!
 //! # Link manager
 //!
 //! * **No wire protocol, no socket, no name resolution.** The manager decides; a transport carries the decisions

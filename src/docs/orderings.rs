@@ -123,6 +123,10 @@
 //! | the hints: blank, connected | the exchanges of the hints: of two threads that change them, the later one sees both; C6 |
 //! | the start of a run, the request to stop, the time since which a session is idle | nothing: the value names the claim that it belongs to |
 //! | the length at which idle sessions are looked for | nothing: a guess |
+//! | the marks of a session for its saver | changed under the lock of the saver, which each load of the session takes; an eviction reads them without it, and has nothing else to read from the saver. The number of a deletion is accessed under the lock of the session |
+//!
+//! Saving adds no edge: its changes, jobs and loads are under the lock of the saver, which `sessions::saving::models`
+//! explores.
 //!
 //! # Manager
 //!

@@ -34,6 +34,17 @@
 //!
 //! On the thread itself (in a transaction, a callback, a destructor) the call performs step 1 and returns.
 //!
+//! # A saver
+//!
+//! The steps of [`SaverThread::shutdown`](crate::sessions::saving::SaverThread::shutdown). End the runs first: what they
+//! write later is not saved.
+//!
+//! 1. The calling thread saves what is dirty, each session once, until the time is up. It waits for saves that the
+//!    thread has begun.
+//! 2. The thread is asked to end. It does so after the call of the store in which it is, and is joined; if the time is
+//!    up before, it is left alone.
+//! 3. If some sessions could not be saved, the call says how many, and why. They remain in the saver, for another flush.
+//!
 //! # Waits and wake-ups
 //!
 //! | waiter | waits for | woken by | if the waker dies |
@@ -46,6 +57,9 @@
 //! | the transport's thread | an effect | the writer; `end` | the driver's drop calls `end`, even when the writer panics |
 //! | a metrics collector | its period, or a request | `collect_now`; `stop` | its owner's drop asks it to end |
 //! | `MetricsCollector::stop` | the end of the thread | the thread, when its sink returns | a panic of the sink is contained |
+//! | the thread of a saver | a change that is due | each change; the end of a save; `shutdown`; its owner's drop | a panic of the store is contained |
+//! | a flush | a save by another thread | the end of that save | as before |
+//! | a load | a read by another thread | the end of that read | as before |
 //! | `wait_for` | a version | each publish; the writer's drop | as before |
 //! | `changed`, `reached`, the `next` of a feed | a version | the publish of that version; the writer's drop | as before |
 //!

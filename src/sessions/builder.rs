@@ -4,11 +4,14 @@ use std::fmt;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
+use super::attach::{Attach, Attached, attach};
 use super::common::{Common, Settings};
 use super::id::RunId;
 use super::on_disconnect::OnDisconnect;
 use super::registry::{Init, Sessions};
-use crate::clock::Clock;
+use super::saving;
+use super::store::SessionStore;
+use crate::clock::{Clock, MonotonicClock};
 use crate::sync::StdArc;
 
 /// The settings of a new registry: [`Sessions::builder`].
@@ -31,6 +34,8 @@ use crate::sync::StdArc;
 pub struct SessionsBuilder<K, D, C = ()> {
     settings: Settings<K>,
     init: Init<K, D>,
+    attach: Option<Attach<K, D, C>>,
+    saving: saving::Config,
     _peer: PhantomData<fn() -> C>,
 }
 
@@ -84,7 +89,7 @@ impl<K, D, C> SessionsBuilder<K, D, C> {
             max_blank: 1024,
             max_idle: usize::MAX,
         };
-        Self { settings, init, _peer: PhantomData }
+        Self { settings, init, attach: None, saving: saving::Config::default(), _peer: PhantomData }
     }
 
     /// Sets the clock, which is asked for the ages of runs and sessions. By default that of the operating
@@ -150,13 +155,39 @@ impl<K, D, C> SessionsBuilder<K, D, C> {
         Self { init: Box::new(init), ..self }
     }
 
+    /// Sets the store of the sessions. By default there is none, and sessions are lost with the process.
+    ///
+    /// Every change of a session is saved behind the runs: see [`saving`]. [`Sessions::saver`] does it, and
+    /// [`Sessions::load`] reads the store.
+    pub fn store(self, store: impl SessionStore<K, D> + 'static) -> Self
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        D: Send + Sync + 'static,
+        C: Send + Sync + 'static,
+    {
+        Self { attach: Some(attach(store)), ..self }
+    }
+
+    /// Sets the delays of the saver. They have no effect without a [`store`](Self::store).
+    pub fn saving(self, saving: saving::Config) -> Self {
+        Self { saving, ..self }
+    }
+
     /// Creates the registry.
     #[must_use]
     pub fn build(self) -> Sessions<K, D, C>
     where
         K: Hash + Eq + Clone,
     {
-        Sessions::from_parts(Common::new(self.settings, None), self.init)
+        let (saver, watch) = match self.attach {
+            Some(attach) => {
+                let clock = self.settings.clock.clone().unwrap_or_else(|| StdArc::new(MonotonicClock));
+                let Attached { saver, watch } = attach(self.saving, clock);
+                (Some(saver), Some(watch))
+            }
+            None => (None, None),
+        };
+        Sessions::from_parts(Common::new(self.settings, watch), self.init, saver)
     }
 }
 

@@ -241,7 +241,8 @@ where
     /// waiting.
     ///
     /// If another clear of the session is in progress, this call waits for it, and returns its result if it
-    /// took effect. Clearing a session that does not exist does nothing. The connection stays.
+    /// took effect. Clearing a session that does not exist does nothing; with a store, it is created,
+    /// because it may be stored. The connection stays.
     ///
     /// Blocks under [`ClearPolicy::CancelAndWait`]; otherwise at most for the last steps of another clear.
     ///

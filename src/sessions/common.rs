@@ -32,7 +32,7 @@ pub(super) struct Settings<K> {
 /// `S` is the type of a session.
 pub(super) struct Common<K, S> {
     pub(super) settings: Settings<K>,
-    pub(super) watch: Option<Box<dyn Watch<S>>>,
+    pub(super) watch: Option<Box<dyn Watch<K, S>>>,
     /// Apart from the settings, which every run reads.
     pub(super) counters: CachePadded<Counters>,
     origin: Instant,
@@ -43,7 +43,7 @@ pub(super) struct Common<K, S> {
 }
 
 impl<K, S> Common<K, S> {
-    pub(super) fn new(settings: Settings<K>, watch: Option<Box<dyn Watch<S>>>) -> Self {
+    pub(super) fn new(settings: Settings<K>, watch: Option<Box<dyn Watch<K, S>>>) -> Self {
         let origin = settings.clock.as_ref().map_or_else(|| MonotonicClock.now(), |clock| clock.now());
         let counters = CachePadded::default();
         Self {

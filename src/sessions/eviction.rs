@@ -66,7 +66,8 @@ where
     K: Hash + Eq + Clone,
 {
     /// Removes the sessions that have had neither a run nor a connection for `idle`, and returns their keys and
-    /// data. O(n). Does not delay begins: a run that begins meanwhile keeps its session.
+    /// data. O(n). Does not delay begins: a run that begins meanwhile keeps its session. With a store, only those go
+    /// whose newest data is stored; they can be loaded again.
     ///
     /// The end of a run reads no clock. The idle time of a session counts from the first call of this function,
     /// or of [`prune_to`](Self::prune_to), that finds it idle: so this is to be called now and then, and a

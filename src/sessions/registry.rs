@@ -13,6 +13,7 @@ use super::id::RunId;
 use super::limit::Limit;
 use super::map::Map;
 use super::run::Run;
+use super::saving::Saver;
 use super::session::{Home, Joined, Orphans, Retired, Session};
 use super::snapshot::SessionSnapshot;
 use super::stats::Stats;
@@ -43,6 +44,7 @@ struct Registry<K, D, C> {
     common: StdArc<Common<K, Session<K, D, C>>>,
     init: Init<K, D>,
     limit: Limit,
+    saver: Option<Saver<K, D>>,
 }
 
 /// The result of [`Sessions::cancel`].
@@ -76,7 +78,11 @@ impl<K, D, C> Sessions<K, D, C>
 where
     K: Hash + Eq + Clone,
 {
-    pub(super) fn from_parts(common: Common<K, Session<K, D, C>>, init: Init<K, D>) -> Self {
+    pub(super) fn from_parts(
+        common: Common<K, Session<K, D, C>>,
+        init: Init<K, D>,
+        saver: Option<Saver<K, D>>,
+    ) -> Self {
         let Settings { max_blank, max_idle, .. } = common.settings;
         let home = Home {
             map: Map::new(),
@@ -85,7 +91,7 @@ where
             forget: |home, session| home.map.remove_same(session.key(), session),
         };
         let (home, common, limit) = (StdArc::new(home), StdArc::new(common), Limit::new(max_idle));
-        Self { registry: Arc::new(Registry { home, common, init, limit }) }
+        Self { registry: Arc::new(Registry { home, common, init, limit, saver }) }
     }
 
     /// Begins a run, if the session has none. Creates the session if the key has none.
@@ -273,10 +279,13 @@ where
     ///
     /// A begin at the same time comes before the removal, which then fails, or creates a new session.
     ///
+    /// With a store, the session is deleted there, too, also if only the store has it; the data that is returned then is
+    /// that of a new session.
+    ///
     /// # Errors
     /// [`RemoveError`] if the session is in use.
     pub fn remove(&self, key: &K) -> Result<Option<StdArc<D>>, RemoveError> {
-        let Some(session) = self.registry.home.map.get(key) else { return Ok(None) };
+        let Some(session) = self.get(key) else { return Ok(None) };
         let data = Session::retire(&session, Gone::Deleted, None)?;
         self.forget(key, &session);
         Ok(data)
@@ -313,6 +322,12 @@ where
         self.len() == 0
     }
 
+    /// Returns the saver, if the registry has a [store](super::SessionsBuilder::store).
+    #[must_use]
+    pub fn saver(&self) -> Option<&Saver<K, D>> {
+        self.registry.saver.as_ref()
+    }
+
     /// Returns the figures of the registry.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -345,9 +360,10 @@ where
         self.registry.common.counters.evicted.add_all(number);
     }
 
-    /// Returns the session of the key, which may be retired.
+    /// Returns the session of the key, which may be retired, to clear or to remove it. With a store, it is created if
+    /// there is none, because it may be stored: then a load at the same time finds it.
     pub(super) fn get(&self, key: &K) -> Option<Arc<Session<K, D, C>>> {
-        self.registry.home.map.get(key)
+        if self.registry.saver.is_some() { Some(self.session(key)) } else { self.registry.home.map.get(key) }
     }
 
     /// Returns the data of a new or cleared session. User code.
@@ -393,6 +409,7 @@ where
 
     /// Removes a retired session from the map, unless another thread has.
     pub(super) fn forget(&self, key: &K, session: &Arc<Session<K, D, C>>) {
+        Session::tell_deleted(session);
         self.registry.home.map.remove_same(key, session);
     }
 

@@ -1,6 +1,7 @@
 //! One session: its place for a run, its data and its connection.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::panic::AssertUnwindSafe;
 use std::task::{Poll, Waker};
 use std::time::Instant;
@@ -12,6 +13,7 @@ use super::common::{Common, Stamp};
 use super::error::TryBeginError;
 use super::id::{ConnectionId, RunId};
 use super::map::Map;
+use super::mark::Mark;
 use crate::claim::{
     Begun, CancelRefused, ClaimId, ClaimRefused, Grant, Place, Released, State, Terms, Ticket, WaitRefused,
 };
@@ -42,6 +44,8 @@ pub(super) struct Session<K, D, C> {
     first_epoch: AtomicU64,
     home: StdWeak<Home<K, D, C>>,
     key: K,
+    /// For the watch; `None` if there is none.
+    pub(super) mark: Option<Mark<K>>,
 }
 
 /// The part of a registry that its sessions lead to.
@@ -91,7 +95,7 @@ pub(super) struct Contents<C> {
     /// The run that began through the connection of the session.
     owned: Option<ClaimId>,
     /// The end of the time in which a connection may resume the run, in microseconds.
-    resume_until: Option<u64>,
+    resume_until: Option<NonZeroU64>,
     /// Whether the session is among the orphans.
     is_orphan: bool,
 }
@@ -153,6 +157,7 @@ impl<K, D, C> Session<K, D, C> {
             cell: SlimCell::new(&lock_order::SESSION, Some(published), contents),
             first_epoch: AtomicU64::new(0),
             home,
+            mark: common.watch.as_ref().map(|watch| watch.mark(&key)),
             key,
             common,
         }

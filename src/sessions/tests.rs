@@ -280,7 +280,7 @@ fn a_clear_of_an_idle_session_resets_its_data() {
     push(&mut sessions.try_begin(&1).unwrap(), 7).unwrap();
     let cleared = sessions.clear(&1, ClearPolicy::RefuseIfBusy).unwrap();
     assert_eq!((cleared.epoch, cleared.cancelled, cleared.joined), (1, None, false));
-    assert_eq!(*sessions.read(&1).unwrap(), []);
+    assert_eq!(*sessions.read(&1).unwrap(), [0_u32; 0]);
     let run = sessions.try_begin(&1).unwrap();
     assert_eq!((run.epoch(), run.read()), (1, Ok(StdArc::new(Vec::new()))));
 }
@@ -307,7 +307,7 @@ fn a_clear_waits_for_the_run_that_it_cancels() {
     });
     let cleared = sessions.clear(&1, ClearPolicy::CancelAndWait(LONG)).unwrap();
     assert_eq!((cleared.cancelled, cleared.joined), (Some(id), false));
-    assert_eq!(*sessions.read(&1).unwrap(), [], "what it wrote at last is cleared, too");
+    assert_eq!(*sessions.read(&1).unwrap(), [0_u32; 0], "what it wrote at last is cleared, too");
     thread.join().unwrap();
 }
 
@@ -355,7 +355,7 @@ fn an_update_that_a_clear_overtakes_is_rejected() {
         vec![7]
     });
     assert_eq!(result, Err(Stale));
-    assert_eq!(*sessions.read(&1).unwrap(), []);
+    assert_eq!(*sessions.read(&1).unwrap(), [0_u32; 0]);
 }
 
 #[test]
@@ -543,7 +543,7 @@ fn a_detached_run_cannot_write_into_a_removed_session() {
     assert_eq!(push(&mut old, 7), Err(Stale));
     let _new = sessions.try_begin(&1).unwrap();
     assert_eq!((push(&mut old, 7), old.finish()), (Err(Stale), Err(Stale)));
-    assert_eq!(*sessions.read(&1).unwrap(), []);
+    assert_eq!(*sessions.read(&1).unwrap(), [0_u32; 0]);
 }
 
 /// A task waits for the session, or was given it without having noticed.
@@ -595,7 +595,7 @@ fn only_sessions_idle_for_long_enough_are_pruned() {
         keys.sort_unstable();
         keys
     };
-    assert_eq!(pruned(&sessions), []);
+    assert_eq!(pruned(&sessions), [0_u32; 0]);
     clock.advance(Duration::from_millis(1));
     assert_eq!(pruned(&sessions), [2, 3, 4]);
     assert_eq!((sessions.len(), sessions.stats().removed), (0, 4));

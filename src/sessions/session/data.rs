@@ -66,7 +66,6 @@ impl<K, D, C> Session<K, D, C> {
 
     /// Installs data that was stored before, with its version. Fails if the data was changed, or the session is
     /// retired.
-    #[allow(dead_code)] // For saving.
     pub(in crate::sessions) fn install(&self, version: u64, data: StdArc<D>) -> Result<(), StdArc<D>> {
         let mut contents = self.cell.lock();
         let Some((0, clears)) = self.current(&contents) else { return Err(data) };
@@ -114,7 +113,8 @@ impl<K, D, C> Session<K, D, C> {
     /// Retires the session, unless it is in use; if a state is given, only if nothing has happened since that
     /// was `seen`. Returns the data, or `None` if it was retired before, or is yet to be saved.
     ///
-    /// Everyone who is told of it is told before the session leaves the map.
+    /// Other threads may see that it is retired, and remove it from the map, before this call returns: so the floor is
+    /// raised before, and a deletion is told as [`tell_deleted`](Self::tell_deleted) explains.
     pub(in crate::sessions) fn retire(
         this: &Arc<Self>,
         gone: Gone,
@@ -138,7 +138,7 @@ impl<K, D, C> Session<K, D, C> {
             return Ok(None);
         }
         let version = this.next_version(last.version);
-        if last.version > 0 {
+        if last.version > 0 || this.mark.is_some() {
             // Before the session is retired: from then on, the next one of the key may be changed. If the session is in
             // use, numbers are skipped.
             this.common.raise_floor(version.max(this.epoch(last.clears)));
@@ -149,15 +149,31 @@ impl<K, D, C> Session<K, D, C> {
             Err(ClaimRefused::Busy(run)) => return Err(RemoveError::Busy(this.run_id(run))),
             Err(ClaimRefused::Clearing) => return Err(RemoveError::Clearing),
         }
+        if let (Gone::Deleted, Some(mark)) = (gone, &this.mark) {
+            mark.set_deleted(version);
+        }
         // Runs that were detached may still want to write: they find no data.
         let replaced = contents.publish(None);
         drop(contents);
         this.common.counters.removed.add();
-        if let Some(watch) = &this.common.watch {
+        if let (Gone::Evicted, Some(watch)) = (gone, &this.common.watch) {
             watch.removed(this, gone, version);
         }
         drop(replaced);
         Ok(Some(last.data))
+    }
+
+    /// Tells the watch of the deletion, if the session was deleted. Called before a retired session is removed from the
+    /// map, by each thread that does so: so this comes before anything that is told of the next session of the key.
+    pub(in crate::sessions) fn tell_deleted(this: &Arc<Self>) {
+        let (Some(watch), Some(mark)) = (&this.common.watch, &this.mark) else { return };
+        // Waits for the thread that retires it.
+        let contents = this.cell.lock();
+        let deleted = mark.deleted();
+        drop(contents);
+        if let Some(version) = deleted {
+            watch.removed(this, Gone::Deleted, version);
+        }
     }
 
     fn is_saved(&self, version: u64) -> bool {

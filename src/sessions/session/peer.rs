@@ -1,5 +1,7 @@
 //! The connection of a session.
 
+use std::num::NonZeroU64;
+
 use super::{CONNECTED, Ended, Home, Joined, Locked, Peer, Retired, Session, drop_home};
 use crate::claim::{ClaimId, ClaimRefused, Grant};
 use crate::sessions::error::TryBeginError;
@@ -109,7 +111,7 @@ impl<K, D, C> Session<K, D, C> {
             contents.owned = None;
             return;
         }
-        contents.resume_until = Some(until);
+        contents.resume_until = NonZeroU64::new(until.max(1));
         if let (false, Some(home)) = (contents.is_orphan, home) {
             contents.is_orphan = true;
             home.orphans.lock().insert((until, this.number), this.clone());
@@ -121,7 +123,7 @@ impl<K, D, C> Session<K, D, C> {
     pub(in crate::sessions) fn expire(this: &Arc<Self>, home: &Home<K, D, C>, now_us: u64) -> Option<RunId> {
         let mut contents = this.cell.lock();
         contents.is_orphan = false;
-        let until = contents.resume_until?;
+        let until = contents.resume_until?.get();
         if until > now_us {
             contents.is_orphan = true;
             home.orphans.lock().insert((until, this.number), this.clone());

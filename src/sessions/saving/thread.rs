@@ -1,0 +1,157 @@
+//! A thread that saves.
+
+use std::fmt;
+use std::hash::Hash;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::error::ShutdownError;
+use super::saver::{Saver, Step};
+use super::shared::Shared;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::JoinHandle;
+use crate::sync::{StdArc, deadline_after, spawn};
+
+/// A thread that saves: [`Saver::spawn`].
+///
+/// Dropped, it asks the thread to end after its current call of the store, and does not wait; changes that are not saved
+/// remain in the saver. [`shutdown`](Self::shutdown) saves them.
+#[must_use = "dropping it ends the thread"]
+pub struct SaverThread<K, D> {
+    saver: Saver<K, D>,
+    state: StdArc<State>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Both are changed under the lock of the saver, so that no wait misses a change.
+#[derive(Debug)]
+struct State {
+    is_stopped: AtomicBool,
+    has_ended: AtomicBool,
+}
+
+impl<K, D> Saver<K, D>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    D: Send + Sync + 'static,
+{
+    /// Starts a thread that saves, and sleeps while nothing is due.
+    ///
+    /// # Errors
+    /// The error of the operating system if it cannot create a thread.
+    pub fn spawn(&self, name: impl Into<String>) -> io::Result<SaverThread<K, D>> {
+        let state =
+            StdArc::new(State { is_stopped: AtomicBool::new(false), has_ended: AtomicBool::new(false) });
+        let thread = {
+            let (saver, state) = (self.clone(), state.clone());
+            spawn(name.into(), move || run(&saver, &state))?
+        };
+        Ok(SaverThread { saver: self.clone(), state, thread: Some(thread) })
+    }
+}
+
+impl<K, D> SaverThread<K, D>
+where
+    K: Hash + Eq + Clone,
+{
+    /// Saves all changes that were noted before this call, on the calling thread, and ends and joins the thread. Takes up
+    /// to `timeout`, and the call of the store that is in progress then.
+    ///
+    /// # Errors
+    /// [`ShutdownError`] if the time was over or the store failed for some sessions.
+    pub fn shutdown(mut self, timeout: Duration) -> Result<(), ShutdownError> {
+        let deadline = deadline_after(timeout);
+        let flushed = self.saver.flush_all(timeout);
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        let shared = &self.saver.shared;
+        stop(shared, &self.state);
+        let mut inner = shared.inner.lock();
+        // Relaxed: changed under the lock that is held here.
+        while !self.state.has_ended.load(Ordering::Relaxed) {
+            // Woken by `run`, whose end is only delayed by the store.
+            let Some(deadline) = deadline else {
+                inner = shared.done.wait(inner);
+                continue;
+            };
+            let (guard, timed_out) = shared.done.wait_until(inner, deadline);
+            inner = guard;
+            // Relaxed: as above.
+            if timed_out && !self.state.has_ended.load(Ordering::Relaxed) {
+                return Err(ShutdownError::Timeout);
+            }
+        }
+        drop(inner);
+        // It does not panic: user code is contained.
+        let _ = thread.join();
+        flushed.map_err(ShutdownError::Unsaved)
+    }
+}
+
+/// Ends and joins the thread, in models: without a deadline.
+#[cfg(test)]
+impl<K, D> SaverThread<K, D> {
+    pub(super) fn join(mut self) {
+        stop(&self.saver.shared, &self.state);
+        if let Some(thread) = self.thread.take() {
+            assert!(thread.join().is_ok());
+        }
+    }
+}
+
+fn run<K: Hash + Eq + Clone, D>(saver: &Saver<K, D>, state: &State) {
+    let shared = &saver.shared;
+    // Relaxed: a stop that is missed here is seen under the lock.
+    while !state.is_stopped.load(Ordering::Relaxed) {
+        if let Step::Idle { .. } = saver.run_once() {
+            wait(shared, state);
+        }
+    }
+    let inner = shared.inner.lock();
+    // Relaxed: read under the lock.
+    state.has_ended.store(true, Ordering::Relaxed);
+    drop(inner);
+    shared.done.notify_all();
+}
+
+/// Waits until something is due or noted. Woken by `note`, by the end of a job, and by `stop`.
+fn wait<K: Hash + Eq + Clone, D>(shared: &Shared<K, D>, state: &State) {
+    let now = shared.now();
+    let inner = shared.inner.lock();
+    // Relaxed: changed under the lock that is held here.
+    if state.is_stopped.load(Ordering::Relaxed) {
+        return;
+    }
+    match inner.core.next_due() {
+        None => drop(shared.work.wait(inner)),
+        Some(due) if due <= now => {}
+        Some(due) => match real(due.saturating_duration_since(now)) {
+            Some(deadline) => drop(shared.work.wait_until(inner, deadline)),
+            None => drop(shared.work.wait(inner)),
+        },
+    }
+}
+
+/// Returns the time on the real clock, by which threads wait.
+fn real(wait: Duration) -> Option<Instant> {
+    deadline_after(wait)
+}
+
+fn stop<K, D>(shared: &Shared<K, D>, state: &State) {
+    let inner = shared.inner.lock();
+    // Relaxed: read under the lock before each wait.
+    state.is_stopped.store(true, Ordering::Relaxed);
+    drop(inner);
+    shared.work.notify_all();
+}
+
+impl<K, D> Drop for SaverThread<K, D> {
+    fn drop(&mut self) {
+        stop(&self.saver.shared, &self.state);
+    }
+}
+
+impl<K, D> fmt::Debug for SaverThread<K, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaverThread").field("state", &self.state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,397 @@
+//! A store in an SQLite database.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::codec::{BoxError, Codec};
+use super::json::Json;
+use super::{Saved, SessionStore, StoreError, StoreErrorKind, Stored, Version};
+use crate::sync::{Mutex, lock_order};
+
+/// The `user_version` of the database.
+const FORMAT: i64 = 1;
+/// The time for which one connection waits for the transaction of another.
+const BUSY: Duration = Duration::from_secs(10);
+/// Connections that are kept open while no call uses them.
+const MAX_IDLE: usize = 4;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS sessions (
+        key NOT NULL PRIMARY KEY, opening INTEGER NOT NULL, number INTEGER NOT NULL, data NOT NULL);
+    CREATE TABLE IF NOT EXISTS kept_aside (
+        key NOT NULL, opening INTEGER NOT NULL, number INTEGER NOT NULL, data NOT NULL);
+    CREATE TABLE IF NOT EXISTS store (id INTEGER PRIMARY KEY CHECK (id = 1), opening INTEGER NOT NULL);
+    INSERT INTO store SELECT 1, 0 WHERE NOT EXISTS (SELECT 1 FROM store);";
+/// Above all sessions, even if the number was lost.
+const OPEN: &str = "
+    UPDATE store SET opening = 1 + max(opening, (SELECT coalesce(max(opening), 0) FROM sessions))
+    RETURNING opening";
+const SAVE: &str = "
+    INSERT INTO sessions (key, opening, number, data) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (key) DO UPDATE SET opening = excluded.opening, number = excluded.number, data = excluded.data
+    WHERE (excluded.opening, excluded.number) > (opening, number)";
+const DELETE: &str = "DELETE FROM sessions WHERE key = ?1 AND (opening, number) <= (?2, ?3)";
+const KEEP_ASIDE: &str = "INSERT INTO kept_aside SELECT key, opening, number, data FROM sessions
+    WHERE key = ?1 AND opening = ?2 AND number = ?3";
+const DROP: &str = "DELETE FROM sessions WHERE key = ?1 AND opening = ?2 AND number = ?3";
+
+/// A store in one SQLite database, which other programs can read.
+///
+/// The database is in WAL mode and syncs each save. SQLite is compiled into the program. Every call that runs at the same
+/// time as others has a connection of its own.
+///
+/// # Format
+///
+/// Table `sessions`, with a row per session: `key` and `data` as the codec has encoded them, as text if that is UTF-8,
+/// otherwise as a blob; `opening` and `number`, the version. The `user_version` of the database is 1.
+///
+/// Data that the codec cannot read is moved to the table `kept_aside` when it is loaded; from then on the session counts as
+/// not stored. SQLite has no checksums of its own: a row that the disk has changed is only noticed if the codec cannot
+/// read it.
+///
+/// # Several processes
+///
+/// Other programs may read the database at any time. If it is opened as a store a second time, in this process or
+/// another, the later one has it: saves of the earlier one fail with [`StoreErrorKind::Overtaken`] from then on, and
+/// change nothing.
+///
+/// # Examples
+/// ```
+/// use switchboard::sessions::store::{SessionStore, SqliteStore, Version};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = std::env::temp_dir().join(format!("switchboard-sqlite-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("sessions.db");
+/// let store: SqliteStore<u32, Vec<String>> = SqliteStore::open(&path)?;
+/// store.save(&1, Version::new(store.opening(), 1), &vec![String::from("hello")])?;
+/// assert_eq!(store.load(&1)?.map(|stored| stored.data), Some(vec![String::from("hello")]));
+/// # drop(store);
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct SqliteStore<K, D, C = Json> {
+    path: PathBuf,
+    opening: u64,
+    codec: C,
+    /// Valid after a panic: connections are pushed and popped.
+    idle: Mutex<Vec<Connection>>,
+    _types: PhantomData<fn(K) -> D>,
+}
+
+impl<K, D> SqliteStore<K, D, Json> {
+    /// Opens the store in the database `path`, which is created if it does not exist, with [`Json`] as the codec.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NewerFormat`], [`StoreErrorKind::Corrupt`] if the file is not a database,
+    /// [`StoreErrorKind::Io`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::with_codec(path, Json)
+    }
+}
+
+impl<K, D, C> SqliteStore<K, D, C> {
+    /// Opens the store in the database `path` with another codec.
+    ///
+    /// # Errors
+    /// As [`open`](SqliteStore::open).
+    pub fn with_codec(path: impl AsRef<Path>, codec: C) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_path_buf();
+        let mut connection = connect(&path)?;
+        let transaction = begin(&mut connection)?;
+        let format: i64 =
+            transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+        if format > FORMAT {
+            return Err(StoreError::new(StoreErrorKind::NewerFormat));
+        }
+        transaction.execute_batch(SCHEMA).map_err(failed)?;
+        transaction.pragma_update(None, "user_version", FORMAT).map_err(failed)?;
+        let opening: i64 = transaction.query_row(OPEN, [], |row| row.get(0)).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        let idle = Mutex::new(&lock_order::SQLITE, vec![connection]);
+        Ok(Self { path, opening: unsigned(opening)?, codec, idle, _types: PhantomData })
+    }
+
+    /// Calls `call` with a connection, and nothing held. A connection that failed is closed.
+    fn with<R>(&self, call: impl FnOnce(&mut Connection) -> Result<R, StoreError>) -> Result<R, StoreError> {
+        let idle = self.idle.lock().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => connect(&self.path)?,
+        };
+        let result = call(&mut connection)?;
+        let mut idle = self.idle.lock();
+        if idle.len() < MAX_IDLE {
+            idle.push(connection);
+            return Ok(result);
+        }
+        drop(idle);
+        drop(connection);
+        Ok(result)
+    }
+
+    /// Changes the database, if it still belongs to this opening.
+    fn change<R>(&self, call: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<R>) -> Result<R, StoreError> {
+        self.with(|connection| {
+            let transaction = begin(connection)?;
+            let opening: i64 =
+                transaction.query_row("SELECT opening FROM store", [], |row| row.get(0)).map_err(failed)?;
+            if unsigned(opening)? != self.opening {
+                return Err(StoreError::new(StoreErrorKind::Overtaken));
+            }
+            let result = call(&transaction).map_err(failed)?;
+            transaction.commit().map_err(failed)?;
+            Ok(result)
+        })
+    }
+}
+
+impl<K, D, C: Codec<K, D>> SqliteStore<K, D, C> {
+    fn key(&self, key: &K) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::new();
+        self.codec.encode_key(key, &mut bytes).map_err(codec)?;
+        Ok(bytes)
+    }
+}
+
+impl<K, D, C: Codec<K, D>> SessionStore<K, D> for SqliteStore<K, D, C> {
+    fn opening(&self) -> u64 {
+        self.opening
+    }
+
+    fn load(&self, key: &K) -> Result<Option<Stored<D>>, StoreError> {
+        let key = self.key(key)?;
+        let found = self.with(|connection| {
+            let select = "SELECT opening, number, data FROM sessions WHERE key = ?1";
+            let row = connection.query_row(select, params![value(&key)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get_ref(2)?.as_bytes()?.to_vec()))
+            });
+            row.optional().map_err(failed)
+        })?;
+        let Some((opening, number, data)) = found else { return Ok(None) };
+        let version = Version::new(unsigned(opening)?, unsigned(number)?);
+        match self.codec.decode(&data) {
+            Ok(data) => Ok(Some(Stored::new(version, data))),
+            Err(error) => {
+                self.change(|transaction| {
+                    // Only what was read.
+                    transaction.execute(KEEP_ASIDE, params![value(&key), opening, number])?;
+                    transaction.execute(DROP, params![value(&key), opening, number])
+                })?;
+                Err(codec(error))
+            }
+        }
+    }
+
+    fn keys(&self) -> Result<Vec<K>, StoreError> {
+        let keys = self.with(|connection| {
+            let mut select = connection.prepare("SELECT key FROM sessions").map_err(failed)?;
+            let keys =
+                select.query_map([], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec())).map_err(failed)?;
+            keys.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)
+        })?;
+        Ok(keys.iter().filter_map(|key| self.codec.decode_key(key).ok()).collect())
+    }
+
+    fn save(&self, key: &K, version: Version, data: &D) -> Result<Saved, StoreError> {
+        let key = self.key(key)?;
+        let mut bytes = Vec::new();
+        self.codec.encode(data, &mut bytes).map_err(codec)?;
+        let (opening, number) = (signed(version.opening)?, signed(version.number)?);
+        let row = params![value(&key), opening, number, value(&bytes)];
+        let changed = self.change(|transaction| transaction.execute(SAVE, row))?;
+        Ok(if changed > 0 { Saved::Stored } else { Saved::Discarded })
+    }
+
+    fn delete(&self, key: &K, version: Version) -> Result<Saved, StoreError> {
+        let key = self.key(key)?;
+        let (opening, number) = (signed(version.opening)?, signed(version.number)?);
+        let is_left: bool = self.change(|transaction| {
+            transaction.execute(DELETE, params![value(&key), opening, number])?;
+            let left = "SELECT EXISTS (SELECT 1 FROM sessions WHERE key = ?1)";
+            transaction.query_row(left, params![value(&key)], |row| row.get(0))
+        })?;
+        Ok(if is_left { Saved::Discarded } else { Saved::Stored })
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").map_err(failed)?;
+    Ok(connection)
+}
+
+/// Begins a transaction that may write: it has its turn now, or fails now.
+fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)
+}
+
+/// Text if the bytes are UTF-8, for other programs; otherwise a blob. Equal bytes are equal values.
+fn value(bytes: &[u8]) -> ToSqlOutput<'_> {
+    let is_text = std::str::from_utf8(bytes).is_ok();
+    ToSqlOutput::Borrowed(if is_text { ValueRef::Text(bytes) } else { ValueRef::Blob(bytes) })
+}
+
+fn signed(number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number).map_err(|error| StoreError::new(StoreErrorKind::Other).with_cause(error))
+}
+
+fn unsigned(number: i64) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|error| StoreError::new(StoreErrorKind::Corrupt).with_cause(error))
+}
+
+fn failed(error: rusqlite::Error) -> StoreError {
+    let kind = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreErrorKind::Corrupt,
+        Some(_) => StoreErrorKind::Io,
+        None => StoreErrorKind::Other,
+    };
+    StoreError::new(kind).with_cause(error)
+}
+
+fn codec(error: BoxError) -> StoreError {
+    StoreError::new(StoreErrorKind::Codec).with_cause(error)
+}
+
+impl<K, D, C> fmt::Debug for SqliteStore<K, D, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .field("opening", &self.opening)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(switchboard_model)))]
+mod tests {
+    #![allow(clippy::unwrap_used)] // These tests fail by panicking.
+
+    use std::fs;
+
+    use super::super::tests::{Data, Temporary, data};
+    use super::*;
+
+    type Store = SqliteStore<String, Data>;
+
+    fn open(folder: &Temporary) -> Store {
+        SqliteStore::open(folder.path().join("sessions.db")).unwrap()
+    }
+
+    fn raw(folder: &Temporary) -> Connection {
+        Connection::open(folder.path().join("sessions.db")).unwrap()
+    }
+
+    fn save(store: &Store, key: &str, number: u64, text: &str) -> Result<Saved, StoreError> {
+        store.save(&key.to_owned(), Version::new(store.opening(), number), &data(text))
+    }
+
+    fn load(store: &Store, key: &str) -> Option<Data> {
+        store.load(&key.to_owned()).unwrap().map(|stored| stored.data)
+    }
+
+    #[test]
+    fn other_programs_find_text() {
+        let folder = Temporary::new();
+        let store = open(&folder);
+        save(&store, "alice", 3, "hello").unwrap();
+        let row: (String, i64, i64, String) = raw(&folder)
+            .query_row("SELECT key, opening, number, data FROM sessions", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .unwrap();
+        assert_eq!(row, (String::from("\"alice\""), 1, 3, String::from("[\"hello\"]")));
+        let mode: String = raw(&folder).query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+    }
+
+    #[test]
+    fn data_that_the_codec_cannot_read_is_kept_aside_and_the_others_load() {
+        let folder = Temporary::new();
+        let store = open(&folder);
+        save(&store, "a", 1, "a").unwrap();
+        save(&store, "b", 1, "b").unwrap();
+        raw(&folder).execute("UPDATE sessions SET data = 'damaged' WHERE key = '\"a\"'", []).unwrap();
+        assert_eq!(store.load(&String::from("a")).unwrap_err().kind(), StoreErrorKind::Codec);
+        let kept: String =
+            raw(&folder).query_row("SELECT data FROM kept_aside", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, "damaged");
+        assert_eq!((load(&store, "a"), load(&store, "b")), (None, Some(data("b"))));
+        assert_eq!(save(&store, "a", 2, "new").unwrap(), Saved::Stored);
+        assert_eq!(load(&store, "a"), Some(data("new")));
+    }
+
+    #[test]
+    fn a_store_that_was_opened_again_elsewhere_changes_nothing() {
+        let folder = Temporary::new();
+        let first = open(&folder);
+        save(&first, "a", 1, "first").unwrap();
+        let second = open(&folder);
+        assert_eq!(save(&first, "a", 2, "late").unwrap_err().kind(), StoreErrorKind::Overtaken);
+        let version = Version::new(first.opening(), 3);
+        let deleted = first.delete(&String::from("a"), version);
+        assert_eq!(deleted.unwrap_err().kind(), StoreErrorKind::Overtaken);
+        assert_eq!(load(&second, "a"), Some(data("first")));
+    }
+
+    #[test]
+    fn an_opening_is_above_all_sessions_even_if_its_number_is_lost() {
+        let folder = Temporary::new();
+        drop(open(&folder));
+        save(&open(&folder), "a", 1, "old").unwrap();
+        raw(&folder).execute("DELETE FROM store", []).unwrap();
+        let store = open(&folder);
+        assert_eq!(store.opening(), 3);
+        assert_eq!(save(&store, "a", 1, "new").unwrap(), Saved::Stored);
+    }
+
+    #[test]
+    fn a_newer_format_and_a_file_that_is_no_database_are_errors_and_stay_as_they_are() {
+        let folder = Temporary::new();
+        save(&open(&folder), "a", 1, "old").unwrap();
+        raw(&folder).pragma_update(None, "user_version", 2).unwrap();
+        let path = folder.path().join("sessions.db");
+        let newer: Result<Store, _> = SqliteStore::open(&path);
+        assert_eq!(newer.unwrap_err().kind(), StoreErrorKind::NewerFormat);
+        raw(&folder).pragma_update(None, "user_version", 1).unwrap();
+        assert_eq!(load(&open(&folder), "a"), Some(data("old")));
+
+        let other = folder.path().join("other.db");
+        fs::write(&other, "not a database ".repeat(100)).unwrap();
+        let broken: Result<Store, _> = SqliteStore::open(&other);
+        assert_eq!(broken.unwrap_err().kind(), StoreErrorKind::Corrupt);
+        assert_eq!(fs::read(&other).unwrap(), "not a database ".repeat(100).as_bytes());
+    }
+
+    #[test]
+    fn a_number_that_sqlite_does_not_have_is_an_error() {
+        let folder = Temporary::new();
+        assert_eq!(save(&open(&folder), "a", u64::MAX, "new").unwrap_err().kind(), StoreErrorKind::Other);
+    }
+
+    #[test]
+    fn calls_at_the_same_time_have_connections_of_their_own() {
+        let folder = Temporary::new();
+        let store = open(&folder);
+        std::thread::scope(|scope| {
+            for thread in 0..6 {
+                let store = &store;
+                scope.spawn(move || {
+                    for number in 1..20 {
+                        let saved = save(store, &thread.to_string(), number, &number.to_string());
+                        assert_eq!(saved.unwrap(), Saved::Stored);
+                    }
+                });
+            }
+        });
+        assert_eq!(store.keys().unwrap().len(), 6);
+        assert!(store.idle.lock().len() <= MAX_IDLE);
+        assert_eq!(load(&store, "5"), Some(data("19")));
+    }
+}

@@ -1,0 +1,258 @@
+//! Kills a process that saves, again and again, at random moments, and checks what it left.
+//!
+//! The test program starts itself as the process to be killed: it runs, clears and removes sessions, and prints each
+//! change before it is made, and each that the store has acknowledged. After the kill, each session must be in a state
+//! that was made: the newest that was acknowledged, or a later one. The next process goes on from there.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // A panic is how these fail; they say how often they killed.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use switchboard::sessions::store::{FileStore, SessionStore};
+use switchboard::sessions::{ClearPolicy, Loaded, Sessions};
+
+/// Long enough never to pass unless a test is stuck.
+const LONG: Duration = Duration::from_secs(120);
+const KEYS: u32 = 5;
+/// Acknowledged saves per store, over all processes.
+const SAVES: u64 = 1000;
+/// A process is killed after up to this many lines of its output.
+const LINES: usize = 120;
+
+/// Set for the process to be killed: the store and its place.
+const CHILD: &str = "SWITCHBOARD_CRASH_CHILD";
+
+/// The data of a session: the same number many times, so that a mix of two states shows.
+type Data = Vec<u64>;
+type Registry = Sessions<u32, Data>;
+
+fn data(number: u64) -> Data {
+    vec![number; 200 + usize::try_from(number % 7).unwrap() * 300]
+}
+
+/// The number of a state: zero if the session is empty.
+fn number(data: &Data) -> u64 {
+    let number = data.first().copied().unwrap_or_default();
+    assert!(data.is_empty() || *data == self::data(number), "a mix of states");
+    number
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    File,
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+}
+
+impl Kind {
+    fn open(self, place: &Path) -> Registry {
+        fn registry(store: impl SessionStore<u32, Data> + 'static) -> Registry {
+            Sessions::builder().store(store).build()
+        }
+        match self {
+            Self::File => registry(FileStore::open(place).unwrap()),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => {
+                registry(switchboard::sessions::store::SqliteStore::open(place.join("sessions.db")).unwrap())
+            }
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => "sqlite",
+        }
+    }
+
+    fn from_name(name: &str) -> Self {
+        match name {
+            #[cfg(feature = "sqlite")]
+            "sqlite" => Self::Sqlite,
+            _ => Self::File,
+        }
+    }
+}
+
+/// The process to be killed, which works until then.
+#[test]
+#[ignore = "started by the other tests"]
+fn child() {
+    let order = env::var(CHILD).unwrap();
+    let mut fields = order.splitn(4, ' ');
+    let kind = Kind::from_name(fields.next().unwrap());
+    let seed = fields.next().unwrap().parse().unwrap();
+    let mut next: u64 = fields.next().unwrap().parse().unwrap();
+    let sessions = kind.open(Path::new(fields.next().unwrap()));
+    let mut random = fastrand::Rng::with_seed(seed);
+    // Saves go on while the next changes are made.
+    let saver = sessions.saver().unwrap().clone();
+    let _threads = [saver.spawn("saver-1").unwrap(), saver.spawn("saver-2").unwrap()];
+    let mut out = std::io::stdout();
+    let mut say = |line: String| {
+        // One write: a line that is cut off by the kill has no end.
+        out.write_all(line.as_bytes()).unwrap();
+        out.flush().unwrap();
+    };
+    say(String::from("\nready\n"));
+    loop {
+        let key = random.u32(..KEYS);
+        next += 1;
+        match random.u32(..8) {
+            0 => {
+                say(format!("clear {key} 0 {next}\n"));
+                sessions.clear(&key, ClearPolicy::CancelAndDetach).unwrap();
+            }
+            1 => {
+                say(format!("remove {key} 0 {next}\n"));
+                sessions.remove(&key).unwrap();
+            }
+            _ => {
+                sessions.load(&key).unwrap();
+                say(format!("write {key} {next} {next}\n"));
+                sessions.try_begin(&key).unwrap().update(|_| data(next)).unwrap();
+            }
+        }
+        if random.bool() {
+            saver.flush(&key, LONG).unwrap();
+            say(format!("saved {key} 0 {next}\n"));
+        }
+    }
+}
+
+/// The changes of one session in the order in which they were made: the time, and the state that each led to.
+#[derive(Debug, Default)]
+struct History {
+    changes: Vec<(u64, u64)>,
+    /// The time of the newest change that is known to be stored.
+    acknowledged: u64,
+}
+
+impl History {
+    /// Checks a state after a kill.
+    fn check(&self, key: u32, found: u64) {
+        let possible: Vec<u64> = self
+            .changes
+            .iter()
+            .filter(|(time, _)| *time >= self.acknowledged)
+            .map(|(_, state)| *state)
+            .collect();
+        assert!(possible.contains(&found), "session {key} is {found}, after {:?}", self.changes);
+    }
+}
+
+struct Test {
+    kind: Kind,
+    place: PathBuf,
+    histories: BTreeMap<u32, History>,
+    time: u64,
+    acknowledged: u64,
+    kills: u64,
+}
+
+impl Test {
+    /// Runs a process, and kills it after some lines.
+    fn run(&mut self, seed: u64) {
+        let lines = fastrand::Rng::with_seed(seed).usize(..LINES);
+        let order = format!("{} {seed} {} {}", self.kind.name(), self.time, self.place.display());
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
+            .env(CHILD, order)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut is_ready = false;
+        let mut left = lines;
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if output.read_line(&mut line).unwrap() == 0 {
+                break;
+            }
+            // What was printed before the kill is still read after it, until the end.
+            if is_ready && left == 0 {
+                child.kill().unwrap();
+            }
+            left = left.saturating_sub(usize::from(is_ready));
+            is_ready |= line == "ready\n";
+            self.note(&line);
+        }
+        let status = child.wait().unwrap();
+        assert!(is_ready, "the process did not work");
+        #[cfg(unix)]
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(9),
+            "it ended by itself: {status}"
+        );
+        let _ = status;
+        self.kills += 1;
+    }
+
+    fn note(&mut self, line: &str) {
+        let Some(fields) = line.strip_suffix('\n') else { return };
+        let mut fields = fields.split(' ');
+        let what = fields.next().unwrap_or_default();
+        if !["write", "clear", "remove", "saved"].contains(&what) {
+            return;
+        }
+        let mut number = || fields.next().unwrap().parse::<u64>().unwrap();
+        let (key, state, time) = (number(), number(), number());
+        let history = self.histories.entry(u32::try_from(key).unwrap()).or_default();
+        self.time = self.time.max(time);
+        if what == "saved" {
+            self.acknowledged += 1;
+            history.acknowledged = time;
+        } else {
+            history.changes.push((time, state));
+        }
+    }
+
+    /// Loads all sessions, and makes what is found the beginning of their histories.
+    fn check(&mut self) {
+        let sessions = self.kind.open(&self.place);
+        for key in 0..KEYS {
+            let loaded = sessions.load(&key).unwrap();
+            let found = sessions.read(&key).map(|data| number(&data)).unwrap_or_default();
+            assert!(loaded != Loaded::Missing || found == 0);
+            let history = self.histories.entry(key).or_default();
+            if history.changes.is_empty() {
+                history.changes.push((0, 0));
+            }
+            history.check(key, found);
+            *history = History { changes: vec![(self.time, found)], acknowledged: self.time };
+        }
+    }
+}
+
+fn check(kind: Kind) {
+    let place = env::temp_dir().join(format!("switchboard-crash-{}-{}", kind.name(), std::process::id()));
+    std::fs::create_dir_all(&place).unwrap();
+    let mut test = Test { kind, place, histories: BTreeMap::new(), time: 0, acknowledged: 0, kills: 0 };
+    let mut seed = 0;
+    while test.acknowledged < SAVES {
+        seed += 1;
+        test.run(seed);
+        test.check();
+    }
+    println!("{kind:?}: {} acknowledged saves, {} kills", test.acknowledged, test.kills);
+    assert!(test.kills > 10);
+    std::fs::remove_dir_all(&test.place).unwrap();
+}
+
+#[test]
+fn a_file_store_survives_kills_with_a_state_that_was_saved() {
+    check(Kind::File);
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn an_sqlite_store_survives_kills_with_a_state_that_was_saved() {
+    check(Kind::Sqlite);
+}
