@@ -25,8 +25,8 @@ const OWN: usize = 1_024;
 const SEQUENCE: usize = 8_192;
 
 /// Maximum number of measurements per side and round.
-const REPEATS: usize = 64;
-/// The time of a measurement of several threads.
+const REPEATS: usize = 16;
+/// Maximum time of a measurement.
 const SLICE: Duration = Duration::from_millis(1);
 
 const STILL: &str = "switchboard, clock stands still";
@@ -128,20 +128,22 @@ struct Figures {
     cpu: f64,
     /// The share of the attempts that began a run.
     begun: f64,
-    preempted: u64,
+    /// Zero if the threads ran at the same time, all the time.
+    disturbed: f64,
 }
 
-/// Measures attempts, by as many threads as there are sequences. Repeats a measurement in which a thread has lost its
-/// processor to another program, because the threads did not meet then; and measures briefly, so that this is rare.
+/// Measures attempts, by as many threads as there are sequences. Repeats a measurement in which a thread lost its
+/// processor to another program, or the threads did not run at the same time, because then they did not contend; and
+/// measures briefly, so that this is rare.
 fn measure<K: Key>(registry: &dyn Registry<K>, sequences: &[Vec<K>], budget: Duration) -> Figures {
-    let budget = if sequences.len() > 1 { budget.min(SLICE) } else { budget };
+    let budget = budget.min(SLICE);
     let mut best = None::<Figures>;
     for _ in 0..REPEATS {
         let figures = measure_once(registry, sequences, budget);
-        if best.is_none_or(|best| figures.preempted < best.preempted) {
+        if best.is_none_or(|best| figures.disturbed < best.disturbed) {
             best = Some(figures);
         }
-        if figures.preempted == 0 {
+        if figures.disturbed == 0.0 {
             break;
         }
     }
@@ -166,28 +168,34 @@ fn measure_once<K: Key>(registry: &dyn Registry<K>, sequences: &[Vec<K>], budget
             std::hint::spin_loop();
         }
         let (mut attempts, mut begun) = (0, 0);
-        let (before, cpu) = (preemptions(), Clock::Cpu.start());
+        let (begin, before, cpu) = (Instant::now(), preemptions(), Clock::Cpu.start());
         let wall = run_for(Clock::Wall, budget, |times| {
             attempts += times;
             begun += registry.attempts(&mut keys, times);
         });
         let cpu = cpu.elapsed().as_secs_f64() * 1e9 / attempts as f64;
-        let preempted = preemptions() - before;
-        Figures { wall, cpu, begun: begun as f64 / attempts as f64, preempted }
+        let disturbed = (preemptions() - before) as f64;
+        let end = Instant::now();
+        (begin, end, Figures { wall, cpu, begun: begun as f64 / attempts as f64, disturbed })
     };
-    let all: Vec<Figures> = thread::scope(|scope| {
+    let all: Vec<(Instant, Instant, Figures)> = thread::scope(|scope| {
         let of_thread = &of_thread;
         let others: Vec<_> = sequences[1..].iter().map(|keys| scope.spawn(move || of_thread(keys))).collect();
         let mine = of_thread(&sequences[0]);
         let others = others.into_iter().map(|other| other.join().expect("no thread panics"));
         std::iter::once(mine).chain(others).collect()
     });
-    let mean = |figure: fn(&Figures) -> f64| all.iter().map(figure).sum::<f64>() / all.len() as f64;
+    let mean = |figure: fn(&Figures) -> f64| {
+        all.iter().map(|(.., figures)| figure(figures)).sum::<f64>() / all.len() as f64
+    };
+    let begin = all.iter().map(|(begin, ..)| *begin).max().unwrap_or_else(Instant::now);
+    let apart =
+        all.iter().filter(|(_, end, _)| end.saturating_duration_since(begin) < budget.mul_f64(0.8)).count();
     Figures {
-        wall: mean(|all| all.wall),
-        cpu: mean(|all| all.cpu),
-        begun: mean(|all| all.begun),
-        preempted: all.iter().map(|figures| figures.preempted).sum(),
+        wall: mean(|figures| figures.wall),
+        cpu: mean(|figures| figures.cpu),
+        begun: mean(|figures| figures.begun),
+        disturbed: mean(|figures| figures.disturbed) + apart as f64,
     }
 }
 
@@ -207,11 +215,11 @@ fn compare<K: Key>(sides: &Sides<K>, sequences: &[Vec<K>], plan: Plan) -> Vec<Fi
         wall: middle(rounds, |figures| figures.wall),
         cpu: middle(rounds, |figures| figures.cpu),
         begun: middle(rounds, |figures| figures.begun),
-        preempted: rounds.iter().filter(|figures| figures.preempted > 0).count() as u64,
+        disturbed: rounds.iter().filter(|figures| figures.disturbed > 0.0).count() as f64,
     });
     let figures: Vec<Figures> = figures.collect();
-    let disturbed: u64 = figures.iter().map(|figures| figures.preempted).sum();
-    if disturbed > 0 {
+    let disturbed: f64 = figures.iter().map(|figures| figures.disturbed).sum();
+    if disturbed > 0.0 {
         eprintln!(
             "{disturbed} of {} measurements were disturbed by other programs",
             sides.len() * plan.rounds
