@@ -1,15 +1,15 @@
 //! The sessions: what a request does, and the runs that answer.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard::sessions::{self, Cancel, ClearPolicy, Connected, OnDisconnect, TryBeginError};
+use switchboard::sessions::{self, Cancel, ClearPolicy, Connected, TryBeginError};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::history::{History, Who};
 use crate::protocol::{HELP, Reply, Request};
+use crate::store;
 
 /// Number of replies that may wait for a slow client.
 const OUTBOX: usize = 64;
@@ -60,14 +60,17 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// `pace` is the time between the words of an answer, `grace` that for which an answer goes on without a client.
-    pub fn new(pace: Duration, grace: Duration) -> Self {
-        let on_disconnect = OnDisconnect::KeepForResume(grace);
-        Self { sessions: Sessions::builder().on_disconnect(on_disconnect).build(), pace }
+    /// `pace` is the time between the words of an answer.
+    pub fn new(sessions: Sessions, pace: Duration) -> Self {
+        Self { sessions, pace }
     }
 
     /// Makes `peer` the connection of the session, and closes the one that it displaces.
     pub async fn enter(&self, session: &str, peer: Peer) -> Connection {
+        // Before the first run, which would begin with an empty conversation otherwise.
+        if let Err(error) = store::load(&self.sessions, session).await {
+            peer.tell(Reply::Note(format!("the conversation cannot be loaded: {error}"))).await;
+        }
         let Connected { connection, displaced, .. } = self.sessions.connect(&session.to_owned(), peer);
         if let Some(old) = displaced {
             old.displaced.notify_one();
@@ -99,6 +102,10 @@ impl Chat {
                     peer.tell(Reply::Line { who: line.who.name().to_owned(), text: line.text.clone() }).await;
                 }
             }
+            Request::Save => match store::flush(&self.sessions, session).await {
+                Ok(()) => peer.tell(Reply::Saved).await,
+                Err(error) => peer.tell(Reply::Note(format!("not saved: {error}"))).await,
+            },
             Request::All(text) => peer.tell(self.broadcast(session, &text)).await,
             Request::Stats => {
                 for (name, value) in self.stats() {
@@ -132,9 +139,9 @@ impl Chat {
         Reply::Told { reached, of }
     }
 
-    fn stats(&self) -> [(&'static str, u64); 10] {
+    fn stats(&self) -> Vec<(&'static str, u64)> {
         let stats = self.sessions.stats();
-        [
+        let mut all = vec![
             ("sessions", stats.sessions as u64),
             ("refused", stats.refused),
             ("contended", stats.contended),
@@ -145,7 +152,17 @@ impl Chat {
             ("expired", stats.expired),
             ("evicted", stats.evicted),
             ("cancel_us_max", u64::try_from(stats.cancel_latency.max.as_micros()).unwrap_or(u64::MAX)),
-        ]
+        ];
+        if let Some(saver) = self.sessions.saver() {
+            let stats = saver.stats();
+            all.extend([
+                ("saves", stats.saves),
+                ("discarded_saves", stats.discarded),
+                ("failed_saves", stats.failures),
+                ("unsaved_sessions", stats.dirty as u64),
+            ]);
+        }
+        all
     }
 
     /// To be called now and then: stops the answers whose clients have not come back, and forgets the sessions that
@@ -153,11 +170,6 @@ impl Chat {
     pub fn tick(&self, idle: Duration) {
         self.sessions.expire();
         let _forgotten = self.sessions.prune(idle);
-    }
-
-    /// Called once, when the server ends.
-    pub async fn close(&self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -104,6 +104,7 @@ fn show(reply: &Reply) -> io::Result<()> {
         Reply::Busy => println!("(busy: /stop the answer first)"),
         Reply::Idle => println!("(nothing to stop)"),
         Reply::Cleared => println!("(the conversation is forgotten)"),
+        Reply::Saved => println!("(saved)"),
         Reply::From { session, text } => println!("{session} to all: {text}"),
         Reply::Told { reached, of } => println!("(told {reached} of {of})"),
         Reply::Stat { name, value } => println!("{name:>16} {value}"),

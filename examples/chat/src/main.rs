@@ -9,6 +9,7 @@
 //! session has one run at a time, so a second question is refused while an answer is in progress; `/stop` cancels the
 //! answer, and `/clear` forgets the conversation. A client that comes back, or comes twice, takes over its session:
 //! the older connection is closed, and an answer in progress continues on the newer one. `/help` lists the commands.
+//! With `--store file` or `--store sqlite` conversations are saved behind the runs, and survive a crash of the server.
 //!
 //! `smoke` starts a server in another process, drives two clients through all of this, and fails on any deviation.
 //! It waits for answers, never for time.
@@ -18,14 +19,17 @@
 //! * `protocol`: the lines that clients and servers exchange.
 //! * `server`: sockets; one task per client that reads, and one that writes.
 //! * `chat`: the sessions: what a request does, and the runs that answer.
-//! * `history`: the data of a session.
+//! * `history`: the data of a session. `store`: where it is saved.
 //! * `client`: the terminal. `smoke`: the test.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use chat::Chat;
 use clap::{Parser, Subcommand};
+use switchboard::sessions::OnDisconnect;
 
 mod chat;
 mod client;
@@ -33,6 +37,7 @@ mod history;
 mod protocol;
 mod server;
 mod smoke;
+mod store;
 
 /// A chat server with sessions, and its client.
 #[derive(Debug, Parser)]
@@ -71,16 +76,22 @@ struct Serve {
     /// Seconds after which an idle session is forgotten.
     #[arg(long, default_value_t = 3600)]
     keep_s: u64,
+    #[command(flatten)]
+    store: store::Options,
+}
+
+async fn serve(options: Serve) -> io::Result<()> {
+    let on_disconnect = OnDisconnect::KeepForResume(Duration::from_secs(options.grace_s));
+    let (sessions, saving) = store::open(&options.store, on_disconnect)?;
+    let chat = Chat::new(sessions, Duration::from_millis(options.pace_ms));
+    server::run(options.address, &chat, Duration::from_secs(options.keep_s)).await?;
+    saving.close().await
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Options::parse().command {
-        Command::Serve(options) => {
-            let chat =
-                chat::Chat::new(Duration::from_millis(options.pace_ms), Duration::from_secs(options.grace_s));
-            server::run(options.address, chat, Duration::from_secs(options.keep_s)).await
-        }
+        Command::Serve(options) => serve(options).await,
         Command::Client { session, address } => client::run(address, &session).await,
         Command::Smoke => smoke::run().await,
     };

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 const MAX_LINE: u64 = 4_096;
 
 pub const HELP: &str =
-    "/stop the answer, /clear the conversation, /history, /all TEXT to everyone, /stats, /quit";
+    "/stop the answer, /clear the conversation, /history, /save, /all TEXT to everyone, /stats, /quit";
 
 /// A request of a client. The first one of a connection must be `Hello`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Request {
     /// Cancels the answer in progress, and forgets the conversation.
     Clear,
     History,
+    /// Waits until the conversation is saved.
+    Save,
     Stats,
     /// Tells everyone who is connected.
     All(String),
@@ -39,6 +41,7 @@ impl Request {
             "/stop" => Self::Stop,
             "/clear" => Self::Clear,
             "/history" => Self::History,
+            "/save" => Self::Save,
             "/stats" => Self::Stats,
             "/all" => Self::All(rest.to_owned()),
             "/quit" => Self::Quit,
@@ -67,6 +70,8 @@ pub enum Reply {
     Idle,
     /// The conversation was forgotten.
     Cleared,
+    /// The conversation is saved.
+    Saved,
     /// Someone tells everyone.
     From { session: String, text: String },
     /// Number of clients that were told, of those that are connected.
@@ -90,6 +95,7 @@ impl fmt::Display for Reply {
             Self::Busy => f.write_str("busy"),
             Self::Idle => f.write_str("idle"),
             Self::Cleared => f.write_str("cleared"),
+            Self::Saved => f.write_str("saved"),
             Self::From { session, text } => write!(f, "from {session} {text}"),
             Self::Told { reached, of } => write!(f, "told {reached} {of}"),
             Self::Stat { name, value } => write!(f, "stat {name} {value}"),
@@ -116,6 +122,7 @@ impl Reply {
             "busy" => Self::Busy,
             "idle" => Self::Idle,
             "cleared" => Self::Cleared,
+            "saved" => Self::Saved,
             "from" => pair()
                 .map(|(session, text)| Self::From { session: session.to_owned(), text: text.to_owned() })?,
             "told" => {

@@ -23,15 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub const READY: &str = "listening on ";
 
 /// Serves until Ctrl-C.
-pub async fn run(address: SocketAddr, chat: Chat, keep: Duration) -> io::Result<()> {
+pub async fn run(address: SocketAddr, chat: &Chat, keep: Duration) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     println!("{READY}{}", listener.local_addr()?);
     tokio::select! {
-        result = accept(&listener, &chat) => result?,
-        () = tick(&chat, keep) => {}
+        result = accept(&listener, chat) => result?,
+        () = tick(chat, keep) => {}
         result = tokio::signal::ctrl_c() => result?,
     }
-    chat.close().await
+    Ok(())
 }
 
 async fn accept(listener: &TcpListener, chat: &Chat) -> io::Result<()> {

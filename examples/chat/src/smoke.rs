@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -36,6 +37,10 @@ async fn drive() -> io::Result<()> {
     broadcast(&mut alice, &mut bob).await?;
     stats(&mut alice).await?;
     server.kill().await?;
+    let folder = Folder::new();
+    for store in ["file", "sqlite"] {
+        crash(store, &folder.0.join(store)).await?;
+    }
     println!("smoke: all passed");
     Ok(())
 }
@@ -122,6 +127,49 @@ async fn stats(alice: &mut Client) -> io::Result<()> {
     }
     println!("smoke: statistics");
     Ok(())
+}
+
+/// A server that is killed has saved what it has said to have saved, and nothing that was cleared comes back.
+async fn crash(store: &str, folder: &Path) -> io::Result<()> {
+    let folder = folder.to_str().ok_or_else(|| io::Error::other("the name of the folder is not text"))?;
+    let options = ["--store", store, "--folder", folder];
+    let mut server = Server::start(&options).await?;
+    let mut alice = Client::open(&server, "alice", 0).await?;
+    let mut bob = Client::open(&server, "bob", 0).await?;
+    alice.ask("hello", &[word("hello"), Reply::Done]).await?;
+    bob.ask("hello", &[word("hello"), Reply::Done]).await?;
+    bob.ask("/save", &[Reply::Saved]).await?;
+    bob.ask("/clear", &[Reply::Cleared]).await?;
+    bob.ask("/save", &[Reply::Saved]).await?;
+    alice.ask("one two", &[word("one")]).await?;
+    alice.ask("/save", &[Reply::Saved]).await?;
+    server.kill().await?;
+
+    let mut server = Server::start(&options).await?;
+    let mut alice = Client::open(&server, "alice", 3).await?;
+    let lines = [line("you", "hello"), line("answer", "hello"), line("you", "one two")];
+    alice.ask("/history", &lines).await?;
+    // The run ended with its process.
+    alice.ask("more", &[word("more"), Reply::Done]).await?;
+    let _bob = Client::open(&server, "bob", 0).await?;
+    server.kill().await?;
+    println!("smoke: killed and loaded again, {store}");
+    Ok(())
+}
+
+/// A new folder, which is removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("switchboard-chat-{}", std::process::id())))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _not_there = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 fn word(word: &str) -> Reply {
