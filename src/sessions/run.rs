@@ -109,6 +109,30 @@ impl<K, D, C> Run<K, D, C> {
         Cancelled { run: self, spot: None }
     }
 
+    /// Returns the peer of the connection that the session has now, to which the run can send. That is not always
+    /// the connection through which the run began: a newer one takes over. Takes a short lock of the session.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::sessions::Sessions;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sessions: Sessions<u32, String, &str> = Sessions::new();
+    /// let old = sessions.connect(&1, "old socket").connection;
+    /// let run = old.try_begin()?;
+    /// let new = sessions.connect(&1, "new socket").connection;
+    /// drop(old);
+    /// assert_eq!(run.peer().as_deref(), Some(&"new socket"));
+    /// drop(new);
+    /// assert_eq!(run.peer(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn peer(&self) -> Option<StdArc<C>> {
+        self.session.connection().map(|(_, peer)| peer)
+    }
+
     /// Returns the data of the session, as of now. Wait-free, as [`Sessions::read`](super::Sessions::read).
     ///
     /// # Errors
