@@ -244,7 +244,7 @@ fn a_transaction_that_is_taken_back_leaves_nothing() {
         run_until_idle(&mut driver);
         for round in 0..300 {
             let staged = value.clone();
-            let size = if round == 200 { 20_000 } else { round % 40 };
+            let size = if round == 200 { 100_000 } else { round % 40 };
             let ticket = shared.transaction(move |table| {
                 (0..size).for_each(|key| _ = table.insert(key, staged.clone()));
                 table.remove(&(round % 7));
