@@ -84,7 +84,10 @@
 //!
 //! # Progress
 //!
-//! Beginning and ending a run without contention, and cancelling, take no lock; reading the data is wait-free.
+//! Beginning and ending a run without contention, and cancelling, take no lock; reading the data is wait-free. The end of
+//! a run whose session is blank puts it into a ring, and may remove the oldest one there, with a short lock of that one.
+//! Under [`OnDisconnect::KeepForResume`], the end of a run that waits for a connection takes a short lock. Connecting,
+//! writing and [`Sessions::snapshot`] take a short lock of the session; no user code runs under it.
 //! Waiting tries, spins briefly, and parks; the end of a run wakes one of those who wait for its session.
 
 mod attach;

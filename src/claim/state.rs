@@ -21,7 +21,7 @@ impl ClaimId {
     }
 
     #[inline]
-    fn next(self) -> Self {
+    pub(crate) fn next(self) -> Self {
         Self::from_u64(self.0.wrapping_add(1))
     }
 }
@@ -102,7 +102,8 @@ const CLEARING: u64 = 1 << 3;
 const AWAITED: u64 = 1 << 4;
 const QUEUED: u64 = 1 << 5;
 const LISTED: u64 = 1 << 6;
-const SHIFT: u32 = 7;
+const ENDING: u64 = 1 << 7;
+const SHIFT: u32 = 8;
 const GENERATION: u64 = !0 << SHIFT;
 
 impl State {
@@ -139,6 +140,12 @@ impl State {
     #[inline]
     pub(crate) fn is_clearing(self) -> bool {
         self.has(CLEARING)
+    }
+
+    /// Whether a thread carries out the last steps of a clear, see [`take_clear`](Self::take_clear).
+    #[inline]
+    pub(crate) fn is_ending(self) -> bool {
+        self.has(ENDING)
     }
 
     #[inline]
@@ -268,25 +275,37 @@ impl State {
         }
     }
 
-    /// Ends a clear for which there is no holder and no one waits: the place can be claimed again.
+    /// The caller ends the clear in progress, and no one else does; if a generation is given, only if it is that of the
+    /// place. `None` if there is a holder or no clear, or another one ends it.
+    pub(super) fn take_clear(self, generation: Option<ClaimId>) -> Option<Self> {
+        let is_due = self.phase() == Phase::Vacant && self.is_clearing() && !self.has(ENDING);
+        let is_meant = generation.is_none_or(|generation| generation == self.generation());
+        (is_due && is_meant).then_some(Self(self.0 | ENDING))
+    }
+
+    fn is_taken(self) -> bool {
+        self.phase() == Phase::Vacant && self.is_clearing() && self.has(ENDING)
+    }
+
+    /// Ends a clear that the caller has taken and for which no one waits: the place can be claimed again.
     pub(super) fn end_clear(self) -> Option<Self> {
-        let is_due = self.phase() == Phase::Vacant && self.is_clearing() && !self.has(QUEUED);
+        let is_due = self.is_taken() && !self.has(QUEUED);
         is_due.then(|| self.keep(LISTED).with(self.generation().next(), Phase::Vacant))
     }
 
-    /// Ends a clear for which there is no holder. The first of those who still wait holds the place, and `rest`
-    /// are those behind it.
+    /// Ends a clear that the caller has taken. The first of those who still wait holds the place, and `rest` are those
+    /// behind it.
     pub(super) fn end_clear_for(self, rest: Option<Rest>) -> Option<Self> {
-        let is_due = self.phase() == Phase::Vacant && self.is_clearing();
-        is_due.then(|| match rest {
+        self.is_taken().then(|| match rest {
             Some(rest) => self.handed_to(self.generation().next(), rest),
             None => self.empty_queue().end_clear().unwrap_or(self),
         })
     }
 
-    /// Ends a clear without effect, because the holder stays. `None` if there is no holder or no clear.
-    pub(super) fn give_up_clear(self) -> Option<Self> {
-        let is_due = self.occupant().is_some() && self.is_clearing();
+    /// Ends the clear that waits for this holder, without effect, because the holder stays. `None` if it does not hold
+    /// the place, or there is no clear.
+    pub(super) fn give_up_clear(self, holder: ClaimId) -> Option<Self> {
+        let is_due = self.is_held_by(holder) && self.is_clearing();
         is_due.then_some(Self(self.0 & !(CLEARING | AWAITED)))
     }
 
@@ -363,6 +382,7 @@ impl fmt::Debug for State {
             .field("phase", &self.phase())
             .field("cancelled", &self.has(CANCELLED))
             .field("clearing", &self.is_clearing())
+            .field("ending", &self.is_ending())
             .field("awaited", &self.is_awaited())
             .field("queued", &self.has(QUEUED))
             .field("listed", &self.has(LISTED))

@@ -1,7 +1,7 @@
 //! The word of a place, and its transitions as atomic steps.
 
 use super::state::{
-    CancelRefused, ClaimId, ClaimRefused, ClearRefused, EnqueueRefused, ReleaseRefused, Rest, State,
+    CancelRefused, ClaimId, ClaimRefused, ClearRefused, EnqueueRefused, Occupant, ReleaseRefused, Rest, State,
 };
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -116,18 +116,18 @@ impl ClaimWord {
         self.change_always(State::empty_queue);
     }
 
-    /// Takes the place from its holder, whose number is returned, for the clear in progress.
-    pub(super) fn displace(&self) -> Option<(ClaimId, Change)> {
+    /// Takes the place from its holder, which is returned, for the clear in progress.
+    pub(super) fn displace(&self) -> Option<(Occupant, Change)> {
         let (old, _) = self.change(|state| state.displace().ok_or(())).ok()?;
-        Some((old.generation(), Change::of(old)))
+        Some((old.occupant()?, Change::of(old)))
     }
 
-    /// Begins a clear: from now on no one can claim. The caller ends it, with [`end_clear`](Self::end_clear) or
-    /// [`give_up_clear`](Self::give_up_clear). Returns the holder that was asked to stop or displaced.
+    /// Begins a clear: from now on no one can claim. Returns the holder that was asked to stop or displaced, as it was
+    /// before.
     pub(super) fn begin_clear(
         &self,
         holder: Displacement,
-    ) -> Result<(Option<ClaimId>, Change), ClearRefused> {
+    ) -> Result<(Option<Occupant>, Change), ClearRefused> {
         let (old, _) = self.change(|state| {
             let clearing = state.begin_clear(holder != Displacement::Refuse)?;
             let displaced = if holder == Displacement::Displace { clearing.displace() } else { None };
@@ -136,17 +136,24 @@ impl ClaimWord {
         let occupant = old.occupant();
         // Nothing that anyone waits for has happened to a vacant place, and the mark is still there.
         let change = if occupant.is_some() { Change::of(old) } else { Change::UNNOTICED };
-        Ok((occupant.map(|occupant| occupant.id), change))
+        Ok((occupant, change))
     }
 
-    /// Ends a clear, if no one waits for the place. The caller began it, and the place is vacant. `None`
-    /// otherwise.
+    /// Takes the clear in progress, for which there is no holder: the caller ends it, and no one else does. Returns
+    /// false if another one does, or there is a holder or no clear; if a generation is given, also if it is not that of
+    /// the place.
+    pub(super) fn take_clear(&self, generation: Option<ClaimId>) -> bool {
+        self.change(|state| state.take_clear(generation).ok_or(())).is_ok()
+    }
+
+    /// Ends the clear that the caller has taken, if no one waits for the place.
     pub(super) fn end_clear(&self) -> Option<Change> {
         let (old, _) = self.change(|state| state.end_clear().ok_or(())).ok()?;
         Some(Change::of(old))
     }
 
-    /// Ends a clear, and makes the first of those who wait the holder. As [`hand_over`](Self::hand_over).
+    /// Ends the clear that the caller has taken, and makes the first of those who wait the holder. As
+    /// [`hand_over`](Self::hand_over).
     pub(super) fn end_clear_for<T>(
         &self,
         rest: Option<Rest>,
@@ -164,10 +171,10 @@ impl ClaimWord {
         Some((holder.zip(prepared), Change::of(old)))
     }
 
-    /// Ends a clear without effect. The caller began it. `None` if the holder has left: then the clear can take
-    /// effect.
-    pub(super) fn give_up_clear(&self) -> Option<Change> {
-        let (old, _) = self.change(|state| state.give_up_clear().ok_or(())).ok()?;
+    /// Ends the clear that waits for this holder, without effect. `None` if the holder has left: then the clear can take
+    /// effect, or has ended.
+    pub(super) fn give_up_clear(&self, holder: ClaimId) -> Option<Change> {
+        let (old, _) = self.change(|state| state.give_up_clear(holder).ok_or(())).ok()?;
         Some(Change::of(old))
     }
 

@@ -113,7 +113,8 @@ impl<K, D, C> SessionsBuilder<K, D, C> {
     }
 
     /// Sets the number of blank sessions that are kept: those without a run, a connection and data of their own.
-    /// By default 1,024; with zero, they are removed at once.
+    /// By default 1,024; with zero, they are removed at once. At most 1,048,576, which larger numbers are taken for: the
+    /// registry has a place of 16 bytes for each of them from the start.
     ///
     /// The data of such a session is that of a new one, so nothing is lost when the registry removes it: the
     /// next begin creates it again. The one that became idle first goes first.
@@ -128,8 +129,9 @@ impl<K, D, C> SessionsBuilder<K, D, C> {
     /// Sets the number of sessions without a run and a connection that are kept, whatever their data. By default
     /// there is no limit.
     ///
-    /// The creation of a session removes idle ones when there are an eighth more, in the order of
-    /// [`Sessions::prune_to`]; the data of removed sessions is dropped. Without a limit, call
+    /// The creation of a session removes idle ones when there are an eighth more sessions than after the last time, in
+    /// the order of [`Sessions::prune_to`], so its cost, of O(n log n), is spread over many creations. The session that
+    /// is created is not among them. The data of removed sessions is dropped. Without a limit, call
     /// [`Sessions::prune`] or [`Sessions::prune_to`] now and then.
     pub fn max_idle(mut self, max_idle: usize) -> Self {
         self.settings.max_idle = max_idle;
@@ -141,6 +143,9 @@ impl<K, D, C> SessionsBuilder<K, D, C> {
     ///
     /// It runs with nothing held: it may begin the next run of the same session. If others wait for the session,
     /// the run of the first of them has begun. A panic of it is contained, because runs end in destructors.
+    ///
+    /// A run that has begun for someone who waits no longer, such as a future that was dropped before it noticed, ends
+    /// like every other one: the function is called for it as well.
     pub fn on_release(mut self, on_release: impl Fn(&K, RunId) + Send + Sync + 'static) -> Self {
         self.settings.on_release = Some(Box::new(on_release));
         self

@@ -113,6 +113,11 @@ impl Stamp {
         Self(AtomicU64::new(Self::word(claim, now_us)))
     }
 
+    /// Returns a stamp of no claim that is `claim` or a later one.
+    pub(super) fn none(claim: ClaimId) -> Self {
+        Self::new(Self::before(claim), 0)
+    }
+
     pub(super) fn set(&self, claim: ClaimId, now_us: u64) {
         // Relaxed, here and below: the value carries its own identity, and is only reported.
         self.0.store(Self::word(claim, now_us), Ordering::Relaxed);
@@ -120,7 +125,11 @@ impl Stamp {
 
     /// Removes the stamp of a claim.
     pub(super) fn forget(&self, claim: ClaimId) {
-        self.set(ClaimId::from_u64(claim.as_u64().wrapping_sub(1)), 0);
+        self.set(Self::before(claim), 0);
+    }
+
+    fn before(claim: ClaimId) -> ClaimId {
+        ClaimId::from_u64(claim.as_u64().wrapping_sub(1))
     }
 
     /// Returns the time since the claim was stamped; stamps it if it is not.

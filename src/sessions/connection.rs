@@ -21,7 +21,7 @@ pub struct Connection<K, D, C> {
 }
 
 /// The result of [`Sessions::connect`](super::Sessions::connect).
-#[derive(Debug)]
+#[must_use = "dropping a connection ends it"]
 pub struct Connected<K, D, C> {
     /// The new connection.
     pub connection: Connection<K, D, C>,
@@ -128,6 +128,16 @@ impl<K, D, C> Connection<K, D, C> {
         self.is_ended = true;
         let ended = Session::disconnect(&self.session, self.id);
         Disconnected { was_current: ended.was_current, cancelled: ended.cancelled }
+    }
+}
+
+impl<K, D, C> fmt::Debug for Connected<K, D, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connected")
+            .field("connection", &self.connection)
+            .field("displaces", &self.displaced.is_some())
+            .field("run", &self.run)
+            .finish_non_exhaustive()
     }
 }
 

@@ -40,6 +40,8 @@ impl<K, D, C> Home<K, D, C> {
             }
             if let Some(oldest) = ring.pop() {
                 self.evict_listed(&oldest);
+                // Unwind safety: as in `evict`; it may be the last reference.
+                let _ = contain(AssertUnwindSafe(|| drop(oldest)));
             }
         }
         self.evict_listed(&session);
@@ -53,11 +55,11 @@ impl<K, D, C> Home<K, D, C> {
     /// Removes the session, if it is blank and not in use. Panics of user code are contained: this runs in
     /// destructors.
     fn evict(&self, session: &Arc<Session<K, D, C>>) {
-        let Ok(Some(data)) = Session::retire_blank(session) else { return };
+        let Ok(Some(last)) = Session::retire_blank(session) else { return };
         session.common.counters.evicted.add();
         // Unwind safety: a session that is not removed from the map is retired, and goes when it is next found.
         let _ = contain(AssertUnwindSafe(|| (self.forget)(self, session)));
-        let _ = contain(AssertUnwindSafe(|| drop(data)));
+        let _ = contain(AssertUnwindSafe(|| drop(last)));
     }
 }
 
@@ -92,49 +94,52 @@ where
     /// seen; those that are found idle for the first time go last, in no particular order.
     #[must_use = "the data of the removed sessions is returned, to be saved or dropped"]
     pub fn prune_to(&self, len: usize) -> Vec<(K, StdArc<D>)> {
-        self.prune_but(None, len)
+        let excess = self.len().saturating_sub(len);
+        self.take_first(self.idle(None), excess)
     }
 
-    /// As [`prune_to`](Self::prune_to), but spares one session.
-    fn prune_but(&self, spared: Option<&Arc<Session<K, D, C>>>, len: usize) -> Vec<(K, StdArc<D>)> {
-        let mut removed = Vec::new();
-        let excess = self.len().saturating_sub(len);
+    /// Returns the idle sessions but one, those first that have been idle for the longest time.
+    fn idle(&self, spared: Option<&Arc<Session<K, D, C>>>) -> Vec<Idle<K, D, C>> {
         let now_us = self.now_us();
         let mut idle: Vec<_> = (self.entries().into_iter())
             .filter(|(_, session)| spared.is_none_or(|spared| !Arc::ptr_eq(spared, session)))
             .filter_map(|(key, session)| {
                 let seen = session.place.state();
-                Some((session.idle_time(seen, now_us)?, key, session, seen))
+                Some(Idle { time: session.idle_time(seen, now_us)?, key, session, seen })
             })
             .collect();
-        idle.sort_by_key(|(time, ..)| std::cmp::Reverse(*time));
-        for (_, key, session, seen) in idle {
-            if removed.len() >= excess {
-                break;
-            }
-            removed.extend(self.take(key, &session, seen));
-        }
-        removed
+        idle.sort_by_key(|idle| std::cmp::Reverse(idle.time));
+        idle
+    }
+
+    fn take_first(&self, idle: Vec<Idle<K, D, C>>, number: usize) -> Vec<(K, StdArc<D>)> {
+        let taken = idle.into_iter().filter_map(|idle| self.take(idle.key, &idle.session, idle.seen));
+        taken.take(number).collect()
     }
 
     fn take(&self, key: K, session: &Arc<Session<K, D, C>>, seen: State) -> Option<(K, StdArc<D>)> {
-        let data = Session::retire(session, Gone::Evicted, Some(seen)).ok()??;
+        let last = Session::retire(session, Gone::Evicted, Some(seen)).ok()??;
         self.forget(&key, session);
-        Some((key, data))
+        Some((key, last.data))
     }
 
     /// A session was created: removes idle ones if there are too many, but not this one, which is about to be used.
     pub(super) fn keep_limit(&self, limit: &Limit, created: &Arc<Session<K, D, C>>) {
-        let len = self.len();
-        if !limit.is_due(len) {
-            return;
-        }
-        let in_use = self.entries().iter().filter(|(_, session)| session.is_in_use()).count();
-        let removed = self.prune_but(Some(created), in_use.saturating_add(limit.max_idle()));
+        let Some(look) = limit.look(self.len()) else { return };
+        let idle = self.idle(Some(created));
+        let excess = idle.len().saturating_sub(limit.max_idle());
+        let removed = self.take_first(idle, excess);
         self.note_evicted(removed.len());
-        let left = len.saturating_sub(removed.len());
-        limit.wait_from(left);
+        look.end(self.len());
         // User code, and therefore last.
         drop(removed);
     }
+}
+
+/// A session that looked idle.
+struct Idle<K, D, C> {
+    time: Duration,
+    key: K,
+    session: Arc<Session<K, D, C>>,
+    seen: State,
 }

@@ -20,19 +20,39 @@ impl Limit {
         self.max_idle
     }
 
-    /// Returns whether a look is due, if there are `len` sessions. Of several threads, one gets to know; it calls
-    /// [`wait_from`](Self::wait_from) afterwards.
-    pub(super) fn is_due(&self, len: usize) -> bool {
+    /// Returns the look that is due, if there are `len` sessions. Of several threads, one gets it.
+    pub(super) fn look(&self, len: usize) -> Option<Look<'_>> {
         // Relaxed, here and below: nothing but the number is passed on.
         let due = self.next.load(Ordering::Relaxed);
-        len >= due
-            && self.next.compare_exchange(due, usize::MAX, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let is_mine = len >= due
+            && self.next.compare_exchange(due, usize::MAX, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        is_mine.then(|| Look { limit: self, len })
     }
 
-    /// There are `len` sessions after a look: the next one is paid for by as many creations as an eighth of the
-    /// limit.
-    pub(super) fn wait_from(&self, len: usize) {
-        let next = self.max_idle.max(len).saturating_add(self.max_idle / 8 + 1);
-        self.next.store(next, Ordering::Relaxed);
+    /// There are `len` sessions: the next look is due when there are an eighth more, so its cost, which is that of `len`
+    /// sessions, is paid by as many creations.
+    fn wait_from(&self, len: usize) {
+        let len = self.max_idle.max(len);
+        self.next.store(len.saturating_add(len / 8 + 1), Ordering::Relaxed);
+    }
+}
+
+/// The look for idle sessions by one thread; meanwhile no other one looks. It ends when it is dropped, also by a panic.
+#[derive(Debug)]
+pub(super) struct Look<'a> {
+    limit: &'a Limit,
+    len: usize,
+}
+
+impl Look<'_> {
+    /// Ends the look, after which there are `len` sessions.
+    pub(super) fn end(mut self, len: usize) {
+        self.len = len;
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.limit.wait_from(self.len);
     }
 }

@@ -86,10 +86,13 @@ mod real {
         /// Inserts `session`, unless the key has one. Returns the session of the key.
         pub(in crate::sessions) fn insert_new(&self, key: K, session: Arc<S>) -> Arc<S> {
             let hash = self.hashed(&key).hash;
-            match self.map.pin().try_insert(Hashed { hash, key }, session) {
-                Ok(inserted) => inserted.clone(),
-                Err(occupied) => occupied.current.clone(),
-            }
+            let (current, unneeded) = match self.map.pin().try_insert(Hashed { hash, key }, session) {
+                Ok(inserted) => (inserted.clone(), None),
+                Err(occupied) => (occupied.current.clone(), Some(occupied.not_inserted)),
+            };
+            // User code, and therefore without the pin.
+            drop(unneeded);
+            current
         }
 
         /// Removes the session of the key, if it is this one.

@@ -2,9 +2,14 @@
 //! in `claim::models`.
 #![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::store::{MemoryStore, SessionStore};
 use super::*;
+use crate::clock::ManualClock;
 use crate::sync::model::{Time, block_on, model, spawn};
 
 /// Never passes: in these models time stands still.
@@ -284,5 +289,92 @@ fn versions_continue_over_a_removal() {
         let second = write(&sessions).unwrap();
         let is_removed = thread.join().unwrap();
         assert!(second > first, "{first}, then {second}; removed: {is_removed}");
+    });
+}
+
+fn polled<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A task has begun a clear and is dropped, while another one joins it and detaches the run: the run is fenced off.
+#[test]
+fn a_detached_run_is_fenced_off_also_if_the_clear_that_was_joined_is_dropped() {
+    model(|| {
+        let sessions = registry();
+        let mut old = sessions.try_begin(&1).unwrap();
+        let key = 1;
+        let mut first = sessions.clear_async(&key, ClearPolicy::CancelAndWait(LONG));
+        assert!(polled(&mut first).is_pending());
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.clear(&1, ClearPolicy::CancelAndDetach).unwrap().epoch)
+        };
+        drop(first);
+        assert_eq!(thread.join().unwrap(), 1);
+        let new = sessions.try_begin(&1).unwrap();
+        assert_eq!((new.epoch(), old.update(|_| 7).is_ok()), (1, false));
+        assert_eq!(*sessions.read(&1).unwrap(), 0);
+    });
+}
+
+/// The run ends, while two clears wait for it, one of them as a task that is not polled: the other one ends it.
+#[test]
+fn a_clear_does_not_wait_for_a_task_that_is_not_polled() {
+    model(|| {
+        let _time = Time::stopped();
+        let sessions = registry();
+        let run = sessions.try_begin(&1).unwrap();
+        let key = 1;
+        let mut first = sessions.clear_async(&key, ClearPolicy::CancelAndWait(LONG));
+        assert!(polled(&mut first).is_pending());
+        let thread = spawn(move || drop(run));
+        let cleared = sessions.clear(&1, ClearPolicy::CancelAndWait(LONG)).unwrap();
+        assert_eq!((cleared.epoch, cleared.joined), (1, false));
+        thread.join().unwrap();
+        let run = sessions.try_begin(&1).unwrap();
+        let Poll::Ready(Ok(joined)) = polled(&mut first) else { panic!("the clear is over") };
+        assert_eq!((joined.epoch, joined.joined, run.is_cancelled()), (1, true, false));
+    });
+}
+
+/// The session is evicted while it is removed: it is deleted in the store as well.
+#[test]
+fn a_session_that_is_evicted_while_it_is_removed_is_deleted() {
+    model(|| {
+        let store = MemoryStore::new();
+        let builder = Sessions::builder().clock(ManualClock::new()).store(store.clone());
+        let sessions: Registry = builder.build();
+        assert!(sessions.try_begin(&1).unwrap().update(|_| 7).is_ok());
+        let save = |sessions: &Registry| {
+            let saver = sessions.saver().unwrap();
+            while !matches!(saver.run_once(), saving::Step::Idle { .. }) {}
+        };
+        save(&sessions);
+        assert_eq!(store.load(&1).unwrap().map(|stored| stored.data), Some(7));
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.prune(Duration::ZERO).len())
+        };
+        assert!(sessions.remove(&1).is_ok());
+        let _pruned = thread.join().unwrap();
+        save(&sessions);
+        assert!(store.load(&1).unwrap().is_none());
+        assert!(sessions.is_empty());
+    });
+}
+
+/// The run ends while its connection does, and may be resumed: the session stays neither among the orphans nor in the map.
+#[test]
+fn a_run_that_ends_with_its_connection_leaves_no_orphan() {
+    model(|| {
+        let policy = OnDisconnect::KeepForResume(LONG);
+        let builder = Sessions::builder().clock(ManualClock::new()).max_blank(0);
+        let sessions: Registry = builder.on_disconnect(policy).build();
+        let connection = sessions.connect(&1, ()).connection;
+        let run = connection.try_begin().unwrap();
+        let thread = spawn(move || drop(run));
+        drop(connection);
+        thread.join().unwrap();
+        assert_eq!((sessions.orphans(), sessions.len()), (0, 0));
     });
 }

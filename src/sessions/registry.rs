@@ -47,6 +47,9 @@ struct Registry<K, D, C> {
     saver: Option<Saver<K, D>>,
 }
 
+/// Maximum number of blank sessions, for which there is space from the start.
+const MAX_BLANK: usize = 1 << 20;
+
 /// The result of [`Sessions::cancel`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancel {
@@ -86,7 +89,7 @@ where
         let Settings { max_blank, max_idle, .. } = common.settings;
         let home = Home {
             map: Map::new(),
-            blank: (max_blank > 0).then(|| Ring::new(max_blank)),
+            blank: (max_blank > 0).then(|| Ring::new(max_blank.min(MAX_BLANK))),
             orphans: Mutex::new(&lock_order::SESSION_ORPHANS, Orphans::new()),
             forget: |home, session| home.map.remove_same(session.key(), session),
         };
@@ -234,8 +237,8 @@ where
         }
     }
 
-    /// Returns the connected sessions and their peers. O(n); each session is as it was at some time during the
-    /// call.
+    /// Returns the connected sessions and their peers. O(n), with a short lock of each session, which is as it was at
+    /// some time during the call.
     #[must_use]
     pub fn peers(&self) -> Vec<(K, StdArc<C>)> {
         let entries = self.registry.home.map.entries().into_iter();
@@ -245,7 +248,9 @@ where
     /// Calls `send` for each connected session, on this thread, with nothing held: it may use this registry.
     ///
     /// The peers are those of [`peers`](Self::peers). A call that panics does not keep the others from their
-    /// turn. A call that blocks delays those that follow: `send` should put the message into a queue.
+    /// turn. The calls come one after the other, so one that blocks delays those that follow: a server gives each
+    /// connection a bounded queue and a task that sends, and `send` puts the message into the queue, or drops it if the
+    /// queue is full.
     pub fn broadcast(&self, mut send: impl FnMut(&K, &C)) -> Broadcast {
         let mut broadcast = Broadcast::default();
         for (key, peer) in self.peers() {
@@ -262,7 +267,7 @@ where
         broadcast
     }
 
-    /// Returns all sessions. O(n); each session is as it was at some time during the call.
+    /// Returns all sessions. O(n), with a short lock of each session, which is as it was at some time during the call.
     #[must_use]
     pub fn snapshot(&self) -> Vec<SessionSnapshot<K, D>> {
         let entries = self.registry.home.map.entries().into_iter();
@@ -285,10 +290,17 @@ where
     /// # Errors
     /// [`RemoveError`] if the session is in use.
     pub fn remove(&self, key: &K) -> Result<Option<StdArc<D>>, RemoveError> {
-        let Some(session) = self.get(key) else { return Ok(None) };
-        let data = Session::retire(&session, Gone::Deleted, None)?;
-        self.forget(key, &session);
-        Ok(data)
+        loop {
+            let Some(session) = self.get(key) else { return Ok(None) };
+            let last = Session::retire(&session, Gone::Deleted, None)?;
+            self.forget(key, &session);
+            match last {
+                Some(last) => return Ok(Some(last.data)),
+                None if self.registry.saver.is_none() => return Ok(None),
+                // It was evicted meanwhile, and is still stored.
+                None => {}
+            }
+        }
     }
 
     /// Asks the runs to stop whose connections have ended, and that no connection has resumed in time, under
@@ -303,10 +315,10 @@ where
             let due = {
                 let mut orphans = home.orphans.lock();
                 let first = orphans.first_entry().filter(|first| first.key().0 <= now_us);
-                first.map(OccupiedEntry::remove)
+                first.map(OccupiedEntry::remove_entry)
             };
-            let Some(session) = due else { return expired };
-            expired += usize::from(Session::expire(&session, home, now_us).is_some());
+            let Some(((until, _), session)) = due else { return expired };
+            expired += usize::from(Session::expire(&session, until).is_some());
         }
     }
 
@@ -369,6 +381,12 @@ where
     /// Returns the data of a new or cleared session. User code.
     pub(super) fn fresh(&self, key: &K) -> D {
         (self.registry.init)(key)
+    }
+
+    /// Returns the number of sessions whose run may be resumed.
+    #[cfg(test)]
+    pub(super) fn orphans(&self) -> usize {
+        self.registry.home.orphans.lock().len()
     }
 
     /// Returns the epoch in which the next session that is created begins.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,12 +13,15 @@ use super::id::RunId;
 use super::session::Session;
 use crate::claim::{ClaimId, Grant, Spot, State};
 use crate::sync::{Arc, StdArc, deadline_after};
+use crate::unwind::contain;
 
 /// One run of a session: as long as it lives, no other run of the session begins.
 ///
 /// Dropping it ends the run, on return, on error, in a panic, and when the future that owns it is dropped. The
 /// end names the run, so it never ends a later one. It does not block: it is one exchange of a word and, if
-/// someone waits, a short lock to wake them.
+/// someone waits, a short lock to wake them. If the data of the session is that of a new one, the session joins the
+/// blank ones, and the oldest of them may be removed. Destructors that run then may not panic through it: their panics are
+/// contained.
 ///
 /// Created by [`Sessions::try_begin`](super::Sessions::try_begin) and its variants. `Send`, so it can be moved
 /// into the thread or task that works.
@@ -29,7 +34,7 @@ use crate::sync::{Arc, StdArc, deadline_after};
 /// A run that a clear has *detached* is cancelled, too, and what it writes is rejected as [`Stale`].
 #[must_use = "dropping a run ends it"]
 pub struct Run<K, D, C = ()> {
-    session: Arc<Session<K, D, C>>,
+    session: Held<K, D, C>,
     claim: ClaimId,
     /// Number of clears before it.
     clears: u64,
@@ -39,7 +44,7 @@ pub struct Run<K, D, C = ()> {
 
 impl<K, D, C> Run<K, D, C> {
     pub(super) fn new(session: Arc<Session<K, D, C>>, grant: Grant) -> Self {
-        Self { session, claim: grant.id, clears: grant.read, is_finished: false }
+        Self { session: Held(Some(session)), claim: grant.id, clears: grant.read, is_finished: false }
     }
 
     /// Returns the key of the session.
@@ -63,8 +68,8 @@ impl<K, D, C> Run<K, D, C> {
         self.session.epoch(self.clears)
     }
 
-    /// Notes that the work begins, and the time, from which the age of the run is counted. Returns false if the run was asked to stop before: then it should end
-    /// without doing anything. Optional. Lock-free.
+    /// Notes that the work begins, and the time, from which the age of the run is counted. Returns false if the run was
+    /// asked to stop before: then it should end without doing anything. Optional. Lock-free.
     #[must_use = "a run that was cancelled before it starts should not start"]
     pub fn start(&self) -> bool {
         self.session.note_start(self.claim);
@@ -180,7 +185,7 @@ impl<K, D, C> Run<K, D, C> {
     }
 
     pub(super) fn is_of<'a>(&self, session: &'a Arc<Session<K, D, C>>) -> Option<&'a Session<K, D, C>> {
-        Arc::ptr_eq(&self.session, session).then_some(session)
+        Arc::ptr_eq(self.session.get(), session).then_some(session)
     }
 
     pub(super) fn claim(&self) -> ClaimId {
@@ -195,6 +200,34 @@ impl<K, D, C> Run<K, D, C> {
     pub fn finish(mut self) -> Result<(), Stale> {
         self.is_finished = true;
         if Session::release(&self.session, self.claim) { Ok(()) } else { Err(Stale) }
+    }
+}
+
+/// The session of a run. If this is the last reference, user data is dropped with it, whose panics are contained.
+struct Held<K, D, C>(Option<Arc<Session<K, D, C>>>);
+
+impl<K, D, C> Held<K, D, C> {
+    fn get(&self) -> &Arc<Session<K, D, C>> {
+        match &self.0 {
+            Some(session) => session,
+            None => unreachable!("only the destructor takes it out"),
+        }
+    }
+}
+
+impl<K, D, C> Deref for Held<K, D, C> {
+    type Target = Arc<Session<K, D, C>>;
+
+    fn deref(&self) -> &Self::Target {
+        self.get()
+    }
+}
+
+impl<K, D, C> Drop for Held<K, D, C> {
+    fn drop(&mut self) {
+        let session = self.0.take();
+        // Unwind safety: nothing of the session remains observable.
+        let _ = contain(AssertUnwindSafe(|| drop(session)));
     }
 }
 

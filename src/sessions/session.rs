@@ -15,7 +15,8 @@ use super::id::{ConnectionId, RunId};
 use super::map::Map;
 use super::mark::Mark;
 use crate::claim::{
-    Begun, CancelRefused, ClaimId, ClaimRefused, Grant, Place, Released, State, Terms, Ticket, WaitRefused,
+    Begun, CancelRefused, ClaimId, ClaimRefused, Grant, Occupant, Place, Released, State, Terms, Ticket,
+    WaitRefused,
 };
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sync::ring::Ring;
@@ -29,7 +30,7 @@ pub(super) struct Session<K, D, C> {
     pub(super) place: Place,
     /// Number of clears. Written under the lock only, by the clear that holds the place.
     clears: AtomicU64,
-    /// [`BLANK`] and [`CONNECTED`]: changes under the lock.
+    /// [`BLANK`], [`CONNECTED`] and [`ORPHANED`]: changes under the lock.
     hints: AtomicU8,
     pub(super) common: StdArc<Common<K, Self>>,
     number: u64,
@@ -67,6 +68,8 @@ pub(super) type Orphans<K, D, C> = BTreeMap<(u64, u64), Arc<Session<K, D, C>>>;
 const BLANK: u8 = 1;
 /// The session has a connection.
 const CONNECTED: u8 = 2;
+/// The session is among the orphans.
+const ORPHANED: u8 = 4;
 
 /// The data of a session, as of one version. `None` in the cell once the session is retired.
 pub(super) struct Published<D> {
@@ -94,10 +97,9 @@ pub(super) struct Contents<C> {
     connections: u64,
     /// The run that began through the connection of the session.
     owned: Option<ClaimId>,
-    /// The end of the time in which a connection may resume the run, in microseconds.
+    /// The end of the time in which a connection may resume the run, in microseconds. The session is among the orphans
+    /// at this time, unless that entry was just taken out to be looked at.
     resume_until: Option<NonZeroU64>,
-    /// Whether the session is among the orphans.
-    is_orphan: bool,
 }
 
 struct Peer<C> {
@@ -141,11 +143,9 @@ impl<K, D, C> Session<K, D, C> {
         key: K,
         data: StdArc<D>,
     ) -> Self {
-        let contents =
-            Contents { peer: None, connections: 0, owned: None, resume_until: None, is_orphan: false };
+        let contents = Contents { peer: None, connections: 0, owned: None, resume_until: None };
         let published = Published { version: 0, clears: 0, is_blank: true, data };
-        let now_us = common.now_us();
-        let stamp = || Stamp::new(ClaimId::FIRST, now_us);
+        let stamp = || Stamp::none(ClaimId::FIRST);
         Self {
             place: Place::new(ClaimId::FIRST),
             clears: AtomicU64::new(0),
@@ -267,9 +267,18 @@ impl<K, D, C> Session<K, D, C> {
         self.common.counters.cancelled.add();
     }
 
-    /// A clear has asked the run to stop, or has detached it.
-    pub(super) fn note_cleared(&self, run: ClaimId, is_detached: bool) {
-        self.note_asked(run, self.common.now_us());
+    /// The run was asked to stop when it got the session: another one waits that replaces it.
+    fn note_born(&self, asked: Option<ClaimId>) {
+        if let Some(run) = asked {
+            self.note_asked(run, self.common.now_us());
+        }
+    }
+
+    /// A clear has asked the run to stop, or has detached it. It is passed as it was before.
+    pub(super) fn note_cleared(&self, run: Occupant, is_detached: bool) {
+        if !run.is_cancelled {
+            self.note_asked(run.id, self.common.now_us());
+        }
         if is_detached {
             self.common.counters.detached.add();
         }
@@ -294,6 +303,8 @@ impl<K, D, C> Session<K, D, C> {
                 if released.was_cancelled || released.was_awaited {
                     this.note_end(claim, released);
                 }
+                this.note_born(released.asked);
+                Self::end_orphan(this, claim);
                 // If it is listed, it is looked at later than this end of a use.
                 if !released.is_listed {
                     Self::settle(this);
@@ -335,18 +346,19 @@ impl<K, D, C> Session<K, D, C> {
     }
 
     fn hint(&self, hint: u8, is_set: bool) {
-        // Relaxed: under the lock, or only a hint.
+        // AcqRel: of a run that ends and a session that becomes an orphan, one sees the other; pairs with `end_orphan`.
+        // The other hints need no order.
         if is_set {
-            self.hints.fetch_or(hint, Ordering::Relaxed);
+            self.hints.fetch_or(hint, Ordering::AcqRel);
         } else {
-            self.hints.fetch_and(!hint, Ordering::Relaxed);
+            self.hints.fetch_and(!hint, Ordering::AcqRel);
         }
     }
 
-    /// Ends the clear that the caller began, if there is no run. Returns the number of those who waited and are
-    /// dropped.
+    /// Ends the clear that the caller has taken. Returns the number of those who waited and are dropped.
     pub(super) fn end_clear(this: &Arc<Self>, took_effect: bool) -> usize {
         let ended = this.place.end_clear(took_effect, || this.clears());
+        this.note_born(ended.and_then(|ended| ended.asked));
         Self::settle(this);
         ended.map_or(0, |ended| ended.dropped)
     }

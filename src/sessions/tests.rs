@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+mod edges;
+
 use super::*;
 use crate::clock::ManualClock;
 use crate::sync::StdArc;
@@ -370,9 +372,12 @@ fn a_detaching_clear_ends_the_wait_of_another_one_which_it_joins() {
         std::hint::spin_loop();
     }
     assert!(sessions.try_begin(&1).is_err_and(TryBeginError::is_busy));
-    let joined = sessions.clear(&1, ClearPolicy::CancelAndDetach).unwrap();
-    assert_eq!((joined.epoch, joined.cancelled, joined.joined), (1, Some(run.id()), true));
-    assert_eq!(thread.join().unwrap().epoch, 1);
+    let second = sessions.clear(&1, ClearPolicy::CancelAndDetach).unwrap();
+    let first = thread.join().unwrap();
+    assert_eq!((second.epoch, second.cancelled), (1, Some(run.id())));
+    assert_eq!((first.epoch, first.cancelled), (1, Some(run.id())));
+    assert!(first.joined != second.joined, "one of them has reset the data");
+    assert_eq!(sessions.stats().cleared, 1);
     assert!(run.finish().is_err());
 }
 
@@ -686,7 +691,7 @@ fn idle_sessions_are_bounded_if_a_limit_is_set() {
     let runs: Vec<_> = (1000..1020).map(|key| sessions.try_begin(&key).unwrap()).collect();
     for key in 0..500 {
         push(&mut sessions.try_begin(&key).unwrap(), key).unwrap();
-        assert!(sessions.len() <= 20 + 16 + 16 / 8 + 2, "{} sessions", sessions.len());
+        assert!(sessions.len() <= 20 + 16 + 36 / 8 + 2, "{} sessions", sessions.len());
     }
     assert!(runs.iter().all(|run| !run.is_cancelled()) && sessions.stats().evicted > 400);
     assert!(sessions.read(&499).is_some());
@@ -718,8 +723,22 @@ fn guards_and_futures_are_send() {
     let run = connection.try_begin().unwrap();
     let key = 1;
     check(&sessions.begin_async(&key));
+    check(&sessions.clear_async(&key, ClearPolicy::RefuseIfBusy));
     check(&run.cancelled());
     check(&(&run, &sessions, &connection));
+    check(&sessions);
+}
+
+#[test]
+fn guards_are_shown_whatever_they_hold() {
+    #[derive(Default)]
+    struct Opaque;
+
+    let sessions: Sessions<u32, Opaque, Opaque> = Sessions::new();
+    let connected = sessions.connect(&1, Opaque);
+    let run = connected.connection.try_begin().unwrap();
+    let shown = format!("{connected:?} {run:?}");
+    assert!(shown.starts_with("Connected { connection: Connection") && shown.contains("Run {"), "{shown}");
 }
 
 /// The session that a begin has just created is spared, or the begin would create it for ever.

@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use super::{BLANK, Locked, Published, Session};
-use crate::claim::{ClaimRefused, State};
+use super::{BLANK, Home, Locked, Published, Session, drop_home};
+use crate::claim::{Change, ClaimRefused, State};
 use crate::sessions::error::{RemoveError, Stale};
 use crate::sessions::watch::Gone;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, StdArc};
 use crate::table::Replaced;
+
+/// The data of a session that was retired, and older data that was kept for readers: user code, to be dropped last.
+pub(in crate::sessions) struct Last<D> {
+    pub(in crate::sessions) data: StdArc<D>,
+    _replaced: Replaced<Option<Published<D>>>,
+}
 
 impl<K, D, C> Session<K, D, C> {
     /// Returns the data with its version, or `None` if the session is retired. Wait-free.
@@ -106,7 +112,7 @@ impl<K, D, C> Session<K, D, C> {
     }
 
     /// Retires the session if it is blank and not in use.
-    pub(in crate::sessions) fn retire_blank(this: &Arc<Self>) -> Result<Option<StdArc<D>>, RemoveError> {
+    pub(in crate::sessions) fn retire_blank(this: &Arc<Self>) -> Result<Option<Last<D>>, RemoveError> {
         Self::retire_if(this, Gone::Evicted, None, |published| published.is_blank)
     }
 
@@ -119,7 +125,7 @@ impl<K, D, C> Session<K, D, C> {
         this: &Arc<Self>,
         gone: Gone,
         seen: Option<State>,
-    ) -> Result<Option<StdArc<D>>, RemoveError> {
+    ) -> Result<Option<Last<D>>, RemoveError> {
         Self::retire_if(this, gone, seen, |_| true)
     }
 
@@ -128,7 +134,29 @@ impl<K, D, C> Session<K, D, C> {
         gone: Gone,
         seen: Option<State>,
         is_wanted: impl FnOnce(&Published<D>) -> bool,
-    ) -> Result<Option<StdArc<D>>, RemoveError> {
+    ) -> Result<Option<Last<D>>, RemoveError> {
+        let home = this.home_of_orphans();
+        let retired = Self::retire_locked(this, home.as_deref(), gone, seen, is_wanted);
+        home.into_iter().for_each(drop_home);
+        let Some((last, change, version)) = retired? else { return Ok(None) };
+        // Wakers are user code.
+        this.place.notify(change);
+        this.common.counters.removed.add();
+        if let (Gone::Evicted, Some(watch)) = (gone, &this.common.watch) {
+            watch.removed(this, gone, version);
+        }
+        Ok(Some(last))
+    }
+
+    /// Retires the session, and returns its data, the change of its place, and the version of its removal. Runs no user
+    /// code.
+    fn retire_locked(
+        this: &Arc<Self>,
+        home: Option<&Home<K, D, C>>,
+        gone: Gone,
+        seen: Option<State>,
+        is_wanted: impl FnOnce(&Published<D>) -> bool,
+    ) -> Result<Option<(Last<D>, Change, u64)>, RemoveError> {
         let mut contents = this.cell.lock();
         let Some(last) = this.published() else { return Ok(None) };
         if contents.peer.is_some() {
@@ -143,24 +171,19 @@ impl<K, D, C> Session<K, D, C> {
             // use, numbers are skipped.
             this.common.raise_floor(version.max(this.epoch(last.clears)));
         }
-        match this.place.retire(seen) {
-            Ok(()) => {}
-            Err(ClaimRefused::Retired) => unreachable!("a retired session has no data"),
-            Err(ClaimRefused::Busy(run)) => return Err(RemoveError::Busy(this.run_id(run))),
-            Err(ClaimRefused::Clearing) => return Err(RemoveError::Clearing),
-        }
+        let change = this.place.retire(seen).map_err(|refused| match refused {
+            ClaimRefused::Retired => unreachable!("a retired session has no data"),
+            ClaimRefused::Busy(run) => RemoveError::Busy(this.run_id(run)),
+            ClaimRefused::Clearing => RemoveError::Clearing,
+        })?;
+        this.leave_orphans(home, &mut contents);
         if let (Gone::Deleted, Some(mark)) = (gone, &this.mark) {
             mark.set_deleted(version);
         }
         // Runs that were detached may still want to write: they find no data.
         let replaced = contents.publish(None);
         drop(contents);
-        this.common.counters.removed.add();
-        if let (Gone::Evicted, Some(watch)) = (gone, &this.common.watch) {
-            watch.removed(this, gone, version);
-        }
-        drop(replaced);
-        Ok(Some(last.data))
+        Ok(Some((Last { data: last.data, _replaced: replaced }, change, version)))
     }
 
     /// Tells the watch of the deletion, if the session was deleted. Called before a retired session is removed from the

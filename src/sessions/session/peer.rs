@@ -2,11 +2,12 @@
 
 use std::num::NonZeroU64;
 
-use super::{CONNECTED, Ended, Home, Joined, Locked, Peer, Retired, Session, drop_home};
+use super::{CONNECTED, Ended, Home, Joined, Locked, ORPHANED, Peer, Retired, Session, drop_home};
 use crate::claim::{ClaimId, ClaimRefused, Grant};
 use crate::sessions::error::TryBeginError;
 use crate::sessions::id::{ConnectionId, RunId};
 use crate::sessions::on_disconnect::OnDisconnect;
+use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, StdArc};
 
 impl<K, D, C> Session<K, D, C> {
@@ -46,18 +47,22 @@ impl<K, D, C> Session<K, D, C> {
 
     /// Makes `value` the connection, which takes over the run of the one before.
     pub(in crate::sessions) fn connect(&self, value: StdArc<C>) -> Result<Joined<C>, Retired> {
+        let home = self.home_of_orphans();
         let mut contents = self.cell.lock();
         if self.current(&contents).is_none() {
+            drop(contents);
+            home.into_iter().for_each(drop_home);
             return Err(Retired);
         }
         let id = ConnectionId { session: self.number, number: contents.connections };
         contents.connections += 1;
-        contents.resume_until = None;
+        self.leave_orphans(home.as_deref(), &mut contents);
         let state = self.place.state();
         let run = contents.owned.filter(|run| state.is_held_by(*run));
         let displaced = contents.peer.replace(Peer { id, value });
         self.hint(CONNECTED, true);
         drop(contents);
+        home.into_iter().for_each(drop_home);
         if displaced.is_some() {
             self.common.counters.displaced.add();
         }
@@ -105,31 +110,65 @@ impl<K, D, C> Session<K, D, C> {
     }
 
     /// The connection has ended: if it had a run, that one may be resumed.
+    ///
+    /// A run that ends at the same time finds the hint, or has ended when this looks at it.
     fn orphan(this: &Arc<Self>, home: Option<&Home<K, D, C>>, contents: &mut Locked<'_, D, C>, until: u64) {
+        this.hint(ORPHANED, true);
         let state = this.place.state();
-        if !contents.owned.is_some_and(|run| state.is_held_by(run)) {
+        let (true, Some(home)) = (contents.owned.is_some_and(|run| state.is_held_by(run)), home) else {
             contents.owned = None;
+            this.hint(ORPHANED, false);
             return;
-        }
-        contents.resume_until = NonZeroU64::new(until.max(1));
-        if let (false, Some(home)) = (contents.is_orphan, home) {
-            contents.is_orphan = true;
-            home.orphans.lock().insert((until, this.number), this.clone());
+        };
+        let until = NonZeroU64::new(until).unwrap_or(NonZeroU64::MIN);
+        contents.resume_until = Some(until);
+        home.orphans.lock().insert((until.get(), this.number), this.clone());
+    }
+
+    /// Removes the session from the orphans, if it is one of them. O(log n).
+    pub(super) fn leave_orphans(&self, home: Option<&Home<K, D, C>>, contents: &mut Locked<'_, D, C>) {
+        let Some(until) = contents.resume_until.take() else { return };
+        self.hint(ORPHANED, false);
+        if let Some(home) = home {
+            // Not the last reference to the session: the caller has one.
+            home.orphans.lock().remove(&(until.get(), self.number));
         }
     }
 
-    /// The session was removed from the orphans: asks its run to stop if no connection has resumed it, or puts
-    /// it back if a later connection has ended meanwhile.
-    pub(in crate::sessions) fn expire(this: &Arc<Self>, home: &Home<K, D, C>, now_us: u64) -> Option<RunId> {
+    /// Returns the list of orphans, if the session may be one of them. To be asked for, and dropped, without the lock.
+    pub(super) fn home_of_orphans(&self) -> Option<StdArc<Home<K, D, C>>> {
+        let OnDisconnect::KeepForResume(_) = self.common.settings.on_disconnect else { return None };
+        self.home.upgrade()
+    }
+
+    /// The run has ended: no connection resumes it.
+    pub(super) fn end_orphan(this: &Arc<Self>, run: ClaimId) {
+        let OnDisconnect::KeepForResume(_) = this.common.settings.on_disconnect else { return };
+        // AcqRel, and an exchange: comes after that of `orphan`, and sees the hint, or before it, which then sees that
+        // the run has ended; pairs with `hint`.
+        if this.hints.fetch_or(0, Ordering::AcqRel) & ORPHANED == 0 {
+            return;
+        }
+        let home = this.home.upgrade();
         let mut contents = this.cell.lock();
-        contents.is_orphan = false;
-        let until = contents.resume_until?.get();
-        if until > now_us {
-            contents.is_orphan = true;
-            home.orphans.lock().insert((until, this.number), this.clone());
+        if contents.owned == Some(run) {
+            contents.owned = None;
+            this.leave_orphans(home.as_deref(), &mut contents);
+        }
+        drop(contents);
+        home.into_iter().for_each(drop_home);
+    }
+
+    /// The entry of the session at the time `until` was taken from the orphans: asks its run to stop, unless a
+    /// connection has resumed it.
+    pub(in crate::sessions) fn expire(this: &Arc<Self>, until: u64) -> Option<RunId> {
+        let mut contents = this.cell.lock();
+        if contents.resume_until?.get() != until {
+            // Another entry, of a later connection.
             return None;
         }
         contents.resume_until = None;
+        this.hint(ORPHANED, false);
         let owned = contents.owned.take()?;
         drop(contents);
         let run = this.cancel(Some(owned)).ok()?;
