@@ -100,7 +100,7 @@ where
     ///
     /// Blocks for the store, with nothing held. Several threads that load one session share one read. The result is
     /// installed in one step, and only if the session was not changed meanwhile and has no run. For this step, which is
-    /// short and does not wait, the session counts as busy. A session that is removed during the load is not brought back.
+    /// short and does not wait, the session counts as busy: a begin, a removal or a clear that comes then may be refused. A session that is removed during the load is not brought back.
     ///
     /// # Errors
     /// [`StoreError`]. If it says where the data is [kept](StoreError::kept), the store could not read it, and has moved it

@@ -88,6 +88,12 @@ impl<K: Eq, P: Clone, R: Clone> Loads<K, P, R> {
         (result, load.held)
     }
 
+    /// Returns the number of loads in progress and of results that are waited for.
+    #[cfg(all(test, not(switchboard_model)))]
+    pub(super) fn len(&self) -> usize {
+        self.running.len() + self.done.len()
+    }
+
     /// Gives up the result of another thread's load, which is still reading.
     pub(super) fn leave(&mut self, mark: &Mark<K>, id: u64) {
         if let Some(load) = self.running.find_mut(mark.hash(), |load| load.id == id) {

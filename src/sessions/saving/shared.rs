@@ -226,6 +226,11 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
         result
     }
 
+    #[cfg(all(test, not(switchboard_model)))]
+    pub(super) fn loads(&self) -> usize {
+        self.inner.lock().loads.len()
+    }
+
     pub(super) fn stats(&self) -> Stats {
         let now = self.now();
         let inner = self.inner.lock();

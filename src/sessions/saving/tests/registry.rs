@@ -345,6 +345,7 @@ fn s21_a_load_waits_for_another_thread_no_longer_than_its_timeout() {
     assert!(error.is_timeout() && std::error::Error::source(&error).is_none());
     (0..2).for_each(|_| open.send(()).unwrap());
     assert_eq!(thread.join().unwrap(), Loaded::Missing);
+    assert_eq!(sessions.saver().unwrap().shared.loads(), 0, "no result is left for the one who has gone");
     assert_eq!(sessions.load_timeout(&1, Duration::ZERO).unwrap(), Loaded::Missing, "no one is in the way");
 }
 
