@@ -173,10 +173,11 @@ async fn crash(store: &str, folder: &Path) -> io::Result<()> {
 
 /// A conversation that cannot be read now is not replaced by a new one.
 async fn unreadable(folder: &Path) -> io::Result<()> {
+    // No file can be read there.
     let file = folder.join("s-_carol_.session");
-    std::fs::create_dir_all(&file)?;
     let folder = folder.to_str().ok_or_else(|| io::Error::other("the name of the folder is not text"))?;
     let mut server = Server::start(&["--store", "file", "--folder", folder]).await?;
+    std::fs::create_dir(&file)?;
     let mut link = Link::open(server.address, "carol").await?;
     match link.receive().await? {
         Some(Reply::Note(note)) if note.contains("cannot be loaded") => {}
