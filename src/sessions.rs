@@ -124,7 +124,7 @@ pub use clear::{Clear, ClearPolicy, Cleared};
 pub use connection::{Connected, Connection, Disconnected};
 pub use error::{BeginError, ClearError, RemoveError, Stale, TryBeginError};
 pub use id::{ConnectionId, RunId};
-pub use load::{LoadAll, Loaded};
+pub use load::{LoadAll, LoadError, Loaded};
 pub use on_disconnect::OnDisconnect;
 pub use registry::{Broadcast, Cancel, Sessions};
 pub use run::{Cancelled, Run};

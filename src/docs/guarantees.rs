@@ -521,8 +521,12 @@
 //! `sessions::saving::models::a_session_that_is_removed_during_its_load_does_not_come_back`,
 //! `sessions::saving::models::a_load_never_goes_back`.
 //!
+//! **A load does not meet an update.** It holds the session while it installs, or installs nothing. *Tested by*
+//! `sessions::saving::models::a_load_and_an_update_at_the_same_time_lose_nothing_without_notice`,
+//! `sessions::saving::tests::registry::s20_a_load_during_an_update_installs_nothing`.
+//!
 //! Not promised: that a change without a flush survives a crash; that the saver stays small if the store fails for long
-//! while ever new keys are removed.
+//! while ever new keys are cleared or removed; that a run that begins before its session is loaded keeps what is stored.
 //!
 //! # Following
 //!

@@ -1,7 +1,6 @@
 //! The connection between a registry and its saver.
 
 use std::hash::Hash;
-use std::panic::AssertUnwindSafe;
 
 use super::mark::Mark;
 use super::saving::{Config, Saver};
@@ -10,7 +9,6 @@ use super::store::SessionStore;
 use super::watch::{Gone, Watch};
 use crate::clock::Clock;
 use crate::sync::{Arc, StdArc};
-use crate::unwind::contain;
 
 /// Makes the saver and the watch of a registry, once its clock is known.
 pub(super) type Attach<K, D, C> = Box<dyn FnOnce(Config, StdArc<dyn Clock>) -> Attached<K, D, C> + Send>;
@@ -44,15 +42,13 @@ where
     fn changed(&self, session: &Arc<Session<K, D, C>>, _version: u64) {
         // If the data has changed again, the newer one is noted: the call that is still to come has no effect then.
         if let (Some(mark), Some(published)) = (&session.mark, session.published()) {
-            // Unwind safety: the saver is whole after a panic of `Eq` of a key.
-            let _ = contain(AssertUnwindSafe(|| self.note(mark, published.version, Some(published.data))));
+            self.note(mark, published.version, Some(published.data));
         }
     }
 
     fn removed(&self, session: &Arc<Session<K, D, C>>, gone: Gone, version: u64) {
         if let (Gone::Deleted, Some(mark)) = (gone, &session.mark) {
-            // Unwind safety: as in `changed`.
-            let _ = contain(AssertUnwindSafe(|| self.note(mark, version, None)));
+            self.note(mark, version, None);
         }
     }
 

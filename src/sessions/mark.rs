@@ -46,6 +46,12 @@ impl<K> Mark<K> {
         number > self.0.accepted.load(Ordering::Relaxed)
     }
 
+    /// Returns whether the number is below one that came before. Called under the lock of the saver.
+    pub(super) fn is_older(&self, number: u64) -> bool {
+        // Relaxed: as in `is_new`.
+        number < self.0.accepted.load(Ordering::Relaxed)
+    }
+
     /// Returns whether the saver knows this change, or a newer one.
     pub(super) fn is_noted(&self, number: u64) -> bool {
         // Relaxed: as in `set_saved`, where the change is noted by the time the lock is free.

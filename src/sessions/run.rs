@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::error::Stale;
 use super::id::RunId;
-use super::session::Session;
+use super::session::{NotInstalled, Session};
 use crate::claim::{ClaimId, Grant, Spot, State};
 use crate::sync::{Arc, StdArc, deadline_after};
 use crate::unwind::contain;
@@ -186,6 +186,11 @@ impl<K, D, C> Run<K, D, C> {
 
     pub(super) fn is_of<'a>(&self, session: &'a Arc<Session<K, D, C>>) -> Option<&'a Session<K, D, C>> {
         Arc::ptr_eq(self.session.get(), session).then_some(session)
+    }
+
+    /// Installs data that was stored before. No update is in progress, because the run is borrowed.
+    pub(super) fn install(&mut self, version: u64, data: StdArc<D>) -> Result<(), NotInstalled> {
+        self.session.install_in(self.clears, version, data)
     }
 
     pub(super) fn claim(&self) -> ClaimId {

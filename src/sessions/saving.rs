@@ -24,10 +24,14 @@
 //!
 //! # Bounds
 //!
-//! The saver has one entry per dirty session, with its newest change only. Sessions that are dirty are not pruned, so the
-//! number of entries is bounded by that of the sessions, plus the removals that are not stored yet. If the store fails
-//! for long, the latter can grow with the number of keys that are removed: watch [`Stats::dirty`] and
-//! [`Stats::oldest_dirty`].
+//! The saver has one entry per dirty session, with its newest change only. Sessions that were updated are not pruned
+//! before that is stored, so the number of entries is bounded by that of the sessions, plus the clears and removals that
+//! are not stored yet: the sessions of these may be gone. If the store fails for long, the latter grow with the number of
+//! keys that are cleared or removed: watch [`Stats::dirty`] and [`Stats::oldest_dirty`], and refuse such requests.
+//!
+//! The store keeps one record for each key that was ever updated or cleared, also if nothing was stored for it before:
+//! a clear stores the data of a new session. [`Sessions::remove`](super::Sessions::remove) deletes the record; a clear
+//! does not.
 //!
 //! # Tombstones
 //!

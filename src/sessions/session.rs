@@ -9,6 +9,7 @@ use std::time::Instant;
 mod data;
 mod peer;
 
+pub(super) use self::data::NotInstalled;
 use super::common::{Common, Stamp};
 use super::error::TryBeginError;
 use super::id::{ConnectionId, RunId};

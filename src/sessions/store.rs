@@ -76,12 +76,12 @@ pub trait SessionStore<K, D>: Send + Sync {
     /// [`StoreError`]. Data that cannot be read is kept aside, so that the next save does not overwrite it.
     fn load(&self, key: &K) -> Result<Option<Stored<D>>, StoreError>;
 
-    /// Returns the keys of the stored sessions, in no particular order.
+    /// Returns the keys of the stored sessions, in no particular order, and the number of those that cannot be read.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be listed at all. Damage of single sessions is reported by their
     /// [`load`](Self::load).
-    fn keys(&self) -> Result<Vec<K>, StoreError>;
+    fn keys(&self) -> Result<Keys<K>, StoreError>;
 
     /// Stores the data of the session, unless the store has a version that is not older.
     ///
@@ -112,6 +112,37 @@ impl<D> Stored<D> {
     #[must_use]
     pub const fn new(version: Version, data: D) -> Self {
         Self { version, data }
+    }
+}
+
+/// The result of [`SessionStore::keys`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Keys<K> {
+    /// The keys of the stored sessions.
+    pub keys: Vec<K>,
+    /// Number of stored sessions whose keys the codec cannot read.
+    pub unreadable: usize,
+}
+
+impl<K> Keys<K> {
+    /// Creates the result of a listing.
+    #[must_use]
+    pub const fn new(keys: Vec<K>, unreadable: usize) -> Self {
+        Self { keys, unreadable }
+    }
+
+    /// Sorts out what the codec has made of the stored keys.
+    #[cfg(any(feature = "file-store", feature = "sqlite"))]
+    fn of<E>(decoded: impl Iterator<Item = Result<K, E>>) -> Self {
+        let mut all = Self::new(Vec::new(), 0);
+        for key in decoded {
+            match key {
+                Ok(key) => all.keys.push(key),
+                Err(_) => all.unreadable += 1,
+            }
+        }
+        all
     }
 }
 

@@ -1,10 +1,11 @@
 //! The sessions: what a request does, and the runs that answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard::sessions::{self, Cancel, ClearPolicy, Connected, TryBeginError};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::history::{History, Who};
@@ -13,6 +14,12 @@ use crate::store;
 
 /// Number of replies that may wait for a slow client.
 const OUTBOX: usize = 64;
+
+/// Number of answers at the same time.
+const MAX_ANSWERS: u32 = 65_536;
+
+/// Time between two attempts to stop all answers.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Longest wait of a clear for an answer to end.
 const CLEAR: Duration = Duration::from_secs(10);
@@ -57,38 +64,65 @@ pub enum Next {
 pub struct Chat {
     sessions: Sessions,
     pace: Duration,
+    /// One permit for each answer in progress.
+    answers: Arc<Semaphore>,
 }
 
 impl Chat {
     /// `pace` is the time between the words of an answer.
     pub fn new(sessions: Sessions, pace: Duration) -> Self {
-        Self { sessions, pace }
+        Self { sessions, pace, answers: Arc::new(Semaphore::new(MAX_ANSWERS as usize)) }
     }
 
-    /// Makes `peer` the connection of the session, and closes the one that it displaces.
-    pub async fn enter(&self, session: &str, peer: Peer) -> Connection {
-        // Before the first run, which would begin with an empty conversation otherwise.
-        if let Err(error) = store::load(&self.sessions, session).await {
-            peer.tell(Reply::Note(format!("the conversation cannot be loaded: {error}"))).await;
+    /// Stops all answers, and returns when they have ended, so that what they have said can be saved. No others begin.
+    pub async fn stop(&self) {
+        let mut ended = pin!(self.answers.acquire_many(MAX_ANSWERS));
+        loop {
+            // The wait is begun before the look: what begins now finds no permit.
+            if let Ok(permits) = timeout(AGAIN, &mut ended).await {
+                // For good.
+                permits.into_iter().for_each(SemaphorePermit::forget);
+                return;
+            }
+            for session in self.sessions.snapshot() {
+                self.sessions.cancel(&session.key);
+            }
         }
+    }
+
+    /// Makes `peer` the connection of the session, closes the one that it displaces, and loads the conversation. `None`,
+    /// and the client is told, if the store may have a conversation that cannot be loaded now: the first answer would
+    /// replace it.
+    pub async fn enter(&self, session: &str, peer: Peer) -> Option<Connection> {
+        // Before the load: a session without a connection may be evicted in between.
         let Connected { connection, displaced, .. } = self.sessions.connect(&session.to_owned(), peer);
         if let Some(old) = displaced {
             old.displaced.notify_one();
         }
+        match store::load(&self.sessions, session).await {
+            Ok(None) => {}
+            Ok(Some(note)) => connection.peer().tell(Reply::Note(note)).await,
+            Err(error) => {
+                let note = format!("the conversation cannot be loaded, try again later: {error}");
+                connection.peer().tell(Reply::Note(note)).await;
+                return None;
+            }
+        }
         let history = self.sessions.read(&session.to_owned()).unwrap_or_default();
         let welcome = Reply::Welcome { session: session.to_owned(), lines: history.lines().len() };
         connection.peer().tell(welcome).await;
-        connection
+        Some(connection)
     }
 
     /// Does what the client of this connection asks for.
     pub async fn handle(&self, connection: &Connection, session: &str, request: Request) -> Next {
         let (key, peer) = (session.to_owned(), connection.peer());
         match request {
-            Request::Say(text) => match connection.try_begin() {
-                Ok(run) => drop(tokio::spawn(answer(run, text, self.pace))),
-                Err(TryBeginError::Disconnected) => return Next::Quit,
-                Err(_busy_or_clearing) => peer.tell(Reply::Busy).await,
+            Request::Say(text) => match (self.answers.clone().try_acquire_owned(), connection.try_begin()) {
+                (Ok(permit), Ok(run)) => drop(tokio::spawn(answer(run, text, self.pace, permit))),
+                (_, Err(TryBeginError::Disconnected)) => return Next::Quit,
+                (_, Err(_busy_or_clearing)) => peer.tell(Reply::Busy).await,
+                (Err(_full_or_stopped), Ok(_run)) => peer.tell(Reply::Busy).await,
             },
             Request::Stop => {
                 // The run itself tells that it has stopped.
@@ -177,7 +211,7 @@ impl Chat {
 ///
 /// The words go to the connection that the session has at that time. If the run ends by a panic, or the task is
 /// dropped, the session is free all the same.
-async fn answer(mut run: Run, text: String, pace: Duration) {
+async fn answer(mut run: Run, text: String, pace: Duration, permit: OwnedSemaphorePermit) {
     let question = text.clone();
     // Stale: the session was cleared, so no one waits for this answer.
     let Ok(_history) = run.update(|history| history.with(Who::Client, question)) else { return };
@@ -198,7 +232,9 @@ async fn answer(mut run: Run, text: String, pace: Duration) {
     let Ok(_history) = run.update(|history| history.with(Who::Server, said.join(" "))) else { return };
     let peer = run.peer();
     // Before the client is told, so that it can go on at once.
-    if run.finish().is_ok()
+    let finished = run.finish();
+    drop(permit);
+    if finished.is_ok()
         && let Some(peer) = peer
     {
         peer.tell(if is_stopped { Reply::Stopped } else { Reply::Done }).await;

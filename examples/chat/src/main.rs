@@ -48,7 +48,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs a server until Ctrl-C.
+    /// Runs a server until Ctrl-C or the signal to terminate.
     Serve(Serve),
     /// Connects a terminal to a session.
     Client {
@@ -84,8 +84,10 @@ async fn serve(options: Serve) -> io::Result<()> {
     let on_disconnect = OnDisconnect::KeepForResume(Duration::from_secs(options.grace_s));
     let (sessions, saving) = store::open(&options.store, on_disconnect)?;
     let chat = Chat::new(sessions, Duration::from_millis(options.pace_ms));
-    server::run(options.address, &chat, Duration::from_secs(options.keep_s)).await?;
-    saving.close().await
+    let served = server::run(options.address, &chat, Duration::from_secs(options.keep_s)).await;
+    // Also after an error.
+    let saved = saving.close().await;
+    served.and(saved)
 }
 
 #[tokio::main]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use crate::chat::{Chat, Next, Peer};
 use crate::protocol::{HELP, Reply, Request, read_line};
@@ -22,7 +22,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The start of the line that a server prints when it is ready, before its address.
 pub const READY: &str = "listening on ";
 
-/// Serves until Ctrl-C.
+/// Longest name of a session, in bytes.
+const MAX_NAME: usize = 100;
+
+/// Pause after a failure to accept, for example for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest wait for the answers to stop at the end.
+const STOP: Duration = Duration::from_secs(10);
+
+/// Serves until Ctrl-C or the signal to terminate. Then no answer is in progress any more.
 pub async fn run(address: SocketAddr, chat: &Chat, keep: Duration) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     println!("{READY}{}", listener.local_addr()?);
@@ -30,15 +39,37 @@ pub async fn run(address: SocketAddr, chat: &Chat, keep: Duration) -> io::Result
         result = accept(&listener, chat) => result?,
         () = tick(chat, keep) => {}
         result = tokio::signal::ctrl_c() => result?,
+        result = terminated() => result?,
     }
+    timeout(STOP, chat.stop()).await.map_err(|_elapsed| io::Error::other("the answers do not stop"))
+}
+
+#[cfg(unix)]
+async fn terminated() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let _signal = signal(SignalKind::terminate())?.recv().await;
     Ok(())
+}
+
+#[cfg(not(unix))]
+async fn terminated() -> io::Result<()> {
+    std::future::pending().await
 }
 
 async fn accept(listener: &TcpListener, chat: &Chat) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(MAX_CLIENTS));
     loop {
         let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (socket, from) = listener.accept().await?;
+        let (socket, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Of this client, or for now: the others stay.
+                eprintln!("accept: {error}");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
         let chat = chat.clone();
         tokio::spawn(async move {
             if let Err(error) = client(socket, chat).await {
@@ -69,11 +100,14 @@ async fn client(socket: TcpStream, chat: Chat) -> io::Result<()> {
         peer.tell(Reply::Note(String::from("say /hello NAME first"))).await;
         return Ok(());
     };
-    if session.is_empty() || session.contains(char::is_whitespace) {
-        peer.tell(Reply::Note(String::from("a name is one word"))).await;
+    if session.is_empty() || session.len() > MAX_NAME || session.contains(char::is_whitespace) {
+        peer.tell(Reply::Note(format!("a name is one word of up to {MAX_NAME} bytes"))).await;
         return Ok(());
     }
-    let connection = chat.enter(&session, peer).await;
+    let Some(connection) = chat.enter(&session, peer).await else {
+        // What it was told is still written.
+        return writing.await.map_err(io::Error::other)?;
+    };
     let peer = connection.peer().clone();
     peer.tell(Reply::Note(HELP.to_owned())).await;
     let result = loop {

@@ -41,6 +41,7 @@ async fn drive() -> io::Result<()> {
     for store in ["file", "sqlite"] {
         crash(store, &folder.0.join(store)).await?;
     }
+    unreadable(&folder.0.join("unreadable")).await?;
     println!("smoke: all passed");
     Ok(())
 }
@@ -152,8 +153,43 @@ async fn crash(store: &str, folder: &Path) -> io::Result<()> {
     // The run ended with its process.
     alice.ask("more", &[word("more"), Reply::Done]).await?;
     let _bob = Client::open(&server, "bob", 0).await?;
-    server.kill().await?;
     println!("smoke: killed and loaded again, {store}");
+
+    alice.ask("three four", &[word("three")]).await?;
+    if !server.terminate().await? {
+        return server.kill().await;
+    }
+    let mut server = Server::start(&options).await?;
+    let mut alice = Client::open(&server, "alice", 7).await?;
+    alice.link.send("/history").await?;
+    for _ in 0..6 {
+        alice.next().await?;
+    }
+    alice.expect(&[line("answer", "three")]).await?;
+    server.kill().await?;
+    println!("smoke: terminated during an answer, which is saved, {store}");
+    Ok(())
+}
+
+/// A conversation that cannot be read now is not replaced by a new one.
+async fn unreadable(folder: &Path) -> io::Result<()> {
+    // No file can be read there.
+    let file = folder.join("s-_carol_.session");
+    let folder = folder.to_str().ok_or_else(|| io::Error::other("the name of the folder is not text"))?;
+    let mut server = Server::start(&["--store", "file", "--folder", folder]).await?;
+    std::fs::create_dir(&file)?;
+    let mut link = Link::open(server.address, "carol").await?;
+    match link.receive().await? {
+        Some(Reply::Note(note)) if note.contains("cannot be loaded") => {}
+        other => return Err(io::Error::other(format!("carol: {other:?} instead of a note"))),
+    }
+    if let Some(reply) = link.receive().await? {
+        return Err(io::Error::other(format!("carol: {reply:?} instead of the end")));
+    }
+    std::fs::remove_dir(&file)?;
+    let _carol = Client::open(&server, "carol", 0).await?;
+    server.kill().await?;
+    println!("smoke: no one enters a session that cannot be loaded");
     Ok(())
 }
 
@@ -199,6 +235,17 @@ impl Server {
         let address = first.strip_prefix(READY).and_then(|address| address.parse().ok());
         let address = address.ok_or_else(|| io::Error::other(format!("the server prints {first:?}")))?;
         Ok(Self { process, address })
+    }
+
+    /// Asks the process to end, and waits until it has. Returns whether this system has such a request.
+    async fn terminate(&mut self) -> io::Result<bool> {
+        let Some(id) = self.process.id().filter(|_| cfg!(unix)) else { return Ok(false) };
+        let sent = Command::new("kill").arg(id.to_string()).status().await?;
+        let ended = self.process.wait().await?;
+        if sent.success() && ended.success() {
+            return Ok(true);
+        }
+        Err(io::Error::other(format!("the server ended with {ended}")))
     }
 
     /// Ends the process at once, without its help.

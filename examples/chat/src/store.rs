@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use switchboard::sessions::saving::SaverThread;
 use switchboard::sessions::store::{FileStore, SqliteStore, StoreError};
-use switchboard::sessions::{OnDisconnect, SessionsBuilder};
+use switchboard::sessions::{LoadError, Loaded, OnDisconnect, SessionsBuilder};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::chat::{Peer, Sessions};
 use crate::history::History;
@@ -63,11 +64,18 @@ fn with_store(
     })
 }
 
-/// Loads the session, if it is stored and not here yet.
-pub async fn load(sessions: &Sessions, key: &str) -> io::Result<()> {
+/// Loads the session, if it is stored and not here yet. Returns a note if it could not be read, and is kept aside: then
+/// it begins anew. After an error it must not be used.
+pub async fn load(sessions: &Sessions, key: &str) -> io::Result<Option<String>> {
     let (sessions, key) = (sessions.clone(), key.to_owned());
-    let loaded = spawn_blocking(move || sessions.load(&key)).await?;
-    loaded.map(drop).map_err(io::Error::other)
+    let load = spawn_blocking(move || sessions.load_timeout(&key, PATIENCE));
+    // The call of the store may take longer, and goes on: a later attempt finds its result.
+    match timeout(PATIENCE, load).await?? {
+        Ok(Loaded::Busy) => Err(io::Error::other("an answer is in progress")),
+        Ok(_) => Ok(None),
+        Err(LoadError::Failed(error)) if error.kept().is_some() => Ok(Some(error.to_string())),
+        Err(error) => Err(io::Error::other(error)),
+    }
 }
 
 /// Returns when everything that the session has is saved; at once without a store.

@@ -126,7 +126,8 @@ impl<K: Eq, P: Clone> Core<K, P> {
     /// object with the key. While the session is being loaded, nothing of it is saved.
     pub(super) fn note(&mut self, change: Change<K, P>, is_loading: bool, now: Instant) -> Garbage<K, P> {
         if !change.mark.is_new(change.number) {
-            self.counts.discarded += 1;
+            // The same change may be told twice.
+            self.counts.discarded += u64::from(change.mark.is_older(change.number));
             return Garbage::of(None, Some(change));
         }
         let mark = change.mark.clone();

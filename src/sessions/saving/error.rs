@@ -72,15 +72,16 @@ impl Error for FlushAllError {
 pub enum ShutdownError {
     /// Some sessions were not saved. The thread has ended.
     Unsaved(FlushAllError),
-    /// The thread was still in a call of the store when the time was over. It ends after this call.
-    Timeout,
+    /// The thread was still in a call of the store when the time was over. It ends after this call. With the sessions that
+    /// were not saved by then, if there are any.
+    Timeout(Option<FlushAllError>),
 }
 
 impl fmt::Display for ShutdownError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsaved(error) => write!(f, "{error}"),
-            Self::Timeout => f.write_str("timed out while the thread was in a call of the store"),
+            Self::Timeout(_) => f.write_str("timed out while the thread was in a call of the store"),
         }
     }
 }
@@ -88,8 +89,8 @@ impl fmt::Display for ShutdownError {
 impl Error for ShutdownError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Unsaved(error) => error.source(),
-            Self::Timeout => None,
+            Self::Unsaved(error) | Self::Timeout(Some(error)) => error.source(),
+            Self::Timeout(None) => None,
         }
     }
 }

@@ -88,6 +88,19 @@ impl<K: Eq, P: Clone, R: Clone> Loads<K, P, R> {
         (result, load.held)
     }
 
+    /// Returns the number of loads in progress and of results that are waited for.
+    #[cfg(all(test, not(switchboard_model)))]
+    pub(super) fn len(&self) -> usize {
+        self.running.len() + self.done.len()
+    }
+
+    /// Gives up the result of another thread's load, which is still reading.
+    pub(super) fn leave(&mut self, mark: &Mark<K>, id: u64) {
+        if let Some(load) = self.running.find_mut(mark.hash(), |load| load.id == id) {
+            load.waiting -= 1;
+        }
+    }
+
     /// Picks up the result of another thread's load, or returns `None` while it is still reading.
     pub(super) fn join(&mut self, id: u64) -> Option<R> {
         let (result, waiting) = self.done.get_mut(&id)?;

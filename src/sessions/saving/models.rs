@@ -1,9 +1,9 @@
 //! Models of saves, clears, deletions and loads against each other.
 #![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
-use super::super::Sessions;
 use super::super::mark::Mark;
-use super::super::store::{MemoryStore, Saved, SessionStore, StoreError, Stored, Version};
+use super::super::store::{Keys, MemoryStore, Saved, SessionStore, StoreError, Stored, Version};
+use super::super::{Loaded, Sessions};
 use super::*;
 use crate::clock::ManualClock;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -69,8 +69,8 @@ impl SessionStore<u32, u64> for Trusting {
         Ok(data.map(|data| Stored::new(Version::new(1, number), data)))
     }
 
-    fn keys(&self) -> Result<Vec<u32>, StoreError> {
-        Ok(vec![KEY])
+    fn keys(&self) -> Result<Keys<u32>, StoreError> {
+        Ok(Keys::new(vec![KEY], 0))
     }
 
     fn save(&self, _: &u32, version: Version, data: &u64) -> Result<Saved, StoreError> {
@@ -142,7 +142,7 @@ fn a_flush_returns_when_the_change_is_stored() {
             spawn(move || drop(saver.run_once()))
         };
         let name = saver.mark(&KEY);
-        assert!(saver.shared.reach(&name, 1, None).unwrap().is_ok());
+        assert!(saver.shared.reach(&name, 1, shared::Wait::Until(None)).unwrap().is_ok());
         assert_eq!(store.data(), Some(1));
         thread.join().unwrap();
     });
@@ -198,9 +198,32 @@ fn a_session_that_is_removed_during_its_load_does_not_come_back() {
             spawn(move || sessions.remove(&KEY).is_ok())
         };
         let _loaded = sessions.load(&KEY).unwrap();
-        assert!(thread.join().unwrap());
+        let is_removed = thread.join().unwrap();
         run(sessions.saver().unwrap());
-        assert_eq!(sessions.read(&KEY).map_or(0, |data| *data), 0);
-        assert!(store.is_empty());
+        // The removal is refused while the load holds the session.
+        let data = sessions.read(&KEY).map_or(0, |data| *data);
+        assert_eq!((data, store.is_empty()), if is_removed { (0, true) } else { (7, false) });
+    });
+}
+
+/// Whichever comes first: the run works on what was loaded, or nothing is installed.
+#[test]
+fn a_load_and_an_update_at_the_same_time_lose_nothing_without_notice() {
+    model(|| {
+        let store = MemoryStore::new();
+        assert_eq!(store.save(&KEY, Version::new(1, 9), &7).unwrap(), Saved::Stored);
+        let sessions: Sessions<u32, u64> = Sessions::builder().store(store.reopen()).build();
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || match sessions.try_begin(&KEY) {
+                Ok(mut run) => run.update(|data| data + 100).is_ok(),
+                Err(_busy) => false,
+            })
+        };
+        let loaded = sessions.load(&KEY).unwrap();
+        let has_updated = thread.join().unwrap();
+        let data = *sessions.read(&KEY).unwrap();
+        let base = if loaded == Loaded::Installed { 7 } else { 0 };
+        assert_eq!(data, base + if has_updated { 100 } else { 0 }, "{loaded:?}");
     });
 }

@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::time::Duration;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
 
 use super::super::mark::Mark;
-use super::super::store::{Saved, SessionStore, StoreError};
+use super::super::store::{Keys, Saved, SessionStore, StoreError};
 use super::config::Config;
 use super::error::{FlushAllError, FlushError};
-use super::shared::{Loaded, Shared};
+use super::shared::{Loaded, Shared, Wait};
 use super::stats::Stats;
 use crate::clock::Clock;
 use crate::sync::{StdArc, deadline_after};
+use crate::unwind::contain;
 
 /// Saves the sessions of one registry: see the [module](super).
 ///
@@ -77,18 +79,34 @@ impl<K: Hash + Eq + Clone, D> Saver<K, D> {
     /// Notes that the session was changed; `data` is `None` if it was deleted. Takes a short lock.
     ///
     /// A deletion must be noted before the first change of another session object with the key. Other than that, changes
-    /// may be noted in any order.
+    /// may be noted in any order. A panic of `Eq` of a key is contained, and the change is counted as lost.
     pub(in crate::sessions) fn note(&self, mark: &Mark<K>, number: u64, data: Option<StdArc<D>>) {
-        self.shared.note(mark, number, data);
+        // Unwind safety: the saver is whole after a panic of `Eq`.
+        if contain(AssertUnwindSafe(|| self.shared.note(mark, number, data))).is_none() {
+            self.shared.note_lost();
+        }
     }
 
-    /// Returns the newest data of the session that is noted or stored. Blocks for the store.
+    /// Returns the newest data of the session that is noted or stored. Blocks for the store; waits up to the deadline
+    /// for another thread that reads it. `None` if the deadline passes.
+    pub(in crate::sessions) fn load_until(
+        &self,
+        key: &K,
+        deadline: Option<Instant>,
+    ) -> Option<Result<Option<Loaded<D>>, StoreError>> {
+        self.shared.load(&self.shared.mark(key), deadline)
+    }
+
+    #[cfg(test)]
     pub(in crate::sessions) fn load(&self, key: &K) -> Result<Option<Loaded<D>>, StoreError> {
-        self.shared.load(&self.shared.mark(key))
+        match self.load_until(key, None) {
+            Some(result) => result,
+            None => unreachable!("there is no deadline"),
+        }
     }
 
     /// Returns the keys of the stored sessions. Blocks for the store.
-    pub(in crate::sessions) fn keys(&self) -> Result<Vec<K>, StoreError> {
+    pub(in crate::sessions) fn keys(&self) -> Result<Keys<K>, StoreError> {
         self.shared.store.keys()
     }
 
@@ -121,7 +139,7 @@ impl<K: Hash + Eq + Clone, D> Saver<K, D> {
         let mark = self.shared.mark(key);
         let dirty = self.shared.inner.lock().core.dirty(&mark);
         let Some(dirty) = dirty else { return Ok(()) };
-        match self.shared.reach(&mark, dirty.number, deadline_after(timeout)) {
+        match self.shared.reach(&mark, dirty.number, Wait::Until(deadline_after(timeout))) {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => Err(FlushError::Failed(error)),
             None => Err(FlushError::Timeout),
@@ -130,8 +148,9 @@ impl<K: Hash + Eq + Clone, D> Saver<K, D> {
 
     /// Returns when all changes that were noted before this call are stored: at a shutdown, after the runs have ended.
     ///
-    /// Saves on this thread, as [`flush`](Self::flush) does, each dirty session once. Begins no further save after
-    /// `timeout`. O(n) in the number of dirty sessions, of which it makes a list.
+    /// Saves on this thread, as [`flush`](Self::flush) does, each dirty session once; those that other threads are saving
+    /// come last, so that a call of the store that hangs there does not keep the others from it. Begins no further save
+    /// after `timeout`. O(n) in the number of dirty sessions, of which it makes a list.
     ///
     /// # Errors
     /// [`FlushAllError`] if the time was over or the store failed for some sessions, which remain dirty. Another call
@@ -140,20 +159,22 @@ impl<K: Hash + Eq + Clone, D> Saver<K, D> {
         let deadline = deadline_after(timeout);
         let dirty = self.shared.inner.lock().core.all_dirty();
         let (mut unsaved, mut failure) = (0, None);
-        for (mark, number) in dirty {
-            if deadline.is_some_and(has_passed) {
+        let mut reach = |mark: &Mark<K>, number: u64, wait: Wait| match self.shared.reach(mark, number, wait)
+        {
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
                 unsaved += 1;
-                continue;
+                failure.get_or_insert(error);
+                true
             }
-            match self.shared.reach(&mark, number, deadline) {
-                Some(Ok(())) => {}
-                Some(Err(error)) => {
-                    unsaved += 1;
-                    failure.get_or_insert(error);
-                }
-                None => unsaved += 1,
-            }
+            None => false,
+        };
+        // First those that wait for no one: a call of the store that hangs must not keep the others from theirs.
+        let mut left = dirty;
+        for wait in [Wait::Never, Wait::Until(deadline)] {
+            left.retain(|(mark, number)| deadline.is_some_and(has_passed) || !reach(mark, *number, wait));
         }
+        unsaved += left.len();
         if unsaved == 0 { Ok(()) } else { Err(FlushAllError { unsaved, failure }) }
     }
 
@@ -170,7 +191,7 @@ impl<K: Hash + Eq + Clone, D> Saver<K, D> {
     }
 }
 
-fn has_passed(deadline: std::time::Instant) -> bool {
+fn has_passed(deadline: Instant) -> bool {
     deadline_after(Duration::ZERO).is_some_and(|now| now >= deadline)
 }
 

@@ -11,6 +11,7 @@ use super::core::{Begin, BeginNow, Change, Core, Job, Outcome};
 use super::loads::{BeginLoad, Loads};
 use super::stats::Stats;
 use crate::clock::Clock;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, StdArc, lock_order};
 use crate::unwind::contain;
 
@@ -19,6 +20,14 @@ use crate::unwind::contain;
 pub(in crate::sessions) struct Loaded<D> {
     pub(in crate::sessions) number: u64,
     pub(in crate::sessions) data: StdArc<D>,
+}
+
+/// The time for which a flush waits for the job of another thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wait {
+    Never,
+    /// Without an end if there is no deadline.
+    Until(Option<Instant>),
 }
 
 type LoadResult<D> = Result<Option<Loaded<D>>, StoreError>;
@@ -34,6 +43,7 @@ pub(super) struct Shared<K, D> {
     clock: StdArc<dyn Clock>,
     created: Instant,
     random: Random,
+    lost: AtomicU64,
     hasher: foldhash::fast::RandomState,
 }
 
@@ -57,6 +67,7 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
             created: clock.now(),
             clock,
             random,
+            lost: AtomicU64::new(0),
             hasher: foldhash::fast::RandomState::default(),
         }
     }
@@ -79,6 +90,12 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
         drop(garbage);
     }
 
+    /// Counts a change that was not noted.
+    pub(super) fn note_lost(&self) {
+        // Relaxed: only a figure.
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Stores the change that is due for the longest time. `Err` has the time at which the next one is due.
     pub(super) fn run_once(&self) -> Result<Result<Saved, StoreError>, Option<Instant>> {
         let now = self.now();
@@ -89,13 +106,9 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
         }
     }
 
-    /// Waits until `number` of the session is stored, or stores its newest change. `None` if the deadline passes.
-    pub(super) fn reach(
-        &self,
-        mark: &Mark<K>,
-        number: u64,
-        deadline: Option<Instant>,
-    ) -> Option<Result<(), StoreError>> {
+    /// Waits until `number` of the session is stored, or stores its newest change. `None` if it is in flight for longer
+    /// than the caller waits.
+    pub(super) fn reach(&self, mark: &Mark<K>, number: u64, wait: Wait) -> Option<Result<(), StoreError>> {
         loop {
             let mut inner = self.inner.lock();
             match inner.core.begin_now(mark, number) {
@@ -105,9 +118,10 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
                     return Some(self.perform(job).map(drop));
                 }
                 // Woken by the end of the job, which always comes.
-                BeginNow::InFlight => match deadline {
-                    None => drop(self.done.wait(inner)),
-                    Some(deadline) => {
+                BeginNow::InFlight => match wait {
+                    Wait::Never => return None,
+                    Wait::Until(None) => drop(self.done.wait(inner)),
+                    Wait::Until(Some(deadline)) => {
                         let (guard, timed_out) = self.done.wait_until(inner, deadline);
                         drop(guard);
                         if timed_out {
@@ -120,7 +134,7 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
     }
 
     /// Calls the store, and notes the result.
-    fn perform(&self, job: Job<K, StdArc<D>>) -> Result<Saved, StoreError> {
+    pub(super) fn perform(&self, job: Job<K, StdArc<D>>) -> Result<Saved, StoreError> {
         let version = Version::new(self.opening, job.change.number);
         let call = || match &job.change.payload {
             Some(data) => self.store.save(job.change.mark.key(), version, data),
@@ -151,24 +165,38 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
         result
     }
 
-    /// Returns the newest data of the session that is noted or stored.
-    pub(super) fn load(&self, mark: &Mark<K>) -> LoadResult<D> {
+    /// Returns the newest data of the session that is noted or stored. `None` if the deadline passes while another
+    /// thread reads it.
+    pub(super) fn load(&self, mark: &Mark<K>, deadline: Option<Instant>) -> Option<LoadResult<D>> {
         let mut inner = self.inner.lock();
         if let Some(change) = inner.core.dirty(mark) {
-            return Ok(Loaded::of(change));
+            return Some(Ok(Loaded::of(change)));
         }
-        match inner.loads.begin(mark) {
+        let id = match inner.loads.begin(mark) {
             BeginLoad::Start(id) => {
                 drop(inner);
-                self.read(mark, id)
+                return Some(self.read(mark, id));
+            }
+            BeginLoad::Join(id) => id,
+        };
+        loop {
+            if let Some(result) = inner.loads.join(id) {
+                return Some(result);
             }
             // Woken by the thread that reads, which always reports.
-            BeginLoad::Join(id) => loop {
-                match inner.loads.join(id) {
-                    Some(result) => return result,
-                    None => inner = self.done.wait(inner),
+            let Some(deadline) = deadline else {
+                inner = self.done.wait(inner);
+                continue;
+            };
+            let (guard, timed_out) = self.done.wait_until(inner, deadline);
+            inner = guard;
+            if timed_out {
+                let result = inner.loads.join(id);
+                if result.is_none() {
+                    inner.loads.leave(mark, id);
                 }
-            },
+                return result;
+            }
         }
     }
 
@@ -198,6 +226,11 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
         result
     }
 
+    #[cfg(all(test, not(switchboard_model)))]
+    pub(super) fn loads(&self) -> usize {
+        self.inner.lock().loads.len()
+    }
+
     pub(super) fn stats(&self) -> Stats {
         let now = self.now();
         let inner = self.inner.lock();
@@ -213,6 +246,8 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
             joined_loads: inner.loads.joined,
             dirty: inner.core.len(),
             in_flight: counts.in_flight,
+            // Relaxed: only a figure.
+            lost: self.lost.load(Ordering::Relaxed),
             oldest_dirty: since.map(|since| now.saturating_duration_since(since)).unwrap_or_default(),
         }
     }

@@ -13,6 +13,8 @@ pub struct Stats {
     /// Changes that were discarded because a newer one was noted or stored before. A change that a newer one replaces
     /// before it is saved is not counted.
     pub discarded: u64,
+    /// Changes that were not noted, because `Eq` of a key panicked: they are saved with the next change of the session.
+    pub lost: u64,
     /// Saves and removals that failed, also by a panic.
     pub failures: u64,
     /// Saves and removals that were begun after a failure of the same session.

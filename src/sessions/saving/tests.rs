@@ -6,7 +6,9 @@ mod saver;
 
 use std::time::Duration;
 
-use super::super::store::{MemoryStore, Saved, SessionStore, StoreError, StoreErrorKind, Stored, Version};
+use super::super::store::{
+    Keys, MemoryStore, Saved, SessionStore, StoreError, StoreErrorKind, Stored, Version,
+};
 use super::*;
 use crate::sync::StdArc;
 
@@ -59,7 +61,7 @@ impl SessionStore<u32, String> for Scripted {
         Ok(found)
     }
 
-    fn keys(&self) -> Result<Vec<u32>, StoreError> {
+    fn keys(&self) -> Result<Keys<u32>, StoreError> {
         self.inner.keys()
     }
 

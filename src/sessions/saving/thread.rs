@@ -3,14 +3,15 @@
 use std::fmt;
 use std::hash::Hash;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::core::Begin;
 use super::error::ShutdownError;
-use super::saver::{Saver, Step};
-use super::shared::Shared;
+use super::saver::Saver;
+use super::shared::{Inner, Shared};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::JoinHandle;
-use crate::sync::{StdArc, deadline_after, spawn};
+use crate::sync::{MutexGuard, StdArc, deadline_after, spawn};
 
 /// A thread that saves: [`Saver::spawn`].
 ///
@@ -23,11 +24,12 @@ pub struct SaverThread<K, D> {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Both are changed under the lock of the saver, so that no wait misses a change.
-#[derive(Debug)]
+/// All are changed under the lock of the saver, so that no wait misses a change.
+#[derive(Debug, Default)]
 struct State {
     is_stopped: AtomicBool,
-    has_ended: AtomicBool,
+    /// The thread is in a call of the store, or is about to be.
+    is_busy: AtomicBool,
 }
 
 impl<K, D> Saver<K, D>
@@ -40,11 +42,10 @@ where
     /// # Errors
     /// The error of the operating system if it cannot create a thread.
     pub fn spawn(&self, name: impl Into<String>) -> io::Result<SaverThread<K, D>> {
-        let state =
-            StdArc::new(State { is_stopped: AtomicBool::new(false), has_ended: AtomicBool::new(false) });
+        let state = StdArc::new(State::default());
         let thread = {
-            let (saver, state) = (self.clone(), state.clone());
-            spawn(name.into(), move || run(&saver, &state))?
+            let (shared, state) = (self.shared.clone(), state.clone());
+            spawn(name.into(), move || run(&shared, &state))?
         };
         Ok(SaverThread { saver: self.clone(), state, thread: Some(thread) })
     }
@@ -66,9 +67,10 @@ where
         let shared = &self.saver.shared;
         stop(shared, &self.state);
         let mut inner = shared.inner.lock();
-        // Relaxed: changed under the lock that is held here.
-        while !self.state.has_ended.load(Ordering::Relaxed) {
-            // Woken by `run`, whose end is only delayed by the store.
+        // Relaxed: changed under the lock that is held here. A thread that is not busy ends at once: it is not waited for
+        // by the clock.
+        while self.state.is_busy.load(Ordering::Relaxed) {
+            // Woken by `run`, which is only delayed by the store.
             let Some(deadline) = deadline else {
                 inner = shared.done.wait(inner);
                 continue;
@@ -76,8 +78,8 @@ where
             let (guard, timed_out) = shared.done.wait_until(inner, deadline);
             inner = guard;
             // Relaxed: as above.
-            if timed_out && !self.state.has_ended.load(Ordering::Relaxed) {
-                return Err(ShutdownError::Timeout);
+            if timed_out && self.state.is_busy.load(Ordering::Relaxed) {
+                return Err(ShutdownError::Timeout(flushed.err()));
             }
         }
         drop(inner);
@@ -98,42 +100,37 @@ impl<K, D> SaverThread<K, D> {
     }
 }
 
-fn run<K: Hash + Eq + Clone, D>(saver: &Saver<K, D>, state: &State) {
-    let shared = &saver.shared;
-    // Relaxed: a stop that is missed here is seen under the lock.
-    while !state.is_stopped.load(Ordering::Relaxed) {
-        if let Step::Idle { .. } = saver.run_once() {
-            wait(shared, state);
+fn run<K: Hash + Eq + Clone, D>(shared: &Shared<K, D>, state: &State) {
+    loop {
+        let now = shared.now();
+        let mut inner = shared.inner.lock();
+        // Relaxed, here and below: changed under the lock that is held here.
+        if state.is_stopped.load(Ordering::Relaxed) {
+            return;
+        }
+        match inner.core.begin(now) {
+            Begin::Job(job) => {
+                state.is_busy.store(true, Ordering::Relaxed);
+                drop(inner);
+                // A failure is noted, and repeated later.
+                let _result = shared.perform(job);
+                let inner = shared.inner.lock();
+                state.is_busy.store(false, Ordering::Relaxed);
+                drop(inner);
+                shared.done.notify_all();
+            }
+            Begin::Idle(due) => wait(shared, inner, due.map(|due| due.saturating_duration_since(now))),
         }
     }
-    let inner = shared.inner.lock();
-    // Relaxed: read under the lock.
-    state.has_ended.store(true, Ordering::Relaxed);
-    drop(inner);
-    shared.done.notify_all();
 }
 
-/// Waits until something is due or noted. Woken by `note`, by the end of a job, and by `stop`.
-fn wait<K: Hash + Eq + Clone, D>(shared: &Shared<K, D>, state: &State) {
-    let now = shared.now();
-    let inner = shared.inner.lock();
-    // Relaxed: changed under the lock that is held here.
-    if state.is_stopped.load(Ordering::Relaxed) {
-        return;
-    }
-    match inner.core.next_due() {
+/// Waits until something is noted, or for so long. Woken by `note`, by the end of a job, and by `stop`.
+fn wait<K, D>(shared: &Shared<K, D>, inner: MutexGuard<'_, Inner<K, D>>, time: Option<Duration>) {
+    // On the real clock, by which threads wait.
+    match time.and_then(deadline_after) {
+        Some(deadline) => drop(shared.work.wait_until(inner, deadline)),
         None => drop(shared.work.wait(inner)),
-        Some(due) if due <= now => {}
-        Some(due) => match real(due.saturating_duration_since(now)) {
-            Some(deadline) => drop(shared.work.wait_until(inner, deadline)),
-            None => drop(shared.work.wait(inner)),
-        },
     }
-}
-
-/// Returns the time on the real clock, by which threads wait.
-fn real(wait: Duration) -> Option<Instant> {
-    deadline_after(wait)
 }
 
 fn stop<K, D>(shared: &Shared<K, D>, state: &State) {

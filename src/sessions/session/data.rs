@@ -16,6 +16,15 @@ pub(in crate::sessions) struct Last<D> {
     _replaced: Replaced<Option<Published<D>>>,
 }
 
+/// The reason why stored data was not installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sessions) enum NotInstalled {
+    /// The data was changed, or the session is retired.
+    Changed,
+    /// The session has a run, or is being cleared.
+    Busy,
+}
+
 impl<K, D, C> Session<K, D, C> {
     /// Returns the data with its version, or `None` if the session is retired. Wait-free.
     pub(in crate::sessions) fn published(&self) -> Option<Published<D>> {
@@ -70,16 +79,50 @@ impl<K, D, C> Session<K, D, C> {
         (clears, replaced)
     }
 
-    /// Installs data that was stored before, with its version. Fails if the data was changed, or the session is
-    /// retired.
-    pub(in crate::sessions) fn install(&self, version: u64, data: StdArc<D>) -> Result<(), StdArc<D>> {
-        let mut contents = self.cell.lock();
-        let Some((0, clears)) = self.current(&contents) else { return Err(data) };
-        let replaced = contents.publish(Some(Published { version, clears, is_blank: false, data }));
-        self.hint(BLANK, false);
-        drop(contents);
+    /// Installs data that was stored before, with its version, unless the session is in use. Holds the place meanwhile,
+    /// so that no update is in progress, which would replace it.
+    pub(in crate::sessions) fn install(
+        this: &Arc<Self>,
+        version: u64,
+        data: StdArc<D>,
+    ) -> Result<(), NotInstalled> {
+        let contents = this.cell.lock();
+        let Some((0, clears)) = this.current(&contents) else { return Err(NotInstalled::Changed) };
+        // Under the lock, and after the look at the version: of two loads, the later one finds the data of the other,
+        // and never its claim.
+        let Ok(grant) = this.claim() else { return Err(NotInstalled::Busy) };
+        let replaced = this.publish_loaded(contents, version, clears, data);
+        // Whoever came meanwhile is told, or has the place now. `None` if a clear has taken it.
+        let _released = this.place.release(grant.id, || this.clears());
         drop(replaced);
         Ok(())
+    }
+
+    /// As [`install`](Self::install), for the run that has the session since it was cleared so many times.
+    pub(in crate::sessions) fn install_in(
+        &self,
+        clears: u64,
+        version: u64,
+        data: StdArc<D>,
+    ) -> Result<(), NotInstalled> {
+        let contents = self.cell.lock();
+        if self.current(&contents) != Some((0, clears)) {
+            return Err(NotInstalled::Changed);
+        }
+        drop(self.publish_loaded(contents, version, clears, data));
+        Ok(())
+    }
+
+    fn publish_loaded(
+        &self,
+        mut contents: Locked<'_, D, C>,
+        version: u64,
+        clears: u64,
+        data: StdArc<D>,
+    ) -> Replaced<Option<Published<D>>> {
+        let replaced = contents.publish(Some(Published { version, clears, is_blank: false, data }));
+        self.hint(BLANK, false);
+        replaced
     }
 
     /// The data has changed. Every change comes through here, with nothing held.

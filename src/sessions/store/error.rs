@@ -24,7 +24,7 @@ pub enum StoreErrorKind {
     NewerFormat,
     /// The codec could not make bytes of the key or the data, or could not read them.
     Codec,
-    /// The name of the key is too long for the store.
+    /// The key is too long for the store. Those of this crate take keys of any length.
     KeyTooLong,
     /// Another process uses the store. Only the opening of a store fails with it.
     Locked,
@@ -64,7 +64,8 @@ impl StoreError {
         self.kind
     }
 
-    /// Returns the file in which the unreadable data is kept aside, if it was moved.
+    /// Returns the file, or the database, in which the unreadable data is kept aside, if it was moved there. Then the
+    /// session counts as not stored from now on.
     #[must_use]
     pub fn kept(&self) -> Option<&Path> {
         self.kept.as_deref()

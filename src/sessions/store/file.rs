@@ -1,5 +1,6 @@
 //! A store with one file per session.
 
+mod digest;
 mod folder;
 mod format;
 mod name;
@@ -13,9 +14,10 @@ use std::path::{Path, PathBuf};
 
 use self::folder::Folder;
 use self::format::{Damage, Parsed};
-use super::codec::Codec;
+use self::name::Name;
+use super::codec::{BoxError, Codec};
 use super::json::Json;
-use super::{Saved, SessionStore, StoreError, StoreErrorKind, Stored, Version};
+use super::{Keys, Saved, SessionStore, StoreError, StoreErrorKind, Stored, Version};
 
 /// A store in a folder, with one file per session.
 ///
@@ -27,8 +29,8 @@ use super::{Saved, SessionStore, StoreError, StoreErrorKind, Stored, Version};
 /// # Format
 ///
 /// A session is the file `s-KEY.session`. In `KEY`, the lower-case letters, digits and `-` of the encoded key stand for
-/// themselves, `_` for a quotation mark, and `=` with two hexadecimal digits for any other byte. A key may need up to
-/// 200 characters. The file has a line of text, the encoded key, a line feed, the encoded data, and a line feed:
+/// themselves, `_` for a quotation mark, and `=` with two hexadecimal digits for any other byte. If this has more than
+/// 200 characters, `KEY` is `==` and the SHA-256 of the encoded key in hexadecimal. The file has a line of text, the encoded key, a line feed, the encoded data, and a line feed:
 ///
 /// ```text
 /// switchboard-session 1 OPENING NUMBER KEY_LENGTH DATA_LENGTH CHECKSUM HEADER_CHECKSUM
@@ -80,7 +82,8 @@ pub struct FileStore<K, D, C = Json> {
 impl<K, D> FileStore<K, D, Json> {
     /// Opens the store in `folder`, which is created if it does not exist, with [`Json`] as the codec.
     ///
-    /// Blocks for a few accesses; if the file `opening` is missing or damaged, for one per session.
+    /// A relative path counts from the current directory of this moment. Blocks for a few accesses; if the file `opening`
+    /// is missing or damaged, for one per session.
     ///
     /// # Errors
     /// [`StoreErrorKind::Locked`] if another store has the folder, [`StoreErrorKind::Io`].
@@ -105,8 +108,7 @@ impl<K, D, C: Codec<K, D>> FileStore<K, D, C> {
     fn name(&self, key: &K) -> Result<(String, Vec<u8>), StoreError> {
         let mut bytes = Vec::new();
         self.codec.encode_key(key, &mut bytes).map_err(codec)?;
-        let name = name::of_key(&bytes).ok_or(StoreError::new(StoreErrorKind::KeyTooLong))?;
-        Ok((name, bytes))
+        Ok((name::of_key(&bytes), bytes))
     }
 
     /// Returns the stored version, to compare with. A file whose header is damaged is kept aside, and not stored.
@@ -133,6 +135,13 @@ impl<K, D, C: Codec<K, D>> FileStore<K, D, C> {
         Ok(Stored::new(version, data))
     }
 
+    /// Returns the key of a file that is named by a digest, or `None` if it does not exist any more.
+    fn key_of(&self, name: &str) -> Result<Option<K>, BoxError> {
+        let Some(file) = self.folder.read(name)? else { return Ok(None) };
+        let Parsed { key, .. } = format::parse(&file).map_err(|damage| damage.error().0)?;
+        self.codec.decode_key(key).map(Some)
+    }
+
     fn keep_aside(&self, name: &str, reason: &str) -> Result<PathBuf, StoreError> {
         Ok(self.folder.keep_aside(name, reason, self.opening)?)
     }
@@ -156,10 +165,13 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for FileStore<K, D, C> {
         }
     }
 
-    fn keys(&self) -> Result<Vec<K>, StoreError> {
+    fn keys(&self) -> Result<Keys<K>, StoreError> {
         let names = self.folder.names()?;
-        let keys = names.iter().filter_map(|name| name::to_key(name));
-        Ok(keys.filter_map(|bytes| self.codec.decode_key(&bytes).ok()).collect())
+        let keys = names.iter().filter_map(|name| match name::parse(name)? {
+            Name::Key(bytes) => Some(self.codec.decode_key(&bytes)),
+            Name::Digest => self.key_of(name).transpose(),
+        });
+        Ok(Keys::of(keys))
     }
 
     fn save(&self, key: &K, version: Version, data: &D) -> Result<Saved, StoreError> {
@@ -176,12 +188,7 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for FileStore<K, D, C> {
     }
 
     fn delete(&self, key: &K, version: Version) -> Result<Saved, StoreError> {
-        let name = match self.name(key) {
-            Ok((name, _)) => name,
-            // It was never stored.
-            Err(error) if error.kind() == StoreErrorKind::KeyTooLong => return Ok(Saved::Stored),
-            Err(error) => return Err(error),
-        };
+        let (name, _) = self.name(key)?;
         if self.stored_version(&name)?.is_some_and(|stored| stored > version) {
             return Ok(Saved::Discarded);
         }
@@ -190,7 +197,7 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for FileStore<K, D, C> {
     }
 }
 
-fn codec(error: super::codec::BoxError) -> StoreError {
+fn codec(error: BoxError) -> StoreError {
     StoreError::new(StoreErrorKind::Codec).with_cause(error)
 }
 

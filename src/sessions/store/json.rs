@@ -9,6 +9,10 @@ use super::codec::{BoxError, Codec};
 ///
 /// The data of a session can be read with any text editor. Add fields to it with `#[serde(default)]`, so that sessions
 /// that were stored before can still be loaded.
+///
+/// JSON has no numbers that are not finite: `serde_json` writes NaN and the infinities as `null`, which it then does not
+/// read as a number. Such a session is saved, and cannot be loaded: keep them out of the data, or use an `Option`.
+/// The keys of maps must be strings, numbers or unit variants; otherwise the session is not saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 
-use super::{Saved, SessionStore, StoreError, Stored, Version};
+use super::{Keys, Saved, SessionStore, StoreError, Stored, Version};
 use crate::sync::{Mutex, StdArc, lock_order};
 
 /// A store that keeps the sessions in memory, for tests and examples.
@@ -72,8 +72,8 @@ where
         Ok(found.map(|(version, data)| Stored::new(version, D::clone(&data))))
     }
 
-    fn keys(&self) -> Result<Vec<K>, StoreError> {
-        Ok(self.sessions.lock().keys().cloned().collect())
+    fn keys(&self) -> Result<Keys<K>, StoreError> {
+        Ok(Keys::new(self.sessions.lock().keys().cloned().collect(), 0))
     }
 
     fn save(&self, key: &K, version: Version, data: &D) -> Result<Saved, StoreError> {

@@ -1,6 +1,6 @@
 //! Stores behind pointers, such as one that is selected when the program starts.
 
-use super::{Saved, SessionStore, StoreError, Stored, Version};
+use super::{Keys, Saved, SessionStore, StoreError, Stored, Version};
 use crate::sync::StdArc;
 
 macro_rules! forward {
@@ -14,7 +14,7 @@ macro_rules! forward {
                 (**self).load(key)
             }
 
-            fn keys(&self) -> Result<Vec<K>, StoreError> {
+            fn keys(&self) -> Result<Keys<K>, StoreError> {
                 (**self).keys()
             }
 

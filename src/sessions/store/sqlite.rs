@@ -5,16 +5,20 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
+};
 
 use super::codec::{BoxError, Codec};
 use super::json::Json;
-use super::{Saved, SessionStore, StoreError, StoreErrorKind, Stored, Version};
+use super::{Keys, Saved, SessionStore, StoreError, StoreErrorKind, Stored, Version};
 use crate::sync::{Mutex, lock_order};
 
 /// The `user_version` of the database.
 const FORMAT: i64 = 1;
+/// The `application_id` of the database.
+const APPLICATION: i32 = 0x5357_4253;
 /// The time for which one connection waits for the transaction of another.
 const BUSY: Duration = Duration::from_secs(10);
 /// Connections that are kept open while no call uses them.
@@ -37,8 +41,8 @@ const SAVE: &str = "
     WHERE (excluded.opening, excluded.number) > (opening, number)";
 const DELETE: &str = "DELETE FROM sessions WHERE key = ?1 AND (opening, number) <= (?2, ?3)";
 const KEEP_ASIDE: &str = "INSERT INTO kept_aside SELECT key, opening, number, data FROM sessions
-    WHERE key = ?1 AND opening = ?2 AND number = ?3";
-const DROP: &str = "DELETE FROM sessions WHERE key = ?1 AND opening = ?2 AND number = ?3";
+    WHERE key = ?1 AND opening IS ?2 AND number IS ?3";
+const DROP: &str = "DELETE FROM sessions WHERE key = ?1 AND opening IS ?2 AND number IS ?3";
 
 /// A store in one SQLite database, which other programs can read.
 ///
@@ -48,10 +52,11 @@ const DROP: &str = "DELETE FROM sessions WHERE key = ?1 AND opening = ?2 AND num
 /// # Format
 ///
 /// Table `sessions`, with a row per session: `key` and `data` as the codec has encoded them, as text if that is UTF-8,
-/// otherwise as a blob; `opening` and `number`, the version. The `user_version` of the database is 1.
+/// otherwise as a blob; `opening` and `number`, the version. The `user_version` of the database is 1, its
+/// `application_id` 1398227539.
 ///
-/// Data that the codec cannot read is moved to the table `kept_aside` when it is loaded; from then on the session counts as
-/// not stored. SQLite has no checksums of its own: a row that the disk has changed is only noticed if the codec cannot
+/// A row that the codec or this store cannot read is moved to the table `kept_aside` when it is loaded; from then on the
+/// session counts as not stored. SQLite has no checksums of its own: a row that the disk has changed is only noticed if the codec cannot
 /// read it.
 ///
 /// # Several processes
@@ -86,11 +91,13 @@ pub struct SqliteStore<K, D, C = Json> {
 }
 
 impl<K, D> SqliteStore<K, D, Json> {
-    /// Opens the store in the database `path`, which is created if it does not exist, with [`Json`] as the codec.
+    /// Opens the store in the database `path`, which is created if it does not exist, with [`Json`] as the codec. A
+    /// relative path counts from the current directory of this moment.
     ///
     /// # Errors
     /// [`StoreErrorKind::NewerFormat`], [`StoreErrorKind::Corrupt`] if the file is not a database,
-    /// [`StoreErrorKind::Io`].
+    /// [`StoreErrorKind::Other`] if it is that of another application or cannot be in WAL mode,
+    /// [`StoreErrorKind::Io`]. A file that is refused stays as it is.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::with_codec(path, Json)
     }
@@ -102,16 +109,13 @@ impl<K, D, C> SqliteStore<K, D, C> {
     /// # Errors
     /// As [`open`](SqliteStore::open).
     pub fn with_codec(path: impl AsRef<Path>, codec: C) -> Result<Self, StoreError> {
-        let path = path.as_ref().to_path_buf();
-        let mut connection = connect(&path)?;
+        // The current directory may change later.
+        let path = std::path::absolute(path)?;
+        let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
         let transaction = begin(&mut connection)?;
-        let format: i64 =
-            transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
-        if format > FORMAT {
-            return Err(StoreError::new(StoreErrorKind::NewerFormat));
-        }
         transaction.execute_batch(SCHEMA).map_err(failed)?;
         transaction.pragma_update(None, "user_version", FORMAT).map_err(failed)?;
+        transaction.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
         let opening: i64 = transaction.query_row(OPEN, [], |row| row.get(0)).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         let idle = Mutex::new(&lock_order::SQLITE, vec![connection]);
@@ -123,7 +127,7 @@ impl<K, D, C> SqliteStore<K, D, C> {
         let idle = self.idle.lock().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => connect(&self.path)?,
+            None => connect(&self.path, OpenFlags::empty())?,
         };
         let result = call(&mut connection)?;
         let mut idle = self.idle.lock();
@@ -170,33 +174,34 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for SqliteStore<K, D, C> {
         let found = self.with(|connection| {
             let select = "SELECT opening, number, data FROM sessions WHERE key = ?1";
             let row = connection.query_row(select, params![value(&key)], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get_ref(2)?.as_bytes()?.to_vec()))
+                Ok(Row { opening: row.get(0)?, number: row.get(1)?, data: row.get(2)? })
             });
             row.optional().map_err(failed)
         })?;
-        let Some((opening, number, data)) = found else { return Ok(None) };
-        let version = Version::new(unsigned(opening)?, unsigned(number)?);
-        match self.codec.decode(&data) {
-            Ok(data) => Ok(Some(Stored::new(version, data))),
-            Err(error) => {
-                self.change(|transaction| {
-                    // Only what was read.
-                    transaction.execute(KEEP_ASIDE, params![value(&key), opening, number])?;
-                    transaction.execute(DROP, params![value(&key), opening, number])
-                })?;
-                Err(codec(error))
+        let Some(row) = found else { return Ok(None) };
+        row.read(&self.codec).map(Some).map_err(|error| {
+            let Row { opening, number, .. } = &row;
+            let kept = self.change(|transaction| {
+                // Only what was read.
+                transaction.execute(KEEP_ASIDE, params![value(&key), opening, number])?;
+                transaction.execute(DROP, params![value(&key), opening, number])
+            });
+            match kept {
+                Ok(_) => error.with_kept(self.path.clone()),
+                // It remains in its place, and the next load tries again.
+                Err(_) => error,
             }
-        }
+        })
     }
 
-    fn keys(&self) -> Result<Vec<K>, StoreError> {
+    fn keys(&self) -> Result<Keys<K>, StoreError> {
         let keys = self.with(|connection| {
             let mut select = connection.prepare("SELECT key FROM sessions").map_err(failed)?;
             let keys =
                 select.query_map([], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec())).map_err(failed)?;
             keys.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)
         })?;
-        Ok(keys.iter().filter_map(|key| self.codec.decode_key(key).ok()).collect())
+        Ok(Keys::of(keys.iter().map(|key| self.codec.decode_key(key))))
     }
 
     fn save(&self, key: &K, version: Version, data: &D) -> Result<Saved, StoreError> {
@@ -221,10 +226,50 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for SqliteStore<K, D, C> {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open(path).map_err(failed)?;
+/// A row of the table, of which nothing is known: other programs may have written it.
+struct Row {
+    opening: Value,
+    number: Value,
+    data: Value,
+}
+
+impl Row {
+    fn read<K, D>(&self, codec: &impl Codec<K, D>) -> Result<Stored<D>, StoreError> {
+        let corrupt = || StoreError::new(StoreErrorKind::Corrupt);
+        let (Value::Integer(opening), Value::Integer(number)) = (&self.opening, &self.number) else {
+            return Err(corrupt());
+        };
+        let data = match &self.data {
+            Value::Text(text) => text.as_bytes(),
+            Value::Blob(bytes) => bytes,
+            Value::Null | Value::Integer(_) | Value::Real(_) => return Err(corrupt()),
+        };
+        let version = Version::new(unsigned(*opening)?, unsigned(*number)?);
+        Ok(Stored::new(version, codec.decode(data).map_err(self::codec)?))
+    }
+}
+
+/// Opens a connection. Changes nothing in a database of another application, or of a newer release.
+fn connect(path: &Path, create: OpenFlags) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
-    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").map_err(failed)?;
+    let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).map_err(failed);
+    if number("PRAGMA user_version")? > FORMAT {
+        return Err(StoreError::new(StoreErrorKind::NewerFormat));
+    }
+    if ![0, i64::from(APPLICATION)].contains(&number("PRAGMA application_id")?) {
+        let cause = "the database belongs to another application";
+        return Err(StoreError::new(StoreErrorKind::Other).with_cause(cause));
+    }
+    // In memory, or on some network file systems, it is another one.
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
+    if mode != "wal" {
+        let cause = format!("the journal mode of the database is {mode}");
+        return Err(StoreError::new(StoreErrorKind::Other).with_cause(cause));
+    }
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = 1;").map_err(failed)?;
     Ok(connection)
 }
 
@@ -370,6 +415,64 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_another_application_or_a_newer_release_is_not_touched() {
+        let folder = Temporary::new();
+        let path = folder.path().join("sessions.db");
+        let text = |pragma: &str| raw(&folder).query_row(pragma, [], |row| row.get::<_, String>(0)).unwrap();
+        for (pragma, kind) in
+            [("application_id", StoreErrorKind::Other), ("user_version", StoreErrorKind::NewerFormat)]
+        {
+            let _ = fs::remove_file(&path);
+            raw(&folder).execute_batch(&format!("CREATE TABLE t (x); PRAGMA {pragma} = 77")).unwrap();
+            let refused: Result<Store, _> = SqliteStore::open(&path);
+            assert_eq!(refused.unwrap_err().kind(), kind);
+            assert_eq!(text("PRAGMA journal_mode"), "delete");
+        }
+    }
+
+    #[test]
+    fn a_row_of_the_wrong_types_is_kept_aside_and_the_session_goes_on() {
+        let folder = Temporary::new();
+        let store = open(&folder);
+        for change in ["opening = 'x'", "number = -1", "number = 1.5", "data = 7"] {
+            assert_eq!(save(&store, "a", 1, "a").unwrap(), Saved::Stored);
+            raw(&folder).execute(&format!("UPDATE sessions SET {change}"), []).unwrap();
+            let error = store.load(&String::from("a")).unwrap_err();
+            assert_eq!((error.kind(), error.kept()), (StoreErrorKind::Corrupt, Some(store.path.as_path())));
+            assert_eq!(load(&store, "a"), None);
+        }
+        let kept: i64 =
+            raw(&folder).query_row("SELECT count(*) FROM kept_aside", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, 4);
+    }
+
+    #[test]
+    fn data_that_cannot_be_kept_aside_is_reported_and_stays() {
+        let folder = Temporary::new();
+        let first = open(&folder);
+        save(&first, "a", 1, "a").unwrap();
+        raw(&folder).execute("UPDATE sessions SET data = 'damaged'", []).unwrap();
+        let _second = open(&folder);
+        let error = first.load(&String::from("a")).unwrap_err();
+        assert_eq!((error.kind(), error.kept()), (StoreErrorKind::Codec, None), "not overtaken");
+        let left: i64 =
+            raw(&folder).query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 1);
+    }
+
+    /// Another connection would create a new, empty one.
+    #[test]
+    fn a_database_that_is_gone_fails_and_does_not_come_back() {
+        let folder = Temporary::new();
+        let store = open(&folder);
+        assert!(store.path.is_absolute());
+        store.idle.lock().clear();
+        fs::remove_file(&store.path).unwrap();
+        assert_eq!(save(&store, "a", 1, "a").unwrap_err().kind(), StoreErrorKind::Io);
+        assert!(!store.path.exists());
+    }
+
+    #[test]
     fn a_number_that_sqlite_does_not_have_is_an_error() {
         let folder = Temporary::new();
         assert_eq!(save(&open(&folder), "a", u64::MAX, "new").unwrap_err().kind(), StoreErrorKind::Other);
@@ -390,7 +493,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(store.keys().unwrap().len(), 6);
+        assert_eq!(store.keys().unwrap().keys.len(), 6);
         assert!(store.idle.lock().len() <= MAX_IDLE);
         assert_eq!(load(&store, "5"), Some(data("19")));
     }

@@ -234,7 +234,7 @@ fn s19_a_flush_of_a_clear_is_true_also_if_the_session_was_loaded_from_the_saver(
     // As `Sessions::load` does, which finds the change that is not stored.
     second.set_saved(saver.load(&1).unwrap().unwrap().number);
     saver.note(&second, 7, Some(StdArc::new(String::from("seven"))));
-    assert!(saver.shared.reach(&first, 5, None).unwrap().is_ok());
+    assert!(saver.shared.reach(&first, 5, shared::Wait::Until(None)).unwrap().is_ok());
     assert_eq!(store.stored(1).as_deref(), Some("seven"), "stored when the flush of the clear returns");
 }
 
@@ -248,9 +248,10 @@ fn a_run_may_load_its_session_and_finds_what_was_stored() {
     let sessions: Registry = Sessions::builder().max_blank(0).store(restart(&store)).build();
     let mut run = sessions.try_begin(&1).unwrap();
     assert_eq!(*run.read().unwrap(), "");
-    assert_eq!(sessions.load(&1).unwrap(), Loaded::Installed);
+    assert_eq!(sessions.load_run(&mut run).unwrap(), Loaded::Installed);
     assert!(sessions.prune(NOW).is_empty());
     assert_eq!(*run.read().unwrap(), "one");
+    assert_eq!(sessions.load_run(&mut run).unwrap(), Loaded::Newer);
     assert!(write(&mut run, "two"));
     drop(run);
     flush(&sessions);
@@ -291,6 +292,61 @@ fn a_session_that_cannot_be_loaded_does_not_keep_the_others_from_it() {
     assert_eq!(all.installed, 2);
     assert_eq!(all.failed.len(), 1);
     assert_eq!((all.failed[0].0, all.failed[0].1.kind()), (2, StoreErrorKind::Corrupt));
+}
+
+/// Otherwise the update, which has read the data of a new session, replaces what is stored.
+#[test]
+fn s20_a_load_during_an_update_installs_nothing() {
+    let store = Scripted::new();
+    store.inner.save(&1, Version::new(1, 50), &String::from("stored")).unwrap();
+    let store = restart(&store);
+    let sessions = registry(&store);
+    let mut run = sessions.try_begin(&1).unwrap();
+    let updated = run.update(|data| {
+        assert_eq!(sessions.load(&1).unwrap(), Loaded::Busy);
+        assert_eq!(sessions.load_all().unwrap().busy, [1]);
+        format!("{data} and more")
+    });
+    assert_eq!(*updated.unwrap(), " and more", "nothing was installed in between");
+    drop(run);
+    let sessions = registry(&restart(&store));
+    let mut run = sessions.try_begin(&1).unwrap();
+    assert_eq!(sessions.load_run(&mut run).unwrap(), Loaded::Installed);
+    assert_eq!(*run.update(|data| format!("{data} and more")).unwrap(), "stored and more");
+}
+
+#[test]
+fn a_load_of_a_session_that_is_not_stored_leaves_nothing_behind() {
+    let broken = |key: &u32, ()| if key.is_multiple_of(2) { Err(full()) } else { Ok(()) };
+    let sessions: Registry = Sessions::builder().max_blank(4).store(Scripted::new().on_read(broken)).build();
+    for key in 0..100 {
+        assert_eq!(sessions.load(&key).is_err(), key.is_multiple_of(2));
+    }
+    assert!(sessions.len() <= 4, "{}", sessions.len());
+}
+
+#[test]
+fn s21_a_load_waits_for_another_thread_no_longer_than_its_timeout() {
+    let (enter, entered) = sync_channel(10);
+    let (open, opened) = sync_channel::<()>(10);
+    let opened = Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, opened);
+    let store = Scripted::new().on_read(move |_, ()| {
+        enter.send(()).unwrap();
+        opened.lock().recv().unwrap();
+        Ok(())
+    });
+    let sessions = registry(&store);
+    let thread = {
+        let sessions = sessions.clone();
+        spawn(move || sessions.load(&1).unwrap())
+    };
+    entered.recv().unwrap();
+    let error = sessions.load_timeout(&1, Duration::ZERO).unwrap_err();
+    assert!(error.is_timeout() && std::error::Error::source(&error).is_none());
+    (0..2).for_each(|_| open.send(()).unwrap());
+    assert_eq!(thread.join().unwrap(), Loaded::Missing);
+    assert_eq!(sessions.saver().unwrap().shared.loads(), 0, "no result is left for the one who has gone");
+    assert_eq!(sessions.load_timeout(&1, Duration::ZERO).unwrap(), Loaded::Missing, "no one is in the way");
 }
 
 #[test]

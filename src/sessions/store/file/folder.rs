@@ -29,7 +29,11 @@ pub(super) struct Folder {
 impl Folder {
     /// Opens and locks the folder, and removes temporary files. Returns the number of times that it was opened.
     pub(super) fn open(path: &Path) -> Result<(Self, u64), StoreError> {
+        // The current directory may change later.
+        let path = &std::path::absolute(path)?;
+        let parents = parents_to_sync(path);
         fs::create_dir_all(path)?;
+        parents.into_iter().try_for_each(sync_folder)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))?;
         // The standard library has a method of this name from Rust 1.89.
         match FileExt::try_lock(&lock) {
@@ -66,7 +70,7 @@ impl Folder {
             return Ok(number);
         }
         let mut newest = 0;
-        for name in self.names()?.iter().filter(|name| name::to_key(name).is_some()) {
+        for name in self.names()?.iter().filter(|name| name::parse(name).is_some()) {
             let start = self.read_start(name, format::LONGEST_HEADER)?.unwrap_or_default();
             newest = format::header(&start).map_or(0, |header| header.version.opening).max(newest);
         }
@@ -161,7 +165,7 @@ impl Folder {
         self.step()?;
         #[cfg(test)]
         self.faults.count_sync();
-        File::open(&self.path)?.sync_all()
+        sync_folder(&self.path)
     }
 
     #[cfg(not(unix))]
@@ -181,6 +185,23 @@ impl Folder {
     fn step(&self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Returns the folders in which a folder is going to be created. Each is to be synced afterwards: otherwise a power
+/// failure removes the whole store, with all that was acknowledged.
+pub(super) fn parents_to_sync(path: &Path) -> Vec<&Path> {
+    let missing = path.ancestors().take_while(|path| !path.exists());
+    missing.filter_map(Path::parent).collect()
+}
+
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Returns whether the file is one that [`Folder::replace`] has left. Other files are not touched.

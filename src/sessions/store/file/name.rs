@@ -1,12 +1,35 @@
 //! Names of files: any key, on any file system, also on those that do not tell upper case from lower case.
 
+use super::digest::sha256;
+
 /// Longest encoded key: with the ending of a file that is kept aside, a name stays below 255 bytes.
 const LONGEST: usize = 200;
 pub(super) const START: &str = "s-";
+/// Before the digest of a longer key. No key is encoded like this: two digits follow each of these signs.
+const LONG: &str = "s-==";
 const END: &str = ".session";
 
-/// Returns the name of the file of a session, or `None` if the key is too long.
-pub(super) fn of_key(key: &[u8]) -> Option<String> {
+/// The name of a file of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    /// With its key.
+    Key(Vec<u8>),
+    /// Of a long key, which is in the file.
+    Digest,
+}
+
+/// Returns the name of the file of a session.
+pub(super) fn of_key(key: &[u8]) -> String {
+    let encoded = encoded(key).unwrap_or_else(|| {
+        let mut name = String::from(LONG);
+        sha256(key).into_iter().for_each(|byte| push_hex(&mut name, byte));
+        name
+    });
+    encoded + END
+}
+
+/// Returns the encoded key, or `None` if it is too long for a name.
+fn encoded(key: &[u8]) -> Option<String> {
     let mut name = String::from(START);
     for byte in key {
         match byte {
@@ -14,20 +37,23 @@ pub(super) fn of_key(key: &[u8]) -> Option<String> {
             b'"' => name.push('_'),
             _ => {
                 name.push('=');
-                name.push(digit(byte >> 4));
-                name.push(digit(byte & 15));
+                push_hex(&mut name, *byte);
             }
         }
         if name.len() > START.len() + LONGEST {
             return None;
         }
     }
-    name.push_str(END);
     Some(name)
 }
 
-/// Returns the key of a session from the name of its file, or `None` if this is another file.
-pub(super) fn to_key(name: &str) -> Option<Vec<u8>> {
+/// Returns what the name of a file says, or `None` if it is not that of a session.
+pub(super) fn parse(name: &str) -> Option<Name> {
+    if let Some(digest) = name.strip_prefix(LONG) {
+        let digest = digest.strip_suffix(END)?;
+        let is_digest = digest.len() == 64 && digest.bytes().all(|byte| value(byte).is_some());
+        return is_digest.then_some(Name::Digest);
+    }
     let encoded = name.strip_prefix(START)?.strip_suffix(END)?;
     let mut bytes = encoded.bytes();
     let mut key = Vec::new();
@@ -40,7 +66,12 @@ pub(super) fn to_key(name: &str) -> Option<Vec<u8>> {
         });
     }
     // Each key has one name.
-    (of_key(&key)? == name).then_some(key)
+    (of_key(&key) == name).then_some(Name::Key(key))
+}
+
+fn push_hex(name: &mut String, byte: u8) {
+    name.push(digit(byte >> 4));
+    name.push(digit(byte & 15));
 }
 
 fn digit(value: u8) -> char {

@@ -246,7 +246,7 @@ fn temporary_files_of_a_killed_process_are_removed_and_never_loaded() {
     let left: Vec<_> = names(&folder).into_iter().filter(|name| name.ends_with("tmp")).collect();
     assert_eq!(left, ["notes.tmp"]);
     assert_eq!((load(&store, "a"), load(&store, "c")), (Some(data("old")), None));
-    assert_eq!(store.keys().unwrap(), [key("a")]);
+    assert_eq!(store.keys().unwrap().keys, [key("a")]);
 }
 
 #[test]
@@ -295,12 +295,12 @@ fn a_store_that_is_older_than_a_session_fails_instead_of_discarding() {
 fn each_key_has_a_name_of_its_own_without_upper_case() {
     let mut seen = HashSet::new();
     let mut check = |key: &[u8]| {
-        let name = name::of_key(key).unwrap();
+        let name = name::of_key(key);
         assert!(
             name.bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_=.".contains(&byte))
         );
-        assert_eq!(name::to_key(&name).as_deref(), Some(key));
+        assert_eq!(name::parse(&name), Some(Name::Key(key.to_vec())));
         assert!(seen.insert(name));
     };
     check(b"");
@@ -310,26 +310,88 @@ fn each_key_has_a_name_of_its_own_without_upper_case() {
             check(&[one, other]);
         }
     }
-    for foreign in
-        ["s-A.session", "s-=6.session", "s-=61.session", "s-=ZZ.session", "a.session", "s-a", "opening"]
-    {
-        assert_eq!(name::to_key(foreign), None, "{foreign}");
+    for foreign in [
+        "s-A.session",
+        "s-==00.session",
+        "s-=6.session",
+        "s-=61.session",
+        "s-=ZZ.session",
+        "a.session",
+        "s-a",
+        "opening",
+    ] {
+        assert_eq!(name::parse(foreign), None, "{foreign}");
     }
 }
 
 #[test]
-fn a_key_that_is_too_long_is_an_error_and_the_longest_one_is_not() {
+fn a_key_of_any_length_is_stored_and_listed_and_removed() {
     let folder = Temporary::new();
     let store = open(&folder);
     // Two quotation marks.
     let longest = "k".repeat(198);
+    let longer = ["k".repeat(199), "k".repeat(200), "\u{e9}".repeat(4000)];
     assert_eq!(save(&store, &longest, 1, "x").unwrap(), Saved::Stored);
-    assert_eq!(load(&store, &longest), Some(data("x")));
+    assert!(path(&folder, &longest).exists(), "named by its key");
     fs::write(path(&folder, &longest), "damaged").unwrap();
     assert!(store.load(&longest).unwrap_err().kept().is_some());
-    let longer = "k".repeat(199);
-    assert_eq!(save(&store, &longer, 1, "x").unwrap_err().kind(), StoreErrorKind::KeyTooLong);
-    assert_eq!(store.load(&longer).unwrap_err().kind(), StoreErrorKind::KeyTooLong);
+    for longer in &longer {
+        assert_eq!(load(&store, longer), None);
+        assert_eq!(store.delete(longer, Version::new(1, 1)).unwrap(), Saved::Stored);
+        assert_eq!(save(&store, longer, 2, longer).unwrap(), Saved::Stored);
+        assert_eq!(save(&store, longer, 1, "old").unwrap(), Saved::Discarded);
+    }
+    for longer in &longer {
+        assert_eq!(load(&store, longer), Some(data(longer)));
+    }
+    let listed: HashSet<_> = store.keys().unwrap().keys.into_iter().collect();
+    assert_eq!(listed, longer.iter().cloned().collect());
+    drop(store);
+    fs::remove_file(folder.path().join("opening")).unwrap();
+    let store = open(&folder);
+    assert_eq!(store.opening(), 2, "long keys count");
+    assert_eq!(store.delete(&longer[0], Version::new(2, 1)).unwrap(), Saved::Stored);
+    assert_eq!(load(&store, &longer[0]), None);
+    let name = names(&folder).into_iter().find(|name| name.starts_with("s-==")).unwrap();
+    fs::write(folder.path().join(name), "damaged").unwrap();
+    let keys = store.keys().unwrap();
+    assert_eq!((keys.keys.len(), keys.unreadable), (1, 1));
+}
+
+/// Of the standard, and around the length of a block.
+#[test]
+fn a_digest_is_that_of_sha_256() {
+    let hex =
+        |message: &[u8]| digest::sha256(message).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(hex(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    assert_eq!(hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_eq!(hex(&[b'a'; 55]), "9f4390f8d30c2dd92ec9f095b65e2b9ae9b0a925a5258e241c9f1e910f734318");
+    assert_eq!(hex(&[b'a'; 56]), "b35439a4ac6f0948b6d6f9e3c6af0f5f590ce20f1bde7090ef7970686ec6738a");
+    assert_eq!(hex(&[b'a'; 63]), "7d3e74a05d7db15bce4ad9ec0658ea98e3f06eeecf16b4c6fff2da457ddc2f34");
+    assert_eq!(hex(&[b'a'; 64]), "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb");
+    assert_eq!(hex(&[b'a'; 119]), "31eba51c313a5c08226adf18d4a359cfdfd8d2e816b13f4af952f7ea6584dcfb");
+    assert_eq!(hex(&[b'a'; 1000]), "41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3");
+}
+
+#[test]
+fn a_folder_that_is_created_is_entered_in_each_folder_above_it() {
+    let folder = Temporary::new();
+    let (one, two) = (folder.path().join("one"), folder.path().join("one").join("two"));
+    assert_eq!(folder::parents_to_sync(&two), [one.as_path(), folder.path()]);
+    let store: Store = FileStore::open(&two).unwrap();
+    assert!(folder::parents_to_sync(&two).is_empty());
+    assert!(store.folder.path().is_absolute());
+}
+
+#[test]
+fn keys_that_the_codec_cannot_read_are_counted() {
+    let folder = Temporary::new();
+    let numbers: FileStore<u32, Data> = FileStore::open(folder.path()).unwrap();
+    numbers.save(&1, Version::new(1, 1), &data("x")).unwrap();
+    drop(numbers);
+    save(&open(&folder), "a", 1, "a").unwrap();
+    let keys = open(&folder).keys().unwrap();
+    assert_eq!((keys.keys, keys.unreadable), (vec![key("a")], 1));
 }
 
 #[test]
