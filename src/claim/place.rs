@@ -175,9 +175,16 @@ impl Place {
     /// Once the place is vacant, anyone may end the clear: who [takes](Self::take_clear) it does. As long as it has a
     /// holder, the caller may [give it up](Self::give_up_clear).
     ///
+    /// `prepare` reads between the look at the word and the begin, maybe more than once: what it reads at last does not
+    /// change before the end of this clear.
+    ///
     /// If another clear is in progress, it now also drops those who wait by now, unless `holder` is to be waited for.
-    pub(crate) fn begin_clear(&self, holder: Displacement) -> Result<Option<Occupant>, ClearRefused> {
-        let (holder, change) = self.queue.begin_clear(&self.word, holder)?;
+    pub(crate) fn begin_clear(
+        &self,
+        holder: Displacement,
+        prepare: impl FnMut(),
+    ) -> Result<Option<Occupant>, ClearRefused> {
+        let (holder, change) = self.queue.begin_clear(&self.word, holder, prepare)?;
         self.waiters.notify(change);
         Ok(holder)
     }

@@ -243,9 +243,10 @@ impl Queue {
         &self,
         word: &ClaimWord,
         holder: Displacement,
+        prepare: impl FnMut(),
     ) -> Result<(Option<Occupant>, Change), ClearRefused> {
         let mut locked = self.0.lock();
-        let begun = word.begin_clear(holder);
+        let begun = word.begin_clear(holder, prepare);
         let is_certain = match begun {
             Ok(_) => true,
             // A clear that may wait for the holder may fail while the one in progress does not.

@@ -204,7 +204,7 @@ fn a_state_that_has_changed_since_is_not_retired() {
     assert!(word.retire(Some(word.state())).is_ok());
     assert_eq!(word.retire(None), Err(ClaimRefused::Retired));
     assert_eq!(word.claim(|| ()), Err(ClaimRefused::Retired));
-    assert_eq!(word.begin_clear(Displacement::Displace), Err(ClearRefused::Retired));
+    assert_eq!(word.begin_clear(Displacement::Displace, || ()), Err(ClearRefused::Retired));
 }
 
 struct Wakes(AtomicUsize);
@@ -256,7 +256,7 @@ fn a_clear_between_the_look_and_the_claim_is_noticed() {
         .claim(|| {
             let read = epoch.get();
             if read == 0 {
-                assert!(word.begin_clear(Displacement::Refuse).is_ok());
+                assert!(word.begin_clear(Displacement::Refuse, || ()).is_ok());
                 epoch.set(1);
                 assert!(word.take_clear(None) && word.end_clear().is_some());
             }
@@ -373,7 +373,7 @@ fn a_clear_drops_those_in_front_of_its_boundary_only() {
     let waker = Waker::from(wakes.clone());
     let before = waits(&place, TERMS, &waker);
     assert_eq!(
-        place.begin_clear(Displacement::Cancel).map(|holder| holder.map(|holder| holder.id)),
+        place.begin_clear(Displacement::Cancel, || ()).map(|holder| holder.map(|holder| holder.id)),
         Ok(Some(first.id))
     );
     let after = waits(&place, TERMS, &waker);
@@ -395,9 +395,9 @@ fn a_clear_that_is_joined_drops_those_who_came_before_the_later_one() {
     let place = Place::new(ClaimId::FIRST);
     let first = place.claim(|| 0).unwrap();
     let waker = Waker::noop();
-    assert!(place.begin_clear(Displacement::Cancel).is_ok());
+    assert!(place.begin_clear(Displacement::Cancel, || ()).is_ok());
     let between = waits(&place, TERMS, waker);
-    assert_eq!(place.begin_clear(Displacement::Displace), Err(ClearRefused::Clearing));
+    assert_eq!(place.begin_clear(Displacement::Displace, || ()), Err(ClearRefused::Clearing));
     assert_eq!(place.displace().map(|holder| holder.id), Some(first.id));
     assert!(!place.take_clear(Some(first.id)) && place.take_clear(Some(first.id.next())));
     assert_eq!(place.end_clear(true, || 0).map(|ended| ended.dropped), Some(1));
@@ -412,7 +412,7 @@ fn a_clear_without_effect_drops_no_one() {
         let first = place.claim(|| 0).unwrap();
         let waker = Waker::noop();
         let ticket = waits(&place, TERMS, waker);
-        assert!(place.begin_clear(Displacement::Cancel).is_ok());
+        assert!(place.begin_clear(Displacement::Cancel, || ()).is_ok());
         if leaves {
             assert!(place.release(first.id, || 0).is_some() && !place.give_up_clear(first.id));
             assert!(place.take_clear(Some(first.id)));
@@ -441,9 +441,9 @@ fn a_clear_that_joins_and_may_fail_drops_no_one() {
     let first = place.claim(|| 0).unwrap();
     let waker = Waker::noop();
     let before = waits(&place, TERMS, waker);
-    assert!(place.begin_clear(Displacement::Cancel).is_ok());
+    assert!(place.begin_clear(Displacement::Cancel, || ()).is_ok());
     let between = waits(&place, TERMS, waker);
-    assert_eq!(place.begin_clear(Displacement::Cancel), Err(ClearRefused::Clearing));
+    assert_eq!(place.begin_clear(Displacement::Cancel, || ()), Err(ClearRefused::Clearing));
     assert!(place.release(first.id, || 0).is_some() && place.take_clear(None));
     assert_eq!(place.end_clear(true, || 0).map(|ended| ended.dropped), Some(1));
     assert_eq!(place.poll_claim(before, waker), Poll::Ready(Err(WaitRefused::Cleared)));
@@ -455,10 +455,10 @@ fn a_clear_that_joins_and_may_fail_drops_no_one() {
 fn a_clear_is_given_up_for_its_own_holder_only() {
     let place = Place::new(ClaimId::FIRST);
     let first = place.claim(|| 0).unwrap();
-    assert!(place.begin_clear(Displacement::Cancel).is_ok() && place.displace().is_some());
+    assert!(place.begin_clear(Displacement::Cancel, || ()).is_ok() && place.displace().is_some());
     assert!(place.take_clear(None) && place.end_clear(true, || 0).is_some());
     let second = place.claim(|| 0).unwrap();
-    assert!(place.begin_clear(Displacement::Cancel).is_ok());
+    assert!(place.begin_clear(Displacement::Cancel, || ()).is_ok());
     assert!(!place.give_up_clear(first.id) && place.state().is_clearing());
     assert!(place.give_up_clear(second.id) && !place.state().is_clearing());
 }

@@ -123,13 +123,15 @@ impl ClaimWord {
     }
 
     /// Begins a clear: from now on no one can claim. Returns the holder that was asked to stop or displaced, as it was
-    /// before.
+    /// before. `prepare` runs between the look at the word and the change, as that of [`claim`](Self::claim).
     pub(super) fn begin_clear(
         &self,
         holder: Displacement,
+        mut prepare: impl FnMut(),
     ) -> Result<(Option<Occupant>, Change), ClearRefused> {
         let (old, _) = self.change(|state| {
             let clearing = state.begin_clear(holder != Displacement::Refuse)?;
+            prepare();
             let displaced = if holder == Displacement::Displace { clearing.displace() } else { None };
             Ok(displaced.unwrap_or(clearing))
         })?;

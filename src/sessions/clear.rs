@@ -80,7 +80,7 @@ impl Cleared {
 struct Steps<K, D, C> {
     session: Arc<Session<K, D, C>>,
     policy: ClearPolicy,
-    /// Number of clears when it began.
+    /// Number of clears before this one, or before this call.
     before: u64,
     cancelled: Option<ClaimId>,
     phase: Phase,
@@ -162,9 +162,12 @@ impl<K, D, C> Steps<K, D, C> {
     }
 
     fn begin(&mut self) -> Option<Step> {
-        match self.session.place.begin_clear(self.policy.displacement()) {
+        let (session, mut before) = (&self.session, self.before);
+        match session.place.begin_clear(self.policy.displacement(), || before = session.clears()) {
             Ok(holder) => {
                 self.phase = Phase::Clearing;
+                // Clears that have ended before this one began do not count.
+                self.before = before;
                 self.note_stopped(holder);
                 None
             }

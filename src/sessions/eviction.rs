@@ -33,10 +33,14 @@ impl<K, D, C> Home<K, D, C> {
         }
         let Some(ring) = &self.blank else { return self.evict_listed(session) };
         let mut session = session.clone();
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..=ATTEMPTS {
             match ring.push(session) {
                 Ok(()) => return,
                 Err(refused) => session = refused,
+            }
+            if attempt == ATTEMPTS {
+                // Not before a push: one was removed for it.
+                break;
             }
             if let Some(oldest) = ring.pop() {
                 self.evict_listed(&oldest);

@@ -173,7 +173,7 @@ impl<K, D, C> Session<K, D, C> {
     }
 
     /// Returns the number of clears, to be read with a claim: the claim was made in that epoch.
-    fn clears(&self) -> u64 {
+    pub(super) fn clears(&self) -> u64 {
         // Relaxed: the word was read before with acquire, and has not changed since when the claim succeeds.
         // The number changes only in a clear, which ends with a new generation of the word.
         self.clears.load(Ordering::Relaxed)

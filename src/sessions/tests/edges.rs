@@ -100,6 +100,26 @@ fn a_clear_that_is_dropped_does_not_end_a_later_one() {
     }
 }
 
+/// The first one has looked at the session, and makes its data, while the second one clears it.
+#[test]
+fn a_clear_that_begins_after_another_one_has_ended_is_a_clear_of_its_own() {
+    let slot: StdArc<std::sync::OnceLock<Registry>> = StdArc::default();
+    let (inner, count) = (slot.clone(), AtomicUsize::new(0));
+    let builder = Sessions::builder().init(move |_: &u32| {
+        if count.fetch_add(1, Ordering::SeqCst) == 1 {
+            let cleared = inner.get().unwrap().clear(&1, ClearPolicy::RefuseIfBusy).unwrap();
+            assert_eq!((cleared.epoch, cleared.joined), (1, false));
+        }
+        Vec::new()
+    });
+    let sessions: Registry = builder.build();
+    assert!(slot.set(sessions.clone()).is_ok());
+    drop(sessions.try_begin(&1).unwrap());
+    let cleared = sessions.clear(&1, ClearPolicy::RefuseIfBusy).unwrap();
+    assert_eq!((cleared.epoch, cleared.joined), (2, false));
+    assert_eq!(sessions.try_begin(&1).unwrap().epoch(), 2);
+}
+
 /// A clear joins another one and times out: those who came in between keep waiting.
 #[test]
 fn a_clear_that_fails_drops_no_one_for_the_one_that_it_joined() {
