@@ -40,9 +40,9 @@
 //! write later is not saved.
 //!
 //! 1. The calling thread saves what is dirty, each session once, until the time is up. It waits for saves that the
-//!    thread has begun.
-//! 2. The thread is asked to end. It does so after the call of the store in which it is, and is joined; if the time is
-//!    up before, it is left alone.
+//!    thread has begun, when it has saved all others.
+//! 2. The thread is asked to end, and is joined. Only if it is in a call of the store, it is waited for by the clock, and
+//!    left alone when the time is up.
 //! 3. If some sessions could not be saved, the call says how many, and why. They remain in the saver, for another flush.
 //!
 //! # Waits and wake-ups

@@ -94,18 +94,20 @@ where
     /// Loads the session from the store, if it was not changed since it was created. Creates the session if the key has
     /// none. Without a store, nothing is loaded.
     ///
-    /// Call it before the first run, and while the session has a connection, so that it is not evicted in between: after
-    /// [`connect`](Self::connect). A run that has begun without it can load its session by [`load_run`](Self::load_run).
-    /// A run that does neither works on the data of a new session, and what it writes replaces what is stored.
+    /// Call it before the first run, and while the session has a connection, so that it is not evicted in between:
+    /// after [`connect`](Self::connect). A run that has begun without it can load its session by
+    /// [`load_run`](Self::load_run). A run that does neither works on the data of a new session, and what it writes
+    /// replaces what is stored.
     ///
     /// Blocks for the store, with nothing held. Several threads that load one session share one read. The result is
     /// installed in one step, and only if the session was not changed meanwhile and has no run. For this step, which is
-    /// short and does not wait, the session counts as busy: a begin, a removal or a clear that comes then may be refused. A session that is removed during the load is not brought back.
+    /// short and does not wait, the session counts as busy: a begin, a removal or a clear that comes then may be
+    /// refused. A session that is removed during the load is not brought back.
     ///
     /// # Errors
-    /// [`StoreError`]. If it says where the data is [kept](StoreError::kept), the store could not read it, and has moved it
-    /// aside; the next load finds nothing, and a run may begin. After any other error the store may have the session as it
-    /// was: **do not begin a run**. Its first write would replace what is stored.
+    /// [`StoreError`]. If it says where the data is [kept](StoreError::kept), the store could not read it, and has moved
+    /// it aside; the next load finds nothing, and a run may begin. After any other error the store may have the session
+    /// as it was: **do not begin a run**. Its first write would replace what is stored.
     ///
     /// # Panics
     /// As [`try_begin`](Self::try_begin).
@@ -213,7 +215,8 @@ where
         }
     }
 
-    /// Loads all stored sessions, as [`load`](Self::load) does, at the start of a program whose sessions fit into memory.
+    /// Loads all stored sessions, as [`load`](Self::load) does, at the start of a program whose sessions fit into
+    /// memory.
     ///
     /// Sessions that cannot be loaded do not keep the others from it.
     ///

@@ -30,7 +30,8 @@ use super::{Keys, Saved, SessionStore, StoreError, StoreErrorKind, Stored, Versi
 ///
 /// A session is the file `s-KEY.session`. In `KEY`, the lower-case letters, digits and `-` of the encoded key stand for
 /// themselves, `_` for a quotation mark, and `=` with two hexadecimal digits for any other byte. If this has more than
-/// 200 characters, `KEY` is `==` and the SHA-256 of the encoded key in hexadecimal. The file has a line of text, the encoded key, a line feed, the encoded data, and a line feed:
+/// 200 characters, `KEY` is `==` and the SHA-256 of the encoded key in hexadecimal. The file has a line of text, the
+/// encoded key, a line feed, the encoded data, and a line feed:
 ///
 /// ```text
 /// switchboard-session 1 OPENING NUMBER KEY_LENGTH DATA_LENGTH CHECKSUM HEADER_CHECKSUM
