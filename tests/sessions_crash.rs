@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use switchboard::sessions::store::{FileStore, SessionStore};
+use switchboard::sessions::store::{FileStore, SessionStore, StoreErrorKind};
 use switchboard::sessions::{ClearPolicy, Loaded, Sessions};
 
 /// Long enough never to pass unless a test is stuck.
@@ -60,7 +60,7 @@ impl Kind {
             Sessions::builder().max_blank(0).store(store).build()
         }
         match self {
-            Self::File => registry(FileStore::open(place).unwrap()),
+            Self::File => registry(open_file_store(place)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite => {
                 registry(switchboard::sessions::store::SqliteStore::open(place.join("sessions.db")).unwrap())
@@ -81,6 +81,19 @@ impl Kind {
             #[cfg(feature = "sqlite")]
             "sqlite" => Self::Sqlite,
             _ => Self::File,
+        }
+    }
+}
+
+/// The other test starts processes as well: between its fork and its exec such a process shares the lock of this one.
+fn open_file_store(place: &Path) -> FileStore<u32, Data> {
+    let start = Instant::now();
+    loop {
+        match FileStore::open(place) {
+            Err(error) if error.kind() == StoreErrorKind::Locked && start.elapsed() < LONG => {
+                std::thread::yield_now();
+            }
+            opened => return opened.unwrap(),
         }
     }
 }
