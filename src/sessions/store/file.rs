@@ -1,6 +1,5 @@
 //! A store with one file per session.
 
-mod digest;
 mod folder;
 mod format;
 mod name;

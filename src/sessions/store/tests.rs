@@ -1,35 +1,16 @@
 //! The contract, for each store.
 #![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::sync::StdArc;
-use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// A folder of its own, removed at the end.
-pub(super) struct Temporary(PathBuf);
+#[cfg(any(feature = "file-store", feature = "sqlite"))]
+mod temporary;
 
-impl Temporary {
-    pub(super) fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::SeqCst);
-        let path = std::env::temp_dir().join(format!("switchboard-store-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+#[cfg(any(feature = "file-store", feature = "sqlite"))]
+pub(super) use self::temporary::Temporary;
 
 pub(super) type Data = Vec<String>;
 

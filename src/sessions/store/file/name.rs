@@ -1,6 +1,6 @@
 //! Names of files: any key, on any file system, also on those that do not tell upper case from lower case.
 
-use super::digest::sha256;
+use sha2::{Digest as _, Sha256};
 
 /// Longest encoded key: with the ending of a file that is kept aside, a name stays below 255 bytes.
 const LONGEST: usize = 200;
@@ -22,7 +22,7 @@ pub(super) enum Name {
 pub(super) fn of_key(key: &[u8]) -> String {
     let encoded = encoded(key).unwrap_or_else(|| {
         let mut name = String::from(LONG);
-        sha256(key).into_iter().for_each(|byte| push_hex(&mut name, byte));
+        Sha256::digest(key).into_iter().for_each(|byte| push_hex(&mut name, byte));
         name
     });
     encoded + END
