@@ -24,7 +24,7 @@ const THREADS: u32 = 3;
 /// Those whose remainder by the number of threads is that of a thread belong to it.
 const KEYS: u32 = 3 * THREADS;
 /// Acknowledged saves per store, over all processes.
-const SAVES: u64 = 600;
+const SAVES: u64 = 1_000;
 /// A process is killed after up to this many lines of its output, or aborts after up to this many turns of a loop.
 const LINES: usize = 20;
 const SPINS: u64 = 500_000;
