@@ -25,7 +25,7 @@
 //!   (`displace`), and ends with a new generation. A thread that read the word before a clear can therefore
 //!   not claim after it, so a value that it reads between the two is not older than its claim.
 //! * Once the place is vacant, the clear is *ended* by the first one that marks the word: the one that began it, or one
-//!   that joined it. So no one waits for a task that is not polled.
+//!   that joined it. So no clear waits for the task of another one that is not polled; claims do.
 //! * A place that is *retired* is never claimed again. Its owner replaces it by a new one, with later
 //!   generations.
 //!

@@ -64,16 +64,16 @@
 //! # Where user code runs
 //!
 //! Functions, wakers and destructors that belong to the caller run with no lock held, and may call the
-//! registry; keys are hashed and compared inside the map. A panic of any of them leaves the registry whole.
+//! registry; keys are hashed, compared and cloned inside the map. A panic of any of them leaves the registry whole.
 //! Exceptions: the destructor of a key runs inside the map, at a time that the map chooses, and must not
 //! panic.
 //!
 //! # Memory
 //!
-//! A session needs about 500 bytes, besides its key (which is kept twice), its data and its peer. What has come and gone
+//! A session needs about 500 bytes, besides its key (which is kept twice, and three times with a store), its data and its peer. What has come and gone
 //! leaves nothing behind, with three exceptions, each of which is bounded:
 //!
-//! * The data of a removed session is free at once. The map frees the rest in batches: for each thread that removes
+//! * The data of a removed session is free at once, unless it is being read: then with the batch. The map frees the rest in batches: for each thread that removes
 //!   sessions, up to 32 of them wait for their batch. The threads that exist at the same time count.
 //! * Blank sessions stay until newer ones push them out: [`SessionsBuilder::max_blank`].
 //! * The table of the map keeps its size, of at most 36 bytes per session, when its sessions are removed. It shrinks by
@@ -101,6 +101,7 @@ mod eviction;
 mod id;
 mod limit;
 mod load;
+mod lookup;
 mod map;
 mod mark;
 mod on_disconnect;
@@ -125,8 +126,9 @@ pub use connection::{Connected, Connection, Disconnected};
 pub use error::{BeginError, ClearError, RemoveError, Stale, TryBeginError};
 pub use id::{ConnectionId, RunId};
 pub use load::{LoadAll, LoadError, Loaded};
+pub use lookup::Broadcast;
 pub use on_disconnect::OnDisconnect;
-pub use registry::{Broadcast, Cancel, Sessions};
+pub use registry::{Cancel, Sessions};
 pub use run::{Cancelled, Run};
 pub use snapshot::{Phase, SessionSnapshot};
 pub use stats::{Stats, Timing};

@@ -314,11 +314,13 @@
 //!
 //! # Sessions
 //!
-//! The properties have numbers, and each has its test in `tests/sessions_spec.rs`, called `s01_…` and so on.
+//! The properties have numbers, and each has its tests, called `s01_…` and so on: in
+//! `tests/sessions_spec.rs`, and those of saving in `sessions::saving::tests`.
 //!
 //! | operation | progress | remarks |
 //! |---|---|---|
 //! | [`Sessions::try_begin`](crate::sessions::Sessions::try_begin), [`Run`](crate::sessions::Run) dropped, no one waits | lock-free | one exchange of a word each, and a lookup; no clock |
+//! | … of a session whose data is that of a new one | blocking, briefly | its end puts the session into a ring, and may remove another one under its lock |
 //! | … the first for a key | lock-free, allocates | inserts into the map; may wait for a thread that allocates a larger one |
 //! | … someone waits | blocking, briefly | a short lock, and one wake-up |
 //! | [`Sessions::read`](crate::sessions::Sessions::read), [`Run::read`](crate::sessions::Run::read) | wait-free, with the limits of ["Wait-free"](#wait-free) | after the lookup |

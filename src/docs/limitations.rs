@@ -88,6 +88,10 @@
 //!   writes to the session, not what it does elsewhere.
 //! * **A run that was handed over is held**, even if its waiter has not noticed. A [`Begin`](crate::sessions::Begin)
 //!   that is kept without being polled or dropped keeps its session from those behind it.
+//! * **A clear in a task excludes runs until it is polled to its end, or dropped**: a future of
+//!   [`clear_async`](crate::sessions::Sessions::clear_async) that is kept without being polled keeps the session from all
+//!   who would begin. (`tests/sessions_spec.rs::s11_a_second_clear_joins_the_first_and_a_begin_comes_before_or_after_it`)
+//! * **Idle times end at 101 days**: a longer one is not noticed, so `prune` with more removes nothing.
 //! * **Data is replaced as a whole**: [`Run::update`](crate::sessions::Run::update) makes a new value from the old one.
 //!   Put large parts behind `Arc`s of their own.
 //! * **Replaced data lives on while it is being read**: if a thread is in the middle of a read when an update or a clear

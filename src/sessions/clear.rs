@@ -185,9 +185,17 @@ impl<K, D, C> Steps<K, D, C> {
         let state = self.session.place.state();
         // After the state: a clear that has taken effect by then is noticed.
         let clears = self.session.clears_now();
-        if clears != self.before && !self.session.place.state().is_retired() {
-            self.phase = Phase::Over;
-            return Some(Step::Done(Ok(self.cleared(clears, 0, true))));
+        if clears != self.before {
+            // Once more, after the clears: the place is ending from before the new data is published to after its saver
+            // has been told of it. A caller that joined returns no earlier.
+            let state = self.session.place.state();
+            if state.is_ending() {
+                return Some(Step::Wait(Until::Ended(state.generation())));
+            }
+            if !state.is_retired() {
+                self.phase = Phase::Over;
+                return Some(Step::Done(Ok(self.cleared(clears, 0, true))));
+            }
         }
         if !state.is_clearing() {
             // It was given up, or the session was removed since.
@@ -297,7 +305,8 @@ where
     /// waiting.
     ///
     /// If another clear of the session is in progress, this call joins it: there is one reset, by the first of them that
-    /// finds the session without a run, and the others are done then. No call waits for a future that is not polled. Under
+    /// finds the session without a run, and the others return when it has ended. No clear waits for a future that is not
+    /// polled; begins do, see [`clear_async`](Self::clear_async). Under
     /// [`ClearPolicy::CancelAndWait`], only callers that began to wait before the first of the joined clears are sure to
     /// be refused. Clearing a session that does not exist does nothing; with a store, it is created,
     /// because it may be stored. The connection stays.
@@ -349,6 +358,9 @@ where
 
     /// Clears the session. The form of [`clear`](Self::clear) for tasks: the future needs no runtime, and has no
     /// timer, so it does not use the timeout of [`ClearPolicy::CancelAndWait`].
+    ///
+    /// From its first poll on, no run of the session begins before it completes or is dropped: polled no longer, but kept,
+    /// it stops all begins of the session.
     ///
     /// # Cancel safety
     /// A future that is dropped before it completes has had no effect, except that the run remains cancelled, as

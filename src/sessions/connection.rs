@@ -54,6 +54,19 @@ impl<K, D, C> Connection<K, D, C> {
         self.id
     }
 
+    /// Returns the key of the session.
+    #[must_use]
+    pub fn key(&self) -> &K {
+        self.session.key()
+    }
+
+    /// Returns the data of the session, or `None` if the session was removed after this connection had been displaced.
+    /// Wait-free, as [`Sessions::read`](super::Sessions::read), without a lookup.
+    #[must_use]
+    pub fn read(&self) -> Option<StdArc<D>> {
+        self.session.read()
+    }
+
     /// Returns the peer that was given to [`Sessions::connect`](super::Sessions::connect).
     #[must_use]
     pub fn peer(&self) -> &StdArc<C> {

@@ -18,7 +18,8 @@ pub enum TryBeginError {
         /// whichever came first: a begin that succeeds at once reads no clock. In steps of a microsecond.
         age: Duration,
     },
-    /// The session is being cleared, which takes a few steps of the thread that clears it.
+    /// The session is being cleared, which takes a few steps of the thread that clears it; but if that is a future of
+    /// [`Sessions::clear_async`](super::Sessions::clear_async), until it is polled or dropped.
     Clearing,
     /// The connection through which the run was to begin has ended, or a newer connection has displaced it.
     /// Only [`Connection::try_begin`](super::Connection::try_begin) returns it.

@@ -203,11 +203,10 @@ where
     /// ```
     pub fn load_run(&self, run: &mut Run<K, D, C>) -> Result<Loaded, StoreError> {
         let Some(saver) = self.saver() else { return Ok(Loaded::Missing) };
-        let session = self.session(run.key());
-        // The run was detached by a clear, and the session removed.
-        if run.is_of(&session).is_none() {
+        // Otherwise the run was detached by a clear, and the session removed.
+        let Some(session) = self.find(run.key()).filter(|session| run.is_of(session).is_some()) else {
             return Ok(Loaded::Newer);
-        }
+        };
         match load_into(saver, &session, None, |number, data| run.install(number, data)) {
             Some(Ok(loaded)) => Ok(loaded.unwrap_or(Loaded::Newer)),
             Some(Err(error)) => Err(error),

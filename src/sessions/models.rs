@@ -296,6 +296,23 @@ fn polled<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// A clear that joined another one returns when that one has ended, not before: the session can be begun at once.
+#[test]
+fn a_clear_that_joined_returns_when_the_session_can_be_begun() {
+    model(|| {
+        let sessions = registry();
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.clear(&1, ClearPolicy::RefuseIfBusy).is_ok())
+        };
+        let cleared = sessions.clear(&1, ClearPolicy::RefuseIfBusy).unwrap();
+        // Otherwise the other one may still be in progress.
+        let run = cleared.joined.then(|| sessions.try_begin(&1).unwrap());
+        let other = thread.join().unwrap();
+        assert!(other || run.is_some(), "refused by the run only");
+    });
+}
+
 /// A task has begun a clear and is dropped, while another one joins it and detaches the run: the run is fenced off.
 #[test]
 fn a_detached_run_is_fenced_off_also_if_the_clear_that_was_joined_is_dropped() {

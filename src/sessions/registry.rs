@@ -3,7 +3,6 @@
 use std::collections::btree_map::OccupiedEntry;
 use std::fmt;
 use std::hash::Hash;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::common::{Common, Settings};
@@ -15,13 +14,11 @@ use super::map::Map;
 use super::run::Run;
 use super::saving::Saver;
 use super::session::{Home, Joined, Orphans, Retired, Session};
-use super::snapshot::SessionSnapshot;
-use super::stats::Stats;
+use super::stats::Counters;
 use super::watch::Gone;
 use crate::claim::{CancelRefused, ClaimRefused, WaitRefused};
 use crate::sync::ring::Ring;
 use crate::sync::{Arc, Mutex, StdArc, deadline_after, lock_order};
-use crate::unwind::discard;
 
 /// Makes the data of a new or cleared session.
 pub(super) type Init<K, D> = Box<dyn Fn(&K) -> D + Send + Sync>;
@@ -59,16 +56,6 @@ pub enum Cancel {
     Requested(RunId),
     /// The run was asked to stop by an earlier call.
     AlreadyRequested(RunId),
-}
-
-/// The result of [`Sessions::broadcast`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Broadcast {
-    /// Calls that returned.
-    pub delivered: usize,
-    /// Calls that panicked.
-    pub panicked: usize,
 }
 
 impl<K, D, C> Clone for Sessions<K, D, C> {
@@ -199,14 +186,6 @@ where
         }
     }
 
-    /// Returns the data of the session, or `None` if the key has no session.
-    ///
-    /// Wait-free, as `arc_swap` uses the word, once the session is found in the map: no run blocks it. An
-    /// update that has returned is visible.
-    pub fn read(&self, key: &K) -> Option<StdArc<D>> {
-        self.registry.home.map.with(key, |session| session.read())?
-    }
-
     /// Makes `peer` the connection of the session, and returns the peer that it displaces, for the caller to
     /// close. Creates the session if the key has none.
     ///
@@ -235,48 +214,6 @@ where
                 Err(Retired) => self.forget(key, &session),
             }
         }
-    }
-
-    /// Returns the connected sessions and their peers. O(n), with a short lock of each session, which is as it was at
-    /// some time during the call.
-    #[must_use]
-    pub fn peers(&self) -> Vec<(K, StdArc<C>)> {
-        let entries = self.registry.home.map.entries().into_iter();
-        entries.filter_map(|(key, session)| Some((key, session.connection()?.1))).collect()
-    }
-
-    /// Calls `send` for each connected session, on this thread, with nothing held: it may use this registry.
-    ///
-    /// The peers are those of [`peers`](Self::peers). A call that panics does not keep the others from their
-    /// turn. The calls come one after the other, so one that blocks delays those that follow: a server gives each
-    /// connection a bounded queue and a task that sends, and `send` puts the message into the queue, or drops it if the
-    /// queue is full.
-    pub fn broadcast(&self, mut send: impl FnMut(&K, &C)) -> Broadcast {
-        let mut broadcast = Broadcast::default();
-        for (key, peer) in self.peers() {
-            // Unwind safety: the registry is not in the middle of anything, and `send` belongs to the caller,
-            // who learns of the panic.
-            match catch_unwind(AssertUnwindSafe(|| send(&key, &peer))) {
-                Ok(()) => broadcast.delivered += 1,
-                Err(payload) => {
-                    discard(payload);
-                    broadcast.panicked += 1;
-                }
-            }
-        }
-        broadcast
-    }
-
-    /// Returns all sessions. O(n), with a short lock of each session, which is as it was at some time during the call.
-    #[must_use]
-    pub fn snapshot(&self) -> Vec<SessionSnapshot<K, D>> {
-        let entries = self.registry.home.map.entries().into_iter();
-        entries
-            .filter_map(|(key, session)| {
-                let look = session.look()?;
-                Some(SessionSnapshot::new(key, look, |claim| session.run_id(claim)))
-            })
-            .collect()
     }
 
     /// Removes the session, if it has neither a run nor a connection, and returns its data. `None` if the key
@@ -322,28 +259,10 @@ where
         }
     }
 
-    /// Returns the number of sessions.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.registry.home.map.len()
-    }
-
-    /// Returns whether there are no sessions.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Returns the saver, if the registry has a [store](super::SessionsBuilder::store).
     #[must_use]
     pub fn saver(&self) -> Option<&Saver<K, D>> {
         self.registry.saver.as_ref()
-    }
-
-    /// Returns the figures of the registry.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.registry.common.counters.stats(self.len())
     }
 
     /// Returns the session of the key, which may be retired; creates it if there is none. Several threads may
@@ -358,6 +277,19 @@ where
         let session = self.registry.home.map.insert_new(key.clone(), session);
         self.keep_limit(&self.registry.limit, &session);
         session
+    }
+
+    /// Returns the session of the key, which may be retired, if there is one.
+    pub(super) fn find(&self, key: &K) -> Option<Arc<Session<K, D, C>>> {
+        self.registry.home.map.get(key)
+    }
+
+    pub(super) fn map(&self) -> &Map<K, Session<K, D, C>> {
+        &self.registry.home.map
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.registry.common.counters
     }
 
     pub(super) fn entries(&self) -> Entries<K, D, C> {

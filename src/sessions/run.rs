@@ -18,9 +18,10 @@ use crate::unwind::contain;
 /// One run of a session: as long as it lives, no other run of the session begins.
 ///
 /// Dropping it ends the run, on return, on error, in a panic, and when the future that owns it is dropped. The
-/// end names the run, so it never ends a later one. It does not block: it is one exchange of a word and, if
-/// someone waits, a short lock to wake them. If the data of the session is that of a new one, the session joins the
-/// blank ones, and the oldest of them may be removed. Destructors that run then may not panic through it: their panics are
+/// end names the run, so it never ends a later one. It does not wait for anything that user code does: it is one exchange of a
+/// word and, if someone waits, a short lock to wake them. If the data of the session is that of a new one, the session
+/// joins the blank ones, through a ring that waits for a thread that was preempted in the middle of its step, and the
+/// oldest of them may be removed, under its lock. Destructors that run then may not panic through it: their panics are
 /// contained.
 ///
 /// Created by [`Sessions::try_begin`](super::Sessions::try_begin) and its variants. `Send`, so it can be moved

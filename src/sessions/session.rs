@@ -269,7 +269,7 @@ impl<K, D, C> Session<K, D, C> {
     }
 
     /// The run was asked to stop when it got the session: another one waits that replaces it.
-    fn note_born(&self, asked: Option<ClaimId>) {
+    pub(super) fn note_born(&self, asked: Option<ClaimId>) {
         if let Some(run) = asked {
             self.note_asked(run, self.common.now_us());
         }

@@ -3,7 +3,7 @@
 
 use super::super::mark::Mark;
 use super::super::store::{Keys, MemoryStore, Saved, SessionStore, StoreError, Stored, Version};
-use super::super::{Loaded, Sessions};
+use super::super::{ClearPolicy, Loaded, Sessions};
 use super::*;
 use crate::clock::ManualClock;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,8 @@ use crate::sync::model::{Flag, model, spawn};
 use crate::sync::{Mutex, StdArc, lock_order};
 
 const KEY: u32 = 1;
+/// Passes only if the model lets time pass.
+const LONG: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn saver(store: impl SessionStore<u32, u64> + 'static) -> Saver<u32, u64> {
     Saver::new(Box::new(store), Config::default(), StdArc::new(ManualClock::new()))
@@ -203,6 +205,26 @@ fn a_session_that_is_removed_during_its_load_does_not_come_back() {
         // The removal is refused while the load holds the session.
         let data = sessions.read(&KEY).map_or(0, |data| *data);
         assert_eq!((data, store.is_empty()), if is_removed { (0, true) } else { (7, false) });
+    });
+}
+
+/// A clear that joined another one has told the saver when it returns: a flush makes it durable.
+#[test]
+fn a_flush_after_a_clear_that_joined_makes_the_clear_durable() {
+    model(|| {
+        let store = MemoryStore::new();
+        let sessions: Sessions<u32, u64> = Sessions::builder().store(store.reopen()).build();
+        assert!(sessions.try_begin(&KEY).unwrap().update(|_| 7).is_ok());
+        run(sessions.saver().unwrap());
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.clear(&KEY, ClearPolicy::RefuseIfBusy).is_ok())
+        };
+        let _cleared = sessions.clear(&KEY, ClearPolicy::RefuseIfBusy).unwrap();
+        assert!(sessions.saver().unwrap().flush(&KEY, LONG).is_ok());
+        let stored = store.load(&KEY).unwrap().map(|stored| stored.data);
+        assert!(stored.is_none_or(|data| data == 0), "cleared, and flushed");
+        let _cleared_too = thread.join().unwrap();
     });
 }
 

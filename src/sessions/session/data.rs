@@ -93,7 +93,8 @@ impl<K, D, C> Session<K, D, C> {
         let Ok(grant) = this.claim() else { return Err(NotInstalled::Busy) };
         let replaced = this.publish_loaded(contents, version, clears, data);
         // Whoever came meanwhile is told, or has the place now. `None` if a clear has taken it.
-        let _released = this.place.release(grant.id, || this.clears());
+        let released = this.place.release(grant.id, || this.clears());
+        this.note_born(released.and_then(|released| released.asked));
         drop(replaced);
         Ok(())
     }
