@@ -223,7 +223,7 @@ impl Place {
         true
     }
 
-    /// Closes the place for good; if a state is given, only if the place was not claimed or cleared since that
+    /// Closes the place for good; if a state is given, only if the place was not claimed, cleared or listed since that
     /// was `seen`. The change is to be [noticed](Self::notify), once the caller holds nothing.
     pub(crate) fn retire(&self, seen: Option<State>) -> Result<Change, ClaimRefused> {
         self.word.retire(seen)
@@ -240,9 +240,9 @@ impl Place {
         self.word.list()
     }
 
-    /// Notes that the owner has removed the place from its list.
-    pub(crate) fn unlist(&self) {
-        self.word.unlist();
+    /// Notes that the owner has removed the place from its list. Returns the state without the mark.
+    pub(crate) fn unlist(&self) -> State {
+        self.word.unlist()
     }
 
     /// Blocks until `look` returns something, or the deadline passes. As

@@ -180,11 +180,15 @@ impl ClaimWord {
         Some(Change::of(old))
     }
 
-    /// Closes the place for good; if a state is given, only if the place was not claimed or cleared since that
+    /// Closes the place for good; if a state is given, only if the place was not claimed, cleared or listed since that
     /// was `seen`.
     pub(crate) fn retire(&self, seen: Option<State>) -> Result<Change, ClaimRefused> {
         let (old, _) = self.change(|state| {
             if seen.is_some_and(|seen| seen.generation() != state.generation()) {
+                return Err(ClaimRefused::Busy(state.generation()));
+            }
+            if seen.is_some_and(|seen| state.is_listed() && !seen.is_listed()) {
+                // Whoever has listed it takes care of it.
                 return Err(ClaimRefused::Busy(state.generation()));
             }
             state.retire()
@@ -198,9 +202,9 @@ impl ClaimWord {
         self.change(|state| state.list().ok_or(())).is_ok()
     }
 
-    /// Notes that the owner has removed the place from its list.
-    pub(crate) fn unlist(&self) {
-        self.change_always(State::unlist);
+    /// Notes that the owner has removed the place from its list. Returns the state without the mark.
+    pub(crate) fn unlist(&self) -> State {
+        self.change_always(State::unlist)
     }
 
     /// Marks the word, so that the next change is [awaited](Change), and returns the state. Called under the

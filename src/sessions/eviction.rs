@@ -52,14 +52,14 @@ impl<K, D, C> Home<K, D, C> {
     }
 
     fn evict_listed(&self, session: &Arc<Session<K, D, C>>) {
-        session.place.unlist();
-        self.evict(session);
+        let seen = session.place.unlist();
+        self.evict(session, seen);
     }
 
-    /// Removes the session, if it is blank and not in use. Panics of user code are contained: this runs in
+    /// Removes the session, if it is blank and not in use, and was not put in again since that was `seen`. Panics of user code are contained: this runs in
     /// destructors.
-    fn evict(&self, session: &Arc<Session<K, D, C>>) {
-        let Ok(Some(last)) = Session::retire_blank(session) else { return };
+    fn evict(&self, session: &Arc<Session<K, D, C>>, seen: State) {
+        let Ok(Some(last)) = Session::retire_blank(session, seen) else { return };
         session.common.counters.evicted.add();
         // Unwind safety: a session that is not removed from the map is retired, and goes when it is next found.
         let _ = contain(AssertUnwindSafe(|| (self.forget)(self, session)));

@@ -155,9 +155,12 @@ impl<K, D, C> Session<K, D, C> {
         is_idle.then(|| self.idle.since_or_set(seen.generation(), now_us))
     }
 
-    /// Retires the session if it is blank and not in use.
-    pub(in crate::sessions) fn retire_blank(this: &Arc<Self>) -> Result<Option<Last<D>>, RemoveError> {
-        Self::retire_if(this, Gone::Evicted, None, |published| published.is_blank)
+    /// Retires the session if it is blank and not in use, and nothing has happened since that was `seen`.
+    pub(in crate::sessions) fn retire_blank(
+        this: &Arc<Self>,
+        seen: State,
+    ) -> Result<Option<Last<D>>, RemoveError> {
+        Self::retire_if(this, Gone::Evicted, Some(seen), |published| published.is_blank)
     }
 
     /// Retires the session, unless it is in use; if a state is given, only if nothing has happened since that
