@@ -6,6 +6,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use switchboard::clock::ManualClock;
 use switchboard::sessions::{
-    BeginError, Cancel, ClearError, ClearPolicy, OnDisconnect, Phase, RemoveError, Run, Sessions, Stale,
-    TryBeginError,
+    BeginError, Cancel, ClearError, ClearPolicy, OnDisconnect, Phase, RemoveError, Run, SessionSnapshot,
+    Sessions, Stale, TryBeginError,
 };
 
 /// Long enough never to pass unless a test is stuck.
@@ -92,6 +93,12 @@ fn s02_of_many_that_begin_one_gets_the_run_and_the_others_learn_its_name() {
     let named =
         refused.filter(|error| matches!(error, TryBeginError::Busy { run, .. } if *run == id)).count();
     assert_eq!((named, sessions.stats().refused), (3, 3));
+    let before = sessions.inspect(&1).unwrap();
+    assert!(sessions.try_begin(&1).is_err());
+    let after = sessions.inspect(&1).unwrap();
+    let fixed = |seen: &SessionSnapshot<u32, Vec<u32>>| (seen.run, seen.phase, seen.version, seen.waiting);
+    assert_eq!(fixed(&before), fixed(&after), "a refusal has no side effects");
+    assert_eq!((before.run, before.phase, sessions.len()), (Some(id), Phase::Reserved, 1));
 }
 
 #[test]
@@ -313,6 +320,28 @@ fn s14_a_broadcast_holds_nothing_and_a_bad_peer_costs_only_itself() {
         assert_ne!(*key, 1, "a peer that fails");
     });
     assert_eq!((entered, result.delivered, result.panicked), (3, 2, 1));
+}
+
+/// The way that the documentation recommends: each peer has a bounded queue, and what does not fit is dropped.
+#[test]
+fn s14_a_peer_that_does_not_read_delays_no_other() {
+    let sessions: Sessions<u32, (), SyncSender<u32>> = Sessions::new();
+    let (mut connections, mut readers) = (Vec::new(), Vec::new());
+    for key in 0..3 {
+        let (sender, reader) = sync_channel(2);
+        connections.push(sessions.connect(&key, sender).connection);
+        readers.push(reader);
+    }
+    let mut dropped = Vec::new();
+    for message in 0..10 {
+        sessions.broadcast(|key, peer| dropped.extend(peer.try_send(message).err().map(|_| *key)));
+        let read: Vec<_> = [0, 2].map(|key: usize| readers[key].try_recv().unwrap()).into();
+        assert_eq!(read, [message; 2], "at once, although the peer between them is stuck");
+    }
+    assert_eq!(dropped, [1; 8]);
+    assert_eq!(readers[1].try_iter().collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(sessions.peer(&1).map(|peer| peer.try_send(7).is_ok()), Some(true));
+    assert_eq!((connections[1].key(), connections[1].read().is_some()), (&1, true));
 }
 
 #[test]
