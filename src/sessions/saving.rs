@@ -15,6 +15,9 @@
 //! * **Nothing is forgotten.** A session is *dirty* from its first change that is not stored until the store has its
 //!   newest one. A save that fails leaves it dirty, and is repeated with exponential backoff and jitter. A panic in the
 //!   store counts as a failure.
+//! * **Nothing is overwritten unread.** A save that finds a stored session whose version cannot be read, because it is
+//!   damaged or of a newer release, waits until the store has kept it aside: [`Stats::kept_aside`] counts it, and
+//!   [`Saver::last_failure`] tells where it is.
 //! * **Nothing comes back.** A change that reaches the saver late, after the session was cleared or removed, is
 //!   recognized by its version and discarded, however late it is; see *Tombstones*.
 //! * **A load never goes back in time.** One thread per session reads the store, and others share its result. Changes
