@@ -72,10 +72,10 @@
 //! | `switchboard_tickets_reused`, `_tickets_allocated` | | counters |
 //! | `switchboard_queue_wait_seconds`, `_processing_seconds` | | histograms; gauges by `quantile` in the facade |
 //!
-//! The page also shows registries of sessions: [`Page::add_sessions`](crate::metrics::Page::add_sessions), with the label
-//! `registry`. What the figures count is described at [`sessions::Stats`](crate::sessions::Stats). Those of a registry with a
-//! store have more, which [`Page::add_saver`](crate::metrics::Page::add_saver) shows with the same label:
-//! [`saving::Stats`](crate::sessions::saving::Stats).
+//! The page also shows registries of sessions: [`Page::add_sessions`](crate::metrics::Page::add_sessions), with the
+//! label `registry`. What the figures count is described at [`sessions::Stats`](crate::sessions::Stats). Those of a
+//! registry with a store have more, which [`Page::add_saver`](crate::metrics::Page::add_saver) shows with the same
+//! label: [`saving::Stats`](crate::sessions::saving::Stats).
 //!
 //! | name | shape |
 //! |---|---|

@@ -45,11 +45,11 @@ use super::{Keys, Saved, SessionStore, StoreError, StoreErrorKind, Stored, Versi
 /// # Damaged files
 ///
 /// A file that is damaged, that is of a newer format, or whose data the codec cannot read, is renamed to
-/// `s-KEY.session.REASON-N` when it is loaded. The load reports this as an error with the new name; from then on the session
-/// counts as not stored. No other session is affected, and nothing deletes or overwrites the renamed file.
+/// `s-KEY.session.REASON-N` when it is loaded. The load reports this as an error with the new name; from then on the
+/// session counts as not stored. No other session is affected, and nothing deletes or overwrites the renamed file.
 ///
-/// A save and a deletion check the header only, with the number of the format, and do the same if they cannot read it. A
-/// file whose header is whole is replaced, also if what follows is damaged: load a session before it is used.
+/// A save and a deletion check the header only, with the number of the format, and do the same if they cannot read it.
+/// A file whose header is whole is replaced, also if what follows is damaged: load a session before it is used.
 ///
 /// # Durability
 ///

@@ -56,9 +56,9 @@ const DROP: &str = "DELETE FROM sessions WHERE key = ?1 AND opening IS ?2 AND nu
 /// `application_id` 1398227539.
 ///
 /// A row that the codec or this store cannot read is moved to the table `kept_aside` when it is loaded, which the load
-/// reports as an error; from then on the session counts as not stored. A save and a deletion read the version only, and do
-/// the same if there is none. SQLite has no checksums of its own: a row that the disk has changed is only noticed if the codec cannot
-/// read it.
+/// reports as an error; from then on the session counts as not stored. A save and a deletion read the version only, and
+/// do the same if there is none. SQLite has no checksums of its own: a row that the disk has changed is only noticed if
+/// the codec cannot read it.
 ///
 /// # Several processes
 ///

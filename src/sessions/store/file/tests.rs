@@ -121,7 +121,7 @@ fn data_that_the_codec_cannot_read_is_kept_aside() {
 fn a_save_or_a_deletion_over_a_file_that_cannot_be_read_keeps_it_aside_and_reports_it() {
     let folder = Temporary::new();
     let store = open(&folder);
-    let newer = "switchboard-session 2 anything";
+    let newer = "switchboard-session 2 anything\n";
     for (file, kind) in [("damaged", StoreErrorKind::Corrupt), (newer, StoreErrorKind::NewerFormat)] {
         let check = |error: StoreError| {
             assert_eq!(error.kind(), kind);
