@@ -127,8 +127,8 @@ fn a_delay_without_an_end_is_far_away_and_a_flush_does_not_wait_for_it() {
 #[test]
 fn the_age_of_a_change_counts_from_the_first_one_that_is_not_saved() {
     let clock = ManualClock::new();
-    let own: StdArc<Mutex<Option<(TestSaver, Mark<u32>)>>> =
-        StdArc::new(Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, None));
+    let own = Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, None::<(TestSaver, Mark<u32>)>);
+    let own = StdArc::new(own);
     let note = {
         let (own, clock) = (own.clone(), clock.clone());
         move |number| {
@@ -138,11 +138,15 @@ fn the_age_of_a_change_counts_from_the_first_one_that_is_not_saved() {
         }
     };
     let (on_read, on_write) = (note.clone(), note);
-    let store = Scripted::new().on_read(move |_, ()| Ok([1, 2, 3].into_iter().for_each(&on_read)));
+    let store = Scripted::new().on_read(move |_, ()| {
+        (1..=3).for_each(&on_read);
+        Ok(())
+    });
     let store = store.on_write(move |_, number| {
-        Ok(if number == 3 {
-            on_write(4)
-        })
+        if number == 3 {
+            on_write(4);
+        }
+        Ok(())
     });
     let config = Config::default().delay(10 * MS);
     let saver = saver_with(&store, config, clock.clone());
