@@ -508,15 +508,19 @@
 //! `tests/sessions_crash.rs`,
 //! `sessions::store::file::tests::a_disk_that_fails_at_any_access_leaves_the_old_state_or_the_new_one`.
 //!
-//! **Damage of one session does not spread.** A file that is damaged at any byte is an error of this session only, and is
-//! kept aside. *Tested by*
+//! **Damage of one session does not spread.** A file that is damaged at any byte is an error of the load of this
+//! session only, and is kept aside. A save checks the header only: one that comes before the load replaces a file whose
+//! header is whole, and keeps aside, and reports, one whose header is damaged or of a newer release. *Tested by*
+//! `sessions::store::file::tests::a_save_or_a_deletion_over_a_file_that_cannot_be_read_keeps_it_aside_and_reports_it`,
+//! `sessions::saving::tests::saver::what_a_save_could_not_read_is_reported_and_the_save_goes_on`,
 //! `sessions::store::file::tests::a_file_with_any_byte_changed_is_kept_aside_and_the_others_load`,
 //! `sessions::store::file::tests::a_file_that_ends_early_at_any_byte_is_kept_aside_and_the_others_load`,
 //! `sessions::store::file::tests::a_file_of_a_newer_format_is_kept_aside_and_the_others_load`.
 //!
 //! **Runs never wait for the store, and the store is called with nothing held.** A change takes a short lock of the saver.
 //! *Tested by* `sessions::saving::tests::registry::s17_the_store_may_use_the_sessions_that_it_saves`,
-//! `sessions::saving::tests::saver::s17_the_store_and_destructors_are_called_with_nothing_held`.
+//! `sessions::saving::tests::saver::s17_the_store_and_destructors_are_called_with_nothing_held`,
+//! `sessions::store::tests::reentry`.
 //!
 //! **A load neither replaces newer data nor brings a removed session back.** *Tested by*
 //! `sessions::saving::tests::registry::s20_a_load_is_not_installed_over_what_was_written_meanwhile`,
@@ -527,8 +531,9 @@
 //! `sessions::saving::models::a_load_and_an_update_at_the_same_time_lose_nothing_without_notice`,
 //! `sessions::saving::tests::registry::s20_a_load_during_an_update_installs_nothing`.
 //!
-//! Not promised: that a change without a flush survives a crash; that the saver stays small if the store fails for long
-//! while ever new keys are cleared or removed; that a run that begins before its session is loaded keeps what is stored.
+//! Not promised: that a change without a flush survives a crash; that the registry and its saver stay small while the
+//! store fails, or no thread saves, and ever new keys are updated, cleared or removed; that a run that begins before its
+//! session is loaded keeps what is stored.
 //!
 //! # Following
 //!

@@ -110,6 +110,10 @@
 //!   [`Saver::flush`](crate::sessions::saving::Saver::flush) before it is acknowledged. (`tests/sessions_crash.rs`)
 //! * **Sessions are not loaded by themselves.** A run that does not load its session works on the data of a new one, and
 //!   what it writes replaces what is stored: see [`Sessions::load`](crate::sessions::Sessions::load).
+//! * **Nothing is saved without a thread that does it**: one of
+//!   [`Saver::spawn`](crate::sessions::saving::Saver::spawn), or of the program. Sessions whose data is not stored are
+//!   not evicted: while no thread saves, or the store fails, the registry and its saver grow with the number of
+//!   sessions that are changed, also above [`max_idle`](crate::sessions::SessionsBuilder::max_idle).
 //! * **A session is saved as a whole.** A save costs O(size of the session), however small the change.
 //! * **A call of the store cannot be interrupted.** One that hangs keeps its session dirty, and the thread that calls it:
 //!   other sessions need a second thread.

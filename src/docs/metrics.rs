@@ -72,13 +72,17 @@
 //! | `switchboard_tickets_reused`, `_tickets_allocated` | | counters |
 //! | `switchboard_queue_wait_seconds`, `_processing_seconds` | | histograms; gauges by `quantile` in the facade |
 //!
-//! The page also shows registries of sessions: [`Page::add_sessions`](crate::metrics::Page::add_sessions), with the label
-//! `registry`. What the figures count is described at [`sessions::Stats`](crate::sessions::Stats).
+//! The page also shows registries of sessions: [`Page::add_sessions`](crate::metrics::Page::add_sessions), with the
+//! label `registry`. What the figures count is described at [`sessions::Stats`](crate::sessions::Stats). Those of a
+//! registry with a store have more, which [`Page::add_saver`](crate::metrics::Page::add_saver) shows with the same
+//! label: [`saving::Stats`](crate::sessions::saving::Stats).
 //!
 //! | name | shape |
 //! |---|---|
 //! | `switchboard_sessions` | gauge |
 //! | `switchboard_session_refused`, `_contended`, `_full`, `_dropped`, `_timeouts`, `_cancelled`, `_cleared`, `_detached`, `_stale_releases`, `_displaced`, `_expired`, `_removed`, `_evicted` | counters |
 //! | `switchboard_session_cancel_latency_seconds`, `_hold_time_seconds` | summaries without quantiles; a gauge `_max` each |
+//! | `switchboard_saver_saves`, `_deletes`, `_discarded`, `_lost`, `_failures`, `_retries`, `_kept_aside`, `_loads`, `_joined_loads` | counters |
+//! | `switchboard_saver_dirty`, `_in_flight`, `_oldest_dirty_seconds` | gauges |
 //!
 //! Prometheus appends `_total` to the names of counters.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::figures::{Answer, BOUNDS_NS, DURATIONS, FAMILIES, Shape};
 #[cfg(feature = "sessions")]
-use super::session_figures;
+use super::{saver_figures, session_figures};
 use crate::link::addr::Addr;
 use crate::metrics::handle::Metrics;
 #[cfg(feature = "sessions")]
-use crate::sessions::Stats;
+use crate::sessions::{Stats, saving};
 
 /// A page with the figures of one or more managers, and of registries of sessions, in the Prometheus text format (version 0.0.4), without any
 /// dependency.
@@ -33,6 +33,8 @@ pub struct Page {
     nodes: Vec<(String, Answer)>,
     #[cfg(feature = "sessions")]
     registries: Vec<(String, Stats)>,
+    #[cfg(feature = "sessions")]
+    savers: Vec<(String, saving::Stats)>,
 }
 
 impl Page {
@@ -66,12 +68,34 @@ impl Page {
         self.registries.push((name.into(), stats));
         self
     }
+
+    /// Adds the figures of the saver of a registry of sessions, labelled `registry="name"`.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::metrics::Page;
+    /// use switchboard::sessions::Sessions;
+    /// use switchboard::sessions::store::MemoryStore;
+    ///
+    /// let sessions: Sessions<u32, String> = Sessions::builder().store(MemoryStore::new()).build();
+    /// let mut page = Page::new().add_sessions("chat", sessions.stats());
+    /// if let Some(saver) = sessions.saver() {
+    ///     page = page.add_saver("chat", saver.stats());
+    /// }
+    /// let text = page.to_string();
+    /// assert!(text.contains("# TYPE switchboard_saver_dirty gauge\nswitchboard_saver_dirty{registry=\"chat\"} 0\n"));
+    /// ```
+    #[cfg(feature = "sessions")]
+    pub fn add_saver(mut self, name: impl Into<String>, stats: saving::Stats) -> Self {
+        self.savers.push((name.into(), stats));
+        self
+    }
 }
 
 impl Page {
     fn has_registries(&self) -> bool {
         #[cfg(feature = "sessions")]
-        return !self.registries.is_empty();
+        return !(self.registries.is_empty() && self.savers.is_empty());
         #[cfg(not(feature = "sessions"))]
         false
     }
@@ -123,7 +147,11 @@ impl fmt::Display for Page {
             }
         }
         #[cfg(feature = "sessions")]
-        session_figures::write(f, &self.registries, |f, registry| write_owner(f, "registry", registry, &[]))?;
+        {
+            let write_label = |f: &mut fmt::Formatter<'_>, name: &str| write_owner(f, "registry", name, &[]);
+            session_figures::write(f, &self.registries, write_label)?;
+            saver_figures::write(f, &self.savers, write_label)?;
+        }
         Ok(())
     }
 }

@@ -5,12 +5,12 @@ use std::fmt;
 use super::figures::Shape;
 use crate::sessions::{Stats, Timing};
 
-/// A number of a registry.
-struct Figure {
-    name: &'static str,
-    help: &'static str,
-    shape: Shape,
-    of: fn(&Stats) -> u64,
+/// A number of a registry or of its saver, whose figures are `S`.
+pub(super) struct Figure<S> {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) shape: Shape,
+    pub(super) of: fn(&S) -> u64,
 }
 
 /// The total of a kind of measured time.
@@ -20,11 +20,11 @@ struct Times {
     of: fn(&Stats) -> Timing,
 }
 
-const fn counter(name: &'static str, help: &'static str, of: fn(&Stats) -> u64) -> Figure {
+pub(super) const fn counter<S>(name: &'static str, help: &'static str, of: fn(&S) -> u64) -> Figure<S> {
     Figure { name, help, shape: Shape::Counter, of }
 }
 
-const FIGURES: &[Figure] = &[
+const FIGURES: &[Figure<Stats>] = &[
     Figure {
         name: "switchboard_sessions",
         help: "Sessions in the registry.",
@@ -63,6 +63,28 @@ const TIMES: &[Times] = &[
     },
 ];
 
+/// Writes the numbers of each owner; `write_label` writes the label of one.
+pub(super) fn write_figures<S>(
+    f: &mut fmt::Formatter<'_>,
+    figures: &[Figure<S>],
+    owners: &[(String, S)],
+    write_label: impl Fn(&mut fmt::Formatter<'_>, &str) -> fmt::Result,
+) -> fmt::Result {
+    for Figure { name, help, shape, of } in figures {
+        let (suffix, shape) = match shape {
+            Shape::Counter => ("_total", "counter"),
+            Shape::Gauge => ("", "gauge"),
+        };
+        writeln!(f, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {shape}")?;
+        for (owner, stats) in owners {
+            write!(f, "{name}{suffix}")?;
+            write_label(f, owner)?;
+            writeln!(f, " {}", of(stats))?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes the figures of the registries; `write_label` writes the label of one.
 pub(super) fn write(
     f: &mut fmt::Formatter<'_>,
@@ -77,16 +99,7 @@ pub(super) fn write(
     if registries.is_empty() {
         return Ok(());
     }
-    for Figure { name, help, shape, of } in FIGURES {
-        let (suffix, shape) = match shape {
-            Shape::Counter => ("_total", "counter"),
-            Shape::Gauge => ("", "gauge"),
-        };
-        writeln!(f, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {shape}")?;
-        for (registry, stats) in registries {
-            sample(f, name, suffix, registry, of(stats) as f64)?;
-        }
-    }
+    write_figures(f, FIGURES, registries, &write_label)?;
     for Times { name, help, of } in TIMES {
         writeln!(f, "# HELP {name} {help}\n# TYPE {name} summary")?;
         for (registry, stats) in registries {

@@ -345,3 +345,38 @@ fn a_collector_may_be_stopped_at_any_time() {
         assert!(ended.recv().is_err());
     }
 }
+
+/// Sessions without a manager.
+#[cfg(feature = "sessions")]
+#[test]
+fn a_page_shows_the_figures_of_a_saver() {
+    use crate::metrics::Page;
+    use crate::sessions::Sessions;
+    use crate::sessions::store::MemoryStore;
+
+    let clock = ManualClock::new();
+    let store = MemoryStore::<u32, u32>::new();
+    let sessions: Sessions<u32, u32> = Sessions::builder().clock(clock.clone()).store(store).build();
+    let saver = sessions.saver().unwrap();
+    for number in 1..=3 {
+        assert!(sessions.try_begin(&number).unwrap().update(|_| number).is_ok());
+    }
+    assert!(saver.flush(&1, Duration::from_secs(60)).is_ok());
+    clock.advance(Duration::from_millis(1500));
+    let page = Page::new().add_saver("a", saver.stats()).add_saver("b", Default::default()).to_string();
+    for line in [
+        "# TYPE switchboard_saver_saves_total counter",
+        "switchboard_saver_saves_total{registry=\"a\"} 1",
+        "switchboard_saver_saves_total{registry=\"b\"} 0",
+        "switchboard_saver_discarded_total{registry=\"a\"} 0",
+        "switchboard_saver_failures_total{registry=\"a\"} 0",
+        "# TYPE switchboard_saver_dirty gauge",
+        "switchboard_saver_dirty{registry=\"a\"} 2",
+        "# TYPE switchboard_saver_oldest_dirty_seconds gauge",
+        "switchboard_saver_oldest_dirty_seconds{registry=\"a\"} 1.5",
+        "switchboard_saver_oldest_dirty_seconds{registry=\"b\"} 0",
+    ] {
+        assert!(page.lines().any(|other| other == line), "{line} in\n{page}");
+    }
+    assert!(!page.contains("switchboard_links") && !page.contains("switchboard_sessions"));
+}

@@ -133,6 +133,10 @@ impl<K, D, C> SessionsBuilder<K, D, C> {
     /// the order of [`Sessions::prune_to`], so its cost, of O(n log n), is spread over many creations. The session that
     /// is created is not among them. The data of removed sessions is dropped. Without a limit, call
     /// [`Sessions::prune`] or [`Sessions::prune_to`] now and then.
+    ///
+    /// With a [`store`](Self::store) this is no bound: a session whose newest data is not stored stays, however many
+    /// there are, so their number grows while the store fails or no thread saves. A session that was removed is to be
+    /// [loaded](Sessions::load) again before it is used, because a new one does not have its data.
     pub fn max_idle(mut self, max_idle: usize) -> Self {
         self.settings.max_idle = max_idle;
         self
@@ -162,8 +166,25 @@ impl<K, D, C> SessionsBuilder<K, D, C> {
 
     /// Sets the store of the sessions. By default there is none, and sessions are lost with the process.
     ///
-    /// Every change of a session is saved behind the runs: see [`saving`]. [`Sessions::saver`] does it, and
-    /// [`Sessions::load`] reads the store.
+    /// Nothing is saved before a thread does it. The changes are noted by the [`Sessions::saver`], which has no thread
+    /// of its own: start one with [`Saver::spawn`](saving::Saver::spawn), or call
+    /// [`Saver::run_once`](saving::Saver::run_once) now and then; see [`saving`]. Without, the saver and the registry
+    /// grow with every session that is changed. Nothing is loaded by itself either: [`Sessions::load`] reads the store.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::sessions::Sessions;
+    /// use switchboard::sessions::store::MemoryStore;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sessions: Sessions<u32, String> = Sessions::builder().store(MemoryStore::new()).build();
+    /// let saver = sessions.saver().ok_or("has a store")?.spawn("saver")?;
+    /// // At the end of the program:
+    /// saver.shutdown(Duration::from_secs(10))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn store(self, store: impl SessionStore<K, D> + 'static) -> Self
     where
         K: Hash + Eq + Clone + Send + Sync + 'static,

@@ -15,19 +15,25 @@
 //! * **Nothing is forgotten.** A session is *dirty* from its first change that is not stored until the store has its
 //!   newest one. A save that fails leaves it dirty, and is repeated with exponential backoff and jitter. A panic in the
 //!   store counts as a failure.
+//! * **Nothing is overwritten unread.** A save that finds a stored session whose version cannot be read, because it is
+//!   damaged or of a newer release, waits until the store has kept it aside: [`Stats::kept_aside`] counts it, and
+//!   [`Saver::last_failure`] tells where it is.
 //! * **Nothing comes back.** A change that reaches the saver late, after the session was cleared or removed, is
 //!   recognized by its version and discarded, however late it is; see *Tombstones*.
 //! * **A load never goes back in time.** One thread per session reads the store, and others share its result. Changes
 //!   that are noted but not stored yet come before the store, as do those that are noted while it is read.
 //!
-//! A crash loses the changes that were not stored, and so does dropping the registry and its saver. [`Saver::flush`] returns once those of a session are.
+//! A crash loses the changes that were not stored, and so does dropping the registry and its saver. [`Saver::flush`]
+//! returns once those of a session are.
 //!
 //! # Bounds
 //!
-//! The saver has one entry per dirty session, with its newest change only. Sessions that were updated are not pruned
-//! before that is stored, so the number of entries is bounded by that of the sessions, plus the clears and removals that
-//! are not stored yet: the sessions of these may be gone. If the store fails for long, the latter grow with the number of
-//! keys that are cleared or removed: watch [`Stats::dirty`] and [`Stats::oldest_dirty`], and refuse such requests.
+//! The saver has one entry per dirty session, with its newest change only, and one per clear or removal that is not
+//! stored yet, whose session may be gone. A session that was updated is neither pruned nor evicted before its newest
+//! data is stored. So while the store fails, or no thread saves, **nothing bounds** the sessions and the entries: both
+//! grow with the number of keys that are updated, cleared or removed, whatever
+//! [`max_idle`](super::SessionsBuilder::max_idle) says. Watch [`Stats::dirty`] and [`Stats::oldest_dirty`], and refuse
+//! requests for new keys while they are high.
 //!
 //! The store keeps one record for each key that was ever updated or cleared, also if nothing was stored for it before:
 //! a clear stores the data of a new session. [`Sessions::remove`](super::Sessions::remove) deletes the record; a clear

@@ -86,14 +86,16 @@ pub trait SessionStore<K, D>: Send + Sync {
     /// Stores the data of the session, unless the store has a version that is not older.
     ///
     /// # Errors
-    /// [`StoreError`]: the store has the old state or, if it cannot tell, the new one.
+    /// [`StoreError`]: the store has the old state or, if it cannot tell, the new one. If it cannot read the version of the
+    /// old state, it keeps that aside and reports it as [`load`](Self::load) does, with [`StoreError::kept`]; the saver then
+    /// repeats the call at once, and nothing is in the way.
     fn save(&self, key: &K, version: Version, data: &D) -> Result<Saved, StoreError>;
 
     /// Removes the session, unless the store has a version that is newer. Removing a session that is not stored
     /// succeeds.
     ///
     /// # Errors
-    /// [`StoreError`]: the store has the old state or, if it cannot tell, the new one.
+    /// As [`save`](Self::save).
     fn delete(&self, key: &K, version: Version) -> Result<Saved, StoreError>;
 }
 

@@ -21,6 +21,9 @@ use hashbrown::hash_table::Entry as Place;
 use super::super::mark::Mark;
 use super::backoff::Backoff;
 
+/// A hundred years.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// One change of a session: its data, or `None` if it was deleted.
 pub(super) struct Change<K, P> {
     pub(super) mark: Mark<K>,
@@ -270,6 +273,8 @@ impl<K: Eq, P: Clone> Core<K, P> {
 impl<K, P: Clone> Entry<K, P> {
     fn begin(&mut self, mark: Mark<K>, counts: &mut Counts) -> Job<K, P> {
         self.is_in_flight = true;
+        // What came while the entry was held is part of this job.
+        self.newer_since = None;
         counts.in_flight += 1;
         counts.retries += u64::from(self.attempts > 0);
         Job { change: self.newest.clone(), mark, id: self.id }
@@ -304,7 +309,7 @@ impl<K, P> Garbage<K, P> {
     }
 }
 
-/// Returns the time after `delay`, or `now` if it cannot be represented.
+/// Returns the time after `delay`. One that cannot be represented is far.
 fn after(now: Instant, delay: Duration) -> Instant {
-    now.checked_add(delay).unwrap_or(now)
+    now.checked_add(delay).or_else(|| now.checked_add(FAR)).unwrap_or(now)
 }

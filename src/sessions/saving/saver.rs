@@ -184,7 +184,8 @@ impl<K: Hash + Eq + Clone, D> Saver<K, D> {
         self.shared.stats()
     }
 
-    /// Returns the latest failure of the store, if it ever failed to save or to remove a session.
+    /// Returns the latest failure of the store, if it ever failed to save or to remove a session, or found one in the
+    /// place that it could not read: then [`StoreError::kept`] is where that is kept aside.
     #[must_use]
     pub fn last_failure(&self) -> Option<StoreError> {
         self.shared.last_failure()

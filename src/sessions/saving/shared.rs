@@ -52,12 +52,15 @@ pub(super) struct Inner<K, D> {
     pub(super) core: Core<K, StdArc<D>>,
     loads: Loads<K, StdArc<D>, LoadResult<D>>,
     last_failure: Option<StoreError>,
+    /// Stored sessions that could not be read, and were kept aside.
+    kept_aside: u64,
 }
 
 impl<K: Hash + Eq + Clone, D> Shared<K, D> {
     pub(super) fn new(store: Box<dyn SessionStore<K, D>>, config: Config, clock: StdArc<dyn Clock>) -> Self {
         let Config { delay, backoff, random } = config;
-        let inner = Inner { core: Core::new(delay, backoff), loads: Loads::new(), last_failure: None };
+        let (core, loads) = (Core::new(delay, backoff), Loads::new());
+        let inner = Inner { core, loads, last_failure: None, kept_aside: 0 };
         Self {
             inner: Mutex::new(&lock_order::SAVER, inner),
             work: Condvar::new(),
@@ -87,7 +90,8 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
         let garbage = inner.core.note(change, is_loading, now).and(newer);
         drop(inner);
         self.work.notify_one();
-        drop(garbage);
+        // Unwind safety: nothing of it remains observable. The change is noted, also if a destructor panics.
+        let _ = contain(AssertUnwindSafe(|| drop(garbage)));
     }
 
     /// Counts a change that was not noted.
@@ -141,8 +145,14 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
             None => self.store.delete(job.change.mark.key(), version),
         };
         // Unwind safety: the store belongs to the caller, and is told of nothing else.
-        let result =
-            contain(AssertUnwindSafe(call)).unwrap_or(Err(StoreError::new(StoreErrorKind::Panicked)));
+        let call =
+            || contain(AssertUnwindSafe(call)).unwrap_or(Err(StoreError::new(StoreErrorKind::Panicked)));
+        let mut result = call();
+        let kept = result.as_ref().err().filter(|error| error.kept().is_some()).cloned();
+        if kept.is_some() {
+            // Nothing is in the way any more, and there is news of it.
+            result = call();
+        }
         let outcome = match &result {
             Ok(Saved::Stored) => Outcome::Stored,
             Ok(Saved::Discarded) => Outcome::Discarded,
@@ -152,9 +162,10 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
         let now = self.now();
         let mut inner = self.inner.lock();
         let garbage = inner.core.end(&job, outcome, now, random);
-        let failure = match &result {
-            Err(error) => inner.last_failure.replace(error.clone()),
-            Ok(_) => None,
+        inner.kept_aside += u64::from(kept.is_some());
+        let failure = match result.as_ref().err().cloned().or(kept) {
+            Some(error) => inner.last_failure.replace(error),
+            None => None,
         };
         drop(inner);
         self.done.notify_all();
@@ -204,11 +215,13 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
         // Unwind safety: as in `perform`.
         let read = contain(AssertUnwindSafe(|| self.store.load(mark.key())));
         let read = read.unwrap_or(Err(StoreError::new(StoreErrorKind::Panicked)));
+        let is_kept_aside = read.as_ref().is_err_and(|error| error.kept().is_some());
         let read = read.map(|found| {
             found.map(|stored| Loaded { number: stored.version.number, data: StdArc::new(stored.data) })
         });
         let mut unused = None;
         let mut inner = self.inner.lock();
+        inner.kept_aside += u64::from(is_kept_aside);
         let (result, held) = inner.loads.end(mark, id, |newer| match newer {
             Some(change) => {
                 unused = Some(read);
@@ -242,6 +255,7 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
             discarded: counts.discarded,
             failures: counts.failures,
             retries: counts.retries,
+            kept_aside: inner.kept_aside,
             loads: inner.loads.started,
             joined_loads: inner.loads.joined,
             dirty: inner.core.len(),

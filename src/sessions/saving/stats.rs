@@ -19,6 +19,9 @@ pub struct Stats {
     pub failures: u64,
     /// Saves and removals that were begun after a failure of the same session.
     pub retries: u64,
+    /// Stored sessions that the store could not read, and has kept aside, when they were loaded, saved or removed. A save
+    /// or a removal is then repeated at once, and counts once.
+    pub kept_aside: u64,
     /// Reads of the store.
     pub loads: u64,
     /// Loads that shared the read of another thread.

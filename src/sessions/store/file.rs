@@ -45,9 +45,11 @@ use super::{Keys, Saved, SessionStore, StoreError, StoreErrorKind, Stored, Versi
 /// # Damaged files
 ///
 /// A file that is damaged, that is of a newer format, or whose data the codec cannot read, is renamed to
-/// `s-KEY.session.REASON-N` when it is loaded. Before it is replaced, only its header is checked. A load reports this as an
-/// error with the new name; from then on the session counts as not stored. No other session is affected, and nothing deletes or overwrites the
-/// renamed file.
+/// `s-KEY.session.REASON-N` when it is loaded. The load reports this as an error with the new name; from then on the
+/// session counts as not stored. No other session is affected, and nothing deletes or overwrites the renamed file.
+///
+/// A save and a deletion check the header only, with the number of the format, and do the same if they cannot read it.
+/// A file whose header is whole is replaced, also if what follows is damaged: load a session before it is used.
 ///
 /// # Durability
 ///
@@ -111,7 +113,7 @@ impl<K, D, C: Codec<K, D>> FileStore<K, D, C> {
         Ok((name::of_key(&bytes), bytes))
     }
 
-    /// Returns the stored version, to compare with. A file whose header is damaged is kept aside, and not stored.
+    /// Returns the stored version, to compare with. A file whose header cannot be read is kept aside, and an error.
     fn stored_version(&self, name: &str) -> Result<Option<Version>, StoreError> {
         let Some(start) = self.folder.read_start(name, format::LONGEST_HEADER)? else { return Ok(None) };
         match format::header(&start) {
@@ -120,8 +122,8 @@ impl<K, D, C: Codec<K, D>> FileStore<K, D, C> {
             }
             Ok(header) => Ok(Some(header.version)),
             Err(damage) => {
-                self.keep_aside(name, damage.reason())?;
-                Ok(None)
+                let (error, reason) = damage.error();
+                Err(error.with_kept(self.keep_aside(name, reason)?))
             }
         }
     }

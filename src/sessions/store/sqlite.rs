@@ -55,9 +55,10 @@ const DROP: &str = "DELETE FROM sessions WHERE key = ?1 AND opening IS ?2 AND nu
 /// otherwise as a blob; `opening` and `number`, the version. The `user_version` of the database is 1, its
 /// `application_id` 1398227539.
 ///
-/// A row that the codec or this store cannot read is moved to the table `kept_aside` when it is loaded; from then on the
-/// session counts as not stored. SQLite has no checksums of its own: a row that the disk has changed is only noticed if the codec cannot
-/// read it.
+/// A row that the codec or this store cannot read is moved to the table `kept_aside` when it is loaded, which the load
+/// reports as an error; from then on the session counts as not stored. A save and a deletion read the version only, and
+/// do the same if there is none. SQLite has no checksums of its own: a row that the disk has changed is only noticed if
+/// the codec cannot read it.
 ///
 /// # Several processes
 ///
@@ -97,7 +98,8 @@ impl<K, D> SqliteStore<K, D, Json> {
     /// # Errors
     /// [`StoreErrorKind::NewerFormat`], [`StoreErrorKind::Corrupt`] if the file is not a database,
     /// [`StoreErrorKind::Other`] if it is that of another application or cannot be in WAL mode,
-    /// [`StoreErrorKind::Io`]. A file that is refused stays as it is.
+    /// [`StoreErrorKind::Io`]. A file that is refused stays as it is. A database that is not empty is that of another
+    /// application unless its `application_id` is that of a store.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::with_codec(path, Json)
     }
@@ -113,6 +115,8 @@ impl<K, D, C> SqliteStore<K, D, C> {
         let path = std::path::absolute(path)?;
         let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
         let transaction = begin(&mut connection)?;
+        // Another program may have come first.
+        check_owner(&transaction)?;
         transaction.execute_batch(SCHEMA).map_err(failed)?;
         transaction.pragma_update(None, "user_version", FORMAT).map_err(failed)?;
         transaction.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
@@ -156,6 +160,29 @@ impl<K, D, C> SqliteStore<K, D, C> {
     }
 }
 
+impl<K, D, C> SqliteStore<K, D, C> {
+    /// As [`change`](Self::change), for the row of the key. A row without a version is kept aside, and an error.
+    fn replace<R>(
+        &self,
+        key: &[u8],
+        call: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<R>,
+    ) -> Result<R, StoreError> {
+        let done = self.change(|transaction| {
+            let select = "SELECT opening, number FROM sessions WHERE key = ?1";
+            let found =
+                transaction.query_row(select, params![value(key)], |row| Ok((row.get(0)?, row.get(1)?)));
+            match found.optional()? {
+                Some((opening, number)) if version(&opening, &number).is_err() => {
+                    keep_aside(transaction, key, &opening, &number)?;
+                    Ok(None)
+                }
+                _ => call(transaction).map(Some),
+            }
+        })?;
+        done.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt).with_kept(self.path.clone()))
+    }
+}
+
 impl<K, D, C: Codec<K, D>> SqliteStore<K, D, C> {
     fn key(&self, key: &K) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::new();
@@ -181,11 +208,8 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for SqliteStore<K, D, C> {
         let Some(row) = found else { return Ok(None) };
         row.read(&self.codec).map(Some).map_err(|error| {
             let Row { opening, number, .. } = &row;
-            let kept = self.change(|transaction| {
-                // Only what was read.
-                transaction.execute(KEEP_ASIDE, params![value(&key), opening, number])?;
-                transaction.execute(DROP, params![value(&key), opening, number])
-            });
+            // Only what was read.
+            let kept = self.change(|transaction| keep_aside(transaction, &key, opening, number));
             match kept {
                 Ok(_) => error.with_kept(self.path.clone()),
                 // It remains in its place, and the next load tries again.
@@ -197,11 +221,13 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for SqliteStore<K, D, C> {
     fn keys(&self) -> Result<Keys<K>, StoreError> {
         let keys = self.with(|connection| {
             let mut select = connection.prepare("SELECT key FROM sessions").map_err(failed)?;
-            let keys =
-                select.query_map([], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec())).map_err(failed)?;
+            let keys = select
+                .query_map([], |row| Ok(row.get_ref(0)?.as_bytes().map(<[u8]>::to_vec)))
+                .map_err(failed)?;
             keys.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)
         })?;
-        Ok(Keys::of(keys.iter().map(|key| self.codec.decode_key(key))))
+        // A key that is neither text nor a blob is not of this store.
+        Ok(Keys::of(keys.into_iter().map(|key| self.codec.decode_key(&key?))))
     }
 
     fn save(&self, key: &K, version: Version, data: &D) -> Result<Saved, StoreError> {
@@ -210,14 +236,14 @@ impl<K, D, C: Codec<K, D>> SessionStore<K, D> for SqliteStore<K, D, C> {
         self.codec.encode(data, &mut bytes).map_err(codec)?;
         let (opening, number) = (signed(version.opening)?, signed(version.number)?);
         let row = params![value(&key), opening, number, value(&bytes)];
-        let changed = self.change(|transaction| transaction.execute(SAVE, row))?;
+        let changed = self.replace(&key, |transaction| transaction.execute(SAVE, row))?;
         Ok(if changed > 0 { Saved::Stored } else { Saved::Discarded })
     }
 
     fn delete(&self, key: &K, version: Version) -> Result<Saved, StoreError> {
         let key = self.key(key)?;
         let (opening, number) = (signed(version.opening)?, signed(version.number)?);
-        let is_left: bool = self.change(|transaction| {
+        let is_left: bool = self.replace(&key, |transaction| {
             transaction.execute(DELETE, params![value(&key), opening, number])?;
             let left = "SELECT EXISTS (SELECT 1 FROM sessions WHERE key = ?1)";
             transaction.query_row(left, params![value(&key)], |row| row.get(0))
@@ -235,18 +261,37 @@ struct Row {
 
 impl Row {
     fn read<K, D>(&self, codec: &impl Codec<K, D>) -> Result<Stored<D>, StoreError> {
-        let corrupt = || StoreError::new(StoreErrorKind::Corrupt);
-        let (Value::Integer(opening), Value::Integer(number)) = (&self.opening, &self.number) else {
-            return Err(corrupt());
-        };
+        let version = version(&self.opening, &self.number)?;
         let data = match &self.data {
             Value::Text(text) => text.as_bytes(),
             Value::Blob(bytes) => bytes,
-            Value::Null | Value::Integer(_) | Value::Real(_) => return Err(corrupt()),
+            Value::Null | Value::Integer(_) | Value::Real(_) => {
+                return Err(StoreError::new(StoreErrorKind::Corrupt));
+            }
         };
-        let version = Version::new(unsigned(*opening)?, unsigned(*number)?);
         Ok(Stored::new(version, codec.decode(data).map_err(self::codec)?))
     }
+}
+
+/// Returns the version of a row.
+fn version(opening: &Value, number: &Value) -> Result<Version, StoreError> {
+    match (opening, number) {
+        (Value::Integer(opening), Value::Integer(number)) => {
+            Ok(Version::new(unsigned(*opening)?, unsigned(*number)?))
+        }
+        _ => Err(StoreError::new(StoreErrorKind::Corrupt)),
+    }
+}
+
+/// Moves the row of the key, if it still has these values.
+fn keep_aside(
+    transaction: &Transaction<'_>,
+    key: &[u8],
+    opening: &Value,
+    number: &Value,
+) -> rusqlite::Result<()> {
+    transaction.execute(KEEP_ASIDE, params![value(key), opening, number])?;
+    transaction.execute(DROP, params![value(key), opening, number]).map(drop)
 }
 
 /// Opens a connection. Changes nothing in a database of another application, or of a newer release.
@@ -254,14 +299,8 @@ fn connect(path: &Path, create: OpenFlags) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
-    let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).map_err(failed);
-    if number("PRAGMA user_version")? > FORMAT {
-        return Err(StoreError::new(StoreErrorKind::NewerFormat));
-    }
-    if ![0, i64::from(APPLICATION)].contains(&number("PRAGMA application_id")?) {
-        let cause = "the database belongs to another application";
-        return Err(StoreError::new(StoreErrorKind::Other).with_cause(cause));
-    }
+    // Before anything is changed.
+    check_owner(&connection)?;
     // In memory, or on some network file systems, it is another one.
     let mode: String =
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
@@ -271,6 +310,24 @@ fn connect(path: &Path, create: OpenFlags) -> Result<Connection, StoreError> {
     }
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = 1;").map_err(failed)?;
     Ok(connection)
+}
+
+/// Fails if the database is neither empty nor that of a store, or of a newer release.
+///
+/// Most applications set no `application_id`, so a database without one is that of a store only if nothing is in it.
+fn check_owner(connection: &Connection) -> Result<(), StoreError> {
+    let number = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0)).map_err(failed);
+    let application = number("PRAGMA application_id")?;
+    let format = number("PRAGMA user_version")?;
+    let is_empty = application == 0 && format == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
+    if application != i64::from(APPLICATION) && !is_empty {
+        let cause = "the database belongs to another application";
+        return Err(StoreError::new(StoreErrorKind::Other).with_cause(cause));
+    }
+    if format > FORMAT {
+        return Err(StoreError::new(StoreErrorKind::NewerFormat));
+    }
+    Ok(())
 }
 
 /// Begins a transaction that may write: it has its turn now, or fails now.

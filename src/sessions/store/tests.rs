@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::sync::StdArc;
 
+mod reentry;
 #[cfg(any(feature = "file-store", feature = "sqlite"))]
 mod temporary;
 

@@ -114,6 +114,92 @@ fn a_failure_keeps_the_session_dirty_and_is_repeated_after_a_growing_delay() {
 }
 
 #[test]
+fn a_delay_without_an_end_is_far_away_and_a_flush_does_not_wait_for_it() {
+    let store = Scripted::new();
+    let saver = saver_with(&store, Config::default().delay(Duration::MAX), ManualClock::new());
+    save(&saver, &saver.mark(&1), 1);
+    assert!(wait(&saver.run_once()) > LONG * 1_000_000);
+    saver.flush(&1, LONG).unwrap();
+    assert_eq!(store.stored(1).as_deref(), Some("1"));
+}
+
+/// What is noted during the load is part of the save after it, and not newer.
+#[test]
+fn the_age_of_a_change_counts_from_the_first_one_that_is_not_saved() {
+    let clock = ManualClock::new();
+    let own = Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, None::<(TestSaver, Mark<u32>)>);
+    let own = StdArc::new(own);
+    let note = {
+        let (own, clock) = (own.clone(), clock.clone());
+        move |number| {
+            let (saver, mark) = own.lock().clone().unwrap();
+            save(&saver, &mark, number);
+            clock.advance(MS);
+        }
+    };
+    let (on_read, on_write) = (note.clone(), note);
+    let store = Scripted::new().on_read(move |_, ()| {
+        (1..=3).for_each(&on_read);
+        Ok(())
+    });
+    let store = store.on_write(move |_, number| {
+        if number == 3 {
+            on_write(4);
+        }
+        Ok(())
+    });
+    let config = Config::default().delay(10 * MS);
+    let saver = saver_with(&store, config, clock.clone());
+    *own.lock() = Some((saver.clone(), saver.mark(&1)));
+    assert_eq!(saver.load(&1).unwrap().unwrap().number, 3);
+    assert_eq!(saver.stats().oldest_dirty, 3 * MS);
+    clock.advance(7 * MS);
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert_eq!((saver.stats().dirty, saver.stats().oldest_dirty), (1, MS), "since the fourth one");
+    assert_eq!(wait(&saver.run_once()), 9 * MS);
+    drop(own.lock().take());
+}
+
+#[test]
+fn what_a_save_could_not_read_is_reported_and_the_save_goes_on() {
+    let times = StdArc::new(AtomicU64::new(0));
+    let left = times.clone();
+    let damaged = move || match left.load(Ordering::SeqCst) {
+        0 => Ok(()),
+        times => {
+            left.store(times - 1, Ordering::SeqCst);
+            Err(StoreError::new(StoreErrorKind::Corrupt).with_kept("/x/y".into()))
+        }
+    };
+    let on_read = damaged.clone();
+    let store = Scripted::new().on_write(move |_, _| damaged()).on_read(move |_, ()| on_read());
+    let saver = saver(&store);
+    let mark = saver.mark(&1);
+    let kept = || {
+        let stats = saver.stats();
+        (stats.kept_aside, stats.failures, stats.dirty)
+    };
+    times.store(1, Ordering::SeqCst);
+    save(&saver, &mark, 1);
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert_eq!((kept(), store.stored(1).as_deref()), ((1, 0, 0), Some("1")));
+    let failure = saver.last_failure().unwrap();
+    assert_eq!((failure.kind(), failure.kept()), (StoreErrorKind::Corrupt, Some("/x/y".as_ref())));
+    times.store(1, Ordering::SeqCst);
+    saver.note(&mark, 2, None);
+    saver.flush(&1, LONG).unwrap();
+    assert_eq!((kept(), store.stored(1)), ((2, 0, 0), None));
+    times.store(1, Ordering::SeqCst);
+    assert_eq!(saver.load(&1).unwrap_err().kind(), StoreErrorKind::Corrupt);
+    assert_eq!(kept(), (3, 0, 0));
+    // A store that never gets on is not asked for ever.
+    times.store(u64::MAX, Ordering::SeqCst);
+    save(&saver, &saver.mark(&2), 3);
+    assert!(matches!(saver.run_once(), Step::Failed(_)));
+    assert_eq!(kept(), (4, 1, 1));
+}
+
+#[test]
 fn a_panic_of_the_store_counts_as_a_failure() {
     let first = AtomicBool::new(true);
     let store = Scripted::new().on_write(move |_, _| {
@@ -504,10 +590,12 @@ fn data_whose_destructor_panics_does_not_stop_the_saver() {
 
     let saver: Saver<u32, Bomb> =
         Saver::new(Box::new(Store), Config::default(), StdArc::new(ManualClock::new()));
-    saver.note(&saver.mark(&1), 1, Some(StdArc::new(Bomb)));
+    let mark = saver.mark(&1);
+    (1..=2).for_each(|number| saver.note(&mark, number, Some(StdArc::new(Bomb))));
+    assert_eq!((saver.stats().dirty, saver.stats().lost), (1, 0), "the second one is noted");
     assert!(matches!(saver.run_once(), Step::Saved));
     assert_eq!((saver.stats().dirty, saver.stats().in_flight), (0, 0));
-    saver.note(&saver.mark(&1), 2, None);
+    saver.note(&saver.mark(&1), 3, None);
     assert!(matches!(saver.run_once(), Step::Saved));
 }
 

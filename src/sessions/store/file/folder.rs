@@ -31,9 +31,7 @@ impl Folder {
     pub(super) fn open(path: &Path) -> Result<(Self, u64), StoreError> {
         // The current directory may change later.
         let path = &std::path::absolute(path)?;
-        let parents = parents_to_sync(path);
-        fs::create_dir_all(path)?;
-        parents.into_iter().try_for_each(sync_folder)?;
+        create(path, sync_folder)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))?;
         // The standard library has a method of this name from Rust 1.89.
         match FileExt::try_lock(&lock) {
@@ -187,11 +185,27 @@ impl Folder {
     }
 }
 
-/// Returns the folders in which a folder is going to be created. Each is to be synced afterwards: otherwise a power
-/// failure removes the whole store, with all that was acknowledged.
-pub(super) fn parents_to_sync(path: &Path) -> Vec<&Path> {
-    let missing = path.ancestors().take_while(|path| !path.exists());
-    missing.filter_map(Path::parent).collect()
+/// Creates the folder and those above it, each of which is entered durably in the one above: otherwise a power failure
+/// removes the whole store, with all that was acknowledged.
+///
+/// A folder is synced before another one is created below, so an earlier attempt, which failed or was killed, has left at
+/// most the lowest folder that exists without a durable entry.
+pub(super) fn create(path: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    let mut missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
+    let lowest = missing.last().map_or(Some(path), |path| path.parent());
+    match lowest.and_then(Path::parent).map_or(Ok(()), &mut sync) {
+        // The folder above is that of another user, as is, in all likelihood, the entry.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+        synced => synced?,
+    }
+    while let Some(path) = missing.pop() {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+            created => created?,
+        }
+        path.parent().map_or(Ok(()), &mut sync)?;
+    }
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -206,7 +220,11 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 
 /// Returns whether the file is one that [`Folder::replace`] has left. Other files are not touched.
 fn is_temporary(name: &str) -> bool {
-    name.ends_with(TEMPORARY) && (name.starts_with(name::START) || name.starts_with(OPENING))
+    let file = name.strip_suffix(TEMPORARY).and_then(|name| name.rsplit_once('.'));
+    file.is_some_and(|(file, number)| {
+        let is_number = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+        is_number && (file == OPENING || name::parse(file).is_some())
+    })
 }
 
 #[cfg(test)]

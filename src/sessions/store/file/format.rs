@@ -35,7 +35,7 @@ pub(super) struct Parsed<'a> {
 }
 
 impl Damage {
-    pub(super) fn reason(self) -> &'static str {
+    fn reason(self) -> &'static str {
         match self {
             Self::Corrupt => "corrupt",
             Self::NewerFormat => "newer",

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 /// Longest encoded key: with the ending of a file that is kept aside, a name stays below 255 bytes.
 const LONGEST: usize = 200;
-pub(super) const START: &str = "s-";
+const START: &str = "s-";
 /// Before the digest of a longer key. No key is encoded like this: two digits follow each of these signs.
 const LONG: &str = "s-==";
 const END: &str = ".session";

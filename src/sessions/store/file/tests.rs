@@ -116,15 +116,27 @@ fn data_that_the_codec_cannot_read_is_kept_aside() {
     assert!(error.kept().unwrap().exists());
 }
 
+/// Once; the next attempt finds nothing.
 #[test]
-fn a_save_over_a_damaged_file_keeps_it_aside() {
+fn a_save_or_a_deletion_over_a_file_that_cannot_be_read_keeps_it_aside_and_reports_it() {
     let folder = Temporary::new();
     let store = open(&folder);
-    fs::write(path(&folder, "a"), "damaged").unwrap();
-    assert_eq!(save(&store, "a", 1, "new").unwrap(), Saved::Stored);
-    assert_eq!(load(&store, "a"), Some(data("new")));
-    let kept = names(&folder).into_iter().find(|name| name.contains("corrupt")).unwrap();
-    assert_eq!(fs::read(folder.path().join(kept)).unwrap(), b"damaged");
+    let newer = "switchboard-session 2 anything\n";
+    for (file, kind) in [("damaged", StoreErrorKind::Corrupt), (newer, StoreErrorKind::NewerFormat)] {
+        let check = |error: StoreError| {
+            assert_eq!(error.kind(), kind);
+            assert_eq!(fs::read_to_string(error.kept().unwrap()).unwrap(), file);
+        };
+        fs::write(path(&folder, "a"), file).unwrap();
+        check(save(&store, "a", 1, "new").unwrap_err());
+        assert_eq!(load(&store, "a"), None);
+        assert_eq!(save(&store, "a", 1, "new").unwrap(), Saved::Stored);
+        assert_eq!(load(&store, "a"), Some(data("new")));
+        fs::write(path(&folder, "a"), file).unwrap();
+        let delete = || store.delete(&key("a"), Version::new(1, 2));
+        check(delete().unwrap_err());
+        assert_eq!(delete().unwrap(), Saved::Stored);
+    }
 }
 
 /// Whichever access fails, the session is as it was, or as it should be; and it is the latter if the save succeeded.
@@ -241,10 +253,14 @@ fn temporary_files_of_a_killed_process_are_removed_and_never_loaded() {
     let whole = fs::read(path(&folder, "a")).unwrap();
     fs::write(folder.path().join("s-_a_.session.7.tmp"), &whole[..20]).unwrap();
     fs::write(folder.path().join("s-_c_.session.8.tmp"), &whole).unwrap();
-    fs::write(folder.path().join("notes.tmp"), "not of the store").unwrap();
+    fs::write(folder.path().join("opening.9.tmp"), "9").unwrap();
+    let foreign =
+        ["notes.tmp", "s-backup.tmp", "s-=zz.session.1.tmp", "s-_a_.session.x.tmp", "s-_a_.session..tmp"];
+    let foreign = [&foreign[..], &["opening-notes.tmp", "opening.tmp", "opening.1.2.tmp"]].concat();
+    foreign.iter().for_each(|name| fs::write(folder.path().join(name), "not of the store").unwrap());
     let store = open(&folder);
-    let left: Vec<_> = names(&folder).into_iter().filter(|name| name.ends_with("tmp")).collect();
-    assert_eq!(left, ["notes.tmp"]);
+    let left: HashSet<_> = names(&folder).into_iter().filter(|name| name.ends_with("tmp")).collect();
+    assert_eq!(left, foreign.into_iter().map(str::to_owned).collect());
     assert_eq!((load(&store, "a"), load(&store, "c")), (Some(data("old")), None));
     assert_eq!(store.keys().unwrap().keys, [key("a")]);
 }
@@ -360,14 +376,44 @@ fn a_key_of_any_length_is_stored_and_listed_and_removed() {
     assert_eq!((keys.keys.len(), keys.unreadable), (1, 1));
 }
 
+/// Also if an attempt before, which failed or was killed, has left some of them.
 #[test]
 fn a_folder_that_is_created_is_entered_in_each_folder_above_it() {
+    for failing in [0, 1, 2, usize::MAX] {
+        let folder = Temporary::new();
+        let (one, two) = (folder.path().join("one"), folder.path().join("one").join("two"));
+        let (mut calls, mut synced) = (0, HashSet::new());
+        let mut attempt = || {
+            folder::create(&two, |path| {
+                calls += 1;
+                if calls - 1 == failing {
+                    return Err(std::io::Error::other("the sync fails"));
+                }
+                // A sync makes durable what is there.
+                let entries = fs::read_dir(path).unwrap();
+                synced.extend(entries.map(|entry| entry.unwrap().path()));
+                Ok(())
+            })
+        };
+        assert_eq!(attempt().is_err(), failing < 3);
+        attempt().unwrap();
+        assert!(synced.contains(&one) && synced.contains(&two), "after failure {failing}");
+        let store: Store = FileStore::open(&two).unwrap();
+        assert!(store.folder.path().is_absolute());
+    }
+}
+
+#[test]
+fn a_folder_above_that_cannot_be_read_matters_only_if_something_is_created_in_it() {
     let folder = Temporary::new();
-    let (one, two) = (folder.path().join("one"), folder.path().join("one").join("two"));
-    assert_eq!(folder::parents_to_sync(&two), [one.as_path(), folder.path()]);
-    let store: Store = FileStore::open(&two).unwrap();
-    assert!(folder::parents_to_sync(&two).is_empty());
-    assert!(store.folder.path().is_absolute());
+    let path = folder.path().join("one");
+    let refuse = |parent: &Path| match parent == folder.path() {
+        true => Err(std::io::ErrorKind::PermissionDenied.into()),
+        false => Ok(()),
+    };
+    assert!(folder::create(&path, refuse).is_err());
+    assert!(folder::create(&path, refuse).is_ok());
+    assert!(folder::create(&path, |_| Err(std::io::Error::other("the disk fails"))).is_err());
 }
 
 #[test]

@@ -101,16 +101,37 @@ fn a_newer_format_and_a_file_that_is_no_database_are_errors_and_stay_as_they_are
 fn a_database_of_another_application_or_a_newer_release_is_not_touched() {
     let folder = Temporary::new();
     let path = folder.path().join("sessions.db");
-    let text = |pragma: &str| raw(&folder).query_row(pragma, [], |row| row.get::<_, String>(0)).unwrap();
-    for (pragma, kind) in
-        [("application_id", StoreErrorKind::Other), ("user_version", StoreErrorKind::NewerFormat)]
-    {
+    let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 77");
+    for (script, kind) in [
+        ("CREATE TABLE t (x); PRAGMA application_id = 77", StoreErrorKind::Other),
+        ("PRAGMA application_id = 77", StoreErrorKind::Other),
+        ("CREATE TABLE t (x)", StoreErrorKind::Other),
+        ("CREATE TABLE sessions (id)", StoreErrorKind::Other),
+        ("CREATE TABLE sessions (id); PRAGMA user_version = 1", StoreErrorKind::Other),
+        ("PRAGMA user_version = 1", StoreErrorKind::Other),
+        (&newer, StoreErrorKind::NewerFormat),
+    ] {
         let _ = fs::remove_file(&path);
-        raw(&folder).execute_batch(&format!("CREATE TABLE t (x); PRAGMA {pragma} = 77")).unwrap();
+        raw(&folder).execute_batch(script).unwrap();
+        let before = fs::read(&path).unwrap();
         let refused: Result<Store, _> = SqliteStore::open(&path);
-        assert_eq!(refused.unwrap_err().kind(), kind);
-        assert_eq!(text("PRAGMA journal_mode"), "delete");
+        assert_eq!(refused.unwrap_err().kind(), kind, "{script}");
+        assert!(fs::read(&path).unwrap() == before, "{script}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{script}");
     }
+    // An empty file is a database with nothing in it.
+    fs::write(&path, "").unwrap();
+    assert_eq!(open(&folder).opening(), 1);
+}
+
+#[test]
+fn a_key_of_the_wrong_type_is_counted_and_the_others_are_listed() {
+    let folder = Temporary::new();
+    let store = open(&folder);
+    save(&store, "a", 1, "a").unwrap();
+    raw(&folder).execute_batch("INSERT INTO sessions VALUES (7, 1, 1, 'x'), (1.5, 1, 1, 'x')").unwrap();
+    let keys = store.keys().unwrap();
+    assert_eq!((keys.keys, keys.unreadable), (vec![String::from("a")], 2));
 }
 
 #[test]
@@ -126,6 +147,32 @@ fn a_row_of_the_wrong_types_is_kept_aside_and_the_session_goes_on() {
     }
     let kept: i64 = raw(&folder).query_row("SELECT count(*) FROM kept_aside", [], |row| row.get(0)).unwrap();
     assert_eq!(kept, 4);
+}
+
+/// It would count as newer than any number, or as older.
+#[test]
+fn a_save_or_a_deletion_over_a_row_without_a_version_keeps_it_aside_and_reports_it() {
+    let folder = Temporary::new();
+    let store = open(&folder);
+    let delete = || store.delete(&String::from("a"), Version::new(1, 9));
+    for change in ["opening = 'x'", "number = -1", "number = 1.5"] {
+        let damage = || {
+            assert_eq!(save(&store, "a", 1, "a").unwrap(), Saved::Stored);
+            raw(&folder).execute(&format!("UPDATE sessions SET {change}"), []).unwrap();
+        };
+        let check = |error: StoreError| {
+            assert_eq!((error.kind(), error.kept()), (StoreErrorKind::Corrupt, Some(store.path.as_path())));
+        };
+        damage();
+        check(save(&store, "a", 2, "new").unwrap_err());
+        assert_eq!(save(&store, "a", 2, "new").unwrap(), Saved::Stored);
+        assert_eq!(delete().unwrap(), Saved::Stored);
+        damage();
+        check(delete().unwrap_err());
+        assert_eq!(delete().unwrap(), Saved::Stored);
+    }
+    let kept: i64 = raw(&folder).query_row("SELECT count(*) FROM kept_aside", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 6);
 }
 
 #[test]
