@@ -36,6 +36,8 @@
 
 #[cfg(feature = "sessions")]
 mod claim;
+#[cfg(feature = "cleanup")]
+pub mod cleanup;
 pub mod clock;
 pub mod docs;
 #[cfg(feature = "manager")]

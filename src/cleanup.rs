@@ -1,0 +1,29 @@
+//! Cleanup after disconnects: many connections that end at once cost few versions, and no one waits for them.
+//!
+//! When thousands of clients vanish together, a server that removes them one by one, under the locks that it also
+//! accepts with, stops accepting. Here, ending a connection is one atomic exchange; everything else is done later and
+//! in batches, and each batch is one version of the table.
+//!
+//! # Structure
+//!
+//! The parts are state machines without threads, clocks or I/O: each takes the time and its randomness as parameters.
+//!
+//! | part | purpose |
+//! |---|---|
+//! | [`Config`] | one default, one validation that reports all problems |
+//! | breaker | the admission breaker: stops trying queues that refuse |
+//! | fair queue | one bounded queue per worker, shared fairly by the apps |
+//! | batches | when a batch is taken: full, after a linger, or at once |
+//! | limits | sources that disconnect too often are cleaned later, never refused |
+//! | transitions, grace | the events of a removal, and those that a quick return cancels |
+//! | delivery | events to an [`EventSink`], with retries and dead letters |
+//! | [`Stats`] | figures that add up at every moment |
+
+// The pipeline that ties the parts together is not complete yet.
+#![cfg_attr(not(test), allow(dead_code))]
+
+mod breaker;
+mod moment;
+
+#[cfg(test)]
+mod models;

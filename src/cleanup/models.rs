@@ -1,0 +1,64 @@
+//! Models of the parts that several threads share.
+#![allow(clippy::unwrap_used)] // These tests fail by panicking.
+
+use std::time::Duration;
+
+use super::breaker::{Breaker, Phase, Terms};
+use super::moment::Moment;
+use crate::sync::Arc;
+use crate::sync::model::{model, spawn};
+
+/// A breaker that is due for its first probe at the returned moment.
+fn due_breaker() -> (Arc<Breaker>, Moment) {
+    let second = Duration::from_secs(1);
+    let breaker =
+        Breaker::new(Terms { failures: 1, window: second, open: second, jitter_percent: 0, probes: 1 });
+    breaker.enter(Moment::START).unwrap().fail(Moment::START, 0);
+    assert_eq!(breaker.phase(), Phase::Open);
+    (Arc::new(breaker), Moment::START.after(second))
+}
+
+#[test]
+fn r16_of_two_callers_of_a_half_open_breaker_one_probes() {
+    model(|| {
+        let (breaker, now) = due_breaker();
+        let other = breaker.clone();
+        // The pass is leaked, so that it is still in flight when the other one asks.
+        let enter = move |breaker: &Breaker| breaker.enter(now).map(std::mem::forget).is_some();
+        let thread = spawn(move || enter(&other));
+        let here = enter(&breaker);
+        assert!(here ^ thread.join().unwrap(), "one probe in flight");
+        assert_eq!((breaker.phase(), breaker.probes()), (Phase::HalfOpen, 1));
+    });
+}
+
+#[test]
+fn r16_a_probe_that_is_dropped_is_free_for_the_next_caller() {
+    model(|| {
+        let (breaker, now) = due_breaker();
+        let other = breaker.clone();
+        let thread = spawn(move || drop(other.enter(now)));
+        drop(breaker.enter(now));
+        thread.join().unwrap();
+        assert_eq!(breaker.phase(), Phase::HalfOpen);
+        breaker.enter(now).unwrap().succeed(now);
+        assert_eq!(breaker.phase(), Phase::Closed);
+    });
+}
+
+/// The period ends while another probe is in flight: its report does not touch the next period.
+#[test]
+fn r16_a_failed_probe_and_a_dropped_one_leave_the_breaker_open() {
+    model(|| {
+        let (breaker, now) = due_breaker();
+        let other = breaker.clone();
+        let thread = spawn(move || other.enter(now).map(|pass| pass.fail(now, 0)).is_some());
+        let entered = breaker.enter(now);
+        let was_entered = entered.is_some();
+        drop(entered);
+        let failed = thread.join().unwrap();
+        assert!(failed || was_entered, "a probe was let through");
+        let expected = if failed { Phase::Open } else { Phase::HalfOpen };
+        assert_eq!((breaker.phase(), breaker.opens()), (expected, 1 + u64::from(failed)));
+    });
+}
