@@ -23,7 +23,10 @@
 #![cfg_attr(not(test), allow(dead_code))]
 
 mod breaker;
+mod config;
 mod moment;
 
 #[cfg(test)]
 mod models;
+
+pub use config::{Config, ConfigError, Overflow, ParseWorkersError, Problem, Rate, Workers};
