@@ -22,11 +22,18 @@
 // The pipeline that ties the parts together is not complete yet.
 #![cfg_attr(not(test), allow(dead_code))]
 
+mod batch;
 mod breaker;
 mod config;
+mod fair;
+mod gate;
+mod marks;
 mod moment;
+mod queue;
+mod route;
 
 #[cfg(test)]
 mod models;
 
 pub use config::{Config, ConfigError, Overflow, ParseWorkersError, Problem, Rate, Workers};
+pub use marks::Crossing;
