@@ -27,6 +27,7 @@ mod breaker;
 mod config;
 mod fair;
 mod gate;
+mod limits;
 mod marks;
 mod moment;
 mod queue;

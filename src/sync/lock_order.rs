@@ -5,7 +5,7 @@
 //! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
 //! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
 //! | 1 writer | [`RETIRED`], [`SESSION`] | the retired versions of one cell; taken only by its one writer; the data and the connection of a session |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`] | parking, and handing over one result or effect |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`], [`CLEANUP_QUEUE`], [`CLEANUP_LIMITS`] | parking, and handing over one result or effect |
 //! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the publication of the next metrics report; the latencies of a shadow |
 //!
 //! A thread acquires locks in strictly increasing rank: while it holds a lock of rank 2 it may only take one
@@ -115,6 +115,14 @@ pub(crate) static SESSION: Lock = Lock::new(Rank::Writer, "sessions: contents of
 #[cfg(all(feature = "sessions", switchboard_model))]
 pub(crate) static SESSION_MAP: Lock =
     Lock::new(Rank::Auxiliary, "checkers: stand-in for the map of sessions");
+
+/// The tasks that wait for one worker of a cleanup pipeline.
+#[cfg(feature = "cleanup")]
+#[allow(dead_code)] // The workers are not part of the crate yet.
+pub(crate) static CLEANUP_QUEUE: Lock = Lock::new(Rank::Auxiliary, "cleanup: queue of a worker");
+/// The buckets of one kind of source.
+#[cfg(feature = "cleanup")]
+pub(crate) static CLEANUP_LIMITS: Lock = Lock::new(Rank::Auxiliary, "cleanup: limits of sources");
 
 /// The requests to the thread of a metrics collector.
 #[cfg(feature = "manager")]
