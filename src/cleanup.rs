@@ -27,14 +27,18 @@ mod breaker;
 mod config;
 mod fair;
 mod gate;
+mod grace;
 mod limits;
 mod marks;
 mod moment;
 mod queue;
 mod route;
+mod sequence;
+mod transitions;
 
 #[cfg(test)]
 mod models;
 
 pub use config::{Config, ConfigError, Overflow, ParseWorkersError, Problem, Rate, Workers};
 pub use marks::Crossing;
+pub use transitions::Change;
