@@ -25,6 +25,7 @@
 mod batch;
 mod breaker;
 mod config;
+mod delivery;
 mod fair;
 mod gate;
 mod grace;
@@ -34,11 +35,14 @@ mod moment;
 mod queue;
 mod route;
 mod sequence;
+mod sink;
 mod transitions;
 
 #[cfg(test)]
 mod models;
 
 pub use config::{Config, ConfigError, Overflow, ParseWorkersError, Problem, Rate, Workers};
+pub use delivery::{DeadLetter, DeadReason};
 pub use marks::Crossing;
+pub use sink::{EventSink, Outcome};
 pub use transitions::Change;
