@@ -36,6 +36,7 @@ mod queue;
 mod route;
 mod sequence;
 mod sink;
+mod stats;
 mod transitions;
 
 #[cfg(test)]
@@ -45,4 +46,5 @@ pub use config::{Config, ConfigError, Overflow, ParseWorkersError, Problem, Rate
 pub use delivery::{DeadLetter, DeadReason};
 pub use marks::Crossing;
 pub use sink::{EventSink, Outcome};
+pub use stats::Stats;
 pub use transitions::Change;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::breaker::{Breaker, Phase, Terms};
 use super::moment::Moment;
+use super::stats::Counters;
 use crate::sync::Arc;
 use crate::sync::model::{model, spawn};
 
@@ -60,5 +61,38 @@ fn r16_a_failed_probe_and_a_dropped_one_leave_the_breaker_open() {
         assert!(failed || was_entered, "a probe was let through");
         let expected = if failed { Phase::Open } else { Phase::HalfOpen };
         assert_eq!((breaker.phase(), breaker.opens()), (expected, 1 + u64::from(failed)));
+    });
+}
+
+/// Two connections move while a third thread reads: each reading adds up, shows no end without its beginning, and is not
+/// behind the one before.
+#[test]
+fn r21_every_reading_adds_up() {
+    model(|| {
+        let counters = Arc::new(Counters::default());
+        let (deferring, reading) = (counters.clone(), counters.clone());
+        let moving = spawn(move || {
+            deferring.submitted();
+            deferring.parked();
+            deferring.unparked(1);
+            deferring.done(1);
+        });
+        let reader = spawn(move || {
+            let (first, second) = (reading.snapshot(), reading.snapshot());
+            for stats in [first, second] {
+                assert!(stats.adds_up(), "{stats:?}");
+                assert!(stats.submitted <= 2 && stats.queued <= 2 && stats.deferred <= 1, "{stats:?}");
+            }
+            assert!(first.submitted <= second.submitted && first.done <= second.done, "a figure went back");
+        });
+        counters.submitted();
+        counters.failed(1);
+        moving.join().unwrap();
+        reader.join().unwrap();
+        let stats = counters.snapshot();
+        assert_eq!(
+            (stats.submitted, stats.done, stats.queued, stats.deferred, stats.failed),
+            (2, 1, 0, 0, 1)
+        );
     });
 }
