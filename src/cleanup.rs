@@ -36,6 +36,7 @@ mod queue;
 mod route;
 mod sequence;
 mod sink;
+mod slots;
 mod stats;
 mod transitions;
 
@@ -43,8 +44,8 @@ mod transitions;
 mod models;
 
 pub use config::{Config, ConfigError, Overflow, ParseWorkersError, Problem, Rate, Workers};
-pub use delivery::{DeadLetter, DeadReason};
 pub use marks::Crossing;
-pub use sink::{EventSink, Outcome};
+pub use sink::{DeadLetter, DeadReason, EventSink, Outcome};
+pub use slots::{Cause, ConnectionId};
 pub use stats::Stats;
 pub use transitions::Change;

@@ -34,7 +34,7 @@
 // The manual is the same whichever features are on: some of its links need all of them.
 #![cfg_attr(not(all(feature = "manager", feature = "shadow")), allow(rustdoc::broken_intra_doc_links))]
 
-#[cfg(feature = "sessions")]
+#[cfg(any(feature = "sessions", feature = "cleanup"))]
 mod claim;
 #[cfg(feature = "cleanup")]
 pub mod cleanup;

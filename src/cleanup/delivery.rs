@@ -19,7 +19,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use super::moment::Moment;
-use super::sink::Outcome;
+use super::sink::{DeadLetter, DeadReason, Outcome};
 
 /// The limits of a delivery, and its pauses.
 #[derive(Clone, Copy, Debug)]
@@ -83,32 +83,6 @@ pub(crate) struct Attempt<A, E> {
     pub(crate) app: A,
     pub(crate) events: Vec<E>,
     failures: Vec<u32>,
-}
-
-/// The reason why an event was not delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DeadReason {
-    /// Too many events wait for the sink, of its app or of all.
-    Full,
-    /// The sink has refused it.
-    Refused,
-    /// The last retry has failed.
-    Exhausted,
-    /// The pipeline was shut down before it was delivered.
-    Closed,
-}
-
-/// An event that was not delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeadLetter<A, E> {
-    /// The app of the event.
-    pub app: A,
-    /// The event.
-    pub event: E,
-    /// The reason why it was not delivered.
-    pub reason: DeadReason,
 }
 
 /// Figures of a delivery: `accepted = delivered + dead + waiting + in_flight`. Refused events are not accepted.

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::breaker::{Breaker, Phase, Terms};
 use super::moment::Moment;
+use super::slots::{Cause, Cleaning, ConnectionId, End, Reservation, Slots, Source};
 use super::stats::Counters;
-use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::model::{model, spawn};
+use crate::sync::{Arc, StdArc};
 
 /// A breaker that is due for its first probe at the returned moment.
 fn due_breaker() -> (Arc<Breaker>, Moment) {
@@ -94,5 +96,73 @@ fn r21_every_reading_adds_up() {
             (stats.submitted, stats.done, stats.queued, stats.deferred, stats.failed),
             (2, 1, 0, 0, 1)
         );
+    });
+}
+
+const LOST: End = End { cause: Cause::Lost, at: Moment::START, is_parked: false };
+
+/// A connection that has a counted resource.
+fn open_slot() -> (StdArc<Slots<StdArc<()>>>, ConnectionId, StdArc<()>) {
+    let (slots, counted) = (Slots::new(1), StdArc::new(()));
+    let id = slots.reserve(Source::default(), counted.clone()).unwrap().open();
+    (slots, id, counted)
+}
+
+#[test]
+fn r2_of_two_reports_one_wins_and_releases_once() {
+    model(|| {
+        let (slots, id, _counted) = open_slot();
+        let released = Arc::new(AtomicU64::new(0));
+        let close = move |slots: &Slots<StdArc<()>>, released: &AtomicU64| {
+            let won = slots.close(id).is_ok();
+            if won {
+                // Relaxed: a counter.
+                slots.end(id, LOST, |_| {
+                    released.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+            won
+        };
+        let (other, counter) = (slots.clone(), released.clone());
+        let thread = spawn(move || close(&other, &counter));
+        let here = close(&slots, &released);
+        assert!(here ^ thread.join().unwrap());
+        // Relaxed: the threads have ended.
+        assert_eq!(released.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// A worker that has the connection from a queue, and a sweep that finds it.
+#[test]
+fn d1_a_worker_and_a_sweep_clean_once() {
+    model(|| {
+        let (slots, id, counted) = open_slot();
+        let other = slots.clone();
+        let sweep = spawn(move || {
+            let found = other.closed_before(Moment::START, 0, 1);
+            found.into_iter().filter_map(|id| other.begin_cleaning(id)?.finish()).count()
+        });
+        slots.close(id).unwrap();
+        slots.end(id, LOST, |_| {});
+        let here = slots.begin_cleaning(id).and_then(Cleaning::finish).into_iter().count();
+        assert_eq!(here + sweep.join().unwrap(), 1, "cleaned by one, with its resources");
+        assert_eq!((slots.len(), StdArc::strong_count(&counted)), (0, 1));
+    });
+}
+
+/// A late report about a connection, whose slot is reused meanwhile.
+#[test]
+fn r14_a_stale_report_does_not_touch_the_successor() {
+    model(|| {
+        let (slots, id, _counted) = open_slot();
+        slots.close(id).unwrap();
+        slots.end(id, LOST, |_| {});
+        let other = slots.clone();
+        let late = spawn(move || (other.close(id).is_ok(), other.begin_cleaning(id).is_some()));
+        let cleaned = slots.begin_cleaning(id).and_then(Cleaning::finish);
+        let next = slots.reserve(Source::default(), StdArc::new(())).ok().map(Reservation::open);
+        let (closed, _) = late.join().unwrap();
+        assert!(!closed, "it was closed before");
+        assert!(cleaned.is_none() || next.is_some_and(|next| slots.is_open(next)));
     });
 }

@@ -34,6 +34,11 @@ pub trait EventSink<A, E>: Send + Sync {
     ///
     /// The same event may come again if an earlier attempt took effect but did not return: delivery is *at least once*.
     fn deliver(&self, app: &A, events: &[E]) -> Vec<Outcome>;
+
+    /// Takes an event that will not be delivered. The default implementation drops it; it is counted in any case.
+    fn dead_letter(&self, letter: DeadLetter<A, E>) {
+        drop(letter);
+    }
 }
 
 /// The outcome of one event.
@@ -46,6 +51,32 @@ pub enum Outcome {
     Retry,
     /// The event will never be taken. It becomes a dead letter.
     Refused,
+}
+
+/// The reason why an event was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeadReason {
+    /// Too many events wait for the sink, of its app or of all.
+    Full,
+    /// The sink has refused it.
+    Refused,
+    /// The last retry has failed.
+    Exhausted,
+    /// The pipeline was shut down before it was delivered.
+    Closed,
+}
+
+/// An event that was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeadLetter<A, E> {
+    /// The app of the event.
+    pub app: A,
+    /// The event.
+    pub event: E,
+    /// The reason why it was not delivered.
+    pub reason: DeadReason,
 }
 
 /// Calls the sink. If it panics, all events are to be tried again.

@@ -5,15 +5,15 @@
 //! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
 //! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
 //! | 1 writer | [`RETIRED`], [`SESSION`] | the retired versions of one cell; taken only by its one writer; the data and the connection of a session |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`], [`CLEANUP_QUEUE`], [`CLEANUP_LIMITS`] | parking, and handing over one result or effect |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`], [`CLEANUP_QUEUE`], [`CLEANUP_SLOT`], [`CLEANUP_LIMITS`], [`CLEANUP_EVENTS`], [`CLEANUP_AGAIN`] | parking, and handing over one result or effect |
 //! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the publication of the next metrics report; the latencies of a shadow |
 //!
 //! A thread acquires locks in strictly increasing rank: while it holds a lock of rank 2 it may only take one
 //! of rank 3. Two locks of one rank are never held together, so every auxiliary lock is a leaf among its
 //! kind. Under a lock there is no user code (wakers, callbacks, `Drop` of user values), no allocation that
-//! the protocol does not need, no I/O and no wait other than on the condition variable of that lock. There is
-//! one exception: the outbox merges effects by their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an
-//! address run under [`OUTBOX`]; [`Addr`](crate::Addr) requires them to be cheap and not to block.
+//! the protocol does not need, no I/O and no wait other than on the condition variable of that lock. There are
+//! two exceptions: the outbox merges effects by their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an
+//! address run under [`OUTBOX`]; [`Addr`](crate::Addr) requires them to be cheap and not to block. The same of a group runs under `CLEANUP_EVENTS`.
 //!
 //! Under the checkers and in tests there are more: the stand-ins for the cell, rank 2, below [`RETIRED`] and
 //! [`SESSION`], and for the map of the sessions, rank 2, and the locks of this file's tests.
@@ -118,8 +118,16 @@ pub(crate) static SESSION_MAP: Lock =
 
 /// The tasks that wait for one worker of a cleanup pipeline.
 #[cfg(feature = "cleanup")]
-#[allow(dead_code)] // The workers are not part of the crate yet.
 pub(crate) static CLEANUP_QUEUE: Lock = Lock::new(Rank::Auxiliary, "cleanup: queue of a worker");
+/// The events of a cleanup pipeline.
+#[cfg(feature = "cleanup")]
+pub(crate) static CLEANUP_EVENTS: Lock = Lock::new(Rank::Auxiliary, "cleanup: events");
+/// The connections that are to be removed one by one.
+#[cfg(feature = "cleanup")]
+pub(crate) static CLEANUP_AGAIN: Lock = Lock::new(Rank::Auxiliary, "cleanup: panicked batches");
+/// The resources of one connection.
+#[cfg(feature = "cleanup")]
+pub(crate) static CLEANUP_SLOT: Lock = Lock::new(Rank::Auxiliary, "cleanup: resources of a connection");
 /// The buckets of one kind of source.
 #[cfg(feature = "cleanup")]
 pub(crate) static CLEANUP_LIMITS: Lock = Lock::new(Rank::Auxiliary, "cleanup: limits of sources");

@@ -98,6 +98,19 @@ fn r16_reports_of_an_earlier_period_are_ignored() {
 }
 
 #[test]
+fn r16_a_probe_of_an_earlier_period_does_not_end_a_later_one() {
+    let breaker = Breaker::new(Terms { probes: 2, failures: 1, ..TERMS });
+    fail(&breaker, 1, 0);
+    let (first, second) = (breaker.enter(at(5000)).unwrap(), breaker.enter(at(5000)).unwrap());
+    first.fail(at(5000), 0);
+    let third = breaker.enter(at(10_000)).unwrap();
+    second.succeed(at(10_000));
+    assert_eq!(breaker.phase(), Phase::HalfOpen);
+    third.succeed(at(10_000));
+    assert_eq!(breaker.phase(), Phase::Closed);
+}
+
+#[test]
 fn r16_the_jitter_lengthens_the_pause_by_at_most_its_part() {
     let breaker = Breaker::new(TERMS);
     assert_eq!(breaker.pause_micros(0), 5_000_000);
