@@ -24,14 +24,18 @@
 
 mod batch;
 mod breaker;
+mod clean;
 mod config;
 mod delivery;
+mod entry;
+mod events;
 mod fair;
 mod gate;
 mod grace;
 mod limits;
 mod marks;
 mod moment;
+mod pipeline;
 mod queue;
 mod route;
 mod sequence;
@@ -44,7 +48,9 @@ mod transitions;
 mod models;
 
 pub use config::{Config, ConfigError, Overflow, ParseWorkersError, Problem, Rate, Workers};
+pub use entry::{Entry, Event, Groups, Resources};
 pub use marks::Crossing;
+pub use pipeline::{Cleanup, Closed, Progress};
 pub use sink::{DeadLetter, DeadReason, EventSink, Outcome};
 pub use slots::{Cause, ConnectionId};
 pub use stats::Stats;

@@ -348,6 +348,12 @@ impl Condvar {
     }
 }
 
+/// Returns the number of processors that this process may use.
+#[cfg(feature = "cleanup")]
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
 /// Returns the instant `timeout` from now on the real clock, for bounded waits; `None` if it cannot be
 /// represented, which callers treat as no bound.
 pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {

@@ -1,0 +1,76 @@
+//! The way of events: from the transactions, in the order of the writer, through the grace, to the delivery.
+
+use std::hash::Hash;
+
+use super::delivery::{self, Delivery};
+use super::entry::{Event, Subject};
+use super::grace::{Delay, Grace};
+use super::moment::Moment;
+use super::sequence::Sequence;
+use super::sink::DeadLetter;
+use super::transitions::Change;
+
+/// A change of a group, and the time that it waits if the group was vacated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dated<A, G> {
+    pub(crate) subject: Subject<A, G>,
+    pub(crate) change: Change,
+    pub(crate) delay: Delay,
+}
+
+/// Dead letters are returned, for the caller to report with no lock held.
+pub(crate) type DeadLetters<A, G> = Vec<DeadLetter<A, Event<G>>>;
+
+#[derive(Debug)]
+pub(crate) struct Events<A, G> {
+    sequence: Sequence<Vec<Dated<A, G>>>,
+    grace: Grace<Subject<A, G>>,
+    pub(crate) delivery: Delivery<A, Event<G>>,
+}
+
+impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
+    pub(crate) fn new(pending: usize, terms: delivery::Terms) -> Self {
+        Self { sequence: Sequence::new(0), grace: Grace::new(pending), delivery: Delivery::new(terms) }
+    }
+
+    /// Takes the changes of the transaction of that number; `None` if it was taken back.
+    pub(crate) fn settle(
+        &mut self,
+        number: u64,
+        changes: Option<Vec<Dated<A, G>>>,
+        now: Moment,
+    ) -> DeadLetters<A, G> {
+        let mut dead = Vec::new();
+        for Dated { subject, change, delay } in self.sequence.complete(number, changes).into_iter().flatten()
+        {
+            if let Some((subject, change)) = self.grace.change(subject, change, delay, now) {
+                let (app, event) = subject.event(change);
+                dead.extend(self.delivery.push(app, event).err());
+            }
+        }
+        dead
+    }
+
+    /// Passes on up to `max` events whose grace is over.
+    pub(crate) fn fire(
+        &mut self,
+        now: Moment,
+        max: usize,
+        is_vacant: impl Fn(&G) -> bool,
+    ) -> DeadLetters<A, G> {
+        let due = self.grace.due(now, max, |subject| is_vacant(&subject.group));
+        let events = due.into_iter().map(|subject| subject.event(Change::Vacated));
+        events.filter_map(|(app, event)| self.delivery.push(app, event).err()).collect()
+    }
+
+    /// Returns the moment at which there is something to fire or to deliver.
+    pub(crate) fn next_due(&self, now: Moment) -> Option<Moment> {
+        let deadlines = [self.grace.next_deadline(), self.delivery.next_due(now)];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Returns the number of events that wait for the end of their grace.
+    pub(crate) fn pending(&self) -> usize {
+        self.grace.len()
+    }
+}

@@ -1,0 +1,171 @@
+//! The end of a connection: one exchange, and a task for a worker.
+
+use std::panic::AssertUnwindSafe;
+
+use super::{Cleanup, Shared};
+use crate::claim::CloseRefused;
+use crate::cleanup::config::Overflow;
+use crate::cleanup::entry::{Entry, Resources};
+use crate::cleanup::fair::Queued;
+use crate::cleanup::gate::GatePermit;
+use crate::cleanup::moment::Moment;
+use crate::cleanup::queue::{Admission, Refused, admit};
+use crate::cleanup::route::route;
+use crate::cleanup::slots::{Cause, ConnectionId, End, Source};
+use crate::sync::StdArc;
+use crate::sync::atomic::Ordering;
+use crate::unwind::contain;
+
+/// The result of closing a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Closed {
+    /// A worker will clean it.
+    Queued,
+    /// The caller has handed its removal to the writer.
+    RanInline,
+    /// A sweep will clean it.
+    Deferred,
+    /// It was closed before, and is not cleaned yet.
+    AlreadyClosing,
+    /// It is not open, and was perhaps never opened.
+    NotFound,
+    /// Nothing has changed: the queue is full.
+    Full,
+    /// Nothing has changed: there are no workers.
+    NoWorkers,
+    /// Nothing has changed: the breaker is open.
+    BreakerOpen,
+}
+
+impl<V: Entry, R: Resources> Cleanup<V, R> {
+    /// Closes a connection. Of any number of calls, one takes effect; it releases what must not wait, and leaves the rest
+    /// to a worker, or takes the way of the [overflow policy](crate::cleanup::Config::overflow). Never waits.
+    pub fn close(&self, id: ConnectionId, cause: Cause) -> Closed {
+        Shared::close(&self.shared, id, cause, self.shared.config.overflow)
+    }
+
+    /// As [`close`](Self::close), but if no queue takes the connection, nothing changes: it stays open.
+    pub fn try_close(&self, id: ConnectionId, cause: Cause) -> Closed {
+        Shared::close(&self.shared, id, cause, Overflow::Reject)
+    }
+}
+
+impl<V: Entry, R: Resources> Shared<V, R> {
+    fn close(shared: &StdArc<Self>, id: ConnectionId, cause: Cause, overflow: Overflow) -> Closed {
+        let source = match shared.slots.source(id) {
+            Ok(source) => source,
+            Err(lost) => return shared.count_lost(lost),
+        };
+        let now = shared.now();
+        let worker = route(source.app, shared.queues.len(), |_| true).map_or(0, |route| route.worker);
+        let (room, pass) = shared.ask(worker, now);
+        let mut permit: Option<GatePermit<'_>> = None;
+        let admission = admit(room, overflow, || {
+            permit = shared.gate.enter();
+            permit.is_some()
+        });
+        if let Admission::Reject(reason) = admission {
+            return shared.count_rejected(reason);
+        }
+        if let Err(lost) = shared.slots.close(id) {
+            if admission == Admission::Queue {
+                shared.queues[worker].lock().unreserve();
+            }
+            return shared.count_lost(lost);
+        }
+        if let Some(pass) = pass {
+            pass.succeed(now);
+        }
+        shared.end(id, End { cause, at: now, is_parked: admission == Admission::Defer });
+        match admission {
+            Admission::Queue => shared.push(worker, id, source, now),
+            Admission::Inline => Self::clean_inline(shared, id),
+            Admission::Defer | Admission::Reject(_) => Closed::Deferred,
+        }
+    }
+
+    /// Counts a connection that this thread has closed, and releases what must not wait.
+    pub(super) fn end(&self, id: ConnectionId, end: End) {
+        self.counters.submitted();
+        if end.is_parked {
+            self.counters.parked();
+        }
+        self.slots.end(id, end, |resources| {
+            // Unwind safety: the resources are the user's, and are only dropped after that.
+            let _ = contain(AssertUnwindSafe(|| resources.closed(end.cause)));
+        });
+    }
+
+    /// Asks the breaker, and then the queue for room.
+    fn ask(
+        &self,
+        worker: usize,
+        now: Moment,
+    ) -> (Result<(), Refused>, Option<crate::cleanup::breaker::Pass<'_>>) {
+        if !self.config.async_enabled {
+            return (Err(Refused::Closed), None);
+        }
+        let Some(pass) = self.breaker.enter(now) else { return (Err(Refused::Breaker), None) };
+        let room = self.queues[worker].lock().reserve();
+        match room {
+            Ok(()) => (Ok(()), Some(pass)),
+            Err(refused) => {
+                pass.fail(now, self.random());
+                (Err(refused), None)
+            }
+        }
+    }
+
+    fn push(&self, worker: usize, id: ConnectionId, source: Source, now: Moment) -> Closed {
+        let lane = self.limits.lane(source.app, source.prefix, now);
+        let task = Queued { task: id, app: source.app, lane, at: now, cost: source.cost };
+        // Room was reserved; without it the sweep would find the connection.
+        let _ = self.queues[worker].lock().push(task);
+        Closed::Queued
+    }
+
+    fn clean_inline(shared: &StdArc<Self>, id: ConnectionId) -> Closed {
+        let Some(cleaning) = shared.begin(id) else { return Closed::RanInline };
+        match shared.writer.try_reserve() {
+            Ok(permit) => {
+                shared.counters.ran_inline.add(1);
+                Self::send(shared, vec![cleaning], permit);
+                Closed::RanInline
+            }
+            Err(_) => {
+                shared.park(cleaning);
+                Closed::Deferred
+            }
+        }
+    }
+
+    fn count_lost(&self, lost: CloseRefused) -> Closed {
+        if lost == CloseRefused::Already {
+            self.counters.already_closing.add(1);
+            Closed::AlreadyClosing
+        } else {
+            self.counters.not_found.add(1);
+            Closed::NotFound
+        }
+    }
+
+    fn count_rejected(&self, reason: Refused) -> Closed {
+        let (counter, result) = match reason {
+            Refused::Full => (&self.counters.rejected_full, Closed::Full),
+            Refused::Closed => (&self.counters.rejected_closed, Closed::NoWorkers),
+            Refused::Breaker => (&self.counters.rejected_breaker, Closed::BreakerOpen),
+        };
+        counter.add(1);
+        result
+    }
+
+    /// SplitMix64, as in `Random`, for any number of threads.
+    fn random(&self) -> u64 {
+        // Relaxed: each call draws its own number.
+        let state = self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}
