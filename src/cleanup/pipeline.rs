@@ -97,7 +97,6 @@ type Outcome<V> = Result<Committed<Changed<V>>, CommitError>;
 
 impl<V: Entry, R: Resources> Cleanup<V, R> {
     /// Returns the builder of a table of connections.
-    #[must_use]
     pub fn table() -> TableBuilder<ConnectionId, V, Groups<V>> {
         Table::<ConnectionId, V>::builder().index(GroupIndex::new(groups_of::<V> as _))
     }

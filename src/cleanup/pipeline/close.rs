@@ -41,11 +41,13 @@ pub enum Closed {
 impl<V: Entry, R: Resources> Cleanup<V, R> {
     /// Closes a connection. Of any number of calls, one takes effect; it releases what must not wait, and leaves the rest
     /// to a worker, or takes the way of the [overflow policy](crate::cleanup::Config::overflow). Never waits.
+    #[allow(clippy::must_use_candidate)] // The connection is closed, whatever the result.
     pub fn close(&self, id: ConnectionId, cause: Cause) -> Closed {
         Shared::close(&self.shared, id, cause, self.shared.config.overflow)
     }
 
     /// As [`close`](Self::close), but if no queue takes the connection, nothing changes: it stays open.
+    #[must_use = "the connection may still be open"]
     pub fn try_close(&self, id: ConnectionId, cause: Cause) -> Closed {
         Shared::close(&self.shared, id, cause, Overflow::Reject)
     }

@@ -18,6 +18,7 @@ use crate::unwind::contain;
 
 /// The result of one step of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it says when the next step is due"]
 #[non_exhaustive]
 pub enum Progress {
     /// The removal of so many connections was handed to the writer. There may be more to do at once.
@@ -54,11 +55,13 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
 
     /// Cleans connections that were closed some time ago and that no queue has taken, up to one batch of them, among the
     /// next slots. Returns their number.
+    #[allow(clippy::must_use_candidate)] // The work is done, whatever the result.
     pub fn sweep(&self) -> usize {
         Shared::sweep(&self.shared)
     }
 
     /// Passes events whose grace is over to the sink, one batch of one app. Returns whether there was one.
+    #[allow(clippy::must_use_candidate)] // As `sweep`.
     pub fn run_sink(&self) -> bool {
         self.shared.run_sink()
     }
