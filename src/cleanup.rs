@@ -17,9 +17,11 @@
 //! | limits | sources that disconnect too often are cleaned later, never refused |
 //! | transitions, grace | the events of a removal, and those that a quick return cancels |
 //! | delivery | events to an [`EventSink`], with retries and dead letters |
+//! | slots | which connections are open, closed and to be cleaned: the truth, of which the queues only give hints |
+//! | [`Cleanup`] | the pipeline that ties them together, driven by its callers |
 //! | [`Stats`] | figures that add up at every moment |
 
-// The pipeline that ties the parts together is not complete yet.
+// There are no workers and no drain yet, and so not everything is used.
 #![cfg_attr(not(test), allow(dead_code))]
 
 mod batch;
@@ -50,7 +52,9 @@ mod models;
 pub use config::{Config, ConfigError, Overflow, ParseWorkersError, Problem, Rate, Workers};
 pub use entry::{Entry, Event, Groups, Resources};
 pub use marks::Crossing;
-pub use pipeline::{Cleanup, Closed, Progress};
+pub use pipeline::Cleanup;
+pub use pipeline::close::Closed;
+pub use pipeline::run::Progress;
 pub use sink::{DeadLetter, DeadReason, EventSink, Outcome};
 pub use slots::{Cause, ConnectionId};
 pub use stats::Stats;

@@ -30,7 +30,7 @@ pub trait Entry: Clone + Send + Sync + 'static {
 /// The members of each group: the index of the table of connections.
 pub type Groups<V> = GroupIndex<ConnectionId, V, <V as Entry>::Group>;
 
-/// What a connection holds until it has ended: permits of quotas, the handle of its socket, its run.
+/// The resources that a connection holds until it has ended: permits of quotas, the handle of its socket, its run.
 pub trait Resources: Send + 'static {
     /// Called once when the connection is closed, by the thread that closes it, before anything is queued. Releases what
     /// must not wait for the cleanup: permits, gauges, I/O. Must be short. The value itself is dropped after the version

@@ -1,7 +1,9 @@
 //! The pipeline, driven by its callers.
 
-mod close;
-mod run;
+pub(super) mod close;
+#[cfg(all(test, not(switchboard_loom)))] // Too large for loom: `cleanup::models` explores the parts.
+mod models;
+pub(super) mod run;
 #[cfg(all(test, not(switchboard_model)))]
 mod tests;
 
@@ -37,13 +39,80 @@ use crate::ticket::{Ticket, ticket_with};
 use crate::unwind::contain;
 use crate::{SharedWriter, Table};
 
-pub use close::Closed;
-pub use run::Progress;
-
 /// A cleanup pipeline without threads: the connections of one table, from their opening to the events of their end.
 ///
-/// It is a handle; clones are the same pipeline. The writer of the table is driven by its own
+/// It is a handle; clones are the same pipeline. Its callers run the [batches](Self::run_batch), the
+/// [sweeps](Self::sweep) and the [sink](Self::run_sink); the writer of the table is driven by its own
 /// [`Driver`](crate::table::shared::Driver) or thread.
+///
+/// # Progress
+/// No method waits. [`close`](Self::close) is one exchange of the connection's slot, three short locks (of the slot, of
+/// one worker's queue and of the limits, under which no user code runs), and [`Resources::closed`].
+///
+/// # Panics in user code
+/// A panic of the resources, of the sink, or of an entry ends nothing. A batch in which an entry panics is repeated one
+/// by one; the connection whose entry panics again is removed without its events, and counted in [`Stats::failed`].
+///
+/// # Examples
+/// ```
+/// use std::sync::Mutex;
+/// use switchboard::SharedWriter;
+/// use switchboard::cleanup::{Cause, Change, Cleanup, Closed, Config, Entry, Event, EventSink, Outcome};
+/// use switchboard::clock::MonotonicClock;
+/// use switchboard::table::shared;
+///
+/// #[derive(Clone)]
+/// struct Peer {
+///     app: u32,
+///     channels: Vec<&'static str>,
+/// }
+///
+/// impl Entry for Peer {
+///     type App = u32;
+///     type Group = (u32, &'static str);
+///
+///     fn app(&self) -> &u32 {
+///         &self.app
+///     }
+///
+///     fn groups(&self, visit: &mut dyn FnMut(Self::Group)) {
+///         self.channels.iter().for_each(|channel| visit((self.app, channel)));
+///     }
+/// }
+///
+/// struct Webhook(&'static Mutex<Vec<(&'static str, Change)>>);
+///
+/// impl EventSink<u32, Event<(u32, &'static str)>> for Webhook {
+///     fn deliver(&self, _app: &u32, events: &[Event<(u32, &'static str)>]) -> Vec<Outcome> {
+///         self.0.lock().unwrap().extend(events.iter().map(|event| (event.group.1, event.change)));
+///         vec![Outcome::Delivered; events.len()]
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// static SENT: Mutex<Vec<(&str, Change)>> = Mutex::new(Vec::new());
+/// let (writer, table) = Cleanup::<Peer>::table().build();
+/// let (writer, mut driver) = SharedWriter::new(writer, shared::Config::new());
+/// let cleanup = Cleanup::new(Config::default(), 1000, writer, Webhook(&SENT), MonotonicClock)?;
+///
+/// let peers = [(); 3].map(|()| Peer { app: 7, channels: vec!["room"] });
+/// let opening = peers.map(|peer| cleanup.open(peer, None, ()).unwrap());
+/// let _ = driver.turn();
+/// for ticket in opening {
+///     assert_eq!(cleanup.close(ticket.wait()?, Cause::Closed), Closed::Queued);
+/// }
+/// assert_eq!((table.snapshot().len(), cleanup.stats().queued), (3, 3));
+///
+/// for worker in 0..cleanup.workers() {
+///     let _ = cleanup.run_batch(worker);
+/// }
+/// let _ = driver.turn();
+/// assert_eq!((table.snapshot().len(), cleanup.stats().done), (0, 3));
+/// while cleanup.run_sink() {}
+/// assert_eq!(*SENT.lock().unwrap(), [("room", Change::Occupied), ("room", Change::Vacated)]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Cleanup<V: Entry, R: Resources = ()> {
     shared: StdArc<Shared<V, R>>,
 }
@@ -277,6 +346,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     }
 
     fn report(&self, dead: DeadLetters<V::App, V::Group>) {
+        self.counters.dead_letters.add(dead.len() as u64);
         for letter in dead {
             // Unwind safety: the sink is the user's.
             let _ = contain(AssertUnwindSafe(|| self.sink.dead_letter(letter)));

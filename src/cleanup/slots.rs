@@ -46,7 +46,7 @@ pub(crate) struct End {
     pub(crate) is_parked: bool,
 }
 
-/// Where a connection comes from, and the cost of its removal. Known while its slot is not vacant.
+/// The origin of a connection, and the cost of its removal. Known while its slot is not vacant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Source {
     /// The hash of its app.

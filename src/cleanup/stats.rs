@@ -48,6 +48,10 @@ pub struct Stats {
     pub swept: u64,
     /// Restarts of workers.
     pub worker_restarts: u64,
+    /// Events that were not delivered.
+    pub dead_letters: u64,
+    /// Calls of the sink that panicked.
+    pub sink_panics: u64,
 }
 
 /// The counters behind [`Stats`].
@@ -87,6 +91,8 @@ pub(crate) struct Counters {
     pub(crate) sweeps: Counter,
     pub(crate) swept: Counter,
     pub(crate) worker_restarts: Counter,
+    pub(crate) dead_letters: Counter,
+    pub(crate) sink_panics: Counter,
 }
 
 /// A number of events that many threads count.
@@ -163,6 +169,8 @@ impl Counters {
             sweeps: self.sweeps.get(),
             swept: self.swept.get(),
             worker_restarts: self.worker_restarts.get(),
+            dead_letters: self.dead_letters.get(),
+            sink_panics: self.sink_panics.get(),
         }
     }
 }

@@ -213,6 +213,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         self.report(dead);
         let Some(attempt) = attempt else { return false };
         let delivered = sink::deliver(&*self.sink, &attempt.app, &attempt.events);
+        self.counters.sink_panics.add(u64::from(delivered.is_panicked));
         let now = self.now();
         let dead = self.events.lock().delivery.finish(attempt, &delivered.outcomes, now);
         self.report(dead);

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 
+use super::close::Closed;
+use super::run::Progress;
 use super::*;
 use crate::cleanup::config::{Overflow, Workers};
 use crate::cleanup::sink::{DeadLetter, Outcome};
 use crate::cleanup::transitions::Change;
 use crate::clock::ManualClock;
+use crate::sync::atomic::AtomicBool;
 use crate::sync::lock_order::TEST_AUXILIARY;
 use crate::table::shared;
 
@@ -66,7 +68,7 @@ impl EventSink<App, Event<(u8, u8)>> for Recorder {
     }
 }
 
-/// What counts the resources that were told of their end.
+/// Counts the resources that were told of their end.
 #[derive(Clone)]
 struct Counted(StdArc<AtomicU64>);
 
