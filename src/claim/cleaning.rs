@@ -36,8 +36,8 @@ impl State {
     /// Begins to clean a closing slot. `None` if it is not closing for this claim, or is being cleaned.
     fn begin_cleaning(self, id: ClaimId) -> Option<Self> {
         let is_closing = self.occupant().is_some_and(|holder| holder.is_running && holder.is_cancelled);
-        let is_due = is_closing && self.is_held_by(id) && !self.is_clearing();
-        is_due.then(|| self.begin_clear(true).ok())?
+        // Refused while another thread cleans.
+        (is_closing && self.is_held_by(id)).then(|| self.begin_clear(true).ok())?
     }
 
     /// Ends cleaning: the slot is vacant, in a later generation.

@@ -76,7 +76,7 @@ pub use problem::{ConfigError, Problem};
 /// config.batch_max = 0;
 /// config.low_water_percent = 90;
 /// let error = config.validate().unwrap_err();
-/// assert_eq!(error.problems(), [Problem::BatchMaxZero, Problem::LowWaterNotBelowHigh]);
+/// assert_eq!(error.problems(), [Problem::LowWaterNotBelowHigh, Problem::BatchMaxZero]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
