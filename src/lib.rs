@@ -16,6 +16,7 @@
 //! [export]: LinksSnapshot::export
 //! [import]: manager::LinkManagerBuilder::import
 //! [reconfigure]: Handle::reconfigure
+//! [sessions]: sessions::Sessions
 //! [metrics]: Metrics
 //! [driver]: Driver
 //! [docs]: docs
@@ -28,11 +29,14 @@
 //! [migration]: docs::migration
 //! [performance]: docs::performance
 //!
-// Its examples need the manager.
-#![cfg_attr(any(not(doctest), feature = "manager"), doc = include_str!("../README.md"))]
+// Its examples need the manager and the sessions.
+#![cfg_attr(any(not(doctest), all(feature = "manager", feature = "sessions")), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The manual is the same whichever features are on: some of its links need all of them.
-#![cfg_attr(not(all(feature = "manager", feature = "shadow")), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "manager", feature = "sessions", feature = "shadow")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 #[cfg(any(feature = "sessions", feature = "cleanup"))]
 mod claim;

@@ -12,7 +12,7 @@
 
 // * `report`: the figures. `board`: the store of the newest report, with the one lock of the data path.
 // * `ticker`, `collector`: an optional thread that collects.
-// * `figures`: all figures by name. `page`, `prometheus`, `facade`: the exporters.
+// * `figures`, `session_figures`: all figures by name. `page`, `prometheus`, `facade`: the exporters.
 // * The counters themselves are in `manager::run::meters`.
 
 mod board;
@@ -26,6 +26,8 @@ mod page;
 mod prometheus;
 mod reader;
 pub(crate) mod report;
+#[cfg(feature = "sessions")]
+mod session_figures;
 mod ticker;
 
 #[cfg(test)]

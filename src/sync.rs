@@ -113,6 +113,8 @@ pub(crate) use crossbeam_utils::Backoff;
 
 pub(crate) use imp::{Arc, atomic, thread, thread_local};
 pub(crate) use std::sync::Arc as StdArc;
+#[cfg(feature = "sessions")]
+pub(crate) use std::sync::Weak as StdWeak;
 /// An `Arc` without weak references: checking for exclusive access costs one load, where the standard `Arc`
 /// has to lock its weak count.
 pub(crate) use triomphe::Arc as SlimArc;
@@ -381,12 +383,16 @@ pub(crate) fn sleep(timeout: std::time::Duration) {
 /// Starts a named thread.
 ///
 /// # Errors
-/// The error of the operating system if it cannot create a thread.
+/// The error of the operating system if it cannot create a thread, and `InvalidInput` if it cannot have the name.
 pub(crate) fn spawn<F, T>(name: String, body: F) -> std::io::Result<thread::JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    if name.contains('\0') {
+        let kind = std::io::ErrorKind::InvalidInput;
+        return Err(std::io::Error::new(kind, "the name of a thread contains a null character"));
+    }
     thread::Builder::new().name(name).spawn(body)
 }
 

@@ -100,6 +100,20 @@ const CALLS: &[Call] = &[
         world.send();
         while world.driver().turn() == Turn::More {}
     }),
+    ("Driver::turn, without an idle one in between", true, |world| {
+        for _ in 0..2 {
+            let value = world.value();
+            world.shared().insert(0, value).unwrap();
+            assert_eq!(world.driver().turn(), Turn::More);
+        }
+        // What the first operation of the next turn does for the two before it may panic.
+        let value = world.value();
+        world.shared().insert(12, value).unwrap();
+        assert_eq!(world.driver().turn(), Turn::More);
+        assert!(world.table.snapshot().contains_key(&12), "an operation is lost");
+        world.send();
+        while world.driver().turn() == Turn::More {}
+    }),
     ("Driver::turn, with a held version", true, |world| {
         let _held = world.table.snapshot();
         world.send();

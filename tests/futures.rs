@@ -249,6 +249,32 @@ fn waiting_takes_bounded_memory_which_is_returned() {
     assert_eq!(all, 0, "the waiters left memory behind");
 }
 
+/// One task that waits for one version after the other is the usual case.
+#[test]
+fn a_lone_task_waits_without_allocating() {
+    let (mut writer, table) = Table::<u64, u64>::new();
+    let mut change = || {
+        writer.insert(1, 1);
+        writer.publish()
+    };
+    let task = Task::new();
+    let mut wait = || {
+        let mut future = table.changed(table.version());
+        assert!(task.poll(&mut future).is_pending());
+        assert!(poll_with(&mut future, Waker::noop()).is_pending(), "replaces the waker");
+        assert!(task.poll(&mut future).is_pending());
+        let published = change();
+        assert_eq!(task.poll(&mut future), Poll::Ready(Ok(published)));
+        drop(future);
+        assert!(task.poll(&mut table.changed(published)).is_pending(), "and leaves");
+    };
+    // The writer has its second copy by then.
+    (0..4).for_each(|_| wait());
+    let allocated = allocation_counter::measure(|| (0..100).for_each(|_| wait()));
+    assert_eq!(allocated.count_total, 0);
+    assert_eq!((task.woken(), task.kept()), (104, 0));
+}
+
 #[test]
 fn a_waker_that_panics_ends_neither_the_publish_nor_another_wait() {
     let (mut writer, table) = Table::new();
@@ -521,15 +547,24 @@ fn tasks_of_a_runtime_follow_a_writer() {
             })
         })
         .collect();
-    // Waits for a task of each version, which shows that a task sees it before the next one is published.
+    // One more task tells of each version, so that it is woken for each before the next one is published.
+    let (tell, told) = mpsc::channel();
+    let observer = runtime.spawn(async move {
+        let mut seen = Version::ZERO;
+        while let Ok(newest) = table.changed(seen).await {
+            tell.send(newest).unwrap();
+            seen = newest;
+        }
+    });
     for _ in 0..VERSIONS {
         let version = publish(&mut writer);
-        assert!(runtime.block_on(table.reached(version)).is_ok());
+        assert_eq!(told.recv(), Ok(version));
     }
     drop(writer);
     for task in watchers.into_iter().chain(followers) {
         assert_eq!(runtime.block_on(task).unwrap(), VERSIONS);
     }
+    runtime.block_on(observer).unwrap();
 }
 
 /// `select!` drops the futures of the branches that lose, in each turn of the loop.
@@ -602,6 +637,30 @@ fn a_feed_is_a_stream() {
     assert_eq!(task.woken(), 2);
     assert!(matches!(feed.as_mut().poll_next(&mut context), Poll::Ready(None)));
     assert!(feed.is_terminated());
+}
+
+/// Adapters do not poll a terminated stream again, and `select_next_some` panics on one.
+#[cfg(feature = "stream")]
+#[test]
+fn a_stream_is_terminated_once_it_has_returned_none() {
+    use futures_core::{FusedStream, Stream};
+
+    let (mut writer, table) = Table::new();
+    publish(&mut writer);
+    let mut feed = std::pin::pin!(table.subscribe());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(feed.as_mut().poll_next(&mut context).is_pending());
+    drop(writer);
+    // The end comes from another thread: the stream has not reported it yet.
+    assert!(feed.is_closed() && !feed.is_terminated());
+    for _ in 0..2 {
+        assert!(matches!(feed.as_mut().poll_next(&mut context), Poll::Ready(None)));
+        assert!(feed.is_terminated());
+    }
+    let mut late = table.subscribe();
+    assert!(late.is_closed() && !late.is_terminated());
+    assert!(matches!(Task::new().poll(&mut late.next()), Poll::Ready(None)));
+    assert!(late.is_terminated(), "also by the future of the last event");
 }
 
 #[cfg(feature = "manager")]

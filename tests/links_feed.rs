@@ -307,3 +307,21 @@ fn a_feed_of_links_is_a_stream() {
     assert!(matches!(feed.as_mut().poll_next(&mut context), Poll::Ready(None)));
     assert!(feed.is_terminated());
 }
+
+#[cfg(feature = "stream")]
+#[test]
+fn a_stream_of_links_is_terminated_once_it_has_returned_none() {
+    use futures_core::{FusedStream, Stream};
+
+    let mut bench = Bench::new();
+    let mut feed = std::pin::pin!(bench.driver.links().subscribe());
+    let mut context = Context::from_waker(Waker::noop());
+    bench.driver.shutdown(bench.clock.now());
+    while let Poll::Ready(event) = feed.as_mut().poll_next(&mut context) {
+        assert!(event.is_some());
+    }
+    drop(bench);
+    assert!(feed.is_closed() && !feed.is_terminated());
+    assert!(matches!(feed.as_mut().poll_next(&mut context), Poll::Ready(None)));
+    assert!(feed.is_terminated());
+}

@@ -314,8 +314,13 @@ fn a_wait_ends_at_its_deadline() {
     assert!(never > before);
     assert_eq!(table.wait_for(never, Duration::from_millis(5)), Err(WaitError::Timeout));
     assert_eq!(table.wait_for(never, Duration::ZERO), Err(WaitError::Timeout));
+    assert_eq!(table.wait_changed(before, Duration::ZERO), Err(WaitError::Timeout));
     writer.publish();
     assert_eq!(table.wait_for(never, Duration::ZERO), Ok(never));
+    assert_eq!(table.wait_changed(before, Duration::ZERO), Ok(never));
+    assert_eq!(table.wait_changed(never, Duration::from_millis(5)), Err(WaitError::Timeout));
+    drop(writer);
+    assert_eq!(table.wait_changed(never, Duration::MAX), Err(WaitError::WriterClosed));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod growth;
 mod manager;
 mod memory;
 mod metrics;
+mod sessions;
 mod storm;
 mod tables;
 mod waits;
@@ -38,7 +39,7 @@ type Workload = (&'static str, fn(&Settings, &mut Report));
 pub fn run(settings: &Settings) -> Report {
     let mut report = Report::default();
     tables(settings, &mut report);
-    let others: [Workload; 8] = [
+    let others: [Workload; 9] = [
         ("types", types),
         ("growth", growth::growth),
         ("groups", groups::groups),
@@ -47,6 +48,7 @@ pub fn run(settings: &Settings) -> Report {
         ("metrics", metrics::metrics),
         ("waits", waits::waits),
         ("storm", storm::storm),
+        ("sessions", sessions::sessions),
     ];
     for (_, workload) in others.iter().filter(|(name, _)| settings.wants(name)) {
         workload(settings, &mut report);

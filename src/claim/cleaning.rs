@@ -42,7 +42,7 @@ impl State {
 
     /// Ends cleaning: the slot is vacant, in a later generation.
     fn finish_cleaning(self, id: ClaimId) -> Option<Self> {
-        self.is_held_by(id).then(|| self.displace()?.end_clear())?
+        self.is_held_by(id).then(|| self.displace()?.take_clear(None)?.end_clear())?
     }
 
     /// Returns whether this is a slot that is closing, and is not being cleaned.
@@ -73,8 +73,8 @@ impl ClaimWord {
     }
 
     /// The slot is closing again, and another thread can clean it. Called by the one that cleans.
-    pub(crate) fn give_up_cleaning(&self) -> bool {
-        self.change(|state| state.give_up_clear().ok_or(())).is_ok()
+    pub(crate) fn give_up_cleaning(&self, id: ClaimId) -> bool {
+        self.change(|state| state.give_up_clear(id).ok_or(())).is_ok()
     }
 
     /// Ends a claim that was not started.
@@ -89,7 +89,7 @@ mod tests {
 
     /// Every combination of flags and phase, in one generation.
     fn all_states() -> impl Iterator<Item = State> {
-        (0..1 << 7).map(|low| State::from_word((7 << 7) | low))
+        (0..1 << 8).map(|low| State::from_word((7 << 8) | low))
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Shared {
     }
 
     fn release(&self, id: ClaimId) -> bool {
-        self.place.release(id, || 0)
+        self.place.release(id, || 0).is_some()
     }
 
     fn wait(&self, deadline: Option<Instant>, replace: bool) -> Result<ClaimId, WaitRefused> {
@@ -41,8 +41,9 @@ impl Shared {
 
     /// Clears with this policy, and waits for the holder if there is one. Returns the number of the dropped.
     fn clear(&self, holder: Displacement) -> usize {
-        let _occupant = self.place.begin_clear(holder).unwrap();
+        let _occupant = self.place.begin_clear(holder, || ()).unwrap();
         self.place.wait(None, |state| state.occupant().is_none().then_some(()));
+        assert!(self.place.take_clear(None));
         self.place.end_clear(true, || 0).unwrap().dropped
     }
 }
@@ -82,8 +83,9 @@ fn a_late_release_does_not_end_a_later_claim() {
             let shared = shared.clone();
             spawn(move || shared.release(old))
         };
-        let clear = shared.place.begin_clear(Displacement::Displace);
-        assert!(clear.is_ok() && shared.place.end_clear(true, || 0).is_some());
+        let clear = shared.place.begin_clear(Displacement::Displace, || ());
+        assert!(clear.is_ok() && shared.place.take_clear(None));
+        assert!(shared.place.end_clear(true, || 0).is_some());
         let new = shared.claim().unwrap();
         let was_released = thread.join().unwrap();
         assert_eq!(clear.unwrap().is_some(), !was_released, "displaced, or released");
@@ -129,9 +131,10 @@ fn a_claim_reads_what_the_last_clear_wrote() {
         let thread = {
             let shared = shared.clone();
             spawn(move || {
-                if shared.place.begin_clear(Displacement::Displace).is_ok() {
+                if shared.place.begin_clear(Displacement::Displace, || ()).is_ok() {
                     // Relaxed: ordered by the end of the clear.
                     shared.value.store(1, Ordering::Relaxed);
+                    assert!(shared.place.take_clear(None));
                     assert!(shared.place.end_clear(true, || 1).is_some());
                 }
             })
@@ -333,8 +336,9 @@ fn a_clear_that_is_given_up_drops_no_one() {
                 assert!(shared.release(mine));
             })
         };
-        assert_eq!(shared.place.begin_clear(Displacement::Cancel), Ok(Some(id)));
-        assert!(shared.place.give_up_clear());
+        let holder = shared.place.begin_clear(Displacement::Cancel, || ()).unwrap();
+        assert_eq!(holder.map(|holder| holder.id), Some(id));
+        assert!(shared.place.give_up_clear(id));
         assert!(shared.release(id));
         thread.join().unwrap();
         assert!(shared.claim().is_ok());
@@ -385,13 +389,45 @@ fn no_claim_succeeds_between_the_begin_and_the_end_of_a_clear() {
                 Err(ClaimRefused::Retired) => unreachable!("not retired"),
             })
         };
-        let _holder = shared.place.begin_clear(Displacement::Cancel).unwrap();
+        let _holder = shared.place.begin_clear(Displacement::Cancel, || ()).unwrap();
         shared.place.wait(None, |state| state.occupant().is_none().then_some(()));
         assert_eq!(shared.inside.fetch_add(1, Ordering::Relaxed), 0, "cleared while claimed");
         shared.inside.fetch_sub(1, Ordering::Relaxed);
-        assert!(shared.place.end_clear(true, || 0).is_some());
+        assert!(shared.place.take_clear(None) && shared.place.end_clear(true, || 0).is_some());
         holder.join().unwrap();
         claimant.join().unwrap();
+    });
+}
+
+/// Two try to end a clear, while claims and a later clear follow: each clear is ended once.
+#[test]
+fn a_clear_is_ended_by_one() {
+    model(|| {
+        let shared = shared();
+        assert!(shared.place.begin_clear(Displacement::Refuse, || ()).is_ok());
+        let generation = shared.place.state().generation();
+        let end = move |shared: &Shared| {
+            // Relaxed: what is checked is the order by the word.
+            if !shared.place.take_clear(Some(generation)) {
+                return 0;
+            }
+            assert_eq!(shared.inside.fetch_add(1, Ordering::Relaxed), 0, "two that end it");
+            shared.inside.fetch_sub(1, Ordering::Relaxed);
+            assert!(shared.place.end_clear(true, || 0).is_some());
+            1
+        };
+        let thread = {
+            let shared = shared.clone();
+            spawn(move || end(&shared))
+        };
+        let mine = end(&shared);
+        let next = shared.claim();
+        assert!(mine == 0 || next.is_ok());
+        assert_eq!(mine + thread.join().unwrap(), 1);
+        if let Ok(id) = next {
+            assert!(shared.release(id));
+        }
+        assert!(shared.claim().is_ok());
     });
 }
 

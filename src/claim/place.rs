@@ -3,8 +3,8 @@
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use super::queue::{Grant, Joined, Queue, Terms, Ticket, WaitRefused, Wakes};
-use super::state::{CancelRefused, ClaimId, ClaimRefused, ClearRefused, State};
+use super::queue::{Grant, HandedOver, Joined, Queue, Terms, Ticket, WaitRefused};
+use super::state::{CancelRefused, ClaimId, ClaimRefused, ClearRefused, Occupant, ReleaseRefused, State};
 use super::waiters::{Spot, Waiters};
 use super::word::{Change, ClaimWord, Displacement};
 use crate::sync::Spin;
@@ -25,11 +25,33 @@ pub(crate) enum Begun {
     Waits(Ticket, Option<ClaimId>),
 }
 
+/// The end of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Released {
+    /// Whether the holder had been asked to stop.
+    pub(crate) was_cancelled: bool,
+    /// Whether the place was handed over to someone who waited.
+    pub(crate) was_awaited: bool,
+    /// Whether the owner has the place in a list.
+    pub(crate) is_listed: bool,
+    /// The next holder, if it is asked to stop from the start.
+    pub(crate) asked: Option<ClaimId>,
+}
+
 /// The end of a clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClearEnded {
     /// Number of those who were dropped from the queue.
     pub(crate) dropped: usize,
+    /// The next holder, if it is asked to stop from the start.
+    pub(crate) asked: Option<ClaimId>,
+}
+
+impl Released {
+    #[inline]
+    fn of(change: Change, was_awaited: bool, asked: Option<ClaimId>) -> Self {
+        Self { was_cancelled: change.was_cancelled, was_awaited, is_listed: change.is_listed, asked }
+    }
 }
 
 impl Place {
@@ -38,6 +60,7 @@ impl Place {
         Self { word: ClaimWord::new(generation), queue: Queue::new(), waiters: Waiters::new() }
     }
 
+    #[inline]
     pub(crate) fn state(&self) -> State {
         self.word.state()
     }
@@ -46,6 +69,7 @@ impl Place {
     /// word and the claim, maybe more than once; it is not older than the last clear before the claim.
     ///
     /// Lock-free.
+    #[inline]
     pub(crate) fn claim(&self, prepare: impl Fn() -> u64) -> Result<Grant, ClaimRefused> {
         self.word.claim(prepare).map(|(id, read)| Grant { id, read })
     }
@@ -110,6 +134,7 @@ impl Place {
 
     /// Marks the start of the holder's work. Returns whether it may work: it is still the holder, and was not
     /// asked to stop.
+    #[inline]
     pub(crate) fn start(&self, id: ClaimId) -> bool {
         self.word.start(id)
     }
@@ -122,53 +147,91 @@ impl Place {
         Ok(id)
     }
 
-    /// Ends the claim `id`, and hands the place to the first of those who wait. Returns whether it held the
+    /// Ends the claim `id`, and hands the place to the first of those who wait. `None` if it did not hold the
     /// place. Lock-free, apart from a short lock if someone waits.
-    pub(crate) fn release(&self, id: ClaimId, prepare: impl Fn() -> u64) -> bool {
-        let Some((change, wakes)) = self.queue.release(&self.word, id, prepare) else { return false };
-        self.wake(change, wakes);
-        true
+    #[inline]
+    pub(crate) fn release(&self, id: ClaimId, prepare: impl Fn() -> u64) -> Option<Released> {
+        match self.word.release(id) {
+            Ok(change) => {
+                self.waiters.notify(change);
+                Some(Released::of(change, false, None))
+            }
+            Err(ReleaseRefused::Stale) => None,
+            Err(ReleaseRefused::Queued) => self.hand_over(id, prepare),
+        }
     }
 
-    /// Begins a clear: from now on no one can claim. The caller ends it, with [`end_clear`](Self::end_clear) or
-    /// [`give_up_clear`](Self::give_up_clear). Returns the holder that was asked to stop or displaced.
+    #[cold]
+    fn hand_over(&self, id: ClaimId, prepare: impl Fn() -> u64) -> Option<Released> {
+        let handed = self.queue.release(&self.word, id, prepare)?;
+        let released = Released::of(handed.change, !handed.wakes.is_empty(), handed.asked);
+        self.wake(handed);
+        Some(released)
+    }
+
+    /// Begins a clear: from now on no one can claim. Returns the holder that was asked to stop or displaced, as it was
+    /// before.
     ///
-    /// If another clear is in progress, it now also drops those who wait by now.
-    pub(crate) fn begin_clear(&self, holder: Displacement) -> Result<Option<ClaimId>, ClearRefused> {
-        let (holder, change) = self.queue.begin_clear(&self.word, holder)?;
+    /// Once the place is vacant, anyone may end the clear: who [takes](Self::take_clear) it does. As long as it has a
+    /// holder, the caller may [give it up](Self::give_up_clear).
+    ///
+    /// `prepare` reads between the look at the word and the begin, maybe more than once: what it reads at last does not
+    /// change before the end of this clear.
+    ///
+    /// If another clear is in progress, it now also drops those who wait by now, unless `holder` is to be waited for.
+    pub(crate) fn begin_clear(
+        &self,
+        holder: Displacement,
+        prepare: impl FnMut(),
+    ) -> Result<Option<Occupant>, ClearRefused> {
+        let (holder, change) = self.queue.begin_clear(&self.word, holder, prepare)?;
         self.waiters.notify(change);
         Ok(holder)
     }
 
-    /// Takes the place from its holder, whose number is returned, for the clear in progress.
-    pub(crate) fn displace(&self) -> Option<ClaimId> {
-        let (id, change) = self.word.displace()?;
+    /// Takes the place from its holder, which is returned as it was before, for the clear in progress.
+    pub(crate) fn displace(&self) -> Option<Occupant> {
+        let (holder, change) = self.word.displace()?;
         self.waiters.notify(change);
-        Some(id)
+        Some(holder)
     }
 
-    /// Ends a clear that the caller began, if the place is vacant. If it took effect, those who waited before it
-    /// are dropped. `None` if there is a holder.
+    /// Takes the clear in progress: the caller ends it soon, with [`end_clear`](Self::end_clear), and no one else does.
+    /// Returns false if another one has taken it, or there is a holder or no clear; if a generation is given, also if it
+    /// is not that of the place.
+    ///
+    /// The end of a clear makes a new generation. So in one generation, a vacant place is cleared, and the clear taken,
+    /// at most once.
+    pub(crate) fn take_clear(&self, generation: Option<ClaimId>) -> bool {
+        self.word.take_clear(generation)
+    }
+
+    /// Ends the clear that the caller has taken. If it took effect, those who waited before it are dropped. `None` if
+    /// the caller has not taken one.
     pub(crate) fn end_clear(&self, took_effect: bool, prepare: impl Fn() -> u64) -> Option<ClearEnded> {
-        let (dropped, change, wakes) = self.queue.end_clear(&self.word, took_effect, prepare)?;
-        self.wake(change, wakes);
-        Some(ClearEnded { dropped })
+        let (dropped, handed) = self.queue.end_clear(&self.word, took_effect, prepare)?;
+        let asked = handed.asked;
+        self.wake(handed);
+        Some(ClearEnded { dropped, asked })
     }
 
-    /// Ends a clear without effect. The caller began it. Returns false if the holder has left: then the clear
-    /// can take effect.
-    pub(crate) fn give_up_clear(&self) -> bool {
-        let Some(change) = self.word.give_up_clear() else { return false };
+    /// Ends a clear without effect. The caller began it, and it waits for this holder. Returns false if the holder has
+    /// left: then the clear can take effect, or has ended.
+    pub(crate) fn give_up_clear(&self, holder: ClaimId) -> bool {
+        let Some(change) = self.word.give_up_clear(holder) else { return false };
         self.waiters.notify(change);
         true
     }
 
     /// Closes the place for good; if a state is given, only if the place was not claimed or cleared since that
-    /// was `seen`.
-    pub(crate) fn retire(&self, seen: Option<State>) -> Result<(), ClaimRefused> {
-        let change = self.word.retire(seen)?;
+    /// was `seen`. The change is to be [noticed](Self::notify), once the caller holds nothing.
+    pub(crate) fn retire(&self, seen: Option<State>) -> Result<Change, ClaimRefused> {
+        self.word.retire(seen)
+    }
+
+    /// Wakes those who wait for the change. Wakers are user code: called with nothing held.
+    pub(crate) fn notify(&self, change: Change) {
         self.waiters.notify(change);
-        Ok(())
     }
 
     /// Notes that the owner of the place has it in a list. Returns false if it already had, or if the place is
@@ -209,7 +272,7 @@ impl Place {
         self.waiters.tasks()
     }
 
-    fn wake(&self, change: Change, wakes: Wakes) {
+    fn wake(&self, HandedOver { change, wakes, .. }: HandedOver) {
         wakes.wake();
         self.waiters.notify(change);
     }

@@ -9,13 +9,13 @@
 //! has to release it, which passes it on.
 //!
 //! A clear that takes effect drops those who came before it. It sets a boundary when it begins, and drops when
-//! it ends: if it is given up, everyone still waits.
+//! it ends: if it is given up, everyone still waits. A clear that joins it moves the boundary only if it cannot fail.
 
 use std::collections::BTreeMap;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use super::state::{ClaimId, ClaimRefused, ClearRefused, EnqueueRefused, ReleaseRefused, Rest};
+use super::state::{ClaimId, ClaimRefused, ClearRefused, EnqueueRefused, Occupant, ReleaseRefused, Rest};
 use super::word::{Change, ClaimWord, Displacement};
 use crate::sync::{Condvar, Mutex, MutexGuard, StdArc, lock_order};
 use crate::unwind;
@@ -63,6 +63,14 @@ pub(super) enum Joined {
 /// Those to be woken, with no lock held.
 #[must_use = "someone waits to be woken"]
 pub(super) struct Wakes(Vec<Wake>);
+
+/// A place was handed over, or became vacant.
+pub(super) struct HandedOver {
+    pub(super) change: Change,
+    pub(super) wakes: Wakes,
+    /// The new holder, if it is asked to stop from the start.
+    pub(super) asked: Option<ClaimId>,
+}
 
 #[derive(Debug)]
 enum Wake {
@@ -214,10 +222,10 @@ impl Queue {
         word: &ClaimWord,
         id: ClaimId,
         prepare: impl Fn() -> u64,
-    ) -> Option<(Change, Wakes)> {
+    ) -> Option<HandedOver> {
         loop {
             match word.release(id) {
-                Ok(change) => return Some((change, Wakes(Vec::new()))),
+                Ok(change) => return Some(HandedOver { change, wakes: Wakes(Vec::new()), asked: None }),
                 Err(ReleaseRefused::Stale) => return None,
                 Err(ReleaseRefused::Queued) => {}
             }
@@ -226,7 +234,7 @@ impl Queue {
             // If all have left, the mark is gone.
             let Some(rest) = line.behind_first() else { continue };
             let (holder, change) = word.hand_over(id, rest, &prepare).ok()?;
-            return Some((change, line.grant(holder)));
+            return Some(HandedOver { change, wakes: line.grant(holder), asked: asked(holder, Some(rest)) });
         }
     }
 
@@ -235,45 +243,57 @@ impl Queue {
         &self,
         word: &ClaimWord,
         holder: Displacement,
-    ) -> Result<(Option<ClaimId>, Change), ClearRefused> {
+        prepare: impl FnMut(),
+    ) -> Result<(Option<Occupant>, Change), ClearRefused> {
         let mut locked = self.0.lock();
-        let begun = word.begin_clear(holder);
-        if let (Some(line), Ok(_) | Err(ClearRefused::Clearing)) = (locked.as_mut(), &begun) {
+        let begun = word.begin_clear(holder, prepare);
+        let is_certain = match begun {
+            Ok(_) => true,
+            // A clear that may wait for the holder may fail while the one in progress does not.
+            Err(ClearRefused::Clearing) => holder != Displacement::Cancel,
+            Err(ClearRefused::Busy(_) | ClearRefused::Retired) => false,
+        };
+        if let (Some(line), true) = (locked.as_mut(), is_certain) {
             line.boundary = line.next;
         }
         begun
     }
 
-    /// Ends the clear for which there is no holder. If it took effect, those in front of the boundary are
-    /// dropped, and their number is returned. `None` if there is a holder or no clear.
+    /// Ends the clear that the caller has taken. If it took effect, those in front of the boundary are dropped, and
+    /// their number is returned. `None` if the caller has not taken one.
     pub(super) fn end_clear(
         &self,
         word: &ClaimWord,
         took_effect: bool,
         prepare: impl Fn() -> u64,
-    ) -> Option<(usize, Change, Wakes)> {
+    ) -> Option<(usize, HandedOver)> {
         if let Some(change) = word.end_clear() {
-            return Some((0, change, Wakes(Vec::new())));
+            return Some((0, HandedOver { change, wakes: Wakes(Vec::new()), asked: None }));
         }
         let mut locked = self.0.lock();
         let line = of(&mut locked);
-        let state = word.state();
-        if state.occupant().is_some() || !state.is_clearing() {
+        if !word.state().is_ending() {
             return None;
         }
         let dropped = if took_effect { line.drop_before_boundary() } else { Vec::new() };
-        let (holder, change) = word.end_clear_for(line.behind_first(), &prepare)?;
+        let rest = line.behind_first();
+        let (holder, change) = word.end_clear_for(rest, &prepare)?;
         let Wakes(mut wakes) = line.grant(holder);
         drop(locked);
         let number = dropped.len();
         wakes.extend(dropped);
-        Some((number, change, Wakes(wakes)))
+        Some((number, HandedOver { change, wakes: Wakes(wakes), asked: asked(holder, rest) }))
     }
 
     /// Returns the number of those who wait.
     pub(super) fn len(&self) -> usize {
         self.0.lock().as_ref().map_or(0, |line| line.waiting.len())
     }
+}
+
+/// Returns the new holder, if those behind it ask it to stop.
+fn asked(holder: Option<(ClaimId, u64)>, rest: Option<Rest>) -> Option<ClaimId> {
+    holder.filter(|_| rest.is_some_and(|rest| rest.is_replacing)).map(|(id, _)| id)
 }
 
 fn of<'a>(locked: &'a mut Locked<'_>) -> &'a mut Line {
@@ -345,6 +365,10 @@ impl Line {
 }
 
 impl Wakes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Wakes everyone. Called with no lock held: wakers are user code, whose panics are contained.
     pub(super) fn wake(self) {
         for wake in self.0 {

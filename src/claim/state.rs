@@ -10,15 +10,18 @@ impl ClaimId {
     /// The generation of a new place that replaces none.
     pub(crate) const FIRST: Self = Self(0);
 
+    #[inline]
     pub(crate) fn from_u64(number: u64) -> Self {
         Self(number & (u64::MAX >> SHIFT))
     }
 
+    #[inline]
     pub(crate) fn as_u64(self) -> u64 {
         self.0
     }
 
-    fn next(self) -> Self {
+    #[inline]
+    pub(crate) fn next(self) -> Self {
         Self::from_u64(self.0.wrapping_add(1))
     }
 }
@@ -99,7 +102,8 @@ const CLEARING: u64 = 1 << 3;
 const AWAITED: u64 = 1 << 4;
 const QUEUED: u64 = 1 << 5;
 const LISTED: u64 = 1 << 6;
-const SHIFT: u32 = 7;
+const ENDING: u64 = 1 << 7;
+const SHIFT: u32 = 8;
 const GENERATION: u64 = !0 << SHIFT;
 
 impl State {
@@ -107,19 +111,23 @@ impl State {
         Self(generation.0 << SHIFT)
     }
 
+    #[inline]
     pub(super) fn from_word(word: u64) -> Self {
         Self(word)
     }
 
+    #[inline]
     pub(super) fn word(self) -> u64 {
         self.0
     }
 
     /// The number of the current claim, or of the last one.
+    #[inline]
     pub(crate) fn generation(self) -> ClaimId {
         ClaimId(self.0 >> SHIFT)
     }
 
+    #[inline]
     pub(crate) fn occupant(self) -> Option<Occupant> {
         let is_running = match self.phase() {
             Phase::Vacant | Phase::Retired => return None,
@@ -129,44 +137,59 @@ impl State {
         Some(Occupant { id: self.generation(), is_running, is_cancelled: self.has(CANCELLED) })
     }
 
+    #[inline]
     pub(crate) fn is_clearing(self) -> bool {
         self.has(CLEARING)
     }
 
+    /// Whether a thread carries out the last steps of a clear, see [`take_clear`](Self::take_clear).
+    #[inline]
+    pub(crate) fn is_ending(self) -> bool {
+        self.has(ENDING)
+    }
+
+    #[inline]
     pub(crate) fn is_retired(self) -> bool {
         self.phase() == Phase::Retired
     }
 
+    #[inline]
     pub(super) fn is_awaited(self) -> bool {
         self.has(AWAITED)
     }
 
     #[cfg(test)]
+    #[inline]
     pub(super) fn is_queued(self) -> bool {
         self.has(QUEUED)
     }
 
     /// Whether the owner of the place has it in a list, see [`list`](Self::list).
+    #[inline]
     pub(crate) fn is_listed(self) -> bool {
         self.has(LISTED)
     }
 
+    #[inline]
     pub(crate) fn is_held_by(self, id: ClaimId) -> bool {
         self.occupant().is_some_and(|occupant| occupant.id == id)
     }
 
     /// Whether the holder of `id` is to stop: it was asked to, or does not hold the place any longer.
+    #[inline]
     pub(crate) fn is_cancelled(self, id: ClaimId) -> bool {
         self.has(CANCELLED) || !self.is_held_by(id)
     }
 
     /// Keeps the mark: a claim is not a change that anyone waits for.
+    #[inline]
     pub(super) fn claim(self) -> Result<Self, ClaimRefused> {
         self.check_vacant()?;
         Ok(self.keep(AWAITED | LISTED).with(self.generation().next(), Phase::Reserved))
     }
 
     /// The holder begins its work. `None` if it does not hold the place.
+    #[inline]
     pub(super) fn start(self, id: ClaimId) -> Option<Self> {
         self.is_held_by(id).then(|| self.keep(!(PHASE | GENERATION)).with(id, Phase::Running))
     }
@@ -185,6 +208,7 @@ impl State {
     }
 
     /// The holder leaves, and no one waits for the place; or a clear in progress takes it over.
+    #[inline]
     pub(super) fn release(self, id: ClaimId) -> Result<Self, ReleaseRefused> {
         if !self.is_held_by(id) {
             return Err(ReleaseRefused::Stale);
@@ -211,6 +235,7 @@ impl State {
         Some(self.vacated(occupant.id.next()))
     }
 
+    #[inline]
     fn vacated(self, generation: ClaimId) -> Self {
         self.keep(CLEARING | QUEUED | LISTED).with(generation, Phase::Vacant)
     }
@@ -250,25 +275,37 @@ impl State {
         }
     }
 
-    /// Ends a clear for which there is no holder and no one waits: the place can be claimed again.
+    /// The caller ends the clear in progress, and no one else does; if a generation is given, only if it is that of the
+    /// place. `None` if there is a holder or no clear, or another one ends it.
+    pub(super) fn take_clear(self, generation: Option<ClaimId>) -> Option<Self> {
+        let is_due = self.phase() == Phase::Vacant && self.is_clearing() && !self.has(ENDING);
+        let is_meant = generation.is_none_or(|generation| generation == self.generation());
+        (is_due && is_meant).then_some(Self(self.0 | ENDING))
+    }
+
+    fn is_taken(self) -> bool {
+        self.phase() == Phase::Vacant && self.is_clearing() && self.has(ENDING)
+    }
+
+    /// Ends a clear that the caller has taken and for which no one waits: the place can be claimed again.
     pub(super) fn end_clear(self) -> Option<Self> {
-        let is_due = self.phase() == Phase::Vacant && self.is_clearing() && !self.has(QUEUED);
+        let is_due = self.is_taken() && !self.has(QUEUED);
         is_due.then(|| self.keep(LISTED).with(self.generation().next(), Phase::Vacant))
     }
 
-    /// Ends a clear for which there is no holder. The first of those who still wait holds the place, and `rest`
-    /// are those behind it.
+    /// Ends a clear that the caller has taken. The first of those who still wait holds the place, and `rest` are those
+    /// behind it.
     pub(super) fn end_clear_for(self, rest: Option<Rest>) -> Option<Self> {
-        let is_due = self.phase() == Phase::Vacant && self.is_clearing();
-        is_due.then(|| match rest {
+        self.is_taken().then(|| match rest {
             Some(rest) => self.handed_to(self.generation().next(), rest),
             None => self.empty_queue().end_clear().unwrap_or(self),
         })
     }
 
-    /// Ends a clear without effect, because the holder stays. `None` if there is no holder or no clear.
-    pub(super) fn give_up_clear(self) -> Option<Self> {
-        let is_due = self.occupant().is_some() && self.is_clearing();
+    /// Ends the clear that waits for this holder, without effect, because the holder stays. `None` if it does not hold
+    /// the place, or there is no clear.
+    pub(super) fn give_up_clear(self, holder: ClaimId) -> Option<Self> {
+        let is_due = self.is_held_by(holder) && self.is_clearing();
         is_due.then_some(Self(self.0 & !(CLEARING | AWAITED)))
     }
 
@@ -293,6 +330,7 @@ impl State {
         Self(self.0 | AWAITED)
     }
 
+    #[inline]
     fn check_vacant(self) -> Result<(), ClaimRefused> {
         match self.phase() {
             Phase::Reserved | Phase::Running => Err(ClaimRefused::Busy(self.generation())),
@@ -304,6 +342,7 @@ impl State {
         }
     }
 
+    #[inline]
     fn phase(self) -> Phase {
         match self.0 & PHASE {
             0 => Phase::Vacant,
@@ -313,15 +352,18 @@ impl State {
         }
     }
 
+    #[inline]
     fn has(self, flag: u64) -> bool {
         self.0 & flag != 0
     }
 
     /// Only these flags; the generation and the phase are to be added.
+    #[inline]
     fn keep(self, flags: u64) -> Self {
         Self(self.0 & flags)
     }
 
+    #[inline]
     fn with(self, generation: ClaimId, phase: Phase) -> Self {
         let phase = match phase {
             Phase::Vacant => 0,
@@ -340,6 +382,7 @@ impl fmt::Debug for State {
             .field("phase", &self.phase())
             .field("cancelled", &self.has(CANCELLED))
             .field("clearing", &self.is_clearing())
+            .field("ending", &self.is_ending())
             .field("awaited", &self.is_awaited())
             .field("queued", &self.has(QUEUED))
             .field("listed", &self.has(LISTED))

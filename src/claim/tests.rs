@@ -14,7 +14,7 @@ use crate::sync::{StdArc, deadline_after};
 
 /// Every combination of flags and phase, in one generation.
 fn all_states(generation: u64) -> impl Iterator<Item = State> {
-    (0..1 << 7).map(move |low| State::from_word((generation << 7) | low))
+    (0..1 << 8).map(move |low| State::from_word((generation << 8) | low))
 }
 
 fn rests() -> impl Iterator<Item = Rest> {
@@ -33,7 +33,7 @@ fn successors(state: State) -> Vec<(&'static str, State)> {
     all.extend(state.begin_clear(true).ok().map(|next| ("begin_clear", next)));
     all.extend(state.begin_clear(false).ok().map(|next| ("begin_clear", next)));
     all.extend(state.end_clear().map(|next| ("end_clear", next)));
-    all.extend(state.give_up_clear().map(|next| ("give_up_clear", next)));
+    all.extend(state.take_clear(None).map(|next| ("take_clear", next)));
     all.extend(state.retire().ok().map(|next| ("retire", next)));
     all.extend(state.list().map(|next| ("list", next)));
     all.push(("unlist", state.unlist()));
@@ -49,6 +49,8 @@ fn successors(state: State) -> Vec<(&'static str, State)> {
     for id in ids {
         all.extend(state.start(id).map(|next| ("start", next)));
         all.extend(state.cancel(Some(id)).ok().map(|next| ("cancel", next)));
+        all.extend(state.give_up_clear(id).map(|next| ("give_up_clear", next)));
+        all.extend(state.take_clear(Some(id)).map(|next| ("take_clear", next)));
         all.extend(state.release(id).ok().map(|next| ("release", next)));
     }
     all
@@ -103,6 +105,17 @@ fn no_sequence_of_transitions_leaves_waiters_at_a_vacant_place() {
         }
         let is_taken = state.occupant().is_some() || state.is_clearing();
         assert!(is_taken || !state.is_queued(), "{state:?}");
+        assert!(!state.is_ending() || state.is_clearing() && state.occupant().is_none(), "{state:?}");
+        for (name, next) in successors(state) {
+            let ends = name.starts_with("end_clear");
+            assert!(state.is_ending() || !ends, "only the one that has taken a clear ends it: {state:?}");
+            assert_eq!(
+                next.is_ending(),
+                name == "take_clear" || state.is_ending() && !ends,
+                "{name}: {state:?}"
+            );
+            assert!(!state.is_ending() || name != "take_clear", "taken once: {state:?}");
+        }
         assert!(!state.is_queued() || state.claim().is_err() && state.retire().is_err(), "{state:?}");
         next.extend(successors(state).into_iter().map(|(_, state)| state));
     }
@@ -117,7 +130,7 @@ fn only_changes_that_end_a_wait_remove_the_mark() {
             let is_asked = |state: State| state.occupant().is_some_and(|holder| holder.is_cancelled);
             let is_cleared_vacant = name == "begin_clear" && state.occupant().is_none();
             let is_just_queued = name == "enqueue" && is_asked(state) == is_asked(next);
-            let marks = ["await_change", "claim", "start", "list", "unlist", "empty_queue"];
+            let marks = ["await_change", "claim", "start", "list", "unlist", "empty_queue", "take_clear"];
             let stays = marks.contains(&name) || is_cleared_vacant || is_just_queued;
             assert_eq!(next.is_awaited(), stays, "{name}: {state:?}");
         }
@@ -191,7 +204,7 @@ fn a_state_that_has_changed_since_is_not_retired() {
     assert!(word.retire(Some(word.state())).is_ok());
     assert_eq!(word.retire(None), Err(ClaimRefused::Retired));
     assert_eq!(word.claim(|| ()), Err(ClaimRefused::Retired));
-    assert_eq!(word.begin_clear(Displacement::Displace), Err(ClearRefused::Retired));
+    assert_eq!(word.begin_clear(Displacement::Displace, || ()), Err(ClearRefused::Retired));
 }
 
 struct Wakes(AtomicUsize);
@@ -243,9 +256,9 @@ fn a_clear_between_the_look_and_the_claim_is_noticed() {
         .claim(|| {
             let read = epoch.get();
             if read == 0 {
-                assert!(word.begin_clear(Displacement::Refuse).is_ok());
+                assert!(word.begin_clear(Displacement::Refuse, || ()).is_ok());
                 epoch.set(1);
-                assert!(word.end_clear().is_some());
+                assert!(word.take_clear(None) && word.end_clear().is_some());
             }
             read
         })
@@ -298,14 +311,14 @@ fn waiters_get_the_place_in_the_order_in_which_they_came_and_one_is_woken_at_a_t
     let mut held = first.id;
     for (index, (ticket, waker)) in tickets.iter().zip(&wakers).enumerate() {
         assert!(place.poll_claim(*ticket, waker).is_pending());
-        assert!(place.release(held, || 7));
+        assert!(place.release(held, || 7).is_some());
         assert!(woken().iter().enumerate().all(|(other, woken)| *woken == usize::from(other <= index)));
         assert_eq!(place.claim(|| 0), Err(ClaimRefused::Busy(place.state().generation())), "no barging");
         let Poll::Ready(Ok(grant)) = place.poll_claim(*ticket, waker) else { panic!("not its turn") };
         assert_eq!((grant.id.as_u64(), grant.read), (held.as_u64() + 1, 7));
         held = grant.id;
     }
-    assert!(place.release(held, || 0) && place.claim(|| 0).is_ok());
+    assert!(place.release(held, || 0).is_some() && place.claim(|| 0).is_ok());
 }
 
 #[test]
@@ -315,10 +328,10 @@ fn a_waiter_that_leaves_is_skipped() {
     let waker = Waker::noop();
     let (one, two) = (waits(&place, TERMS, waker), waits(&place, TERMS, waker));
     assert_eq!(place.leave_queue(one), None);
-    assert!(place.release(first.id, || 0));
+    assert!(place.release(first.id, || 0).is_some());
     let grant = place.leave_queue(two).unwrap();
     assert!(place.state().is_held_by(grant.id), "handed over, and not noticed");
-    assert!(place.release(grant.id, || 0) && place.claim(|| 0).is_ok());
+    assert!(place.release(grant.id, || 0).is_some() && place.claim(|| 0).is_ok());
 }
 
 #[test]
@@ -343,10 +356,10 @@ fn a_replacement_reaches_every_holder_in_front_of_it() {
     assert!(!place.state().is_cancelled(first.id));
     let two = waits(&place, Terms { replace: true, ..TERMS }, waker);
     assert!(place.state().is_cancelled(first.id));
-    assert!(place.release(first.id, || 0));
+    assert!(place.release(first.id, || 0).is_some());
     let Poll::Ready(Ok(second)) = place.poll_claim(one, waker) else { panic!("first in the queue") };
     assert!(place.state().is_cancelled(second.id) && !place.start(second.id));
-    assert!(place.release(second.id, || 0));
+    assert!(place.release(second.id, || 0).is_some());
     let Poll::Ready(Ok(third)) = place.poll_claim(two, waker) else { panic!("first in the queue") };
     assert!(!place.state().is_cancelled(third.id) && place.start(third.id));
 }
@@ -359,17 +372,22 @@ fn a_clear_drops_those_in_front_of_its_boundary_only() {
     let wakes = StdArc::new(Wakes(AtomicUsize::new(0)));
     let waker = Waker::from(wakes.clone());
     let before = waits(&place, TERMS, &waker);
-    assert_eq!(place.begin_clear(Displacement::Cancel), Ok(Some(first.id)));
+    assert_eq!(
+        place.begin_clear(Displacement::Cancel, || ()).map(|holder| holder.map(|holder| holder.id)),
+        Ok(Some(first.id))
+    );
     let after = waits(&place, TERMS, &waker);
-    assert_eq!(place.end_clear(true, || 9), None, "the holder is still there");
-    assert!(place.release(first.id, || 0));
+    assert!(!place.take_clear(None) && place.end_clear(true, || 9).is_none(), "the holder is still there");
+    assert!(place.release(first.id, || 0).is_some());
     assert!(place.state().occupant().is_none() && place.poll_claim(before, &waker).is_pending());
+    assert!(place.end_clear(true, || 9).is_none(), "not taken");
+    assert!(place.take_clear(Some(first.id)) && !place.take_clear(None));
     assert_eq!(place.end_clear(true, || 9).map(|ended| ended.dropped), Some(1));
     assert_eq!(wakes.0.load(Ordering::SeqCst), 2);
     assert_eq!(place.poll_claim(before, &waker), Poll::Ready(Err(WaitRefused::Cleared)));
     let Poll::Ready(Ok(grant)) = place.poll_claim(after, &waker) else { panic!("came after the clear") };
     assert_eq!(grant.read, 9, "read after the clear");
-    assert!(place.release(grant.id, || 0) && !place.state().is_queued());
+    assert!(place.release(grant.id, || 0).is_some() && !place.state().is_queued());
 }
 
 #[test]
@@ -377,10 +395,11 @@ fn a_clear_that_is_joined_drops_those_who_came_before_the_later_one() {
     let place = Place::new(ClaimId::FIRST);
     let first = place.claim(|| 0).unwrap();
     let waker = Waker::noop();
-    assert!(place.begin_clear(Displacement::Cancel).is_ok());
+    assert!(place.begin_clear(Displacement::Cancel, || ()).is_ok());
     let between = waits(&place, TERMS, waker);
-    assert_eq!(place.begin_clear(Displacement::Displace), Err(ClearRefused::Clearing));
-    assert_eq!(place.displace(), Some(first.id));
+    assert_eq!(place.begin_clear(Displacement::Displace, || ()), Err(ClearRefused::Clearing));
+    assert_eq!(place.displace().map(|holder| holder.id), Some(first.id));
+    assert!(!place.take_clear(Some(first.id)) && place.take_clear(Some(first.id.next())));
     assert_eq!(place.end_clear(true, || 0).map(|ended| ended.dropped), Some(1));
     assert_eq!(place.poll_claim(between, waker), Poll::Ready(Err(WaitRefused::Cleared)));
 }
@@ -393,13 +412,14 @@ fn a_clear_without_effect_drops_no_one() {
         let first = place.claim(|| 0).unwrap();
         let waker = Waker::noop();
         let ticket = waits(&place, TERMS, waker);
-        assert!(place.begin_clear(Displacement::Cancel).is_ok());
+        assert!(place.begin_clear(Displacement::Cancel, || ()).is_ok());
         if leaves {
-            assert!(place.release(first.id, || 0) && !place.give_up_clear());
+            assert!(place.release(first.id, || 0).is_some() && !place.give_up_clear(first.id));
+            assert!(place.take_clear(Some(first.id)));
             assert_eq!(place.end_clear(false, || 0).map(|ended| ended.dropped), Some(0));
         } else {
-            assert!(place.give_up_clear() && place.poll_claim(ticket, waker).is_pending());
-            assert!(place.release(first.id, || 0));
+            assert!(place.give_up_clear(first.id) && place.poll_claim(ticket, waker).is_pending());
+            assert!(place.release(first.id, || 0).is_some());
         }
         assert!(matches!(place.poll_claim(ticket, waker), Poll::Ready(Ok(_))));
     }
@@ -414,12 +434,55 @@ fn no_one_is_displaced_without_a_clear() {
     assert!(place.state().is_held_by(first.id));
 }
 
+/// A clear that may wait for the holder does not move the boundary of the one that it joins: it may fail.
+#[test]
+fn a_clear_that_joins_and_may_fail_drops_no_one() {
+    let place = Place::new(ClaimId::FIRST);
+    let first = place.claim(|| 0).unwrap();
+    let waker = Waker::noop();
+    let before = waits(&place, TERMS, waker);
+    assert!(place.begin_clear(Displacement::Cancel, || ()).is_ok());
+    let between = waits(&place, TERMS, waker);
+    assert_eq!(place.begin_clear(Displacement::Cancel, || ()), Err(ClearRefused::Clearing));
+    assert!(place.release(first.id, || 0).is_some() && place.take_clear(None));
+    assert_eq!(place.end_clear(true, || 0).map(|ended| ended.dropped), Some(1));
+    assert_eq!(place.poll_claim(before, waker), Poll::Ready(Err(WaitRefused::Cleared)));
+    assert!(matches!(place.poll_claim(between, waker), Poll::Ready(Ok(_))));
+}
+
+/// A clear that was ended by another one is not given up later, when another one is in progress.
+#[test]
+fn a_clear_is_given_up_for_its_own_holder_only() {
+    let place = Place::new(ClaimId::FIRST);
+    let first = place.claim(|| 0).unwrap();
+    assert!(place.begin_clear(Displacement::Cancel, || ()).is_ok() && place.displace().is_some());
+    assert!(place.take_clear(None) && place.end_clear(true, || 0).is_some());
+    let second = place.claim(|| 0).unwrap();
+    assert!(place.begin_clear(Displacement::Cancel, || ()).is_ok());
+    assert!(!place.give_up_clear(first.id) && place.state().is_clearing());
+    assert!(place.give_up_clear(second.id) && !place.state().is_clearing());
+}
+
+/// Wakers are user code: the one who retires a place wakes when it holds nothing.
+#[test]
+fn those_who_wait_for_the_end_of_a_place_are_woken_by_its_notice() {
+    let place = Place::new(ClaimId::FIRST);
+    let wakes = StdArc::new(Wakes(AtomicUsize::new(0)));
+    let mut spot = None;
+    let look = |state: State| state.is_retired().then_some(());
+    assert!(place.poll(&mut spot, &Waker::from(wakes.clone()), look).is_pending());
+    let change = place.retire(None).unwrap();
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "not under the lock of the caller");
+    place.notify(change);
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+}
+
 #[test]
 fn a_place_is_listed_once_and_stays_listed_until_it_is_removed() {
     let place = Place::new(ClaimId::FIRST);
     assert!(place.list() && !place.list());
     let held = place.claim(|| 0).unwrap();
-    assert!(place.release(held.id, || 0) && place.state().is_listed());
+    assert!(place.release(held.id, || 0).is_some() && place.state().is_listed());
     place.unlist();
     assert!(place.list());
     place.unlist();

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use super::state::State;
 use super::word::{Change, ClaimWord};
-use crate::sync::{Condvar, Mutex, Spin, lock_order};
+use crate::sync::{Condvar, Mutex, MutexGuard, Spin, StdArc, lock_order};
 use crate::unwind;
 
 /// The place of a task in the list. Never given to another task.
@@ -28,20 +28,27 @@ pub(crate) struct Spot(u64);
 struct Waiting {
     /// Whether a thread may be asleep.
     threads: bool,
+    changed: StdArc<Condvar>,
     tasks: BTreeMap<Spot, Waker>,
     next: u64,
 }
 
+/// Takes no memory before someone waits.
 #[derive(Debug)]
-pub(crate) struct Waiters {
-    waiting: Mutex<Waiting>,
-    changed: Condvar,
+pub(crate) struct Waiters(Mutex<Option<Box<Waiting>>>);
+
+type Locked<'a> = MutexGuard<'a, Option<Box<Waiting>>>;
+
+fn of<'a>(locked: &'a mut Locked<'_>) -> &'a mut Waiting {
+    locked.get_or_insert_with(|| {
+        let changed = StdArc::new(Condvar::new());
+        Box::new(Waiting { threads: false, changed, tasks: BTreeMap::new(), next: 0 })
+    })
 }
 
 impl Waiters {
     pub(crate) fn new() -> Self {
-        let waiting = Waiting { threads: false, tasks: BTreeMap::new(), next: 0 };
-        Self { waiting: Mutex::new(&lock_order::CLAIM_WAITERS, waiting), changed: Condvar::new() }
+        Self(Mutex::new(&lock_order::CLAIM_WAITERS, None))
     }
 
     /// Blocks until `look` returns something for a state of `word`, or the deadline passes. Tries, spins,
@@ -61,17 +68,18 @@ impl Waiters {
                 break;
             }
         }
-        let mut waiting = self.waiting.lock();
+        let mut waiting = self.0.lock();
+        let changed = of(&mut waiting).changed.clone();
         loop {
-            waiting.threads = true;
+            of(&mut waiting).threads = true;
             if let Some(found) = Self::mark(word, &look) {
                 return Some(found);
             }
             let Some(deadline) = deadline else {
-                waiting = self.changed.wait(waiting);
+                waiting = changed.wait(waiting);
                 continue;
             };
-            let (again, timed_out) = self.changed.wait_until(waiting, deadline);
+            let (again, timed_out) = changed.wait_until(waiting, deadline);
             waiting = again;
             if timed_out {
                 drop(waiting);
@@ -97,7 +105,8 @@ impl Waiters {
         }
         // User code, and therefore before the lock is taken.
         let waker = waker.clone();
-        let mut waiting = self.waiting.lock();
+        let mut locked = self.0.lock();
+        let waiting = of(&mut locked);
         let replaced = spot.take().and_then(|spot| waiting.tasks.remove(&spot));
         let (found, unneeded) = match Self::mark(word, &look) {
             Some(found) => (Some(found), Some(waker)),
@@ -106,7 +115,7 @@ impl Waiters {
                 (None, None)
             }
         };
-        drop(waiting);
+        drop(locked);
         [replaced, unneeded].into_iter().flatten().for_each(unwind::drop_waker);
         found.map_or(Poll::Pending, Poll::Ready)
     }
@@ -119,22 +128,28 @@ impl Waiters {
     /// Removes the task at `spot`, if it waits. O(log n), under the lock.
     pub(crate) fn leave(&self, spot: &mut Option<Spot>) {
         let Some(spot) = spot.take() else { return };
-        let waker = self.waiting.lock().tasks.remove(&spot);
+        let waker = of(&mut self.0.lock()).tasks.remove(&spot);
         waker.into_iter().for_each(unwind::drop_waker);
     }
 
     /// Wakes all who wait, if the change is awaited. Called with no lock held: wakers are user code, whose
     /// panics are contained.
+    #[inline]
     pub(crate) fn notify(&self, change: Change) {
-        if !change.is_awaited {
-            return;
+        if change.is_awaited {
+            self.notify_all();
         }
-        let mut waiting = self.waiting.lock();
+    }
+
+    #[cold]
+    fn notify_all(&self) {
+        let mut locked = self.0.lock();
+        let Some(waiting) = locked.as_mut() else { return };
         let tasks = mem::take(&mut waiting.tasks);
-        let has_threads = mem::take(&mut waiting.threads);
-        drop(waiting);
-        if has_threads {
-            self.changed.notify_all();
+        let threads = mem::take(&mut waiting.threads).then(|| waiting.changed.clone());
+        drop(locked);
+        if let Some(changed) = threads {
+            changed.notify_all();
         }
         tasks.into_values().for_each(unwind::wake);
     }
@@ -142,7 +157,7 @@ impl Waiters {
     /// Returns the number of waiting tasks.
     #[cfg(all(test, not(switchboard_model)))]
     pub(crate) fn tasks(&self) -> usize {
-        self.waiting.lock().tasks.len()
+        self.0.lock().as_ref().map_or(0, |waiting| waiting.tasks.len())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The word of a place, and its transitions as atomic steps.
 
 use super::state::{
-    CancelRefused, ClaimId, ClaimRefused, ClearRefused, EnqueueRefused, ReleaseRefused, Rest, State,
+    CancelRefused, ClaimId, ClaimRefused, ClearRefused, EnqueueRefused, Occupant, ReleaseRefused, Rest, State,
 };
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +16,10 @@ pub(crate) struct ClaimWord(AtomicU64);
 #[must_use = "if the change is awaited, someone has to be woken"]
 pub(crate) struct Change {
     pub(crate) is_awaited: bool,
+    /// Whether the holder had been asked to stop before.
+    pub(crate) was_cancelled: bool,
+    /// Whether the owner has the place in a list.
+    pub(crate) is_listed: bool,
 }
 
 /// The part of a holder in a clear.
@@ -35,6 +39,7 @@ impl ClaimWord {
         Self(AtomicU64::new(State::vacant(generation).word()))
     }
 
+    #[inline]
     pub(crate) fn state(&self) -> State {
         // Acquire: pairs with the release in `change`: a thread that sees a state sees everything that was done before it.
         State::from_word(self.0.load(Ordering::Acquire))
@@ -42,6 +47,7 @@ impl ClaimWord {
 
     /// Claims the place. `prepare` runs between the look at the word and the claim, maybe more than once; what
     /// it reads is not older than the last clear before the claim.
+    #[inline]
     pub(crate) fn claim<T>(&self, prepare: impl Fn() -> T) -> Result<(ClaimId, T), ClaimRefused> {
         let mut prepared = None;
         let (_, next) = self.change(|state| {
@@ -57,6 +63,7 @@ impl ClaimWord {
 
     /// Marks the start of the holder's work. Returns whether it may work: it is still the holder, and was not
     /// asked to stop.
+    #[inline]
     pub(crate) fn start(&self, id: ClaimId) -> bool {
         self.change(|state| state.start(id).ok_or(())).is_ok_and(|(_, next)| !next.is_cancelled(id))
     }
@@ -69,6 +76,7 @@ impl ClaimWord {
     }
 
     /// Ends the claim `id`, if no one waits for the place.
+    #[inline]
     pub(super) fn release(&self, id: ClaimId) -> Result<Change, ReleaseRefused> {
         let (old, _) = self.change(|state| state.release(id))?;
         Ok(Change::of(old))
@@ -99,7 +107,7 @@ impl ClaimWord {
         let (old, next) = self.change(|state| state.enqueue(replace))?;
         let was_cancelled = old.occupant().is_none_or(|holder| holder.is_cancelled);
         let asked = next.occupant().filter(|holder| holder.is_cancelled && !was_cancelled);
-        let change = if asked.is_some() { Change::of(old) } else { Change { is_awaited: false } };
+        let change = if asked.is_some() { Change::of(old) } else { Change::UNNOTICED };
         Ok((asked.map(|holder| holder.id), change))
     }
 
@@ -108,37 +116,46 @@ impl ClaimWord {
         self.change_always(State::empty_queue);
     }
 
-    /// Takes the place from its holder, whose number is returned, for the clear in progress.
-    pub(super) fn displace(&self) -> Option<(ClaimId, Change)> {
+    /// Takes the place from its holder, which is returned, for the clear in progress.
+    pub(super) fn displace(&self) -> Option<(Occupant, Change)> {
         let (old, _) = self.change(|state| state.displace().ok_or(())).ok()?;
-        Some((old.generation(), Change::of(old)))
+        Some((old.occupant()?, Change::of(old)))
     }
 
-    /// Begins a clear: from now on no one can claim. The caller ends it, with [`end_clear`](Self::end_clear) or
-    /// [`give_up_clear`](Self::give_up_clear). Returns the holder that was asked to stop or displaced.
+    /// Begins a clear: from now on no one can claim. Returns the holder that was asked to stop or displaced, as it was
+    /// before. `prepare` runs between the look at the word and the change, as that of [`claim`](Self::claim).
     pub(super) fn begin_clear(
         &self,
         holder: Displacement,
-    ) -> Result<(Option<ClaimId>, Change), ClearRefused> {
+        mut prepare: impl FnMut(),
+    ) -> Result<(Option<Occupant>, Change), ClearRefused> {
         let (old, _) = self.change(|state| {
             let clearing = state.begin_clear(holder != Displacement::Refuse)?;
+            prepare();
             let displaced = if holder == Displacement::Displace { clearing.displace() } else { None };
             Ok(displaced.unwrap_or(clearing))
         })?;
         let occupant = old.occupant();
         // Nothing that anyone waits for has happened to a vacant place, and the mark is still there.
-        let change = if occupant.is_some() { Change::of(old) } else { Change { is_awaited: false } };
-        Ok((occupant.map(|occupant| occupant.id), change))
+        let change = if occupant.is_some() { Change::of(old) } else { Change::UNNOTICED };
+        Ok((occupant, change))
     }
 
-    /// Ends a clear, if no one waits for the place. The caller began it, and the place is vacant. `None`
-    /// otherwise.
+    /// Takes the clear in progress, for which there is no holder: the caller ends it, and no one else does. Returns
+    /// false if another one does, or there is a holder or no clear; if a generation is given, also if it is not that of
+    /// the place.
+    pub(super) fn take_clear(&self, generation: Option<ClaimId>) -> bool {
+        self.change(|state| state.take_clear(generation).ok_or(())).is_ok()
+    }
+
+    /// Ends the clear that the caller has taken, if no one waits for the place.
     pub(super) fn end_clear(&self) -> Option<Change> {
         let (old, _) = self.change(|state| state.end_clear().ok_or(())).ok()?;
         Some(Change::of(old))
     }
 
-    /// Ends a clear, and makes the first of those who wait the holder. As [`hand_over`](Self::hand_over).
+    /// Ends the clear that the caller has taken, and makes the first of those who wait the holder. As
+    /// [`hand_over`](Self::hand_over).
     pub(super) fn end_clear_for<T>(
         &self,
         rest: Option<Rest>,
@@ -156,10 +173,10 @@ impl ClaimWord {
         Some((holder.zip(prepared), Change::of(old)))
     }
 
-    /// Ends a clear without effect. The caller began it. `None` if the holder has left: then the clear can take
-    /// effect.
-    pub(super) fn give_up_clear(&self) -> Option<Change> {
-        let (old, _) = self.change(|state| state.give_up_clear().ok_or(())).ok()?;
+    /// Ends the clear that waits for this holder, without effect. `None` if the holder has left: then the clear can take
+    /// effect, or has ended.
+    pub(super) fn give_up_clear(&self, holder: ClaimId) -> Option<Change> {
+        let (old, _) = self.change(|state| state.give_up_clear(holder).ok_or(())).ok()?;
         Some(Change::of(old))
     }
 
@@ -199,6 +216,7 @@ impl ClaimWord {
     }
 
     /// Replaces the state by that which `transition` returns. Returns the old and the new one.
+    #[inline]
     pub(super) fn change<E>(
         &self,
         mut transition: impl FnMut(State) -> Result<State, E>,
@@ -219,7 +237,12 @@ impl ClaimWord {
 }
 
 impl Change {
+    /// Nothing that anyone waits for.
+    const UNNOTICED: Self = Self { is_awaited: false, was_cancelled: false, is_listed: false };
+
+    #[inline]
     fn of(old: State) -> Self {
-        Self { is_awaited: old.is_awaited() }
+        let was_cancelled = old.occupant().is_some_and(|holder| holder.is_cancelled);
+        Self { is_awaited: old.is_awaited(), was_cancelled, is_listed: old.is_listed() }
     }
 }

@@ -274,7 +274,7 @@ impl<R> Cleaning<R> {
 impl<R> Drop for Cleaning<R> {
     fn drop(&mut self) {
         if !self.is_done {
-            self.slot().word.give_up_cleaning();
+            self.slot().word.give_up_cleaning(self.id.generation);
         }
     }
 }

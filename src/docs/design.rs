@@ -35,6 +35,16 @@
 //! | *permanent peer*, *static peer* | a node that a net, or a cluster, keeps a link to regardless of what happens to it |
 //! | *designation* | the note in a link that it is a static peer of a cluster, and whether the host or a role made it one |
 //! | *flap*, *rest* | lose a connection shortly after it was made; the pause in dialling after too many flaps |
+//! | *session* | the data, the connection and the run that belong to one key |
+//! | *run* | one task of a session; a session has at most one |
+//! | *place*, *claim* | what one holder at a time may have; the right to it, with a number that is not used again |
+//! | *queue* | those who wait for a run of one session, in the order in which they came |
+//! | *epoch* | the time between two clears of a session; a run writes in its own only |
+//! | *detach* | take the session from a run without waiting for its end |
+//! | *blank* | said of data that is that of a new session |
+//! | *evict* | remove an idle session, by the registry itself |
+//! | *dirty* | a session with changes that the store is not known to have |
+//! | *opening* | one use of a store, from its opening to its end, and its number: the upper part of the versions that are saved in it |
 //! | *reference design* | the lock-based link manager whose behaviour [`Config::ticked`](crate::Config::ticked) and the feature `shadow` reproduce |
 //!
 //! # The tree
@@ -46,6 +56,8 @@
 //! clock                time as a parameter
 //! ticket, mailbox      one result per command; the bounded queue in front of a writer
 //! table                pages, cell, writer, readers, feeds, indexes; above them, the shared writer
+//! claim                a place that one holder at a time may claim, and the queue of those who wait for it
+//! sessions             runs, connections and data by key; on claim, and on the cell of tables
 //! link                 the record of one node, its addresses, nets, streams and policies
 //! manager
 //!   model              plain data: commands, effects, settings, the directory, rules over a version
@@ -53,7 +65,7 @@
 //!   read               queries on a version: counts, clusters, explanations, exports; differences and feeds
 //!   run                threads and queues: handle, driver, outbox, transport worker, meters, trace
 //!   link_manager, builder
-//! metrics              figures of a manager, for Prometheus and for other recorders
+//! metrics              figures of a manager and of registries of sessions, for Prometheus and for other recorders
 //! shadow               an old manager and the new one side by side (optional)
 //! ```
 //!

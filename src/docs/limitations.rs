@@ -31,6 +31,8 @@
 //! * **Many reader threads make publishing slower.** arc-swap keeps one record for each of the largest number of
 //!   threads that ever loaded at the same time, and every publish visits all of them, even in tables that are created
 //!   later. Read from a fixed pool of threads. (`tests/records.rs`)
+//! * **A publish wakes all waiting threads, or none.** They share one condition variable: a thread that waits for a later
+//!   version is woken together with one that is due, and sleeps again.
 //! * **Iteration order is arbitrary** and may differ between two versions with the same entries. There is no
 //!   range query.
 //!
@@ -46,11 +48,31 @@
 //!   asleep, and not to one that happens to be running.
 //! * **A ticket has one consumer**, which waits for the result, polls for it or registers a callback, once.
 //!
+//! # Tasks
+//!
+//! * **No future yields while there is something to do.** The futures of this crate need no runtime, and therefore do not
+//!   take part in its cooperative budget. A task that loops over [`Feed::next`](crate::table::Feed::next),
+//!   [`Receiver::recv_async`](crate::mailbox::Receiver::recv_async) or
+//!   [`Sender::send_async`](crate::mailbox::Sender::send_async) keeps its thread as long as each of them is ready at
+//!   once. Wrap the future in `tokio::task::coop::cooperative`, or yield after a number of items.
+//! * **A waker that panics twice aborts the process**: when it is woken, and in its destructor, which then runs while the
+//!   first panic unwinds. One panic of a waker is contained. The wakers of the known runtimes do not panic.
+//! * **Wakers run on the thread that publishes, sends or receives**, after its work is done and outside of every lock.
+//!
 //! # Shared writer
 //!
 //! * **One operation at a time, confirmed, is slow**: an operation goes to another thread and its result comes back, which
 //!   takes two wake-ups. It pays off when operations are sent without waiting, or by many threads or tasks at once: see
 //!   [the figures](crate::docs::sharing#figures).
+//! * **Two shared writers can wait for each other.** A transaction that sends to another shared writer waits while
+//!   that one's queue is full; if a transaction there does the same in the other direction, both wait without end.
+//!   Towards another writer, use the `try_` forms or
+//!   [`reserve_timeout`](crate::SharedWriter::reserve_timeout). A transaction that waits for a thread which sends to
+//!   the same writer has the same problem.
+//! * **A value that owns a handle of its own shared writer keeps the table alive**: the handle keeps the table, and
+//!   the table the value. Close the writer and remove such values, or let them own something else.
+//! * **A panic while another one unwinds ends the process**, as in any Rust program: a key whose `Hash` panics and
+//!   whose destructor then panics as well, or a waker that panics in `wake` and when it is dropped.
 //! * **A transaction delays all operations behind it**, and their publish. (`tests/shared_writer.rs`)
 //! * **An insertion or a removal that panics is only counted**: it has no ticket to say so. Use a transaction for
 //!   keys and values whose code may panic. (`tests/shared_writer.rs::an_insertion_that_panics_has_changed_nothing`)
@@ -59,6 +81,38 @@
 //! * **The index cannot be changed beyond the entries** in a transaction: there is no
 //!   [`index_mut`](crate::Writer::index_mut).
 //! * **The queue has no priorities.** All operations are applied in the order in which they were accepted.
+//!
+//! # Sessions
+//!
+//! * **Cancelling is a request.** A run that does not look goes on. A clear can detach it, which fences off what it
+//!   writes to the session, not what it does elsewhere.
+//! * **A run that was handed over is held**, even if its waiter has not noticed. A [`Begin`](crate::sessions::Begin)
+//!   that is kept without being polled or dropped keeps its session from those behind it.
+//! * **Data is replaced as a whole**: [`Run::update`](crate::sessions::Run::update) makes a new value from the old one.
+//!   Put large parts behind `Arc`s of their own.
+//! * **Replaced data lives on while it is being read**: if a thread is in the middle of a read when an update or a clear
+//!   replaces the data, the old value is dropped with a later update, or with the session
+//!   (`table::cell::slim`).
+//! * **Idle times are those that calls of [`prune`](crate::sessions::Sessions::prune) have seen**, because the end of a
+//!   run reads no clock. The age of a run counts from [`Run::start`](crate::sessions::Run::start), or from the first
+//!   caller that finds the session busy. (`sessions::tests::a_use_between_two_prunes_starts_the_idle_time_again`)
+//! * **No thread of the registry**: runs to be resumed expire when
+//!   [`expire`](crate::sessions::Sessions::expire) is called, idle sessions go when `prune` is.
+//! * **The destructor of a key must not panic**: it runs inside the map, at a time that the map chooses.
+//!
+//! # Saved sessions
+//!
+//! * **A crash loses the changes that were not stored.** Saving is behind the runs; a change that must not be lost needs
+//!   [`Saver::flush`](crate::sessions::saving::Saver::flush) before it is acknowledged. (`tests/sessions_crash.rs`)
+//! * **Sessions are not loaded by themselves.** A run that does not load its session works on the data of a new one, and
+//!   what it writes replaces what is stored: see [`Sessions::load`](crate::sessions::Sessions::load).
+//! * **A session is saved as a whole.** A save costs O(size of the session), however small the change.
+//! * **A call of the store cannot be interrupted.** One that hangs keeps its session dirty, and the thread that calls it:
+//!   other sessions need a second thread.
+//!   (`sessions::saving::tests::saver::a_shutdown_does_not_wait_for_ever_for_the_store_and_neither_does_a_drop`)
+//! * **A store belongs to one registry.** `FileStore` locks its folder
+//!   (`sessions::store::file::tests::a_folder_has_one_store_at_a_time`); of two that use one SQLite database, the later one
+//!   wins. The lock is advisory, and on network file systems it may not work.
 //!
 //! # Link manager
 //!

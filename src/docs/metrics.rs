@@ -72,4 +72,13 @@
 //! | `switchboard_tickets_reused`, `_tickets_allocated` | | counters |
 //! | `switchboard_queue_wait_seconds`, `_processing_seconds` | | histograms; gauges by `quantile` in the facade |
 //!
+//! The page also shows registries of sessions: [`Page::add_sessions`](crate::metrics::Page::add_sessions), with the label
+//! `registry`. What the figures count is described at [`sessions::Stats`](crate::sessions::Stats).
+//!
+//! | name | shape |
+//! |---|---|
+//! | `switchboard_sessions` | gauge |
+//! | `switchboard_session_refused`, `_contended`, `_full`, `_dropped`, `_timeouts`, `_cancelled`, `_cleared`, `_detached`, `_stale_releases`, `_displaced`, `_expired`, `_removed`, `_evicted` | counters |
+//! | `switchboard_session_cancel_latency_seconds`, `_hold_time_seconds` | summaries without quantiles; a gauge `_max` each |
+//!
 //! Prometheus appends `_total` to the names of counters.

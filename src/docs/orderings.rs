@@ -44,8 +44,9 @@
 //! lock, which a thread holds until it is asleep, and a task until it is in the list, and then wakes them. If P2
 //! comes before W2, then W3 reads the version of P1 or a later one, and the waiter does not sleep.
 //!
-//! A task that stays in the list when the writer resets the target does not set it again: the writer resets it to
-//! the smallest version that such a task waits for, under the lock. The next publish is on the same thread.
+//! A task or a thread that stays asleep when the writer resets the target does not set it again: the writer resets it to
+//! the smallest version that those wait for, under the lock. The next publish is on the same thread. A thread that it
+//! wakes starts again at W1.
 //!
 //! # Mailbox
 //!
@@ -103,19 +104,29 @@
 //!
 //! | # | written by | read by | what it carries |
 //! |---|---|---|---|
-//! | C1 | `ClaimWord::release`, `ClaimWord::displace`, `ClaimWord::end_clear` | `ClaimWord::claim` | everything the last holder, or the last clear, did |
+//! | C1 | `ClaimWord::release`, `ClaimWord::hand_over`, `ClaimWord::displace`, `ClaimWord::end_clear`, `ClaimWord::end_clear_for` | `ClaimWord::claim`, or the waiter to whom the place is handed over, by the lock of the queue | everything the last holder, or the last clear, did |
 //! | C2 | `ClaimWord::cancel` | `ClaimWord::state`, `Acquire`; `ClaimWord::start` | everything the thread that asked the run to stop did before |
 //! | C3 | `ClaimWord::await_change`: the mark, under the lock of the list | every change for which someone may wait, by the same word | no lost wake-up: of a mark and a change, the later one sees the other, so the waiter sees the change, or its thread sees the mark, takes the lock and wakes the waiter |
-//! | C4 | `ClaimWord::end_clear`, with a new generation, after the epoch | `ClaimWord::claim`: the word, `Acquire`, then the epoch, then the exchange of that word | the epoch of a run is that of its claim: a clear in between makes the exchange fail |
+//! | C4 | `ClaimWord::end_clear`, with a new generation, after the number of clears | `ClaimWord::claim`, `ClaimWord::hand_over`: the word, `Acquire`, then the number, then the exchange of that word | the epoch of a run is that of its claim: a clear in between makes the exchange fail |
 //!
-//! The data and the connection of a session are under its lock, and so is the epoch where it decides whether a run
-//! may write.
+//! | C5 | `ClaimWord::enqueue`, `ClaimWord::empty_queue`: the mark of the queue, under its lock | `ClaimWord::release` | a release that finds the mark takes the lock, and hands over; of a release and a mark, the later one sees the other, so the waiter claims the place, or is found |
+//! | C6 | `ClaimWord::list`, after a change of the hints | `ClaimWord::release`, of a run that ends later | the hints: a session that was listed while it had a run, and could not be evicted, is listed again by the end of that run |
+//!
+//! The data of a session is published by the cell (T1), together with its version and the number of clears. Writers
+//! and the connection are under the lock of the session; so is the comparison that decides whether a run may write.
 //!
 //! | access | ordered by |
 //! |---|---|
-//! | the epoch | written under the lock; read under the lock, or by C4 |
-//! | the start of a run, for its age | nothing: the value names the run that it belongs to |
-//! | the time of the last use | C1: a run that ends later has another generation, so its session is not pruned |
+//! | the number of clears | written under the lock; read under the lock, or by C4 |
+//! | the floor of versions and epochs | raised before a session leaves the map, read after the next one was inserted |
+//! | the first epoch of a session | nothing: written once |
+//! | the hints: blank, connected | the exchanges of the hints: of two threads that change them, the later one sees both; C6 |
+//! | the start of a run, the request to stop, the time since which a session is idle | nothing: the value names the claim that it belongs to |
+//! | the length at which idle sessions are looked for | nothing: a guess |
+//! | the marks of a session for its saver | changed under the lock of the saver, which each load of the session takes; an eviction reads them without it, and has nothing else to read from the saver. The number of a deletion is accessed under the lock of the session |
+//!
+//! Saving adds no edge: its changes, jobs and loads are under the lock of the saver, which `sessions::saving::models`
+//! explores.
 //!
 //! # Manager
 //!

@@ -60,6 +60,18 @@
 //! in place. Tables beyond 16 thousand entries look up the next 32 entries before a version is brought up to
 //! date, so that the cache misses overlap; in smaller tables that look-ahead costs more than it gains.
 //!
+//! # Waiting
+//!
+//! | `changed()` against `tokio::sync::watch` | 1 task | 100 tasks | 10,000 tasks |
+//! |---|---|---|---|
+//! | a change until all tasks have seen it | 1.07 to 1.16 | 0.91 | 0.66 |
+//! | the same, without the change | 0.96 to 1.04 | 0.90 | 0.66 |
+//!
+//! The change of the table updates an entry and publishes; that of `watch` replaces a number, and takes two
+//! thirds as long. All tasks run on one thread (workload `waits`; five runs for one task, with a control of 0.98
+//! to 1.02). A task that waits alone is kept beside the list of the others, so that it allocates nothing; with that,
+//! and one lock less per wait, a change and its wait went from 2,530 to 2,222 instructions.
+//!
 //! # Memory
 //!
 //! Two alternating versions are two maps of everything that changes. So

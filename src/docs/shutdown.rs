@@ -34,18 +34,32 @@
 //!
 //! On the thread itself (in a transaction, a callback, a destructor) the call performs step 1 and returns.
 //!
+//! # A saver
+//!
+//! The steps of [`SaverThread::shutdown`](crate::sessions::saving::SaverThread::shutdown). End the runs first: what they
+//! write later is not saved.
+//!
+//! 1. The calling thread saves what is dirty, each session once, until the time is up. It waits for saves that the
+//!    thread has begun, when it has saved all others.
+//! 2. The thread is asked to end, and is joined. Only if it is in a call of the store, it is waited for by the clock, and
+//!    left alone when the time is up.
+//! 3. If some sessions could not be saved, the call says how many, and why. They remain in the saver, for another flush.
+//!
 //! # Waits and wake-ups
 //!
 //! | waiter | waits for | woken by | if the waker dies |
 //! |---|---|---|---|
 //! | the writer | a command | every send; `shutdown`; the transport worker when a congested outbox drains | no command can come; the next tick passes |
-//! | a shared writer, thread or task | an operation | every send; a permit that is dropped; the close; the drop of the last handle; an abort | a handle that is dropped by a panic counts as dropped |
+//! | a shared writer, thread or task | an operation | every send; a permit that is dropped; the close; the drop of the last handle; an abort, unless the queue has ended while the table refuses to publish: then the next attempt, after 64 ms at most | a handle that is dropped by a panic counts as dropped |
 //! | a task that runs a driver | a command | every send; `shutdown`; taking effects from a congested outbox | the timer for the instant of the next turn |
 //! | a sender, thread or task | room | the receiver, for each command it takes; a permit or a waiting sender that is dropped; the close | the receiver's drop closes the mailbox |
 //! | a ticket | its result | the writer; the drop of the completion | the completion is dropped with the mailbox |
 //! | the transport's thread | an effect | the writer; `end` | the driver's drop calls `end`, even when the writer panics |
 //! | a metrics collector | its period, or a request | `collect_now`; `stop` | its owner's drop asks it to end |
 //! | `MetricsCollector::stop` | the end of the thread | the thread, when its sink returns | a panic of the sink is contained |
+//! | the thread of a saver | a change that is due | each change; the end of a save; `shutdown`; its owner's drop | a panic of the store is contained |
+//! | a flush | a save by another thread | the end of that save | as before |
+//! | a load | a read by another thread | the end of that read | as before |
 //! | `wait_for` | a version | each publish; the writer's drop | as before |
 //! | `changed`, `reached`, the `next` of a feed | a version | the publish of that version; the writer's drop | as before |
 //!

@@ -49,7 +49,7 @@ pub struct ReserveFuture<'a, T> {
 #[must_use = "futures do nothing unless awaited or polled"]
 pub struct RecvFuture<'a, T> {
     receiver: &'a mut Receiver<T>,
-    /// Whether a waker was left.
+    /// Whether a waker was left. If so, only a sender has made the receiver awake since.
     registered: bool,
     done: bool,
 }
@@ -142,7 +142,7 @@ impl<T> Future for RecvFuture<'_, T> {
 impl<T> Drop for RecvFuture<'_, T> {
     fn drop(&mut self) {
         if self.registered {
-            self.receiver.forget_task();
+            self.receiver.forget_sleeping_task();
         }
     }
 }
@@ -153,7 +153,8 @@ impl<T> Sender<T> {
     /// not. Under the other policies it completes at its first poll.
     ///
     /// Waiting tasks and threads share [one queue](super#waiting-for-room) per lane; the future takes its
-    /// place when it is first polled. No runtime is needed.
+    /// place when it is first polled. No runtime is needed. It does not yield while there is room: wrap it in
+    /// `tokio::task::coop::cooperative`, or yield after every few commands, where other tasks share the thread.
     ///
     /// # Cancel safety
     /// A future that is dropped before it completes has sent nothing, and the command is dropped with it. Its
@@ -232,7 +233,9 @@ impl<T> Sender<T> {
 impl<T> Receiver<T> {
     /// Takes the next command, waiting for it without a bound. The form of [`recv`](Self::recv) for tasks.
     ///
-    /// Lanes are served by the same rule. No runtime is needed.
+    /// Lanes are served by the same rule. No runtime is needed. It does not yield while commands are queued: wrap
+    /// it in `tokio::task::coop::cooperative`, or yield after every few commands, where other tasks share the
+    /// thread.
     ///
     /// # Cancel safety
     /// A future that is dropped before it completes has taken nothing: use it in a `select!` freely. A

@@ -82,7 +82,8 @@ impl Parking {
     /// Leaves the waker of a task, then performs R1 and R2. The caller then looks around, and calls
     /// [`cancel`](Self::cancel) or returns from its poll.
     pub(super) fn prepare_task(&self, waker: &Waker) {
-        if !self.knows(waker) {
+        // While AWAKE, the last waker was most likely taken, so this spares a look at it under the lock.
+        if self.is_awake() || !self.knows(waker) {
             // Cloning and dropping a waker is user code: both are done without the lock. Only the receiver
             // leaves wakers, so none is left in between.
             let fresh = waker.clone();
@@ -97,6 +98,20 @@ impl Parking {
         self.cancel();
         let task = self.notice.lock().task.take();
         task.into_iter().for_each(unwind::drop_waker);
+    }
+
+    /// As [`forget_task`](Self::forget_task), after a poll that ended in R4: if a sender has come to S4 since,
+    /// it takes the waker, or has taken it, and no lock is needed.
+    pub(super) fn forget_sleeping_task(&self) {
+        if !self.is_awake() {
+            self.forget_task();
+        }
+    }
+
+    fn is_awake(&self) -> bool {
+        // Relaxed: an older state is PARKED, which costs a lock. Only the receiver, which calls this, sets
+        // PARKED.
+        self.state.load(Ordering::Relaxed) == AWAKE
     }
 
     fn knows(&self, waker: &Waker) -> bool {
@@ -196,7 +211,7 @@ impl Parking {
     /// this fence may not see the mark, but then the emptying sees its push; a sender that pushed after it
     /// sees the mark and empties the rings itself.
     ///
-    /// Returns the waker of the last task that polled, which the caller drops when all bookkeeping is done.
+    /// Returns the waker of the last task that polled, which the caller drops when it has emptied the rings.
     pub(super) fn leave(&self) -> Option<Waker> {
         // Relaxed: ordered by the fence.
         self.state.store(GONE, Ordering::Relaxed);

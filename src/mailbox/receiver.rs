@@ -181,25 +181,24 @@ impl<T> Receiver<T> {
         }
         self.shared.parking.prepare_task(context.waker());
         let Some(outcome) = self.look_for_task() else { return Poll::Pending };
-        self.shared.parking.cancel();
+        self.forget_task();
         Poll::Ready(outcome)
     }
 
-    /// Registers the task, and then returns whether a command is queued in the lanes that are listened to,
-    /// the mailbox is closed, or the receiver was asked to wake. If `Pending`, the next such event wakes the
-    /// task.
+    /// [`poll_event`](Self::poll_event) for a command or the close of the mailbox.
     #[cfg(feature = "manager")]
     pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.poll_event(context, |receiver| !receiver.is_empty() || receiver.is_closed())
     }
 
-    /// As [`poll_ready`](Self::poll_ready), but a closed mailbox counts only once it is drained, so a
-    /// receiver that waits for the permits of a closed one sleeps.
-    pub(crate) fn poll_mail(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.poll_event(context, |receiver| !receiver.is_empty() || receiver.is_drained())
-    }
-
-    fn poll_event(&mut self, context: &mut Context<'_>, is_due: impl FnOnce(&Self) -> bool) -> Poll<()> {
+    /// Registers the task, and then returns whether `is_due`, or the receiver was asked to wake. If `Pending`,
+    /// the task is woken by the next command in the lanes that are listened to, the close of the mailbox, the
+    /// end of the last permit of a closed one, and a request to wake.
+    pub(crate) fn poll_event(
+        &mut self,
+        context: &mut Context<'_>,
+        is_due: impl FnOnce(&Self) -> bool,
+    ) -> Poll<()> {
         self.shared.parking.prepare_task(context.waker());
         // Both are read: a request to wake is answered together with the commands that it announced.
         let was_asked = self.shared.parking.take_wake();
@@ -221,9 +220,14 @@ impl<T> Receiver<T> {
         self.nothing().is_closed()
     }
 
-    /// Ends the registration of a task that no longer waits.
-    pub(super) fn forget_task(&self) {
+    /// Ends the registration of a task that no longer waits: its waker is dropped.
+    pub(crate) fn forget_task(&self) {
         self.shared.parking.forget_task();
+    }
+
+    /// As [`forget_task`](Self::forget_task), if the last poll has returned `Pending`.
+    pub(super) fn forget_sleeping_task(&self) {
+        self.shared.parking.forget_sleeping_task();
     }
 
     /// Closes the mailbox: new sends are refused, and senders that wait for room give up. Commands accepted

@@ -153,12 +153,12 @@ impl<T> Sender<T> {
         self.shared.bytes()
     }
 
-    /// Returns whether the receiver was dropped. A hint: false may be stale.
     /// Returns a handle that closes the mailbox and does not keep it open.
     pub(crate) fn control(&self) -> Control<T> {
         Control::new(self.shared.clone())
     }
 
+    /// Returns whether the receiver was dropped. A hint: false may be stale.
     pub(super) fn is_receiver_gone(&self) -> bool {
         self.shared.parking.is_gone()
     }

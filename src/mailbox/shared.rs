@@ -11,7 +11,7 @@ use super::stats::{LaneStats, Stats};
 use super::turns::LaneSet;
 use super::{Backpressure, Config, Priority};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::unwind::{discard, drop_waker, resume};
+use crate::unwind::{both, discard, drop_waker, resume};
 
 pub(super) struct Shared<T> {
     lanes: [Lane<T>; 4],
@@ -105,9 +105,8 @@ impl<T> Shared<T> {
     /// by this thread or by a sender whose push came too late.
     pub(super) fn leave(&self) {
         self.close();
-        let task = self.parking.leave();
-        task.into_iter().for_each(drop_waker);
-        self.empty();
+        let mut task = self.parking.leave();
+        both(&mut task, |_| self.empty(), |task| task.take().into_iter().for_each(drop_waker));
     }
 
     pub(super) fn add_sender(&self) {

@@ -20,6 +20,7 @@ use crate::manager::model::config::Config;
 use crate::manager::model::effect::Effect;
 use crate::manager::read::feed::{LinksEvent, LinksFeed};
 use crate::manager::read::snapshot::{LinksSnapshot, MemberFilter};
+use crate::manager::run::driver::Driver;
 use crate::manager::run::handle::Handle;
 use crate::sync::StdArc;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,13 @@ use crate::ticket::{Ticket, ticket};
 
 const NET: NetId = NetId(1);
 const LONG: Duration = Duration::from_secs(3_600);
+
+/// A driver that has nothing to do unless it is told.
+fn driver() -> (Driver<NodeAddr>, ManualClock) {
+    let clock = ManualClock::new();
+    let builder = LinkManager::builder(Config::default().tick(LONG)).clock(clock.clone());
+    (builder.build().unwrap(), clock)
+}
 
 fn config() -> Config {
     // A capacity of 1: every send may have to wait for the writer.
@@ -111,9 +119,7 @@ fn two_producers_a_reader_and_a_shutdown() {
 #[test]
 fn the_commands_of_two_threads_wake_a_driver() {
     model(|| {
-        let clock = ManualClock::new();
-        let config = Config::default().tick(LONG);
-        let mut driver = LinkManager::<NodeAddr>::builder(config).clock(clock.clone()).build().unwrap();
+        let (mut driver, clock) = driver();
         let producers: Vec<_> = (1..=2)
             .map(|node| {
                 let handle = driver.handle();
@@ -147,9 +153,7 @@ fn the_commands_of_two_threads_wake_a_driver() {
 /// events join up to the last version.
 fn follow_a_manager(next: fn(&mut LinksFeed<NodeAddr>) -> Option<LinksEvent<NodeAddr>>) {
     model(move || {
-        let clock = ManualClock::new();
-        let config = Config::default().tick(LONG);
-        let mut driver = LinkManager::<NodeAddr>::builder(config).clock(clock.clone()).build().unwrap();
+        let (mut driver, clock) = driver();
         let mut feed = driver.links().subscribe();
         let follower = spawn(move || {
             let (mut at, mut links) = (feed.version(), 0);
@@ -241,9 +245,7 @@ fn reports_of_tasks_wait_for_room() {
 #[test]
 fn a_shutdown_applies_exactly_what_was_accepted() {
     model(|| {
-        let clock = ManualClock::new();
-        let config = Config::default().tick(LONG);
-        let mut driver = LinkManager::<NodeAddr>::builder(config).clock(clock.clone()).build().unwrap();
+        let (mut driver, clock) = driver();
         let producers: Vec<_> = (1..=2)
             .map(|node| {
                 let handle = driver.handle();

@@ -4,10 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use super::figures::{Answer, BOUNDS_NS, DURATIONS, FAMILIES, Shape};
+#[cfg(feature = "sessions")]
+use super::session_figures;
 use crate::link::addr::Addr;
 use crate::metrics::handle::Metrics;
+#[cfg(feature = "sessions")]
+use crate::sessions::Stats;
 
-/// A page with the figures of one or more managers in the Prometheus text format (version 0.0.4), without any
+/// A page with the figures of one or more managers, and of registries of sessions, in the Prometheus text format (version 0.0.4), without any
 /// dependency.
 ///
 /// All figures of one manager are taken from one snapshot when it is added: every gauge of links and nets
@@ -27,6 +31,8 @@ use crate::metrics::handle::Metrics;
 #[must_use = "a page is written by its `Display`"]
 pub struct Page {
     nodes: Vec<(String, Answer)>,
+    #[cfg(feature = "sessions")]
+    registries: Vec<(String, Stats)>,
 }
 
 impl Page {
@@ -43,11 +49,39 @@ impl Page {
         self.nodes.push((name.into(), metrics.answer()));
         self
     }
+
+    /// Adds the figures of a registry of sessions, labelled `registry="name"`.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::metrics::Page;
+    /// use switchboard::sessions::Sessions;
+    ///
+    /// let sessions: Sessions<u32, String> = Sessions::new();
+    /// let page = Page::new().add_sessions("chat", sessions.stats()).to_string();
+    /// assert!(page.contains("# TYPE switchboard_sessions gauge\nswitchboard_sessions{registry=\"chat\"} 0\n"));
+    /// ```
+    #[cfg(feature = "sessions")]
+    pub fn add_sessions(mut self, name: impl Into<String>, stats: Stats) -> Self {
+        self.registries.push((name.into(), stats));
+        self
+    }
+}
+
+impl Page {
+    fn has_registries(&self) -> bool {
+        #[cfg(feature = "sessions")]
+        return !self.registries.is_empty();
+        #[cfg(not(feature = "sessions"))]
+        false
+    }
 }
 
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for family in FAMILIES {
+        // A page of sessions only shows no figures of managers.
+        let is_used = !self.nodes.is_empty() || !self.has_registries();
+        for family in FAMILIES.iter().filter(|_| is_used) {
             let (suffix, shape) = match family.shape {
                 Shape::Counter => ("_total", "counter"),
                 Shape::Gauge => ("", "gauge"),
@@ -66,7 +100,7 @@ impl fmt::Display for Page {
                 written?;
             }
         }
-        for durations in DURATIONS {
+        for durations in DURATIONS.iter().filter(|_| is_used) {
             let name = durations.name;
             writeln!(f, "# HELP {name} {}\n# TYPE {name} histogram", durations.help)?;
             for (node, answer) in &self.nodes {
@@ -88,13 +122,24 @@ impl fmt::Display for Page {
                 writeln!(f, " {}", histogram.count())?;
             }
         }
+        #[cfg(feature = "sessions")]
+        session_figures::write(f, &self.registries, |f, registry| write_owner(f, "registry", registry, &[]))?;
         Ok(())
     }
 }
 
 fn write_labels(f: &mut fmt::Formatter<'_>, node: &str, labels: &[(&'static str, &str)]) -> fmt::Result {
-    f.write_str("{node=\"")?;
-    for character in node.chars() {
+    write_owner(f, "node", node, labels)
+}
+
+fn write_owner(
+    f: &mut fmt::Formatter<'_>,
+    kind: &str,
+    name: &str,
+    labels: &[(&'static str, &str)],
+) -> fmt::Result {
+    write!(f, "{{{kind}=\"")?;
+    for character in name.chars() {
         match character {
             '\\' => f.write_str("\\\\")?,
             '"' => f.write_str("\\\"")?,

@@ -33,7 +33,7 @@ struct Seat<K, D, C> {
 impl<K, D, C> Drop for Seat<K, D, C> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.session.leave_queue(ticket);
+            Session::leave_queue(&self.session, ticket);
         }
     }
 }

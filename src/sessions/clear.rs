@@ -1,14 +1,15 @@
 //! Clearing a session, as one step for everyone else.
 //!
 //! The clear that sets the flag of the word excludes all claims until it ends; it waits for the holder, or takes
-//! the place from it; and only then replaces the data. A second clear joins: it waits for the first one, and
-//! is done if that one took effect.
+//! the place from it; and only then replaces the data. A second clear joins: it waits for the same holder, or takes the
+//! place from it. As soon as there is none, the first one that finds it so takes the last steps, and the others are done.
 //!
 //! The thread and the task go through the same [`Steps`]; they differ in the way they wait.
 
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -17,8 +18,9 @@ use super::error::ClearError;
 use super::id::RunId;
 use super::registry::Sessions;
 use super::session::Session;
-use crate::claim::{ClaimId, ClearRefused, Displacement, Spot, State};
+use crate::claim::{ClaimId, ClearRefused, Displacement, Occupant, Spot, State};
 use crate::sync::{Arc, StdArc, deadline_after};
+use crate::unwind::contain;
 
 /// The treatment of the current run by [`Sessions::clear`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub struct Cleared {
     /// [`BeginError::Cleared`](super::BeginError::Cleared). Zero if this call joined another one, which counts
     /// them.
     pub dropped: usize,
-    /// Whether this call joined a clear that was in progress, which took effect.
+    /// Whether another clear, at the same time, has reset the data: the two are one.
     pub joined: bool,
 }
 
@@ -58,7 +60,7 @@ impl ClearPolicy {
         }
     }
 
-    /// Only a clear that may meet a run has a deadline: the others wait for the last steps of another clear.
+    /// Only a clear that waits for a run has a deadline.
     fn deadline(self) -> Option<Instant> {
         match self {
             Self::CancelAndWait(timeout) => deadline_after(timeout),
@@ -78,7 +80,7 @@ impl Cleared {
 struct Steps<K, D, C> {
     session: Arc<Session<K, D, C>>,
     policy: ClearPolicy,
-    /// Number of clears when it began.
+    /// Number of clears before this one, or before this call.
     before: u64,
     cancelled: Option<ClaimId>,
     phase: Phase,
@@ -88,7 +90,7 @@ struct Steps<K, D, C> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     New,
-    /// This is the clear in progress.
+    /// This is the clear in progress, unless another one has ended it.
     Clearing,
     /// Another one is.
     Joining,
@@ -99,16 +101,35 @@ enum Step {
     Done(Result<Cleared, ClearError>),
     /// The session was retired.
     Retired,
-    /// The clear goes on when the place is in such a state.
-    Wait(fn(State) -> Option<()>),
+    /// The clear goes on after this.
+    Wait(Until),
 }
 
-fn is_vacant(state: State) -> Option<()> {
-    state.occupant().is_none().then_some(())
+/// The end of a wait. It names the generation, so it is not delayed by a later clear.
+#[derive(Clone, Copy)]
+enum Until {
+    /// The run has left, or the clear was given up.
+    Left(ClaimId),
+    /// Another thread has carried out the last steps of the clear.
+    Ended(ClaimId),
 }
 
-fn is_not_clearing(state: State) -> Option<()> {
-    (!state.is_clearing()).then_some(())
+impl Until {
+    fn look(self, state: State) -> Option<()> {
+        let goes_on = match self {
+            Self::Left(run) => state.is_held_by(run) && state.is_clearing(),
+            Self::Ended(generation) => state.generation() == generation && state.is_ending(),
+        };
+        (!goes_on).then_some(())
+    }
+
+    /// The last steps of a clear run no user code that could block.
+    fn deadline(self, deadline: Option<Instant>) -> Option<Instant> {
+        match self {
+            Self::Left(_) => deadline,
+            Self::Ended(_) => None,
+        }
+    }
 }
 
 impl<K, D, C> Steps<K, D, C> {
@@ -128,58 +149,77 @@ impl<K, D, C> Steps<K, D, C> {
     }
 
     fn step(&mut self) -> Step {
-        match self.phase {
-            Phase::New => self.begin(),
-            Phase::Clearing => self.finish(),
-            Phase::Joining => self.join(),
-            Phase::Over => unreachable!("a clear that is over is not asked again"),
+        loop {
+            let step = match self.phase {
+                Phase::New => self.begin(),
+                Phase::Clearing | Phase::Joining => self.go_on(),
+                Phase::Over => unreachable!("a clear that is over is not asked again"),
+            };
+            if let Some(step) = step {
+                return step;
+            }
         }
     }
 
-    fn begin(&mut self) -> Step {
-        let session = self.session.clone();
-        match session.place.begin_clear(self.policy.displacement()) {
-            Ok(occupant) => {
+    fn begin(&mut self) -> Option<Step> {
+        let (session, mut before) = (&self.session, self.before);
+        match session.place.begin_clear(self.policy.displacement(), || before = session.clears()) {
+            Ok(holder) => {
                 self.phase = Phase::Clearing;
-                self.note_stopped(occupant);
-                self.cancelled = occupant.or(self.cancelled);
-                self.finish()
+                // Clears that have ended before this one began do not count.
+                self.before = before;
+                self.note_stopped(holder);
+                None
             }
-            Err(ClearRefused::Busy(run)) => Step::Done(Err(ClearError::Busy(session.run_id(run)))),
-            Err(ClearRefused::Retired) => Step::Retired,
+            Err(ClearRefused::Busy(run)) => Some(self.busy(run)),
+            Err(ClearRefused::Retired) => Some(Step::Retired),
             Err(ClearRefused::Clearing) => {
                 self.phase = Phase::Joining;
-                if self.policy == ClearPolicy::CancelAndDetach
-                    && let Some(run) = session.place.displace()
-                {
-                    // Lets the clear in progress go on at once, since this one does not wait for runs.
-                    self.cancelled = self.cancelled.or(Some(run));
-                    session.common.counters.detached.add();
-                }
-                Step::Wait(is_not_clearing)
+                None
             }
         }
     }
 
-    fn join(&mut self) -> Step {
+    /// A clear is in progress, or has just ended. The first one that finds the place vacant ends it.
+    fn go_on(&mut self) -> Option<Step> {
         let state = self.session.place.state();
-        if is_not_clearing(state).is_none() {
-            return Step::Wait(is_not_clearing);
-        }
+        // After the state: a clear that has taken effect by then is noticed.
         let clears = self.session.clears_now();
-        if clears == self.before || state.is_retired() {
-            self.phase = Phase::New;
-            return self.begin();
+        if clears != self.before && !self.session.place.state().is_retired() {
+            self.phase = Phase::Over;
+            return Some(Step::Done(Ok(self.cleared(clears, 0, true))));
         }
-        self.phase = Phase::Over;
-        Step::Done(Ok(self.cleared(clears, 0, true)))
+        if !state.is_clearing() {
+            // It was given up, or the session was removed since.
+            self.phase = Phase::New;
+            return None;
+        }
+        if state.is_ending() {
+            return Some(Step::Wait(Until::Ended(state.generation())));
+        }
+        match (state.occupant(), self.policy) {
+            (None, _) => {
+                let is_taken = self.session.place.take_clear(Some(state.generation()));
+                is_taken.then(|| self.finish())
+            }
+            (Some(holder), ClearPolicy::RefuseIfBusy) => Some(self.busy(holder.id)),
+            (Some(holder), ClearPolicy::CancelAndWait(_)) => Some(Step::Wait(Until::Left(holder.id))),
+            (Some(_), ClearPolicy::CancelAndDetach) => {
+                let holder = self.session.place.displace();
+                self.note_stopped(holder);
+                None
+            }
+        }
     }
 
+    fn busy(&mut self, run: ClaimId) -> Step {
+        self.phase = Phase::Over;
+        Step::Done(Err(ClearError::Busy(self.session.run_id(run))))
+    }
+
+    /// The last steps. The caller has taken the clear.
     fn finish(&mut self) -> Step {
-        if is_vacant(self.session.place.state()).is_none() {
-            return Step::Wait(is_vacant);
-        }
-        let Some(fresh) = self.fresh.take() else { unreachable!("a clear that begins has new data") };
+        let Some(fresh) = self.fresh.take() else { unreachable!("a clear that ends had new data") };
         let (clears, replaced) = Session::reset(&self.session, fresh);
         let dropped = self.end(true);
         let counters = &self.session.common.counters;
@@ -193,29 +233,28 @@ impl<K, D, C> Steps<K, D, C> {
 
     /// The deadline has passed.
     fn give_up(&mut self) -> Step {
-        if self.phase == Phase::Clearing {
-            if !self.session.place.give_up_clear() {
-                // The run has ended at the last moment.
-                return self.finish();
-            }
-            self.phase = Phase::Over;
+        let is_over = match (self.phase, self.cancelled) {
+            // If not, the run has ended at the last moment.
+            (Phase::Clearing, Some(run)) => self.session.place.give_up_clear(run),
+            (Phase::Clearing, None) => false,
+            (Phase::New | Phase::Joining | Phase::Over, _) => true,
+        };
+        if !is_over {
+            return self.step();
         }
+        self.phase = Phase::Over;
         Step::Done(Err(ClearError::Timeout))
     }
 
     fn end(&mut self, took_effect: bool) -> usize {
         self.phase = Phase::Over;
-        let session = &self.session;
-        session.end_clear(took_effect).map_or(0, |ended| ended.dropped)
+        Session::end_clear(&self.session, took_effect)
     }
 
-    fn note_stopped(&self, occupant: Option<ClaimId>) {
-        if occupant.is_some() {
-            let counters = &self.session.common.counters;
-            counters.cancelled.add();
-            if self.policy == ClearPolicy::CancelAndDetach {
-                counters.detached.add();
-            }
+    fn note_stopped(&mut self, holder: Option<Occupant>) {
+        if let Some(holder) = holder {
+            self.session.note_cleared(holder, self.policy == ClearPolicy::CancelAndDetach);
+            self.cancelled = Some(holder.id);
         }
     }
 
@@ -226,9 +265,21 @@ impl<K, D, C> Steps<K, D, C> {
 }
 
 impl<K, D, C> Drop for Steps<K, D, C> {
+    /// Gives up the clear, which waits for a run. It may have been ended by another one, and a later one may be in
+    /// progress: so each step names the generation.
     fn drop(&mut self) {
-        if self.phase == Phase::Clearing && !self.session.place.give_up_clear() {
+        let (Phase::Clearing, Some(run)) = (self.phase, self.cancelled) else { return };
+        let place = &self.session.place;
+        if place.give_up_clear(run) {
+            return;
+        }
+        if place.take_clear(Some(run)) {
+            // The run has ended by itself.
             self.end(false);
+        } else if place.take_clear(Some(run.next())) {
+            // Another clear has detached the run, which may still write in its epoch: this one has to take effect.
+            // Unwind safety: what panics is the destructor of the old data, at the very end.
+            let _done = contain(AssertUnwindSafe(|| self.finish()));
         }
     }
 }
@@ -245,8 +296,11 @@ where
     /// [`BeginError::Cleared`](super::BeginError::Cleared), in the same step. If the clear fails, they keep
     /// waiting.
     ///
-    /// If another clear of the session is in progress, this call waits for it, and returns its result if it
-    /// took effect. Clearing a session that does not exist does nothing. The connection stays.
+    /// If another clear of the session is in progress, this call joins it: there is one reset, by the first of them that
+    /// finds the session without a run, and the others are done then. No call waits for a future that is not polled. Under
+    /// [`ClearPolicy::CancelAndWait`], only callers that began to wait before the first of the joined clears are sure to
+    /// be refused. Clearing a session that does not exist does nothing; with a store, it is created,
+    /// because it may be stored. The connection stays.
     ///
     /// Blocks under [`ClearPolicy::CancelAndWait`]; otherwise at most for the last steps of another clear.
     ///
@@ -284,8 +338,10 @@ where
                 step = match step {
                     Step::Done(result) => return result,
                     Step::Retired => break self.forget(key, &session),
-                    Step::Wait(look) if session.place.wait(deadline, look).is_some() => steps.step(),
-                    Step::Wait(_) => steps.give_up(),
+                    Step::Wait(until) => {
+                        let found = session.place.wait(until.deadline(deadline), |state| until.look(state));
+                        if found.is_some() { steps.step() } else { steps.give_up() }
+                    }
                 };
             }
         }
@@ -296,7 +352,8 @@ where
     ///
     /// # Cancel safety
     /// A future that is dropped before it completes has had no effect, except that the run remains cancelled, as
-    /// after [`ClearError::Timeout`].
+    /// after [`ClearError::Timeout`]. If another clear joined it and has detached the run, the session is cleared, also
+    /// if both are dropped.
     ///
     /// # Errors
     /// [`ClearError::Busy`], by the policy.
@@ -384,7 +441,8 @@ where
                     this.sessions.forget(this.key, &steps.session);
                     this.leave();
                 }
-                Step::Wait(look) => {
+                Step::Wait(until) => {
+                    let look = |state| until.look(state);
                     if steps.session.place.poll(&mut this.spot, context.waker(), look).is_pending() {
                         return Poll::Pending;
                     }

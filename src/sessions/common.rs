@@ -3,12 +3,14 @@
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use crossbeam_utils::CachePadded;
+
 use super::id::RunId;
 use super::on_disconnect::OnDisconnect;
 use super::stats::Counters;
 use super::watch::Watch;
 use crate::claim::ClaimId;
-use crate::clock::Clock;
+use crate::clock::{Clock, MonotonicClock};
 use crate::sync::StdArc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::unwind::contain;
@@ -18,29 +20,40 @@ pub(super) type OnRelease<K> = Box<dyn Fn(&K, RunId) + Send + Sync>;
 
 /// The settings of a registry, which do not change.
 pub(super) struct Settings<K> {
-    pub(super) clock: StdArc<dyn Clock>,
+    /// `None`: that of the operating system.
+    pub(super) clock: Option<StdArc<dyn Clock>>,
     pub(super) on_disconnect: OnDisconnect,
     pub(super) on_release: Option<OnRelease<K>>,
     pub(super) max_waiting: usize,
+    pub(super) max_blank: usize,
+    pub(super) max_idle: usize,
 }
 
 /// `S` is the type of a session.
 pub(super) struct Common<K, S> {
     pub(super) settings: Settings<K>,
-    pub(super) watch: Option<Box<dyn Watch<S>>>,
-    pub(super) counters: Counters,
+    pub(super) watch: Option<Box<dyn Watch<K, S>>>,
+    /// Apart from the settings, which every run reads.
+    pub(super) counters: CachePadded<Counters>,
     origin: Instant,
-    /// The next number of a session object.
-    next: AtomicU64,
+    /// The next number of a session object. Changes as often as the counters.
+    next: CachePadded<AtomicU64>,
     /// Above all versions and epochs of the sessions that were removed.
     floor: AtomicU64,
 }
 
 impl<K, S> Common<K, S> {
-    pub(super) fn new(settings: Settings<K>, watch: Option<Box<dyn Watch<S>>>) -> Self {
-        let origin = settings.clock.now();
-        let counters = Counters::default();
-        Self { settings, watch, counters, origin, next: AtomicU64::new(0), floor: AtomicU64::new(0) }
+    pub(super) fn new(settings: Settings<K>, watch: Option<Box<dyn Watch<K, S>>>) -> Self {
+        let origin = settings.clock.as_ref().map_or_else(|| MonotonicClock.now(), |clock| clock.now());
+        let counters = CachePadded::default();
+        Self {
+            settings,
+            watch,
+            counters,
+            origin,
+            next: CachePadded::new(AtomicU64::new(0)),
+            floor: AtomicU64::new(0),
+        }
     }
 
     /// Returns the first version, or epoch, of a session that has none.
@@ -50,7 +63,8 @@ impl<K, S> Common<K, S> {
         self.floor.load(Ordering::Relaxed)
     }
 
-    /// Raises the floor above `last`. Called before the session that had it leaves the map.
+    /// Raises the floor above `last`. Called before the session that had it is retired: then another thread may
+    /// remove it from the map.
     pub(super) fn raise_floor(&self, last: u64) {
         // Relaxed: as in `floor`.
         self.floor.fetch_max(last + 1, Ordering::Relaxed);
@@ -70,43 +84,74 @@ impl<K, S> Common<K, S> {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Returns the milliseconds since the registry was created. A clock that panics shows zero: the end of a
-    /// run must not panic.
-    pub(super) fn now_ms(&self) -> u64 {
-        // Unwind safety: the clock is only asked.
-        let now = contain(AssertUnwindSafe(|| self.settings.clock.now())).unwrap_or(self.origin);
-        u64::try_from(now.saturating_duration_since(self.origin).as_millis()).unwrap_or(u64::MAX)
+    /// Returns the microseconds since the registry was created.
+    ///
+    /// A clock of the user that panics shows zero: the end of a run must not panic.
+    pub(super) fn now_us(&self) -> u64 {
+        let now = match &self.settings.clock {
+            None => MonotonicClock.now(),
+            // Unwind safety: the clock is only asked.
+            Some(clock) => contain(AssertUnwindSafe(|| clock.now())).unwrap_or(self.origin),
+        };
+        let since = now.saturating_duration_since(self.origin);
+        since.as_secs().saturating_mul(1_000_000) + u64::from(since.subsec_micros())
     }
 }
 
-/// The time at which the current run began: 40 bits of milliseconds, and 24 bits of its number.
+/// The time of something that concerns one claim: 44 bits of microseconds, and 20 bits of its number.
 ///
-/// It is stored after the claim, so it may be that of another run: then the number differs, unless the two are
-/// a multiple of 2^24 runs apart.
+/// It is stored after the fact, so it may be that of another claim: then the number differs, unless the two are
+/// a multiple of 2^20 claims apart. Times are compared modulo 2^44, which is half a year.
 #[derive(Debug)]
-pub(super) struct Started(AtomicU64);
+pub(super) struct Stamp(AtomicU64);
 
-const TIME_BITS: u32 = 40;
+const TIME_BITS: u32 = 44;
+const TIME: u64 = (1 << TIME_BITS) - 1;
 
-impl Started {
-    pub(super) fn new() -> Self {
-        Self(AtomicU64::new(0))
+impl Stamp {
+    pub(super) fn new(claim: ClaimId, now_us: u64) -> Self {
+        Self(AtomicU64::new(Self::word(claim, now_us)))
     }
 
-    pub(super) fn set(&self, claim: ClaimId, now_ms: u64) {
-        let time = now_ms & ((1 << TIME_BITS) - 1);
-        // Relaxed: the value carries its own identity, and is only reported.
-        self.0.store((claim.as_u64() << TIME_BITS) | time, Ordering::Relaxed);
+    /// Returns a stamp of no claim that is `claim` or a later one.
+    pub(super) fn none(claim: ClaimId) -> Self {
+        Self::new(Self::before(claim), 0)
     }
 
-    /// Returns the age of the run, or zero if its start is not known yet.
-    pub(super) fn age(&self, claim: ClaimId, now_ms: u64) -> Duration {
-        // Relaxed: as in `set`.
+    pub(super) fn set(&self, claim: ClaimId, now_us: u64) {
+        // Relaxed, here and below: the value carries its own identity, and is only reported.
+        self.0.store(Self::word(claim, now_us), Ordering::Relaxed);
+    }
+
+    /// Removes the stamp of a claim.
+    pub(super) fn forget(&self, claim: ClaimId) {
+        self.set(Self::before(claim), 0);
+    }
+
+    fn before(claim: ClaimId) -> ClaimId {
+        ClaimId::from_u64(claim.as_u64().wrapping_sub(1))
+    }
+
+    /// Returns the time since the claim was stamped; stamps it if it is not.
+    pub(super) fn since_or_set(&self, claim: ClaimId, now_us: u64) -> Duration {
+        self.since(claim, now_us).unwrap_or_else(|| {
+            self.set(claim, now_us);
+            Duration::ZERO
+        })
+    }
+
+    /// Returns the time since the claim was stamped.
+    pub(super) fn since(&self, claim: ClaimId, now_us: u64) -> Option<Duration> {
         let word = self.0.load(Ordering::Relaxed);
-        if word >> TIME_BITS != (claim.as_u64() << TIME_BITS) >> TIME_BITS {
-            return Duration::ZERO;
+        if word & !TIME != Self::word(claim, 0) {
+            return None;
         }
-        let started = word & ((1 << TIME_BITS) - 1);
-        Duration::from_millis(now_ms.saturating_sub(started))
+        let since = now_us.wrapping_sub(word) & TIME;
+        // The stamp may be a little later than `now_us`, which was read by another thread.
+        Some(Duration::from_micros(if since > TIME / 2 { 0 } else { since }))
+    }
+
+    fn word(claim: ClaimId, now_us: u64) -> u64 {
+        (claim.as_u64() << TIME_BITS) | (now_us & TIME)
     }
 }

@@ -21,12 +21,15 @@ pub struct Connection<K, D, C> {
 }
 
 /// The result of [`Sessions::connect`](super::Sessions::connect).
-#[derive(Debug)]
+#[must_use = "dropping a connection ends it"]
 pub struct Connected<K, D, C> {
     /// The new connection.
     pub connection: Connection<K, D, C>,
     /// The peer of the connection that was displaced, for the caller to close.
     pub displaced: Option<StdArc<C>>,
+    /// The run that the new connection takes over from the one before; see
+    /// [`OnDisconnect`](super::OnDisconnect).
+    pub run: Option<RunId>,
 }
 
 /// The result of [`Connection::disconnect`].
@@ -123,8 +126,18 @@ impl<K, D, C> Connection<K, D, C> {
 
     fn end(&mut self) -> Disconnected {
         self.is_ended = true;
-        let ended = self.session.disconnect(self.id);
+        let ended = Session::disconnect(&self.session, self.id);
         Disconnected { was_current: ended.was_current, cancelled: ended.cancelled }
+    }
+}
+
+impl<K, D, C> fmt::Debug for Connected<K, D, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connected")
+            .field("connection", &self.connection)
+            .field("displaces", &self.displaced.is_some())
+            .field("run", &self.run)
+            .finish_non_exhaustive()
     }
 }
 

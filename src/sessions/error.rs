@@ -14,7 +14,8 @@ pub enum TryBeginError {
     Busy {
         /// The run of the session.
         run: RunId,
-        /// The time since it began, in steps of a millisecond; zero if it is just beginning.
+        /// The time since [`Run::start`](super::Run::start) was called, or since the run was first found busy,
+        /// whichever came first: a begin that succeeds at once reads no clock. In steps of a microsecond.
         age: Duration,
     },
     /// The session is being cleared, which takes a few steps of the thread that clears it.

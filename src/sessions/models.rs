@@ -2,15 +2,25 @@
 //! in `claim::models`.
 #![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::store::{MemoryStore, SessionStore};
 use super::*;
-use crate::sync::model::{Time, model, spawn};
+use crate::clock::ManualClock;
+use crate::sync::model::{Time, block_on, model, spawn};
 
 /// Never passes: in these models time stands still.
 const LONG: Duration = Duration::from_secs(60);
 
 type Registry = Sessions<u32, u64>;
+
+/// A registry that keeps one blank session.
+fn small() -> Registry {
+    Sessions::builder().max_blank(1).build()
+}
 
 /// A registry with one session, so that no model is about its creation unless it says so.
 fn registry() -> Registry {
@@ -44,9 +54,9 @@ fn nothing_that_an_earlier_run_writes_is_visible_after_a_clear() {
     });
 }
 
-/// The clear waits for a run that writes at the last moment, while another one begins.
+/// The clear waits for a run that writes at the last moment.
 #[test]
-fn a_run_begins_before_the_clear_or_finds_it_done() {
+fn a_clear_that_waits_comes_after_everything_that_the_run_writes() {
     model(|| {
         let _time = Time::stopped();
         let sessions = registry();
@@ -55,6 +65,18 @@ fn a_run_begins_before_the_clear_or_finds_it_done() {
             assert!(run.update(|_| 7).is_ok());
             drop(run);
         });
+        let cleared = sessions.clear(&1, ClearPolicy::CancelAndWait(LONG)).unwrap();
+        assert_eq!((cleared.epoch, *sessions.read(&1).unwrap()), (1, 0));
+        holder.join().unwrap();
+        assert!(sessions.try_begin(&1).is_ok());
+    });
+}
+
+#[test]
+fn a_run_begins_before_the_clear_or_finds_it_done() {
+    model(|| {
+        let sessions = registry();
+        assert!(sessions.try_begin(&1).unwrap().update(|_| 7).is_ok());
         let claimant = {
             let sessions = sessions.clone();
             spawn(move || {
@@ -63,11 +85,12 @@ fn a_run_begins_before_the_clear_or_finds_it_done() {
                 assert_eq!(data.map(|data| *data), Ok(if epoch == 0 { 7 } else { 0 }));
             })
         };
-        let cleared = sessions.clear(&1, ClearPolicy::CancelAndWait(LONG)).unwrap();
-        assert_eq!((cleared.epoch, *sessions.read(&1).unwrap()), (1, 0));
-        holder.join().unwrap();
+        let cleared = sessions.clear(&1, ClearPolicy::RefuseIfBusy);
         claimant.join().unwrap();
-        assert!(sessions.try_begin(&1).is_ok());
+        match cleared {
+            Ok(cleared) => assert_eq!((cleared.epoch, *sessions.read(&1).unwrap()), (1, 0)),
+            Err(error) => assert!(error.is_busy()),
+        }
     });
 }
 
@@ -127,7 +150,7 @@ fn a_run_of_a_connection_that_ends_is_stopped_or_does_not_begin() {
         let connection = sessions.connect(&1, ()).connection;
         let thread = {
             let (session, id) = (sessions.session(&1), connection.id());
-            spawn(move || assert!(session.disconnect(id).was_current))
+            spawn(move || assert!(session::Session::disconnect(&session, id).was_current))
         };
         let run = connection.try_begin();
         thread.join().unwrap();
@@ -150,5 +173,208 @@ fn the_end_of_an_old_connection_and_a_new_one_leave_the_new_one() {
         assert!(new.connection.is_current());
         assert_eq!(new.displaced.is_some(), !end.was_current, "displaced, or ended");
         assert_eq!(run.is_cancelled(), end.was_current);
+    });
+}
+
+/// The end of the run of one session pushes another one out of the ring, while a run of that one begins and ends.
+#[test]
+fn a_blank_session_is_evicted_or_gets_its_run_and_is_evicted_later() {
+    model(|| {
+        let sessions = small();
+        drop(sessions.try_begin(&1).unwrap());
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || drop(sessions.try_begin(&2).unwrap()))
+        };
+        let run = sessions.try_begin(&1).unwrap();
+        assert_eq!(sessions.cancel(&1), Cancel::Requested(run.id()), "in the registry");
+        drop(run);
+        thread.join().unwrap();
+        assert_eq!(sessions.len(), 1, "one place in the ring, and nothing in use");
+    });
+}
+
+/// The run ends while the connection of its session does: one of them puts the session into the ring.
+#[test]
+fn a_session_without_run_and_connection_is_in_the_ring() {
+    model(|| {
+        let sessions: Registry = Sessions::builder().max_blank(0).build();
+        let connection = sessions.connect(&1, ()).connection;
+        let run = sessions.try_begin(&1).unwrap();
+        let thread = spawn(move || drop(run));
+        drop(connection);
+        thread.join().unwrap();
+        assert!(sessions.is_empty());
+    });
+}
+
+/// A clear makes the session blank while its connection ends.
+#[test]
+fn a_session_that_is_cleared_while_its_connection_ends_is_in_the_ring() {
+    model(|| {
+        let sessions: Registry = Sessions::builder().max_blank(0).build();
+        let connection = sessions.connect(&1, ()).connection;
+        assert!(sessions.try_begin(&1).unwrap().update(|_| 7).is_ok());
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.clear(&1, ClearPolicy::RefuseIfBusy).is_ok())
+        };
+        drop(connection);
+        assert!(thread.join().unwrap());
+        assert!(sessions.is_empty());
+    });
+}
+
+/// The grace is over while a new connection comes: it takes over the run, or the run is asked to stop.
+#[test]
+fn a_run_is_resumed_or_expires() {
+    model(|| {
+        let policy = OnDisconnect::KeepForResume(Duration::ZERO);
+        let sessions: Registry = Sessions::builder().on_disconnect(policy).build();
+        let connection = sessions.connect(&1, ()).connection;
+        let run = connection.try_begin().unwrap();
+        drop(connection);
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.expire())
+        };
+        let resumed = sessions.connect(&1, ());
+        let expired = thread.join().unwrap();
+        assert_eq!((expired == 1, resumed.run.is_none()), (run.is_cancelled(), run.is_cancelled()));
+        assert!(resumed.run.is_none_or(|resumed| resumed == run.id()));
+    });
+}
+
+/// A task waits for a run that has written. The clear comes before the wait, or drops the task, or comes after its
+/// run has begun: that run never sees what an earlier epoch wrote.
+#[test]
+fn a_run_that_was_waited_for_is_wholly_before_a_clear_or_after_it() {
+    model(|| {
+        let sessions = registry();
+        let mut run = sessions.try_begin(&1).unwrap();
+        assert!(run.update(|_| 7).is_ok());
+        let waiter = {
+            let sessions = sessions.clone();
+            spawn(move || {
+                let run = block_on(sessions.begin_async(&1)).ok()?;
+                Some((run.epoch(), run.read().map(|data| *data)))
+            })
+        };
+        let cleared = sessions.clear(&1, ClearPolicy::CancelAndDetach).unwrap();
+        assert_eq!(run.finish(), Err(Stale));
+        match waiter.join().unwrap() {
+            None => assert_eq!(cleared.dropped, 1),
+            Some(found) => assert_eq!((found, cleared.dropped), ((1, Ok(0)), 0)),
+        }
+        assert_eq!(*sessions.read(&1).unwrap(), 0);
+        assert!(sessions.try_begin(&1).is_ok());
+    });
+}
+
+/// The session is removed while an update of it was overtaken: versions of the key never decrease.
+#[test]
+fn versions_continue_over_a_removal() {
+    model(|| {
+        let sessions = registry();
+        let write = |sessions: &Registry| {
+            let mut run = sessions.try_begin(&1).ok()?;
+            run.update(|value| value + 1).ok()?;
+            sessions.session(&1).published().map(|published| published.version)
+        };
+        let first = write(&sessions).unwrap();
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.remove(&1).is_ok_and(|removed| removed.is_some()))
+        };
+        let second = write(&sessions).unwrap();
+        let is_removed = thread.join().unwrap();
+        assert!(second > first, "{first}, then {second}; removed: {is_removed}");
+    });
+}
+
+fn polled<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A task has begun a clear and is dropped, while another one joins it and detaches the run: the run is fenced off.
+#[test]
+fn a_detached_run_is_fenced_off_also_if_the_clear_that_was_joined_is_dropped() {
+    model(|| {
+        let sessions = registry();
+        let mut old = sessions.try_begin(&1).unwrap();
+        let key = 1;
+        let mut first = sessions.clear_async(&key, ClearPolicy::CancelAndWait(LONG));
+        assert!(polled(&mut first).is_pending());
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.clear(&1, ClearPolicy::CancelAndDetach).unwrap().epoch)
+        };
+        drop(first);
+        assert_eq!(thread.join().unwrap(), 1);
+        let new = sessions.try_begin(&1).unwrap();
+        assert_eq!((new.epoch(), old.update(|_| 7).is_ok()), (1, false));
+        assert_eq!(*sessions.read(&1).unwrap(), 0);
+    });
+}
+
+/// The run ends, while two clears wait for it, one of them as a task that is not polled: the other one ends it.
+#[test]
+fn a_clear_does_not_wait_for_a_task_that_is_not_polled() {
+    model(|| {
+        let _time = Time::stopped();
+        let sessions = registry();
+        let run = sessions.try_begin(&1).unwrap();
+        let key = 1;
+        let mut first = sessions.clear_async(&key, ClearPolicy::CancelAndWait(LONG));
+        assert!(polled(&mut first).is_pending());
+        let thread = spawn(move || drop(run));
+        let cleared = sessions.clear(&1, ClearPolicy::CancelAndWait(LONG)).unwrap();
+        assert_eq!((cleared.epoch, cleared.joined), (1, false));
+        thread.join().unwrap();
+        let run = sessions.try_begin(&1).unwrap();
+        let Poll::Ready(Ok(joined)) = polled(&mut first) else { panic!("the clear is over") };
+        assert_eq!((joined.epoch, joined.joined, run.is_cancelled()), (1, true, false));
+    });
+}
+
+/// The session is evicted while it is removed: it is deleted in the store as well.
+#[test]
+fn a_session_that_is_evicted_while_it_is_removed_is_deleted() {
+    model(|| {
+        let store = MemoryStore::new();
+        let builder = Sessions::builder().clock(ManualClock::new()).store(store.clone());
+        let sessions: Registry = builder.build();
+        assert!(sessions.try_begin(&1).unwrap().update(|_| 7).is_ok());
+        let save = |sessions: &Registry| {
+            let saver = sessions.saver().unwrap();
+            while !matches!(saver.run_once(), saving::Step::Idle { .. }) {}
+        };
+        save(&sessions);
+        assert_eq!(store.load(&1).unwrap().map(|stored| stored.data), Some(7));
+        let thread = {
+            let sessions = sessions.clone();
+            spawn(move || sessions.prune(Duration::ZERO).len())
+        };
+        assert!(sessions.remove(&1).is_ok());
+        let _pruned = thread.join().unwrap();
+        save(&sessions);
+        assert!(store.load(&1).unwrap().is_none());
+        assert!(sessions.is_empty());
+    });
+}
+
+/// The run ends while its connection does, and may be resumed: the session stays neither among the orphans nor in the map.
+#[test]
+fn a_run_that_ends_with_its_connection_leaves_no_orphan() {
+    model(|| {
+        let policy = OnDisconnect::KeepForResume(LONG);
+        let builder = Sessions::builder().clock(ManualClock::new()).max_blank(0);
+        let sessions: Registry = builder.on_disconnect(policy).build();
+        let connection = sessions.connect(&1, ()).connection;
+        let run = connection.try_begin().unwrap();
+        let thread = spawn(move || drop(run));
+        drop(connection);
+        thread.join().unwrap();
+        assert_eq!((sessions.orphans(), sessions.len()), (0, 0));
     });
 }

@@ -1,26 +1,33 @@
 //! The handle of a registry.
 
+use std::collections::btree_map::OccupiedEntry;
 use std::fmt;
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use super::common::Common;
+use super::common::{Common, Settings};
 use super::connection::{Connected, Connection};
 use super::error::{BeginError, RemoveError, TryBeginError};
 use super::id::RunId;
+use super::limit::Limit;
 use super::map::Map;
 use super::run::Run;
-use super::session::{Retired, Session};
+use super::saving::Saver;
+use super::session::{Home, Joined, Orphans, Retired, Session};
 use super::snapshot::SessionSnapshot;
 use super::stats::Stats;
 use super::watch::Gone;
 use crate::claim::{CancelRefused, ClaimRefused, WaitRefused};
-use crate::sync::{Arc, StdArc, deadline_after};
+use crate::sync::ring::Ring;
+use crate::sync::{Arc, Mutex, StdArc, deadline_after, lock_order};
 use crate::unwind::discard;
 
 /// Makes the data of a new or cleared session.
 pub(super) type Init<K, D> = Box<dyn Fn(&K) -> D + Send + Sync>;
+
+/// Keys and their sessions.
+pub(super) type Entries<K, D, C> = Vec<(K, Arc<Session<K, D, C>>)>;
 
 /// A registry of sessions: for each key its data, its connection, and at most one run.
 ///
@@ -33,10 +40,15 @@ pub struct Sessions<K, D, C = ()> {
 }
 
 struct Registry<K, D, C> {
-    map: Map<K, Session<K, D, C>>,
+    home: StdArc<Home<K, D, C>>,
     common: StdArc<Common<K, Session<K, D, C>>>,
     init: Init<K, D>,
+    limit: Limit,
+    saver: Option<Saver<K, D>>,
 }
+
+/// Maximum number of blank sessions, for which there is space from the start.
+const MAX_BLANK: usize = 1 << 20;
 
 /// The result of [`Sessions::cancel`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +81,20 @@ impl<K, D, C> Sessions<K, D, C>
 where
     K: Hash + Eq + Clone,
 {
-    pub(super) fn from_parts(common: Common<K, Session<K, D, C>>, init: Init<K, D>) -> Self {
-        Self { registry: Arc::new(Registry { map: Map::new(), common: StdArc::new(common), init }) }
+    pub(super) fn from_parts(
+        common: Common<K, Session<K, D, C>>,
+        init: Init<K, D>,
+        saver: Option<Saver<K, D>>,
+    ) -> Self {
+        let Settings { max_blank, max_idle, .. } = common.settings;
+        let home = Home {
+            map: Map::new(),
+            blank: (max_blank > 0).then(|| Ring::new(max_blank.min(MAX_BLANK))),
+            orphans: Mutex::new(&lock_order::SESSION_ORPHANS, Orphans::new()),
+            forget: |home, session| home.map.remove_same(session.key(), session),
+        };
+        let (home, common, limit) = (StdArc::new(home), StdArc::new(common), Limit::new(max_idle));
+        Self { registry: Arc::new(Registry { home, common, init, limit, saver }) }
     }
 
     /// Begins a run, if the session has none. Creates the session if the key has none.
@@ -99,6 +123,11 @@ where
     /// # }
     /// ```
     pub fn try_begin(&self, key: &K) -> Result<Run<K, D, C>, TryBeginError> {
+        match self.claim_known(key) {
+            Some(Ok(run)) => return Ok(run),
+            Some(Err(Some(refused))) => return Err(refused),
+            Some(Err(None)) | None => {}
+        }
         loop {
             let session = self.session(key);
             match self.claim(key, &session) {
@@ -159,12 +188,12 @@ where
     /// # }
     /// ```
     pub fn cancel(&self, key: &K) -> Cancel {
-        self.registry.map.get(key).map_or(Cancel::Idle, |session| Self::cancel_in(&session, None))
+        self.registry.home.map.get(key).map_or(Cancel::Idle, |session| Self::cancel_in(&session, None))
     }
 
     /// Asks `run` to stop, if it is still that of the session. As [`cancel`](Self::cancel).
     pub fn cancel_run(&self, key: &K, run: RunId) -> Cancel {
-        match self.registry.map.get(key) {
+        match self.registry.home.map.get(key) {
             Some(session) if session.has_begun(run) => Self::cancel_in(&session, Some(run)),
             _ => Cancel::Idle,
         }
@@ -175,7 +204,7 @@ where
     /// Wait-free, as `arc_swap` uses the word, once the session is found in the map: no run blocks it. An
     /// update that has returned is visible.
     pub fn read(&self, key: &K) -> Option<StdArc<D>> {
-        self.registry.map.get(key)?.read()
+        self.registry.home.map.with(key, |session| session.read())?
     }
 
     /// Makes `peer` the connection of the session, and returns the peer that it displaces, for the caller to
@@ -200,26 +229,28 @@ where
         loop {
             let session = self.session(key);
             match session.connect(peer.clone()) {
-                Ok((id, displaced)) => {
-                    return Connected { connection: Connection::new(session, id, peer), displaced };
+                Ok(Joined { id, displaced, run }) => {
+                    return Connected { connection: Connection::new(session, id, peer), displaced, run };
                 }
                 Err(Retired) => self.forget(key, &session),
             }
         }
     }
 
-    /// Returns the connected sessions and their peers. O(n); each session is as it was at some time during the
-    /// call.
+    /// Returns the connected sessions and their peers. O(n), with a short lock of each session, which is as it was at
+    /// some time during the call.
     #[must_use]
     pub fn peers(&self) -> Vec<(K, StdArc<C>)> {
-        let entries = self.registry.map.entries().into_iter();
+        let entries = self.registry.home.map.entries().into_iter();
         entries.filter_map(|(key, session)| Some((key, session.connection()?.1))).collect()
     }
 
     /// Calls `send` for each connected session, on this thread, with nothing held: it may use this registry.
     ///
     /// The peers are those of [`peers`](Self::peers). A call that panics does not keep the others from their
-    /// turn. A call that blocks delays those that follow: `send` should put the message into a queue.
+    /// turn. The calls come one after the other, so one that blocks delays those that follow: a server gives each
+    /// connection a bounded queue and a task that sends, and `send` puts the message into the queue, or drops it if the
+    /// queue is full.
     pub fn broadcast(&self, mut send: impl FnMut(&K, &C)) -> Broadcast {
         let mut broadcast = Broadcast::default();
         for (key, peer) in self.peers() {
@@ -236,10 +267,10 @@ where
         broadcast
     }
 
-    /// Returns all sessions. O(n); each session is as it was at some time during the call.
+    /// Returns all sessions. O(n), with a short lock of each session, which is as it was at some time during the call.
     #[must_use]
     pub fn snapshot(&self) -> Vec<SessionSnapshot<K, D>> {
-        let entries = self.registry.map.entries().into_iter();
+        let entries = self.registry.home.map.entries().into_iter();
         entries
             .filter_map(|(key, session)| {
                 let look = session.look()?;
@@ -253,45 +284,60 @@ where
     ///
     /// A begin at the same time comes before the removal, which then fails, or creates a new session.
     ///
+    /// With a store, the session is deleted there, too, also if only the store has it; the data that is returned then is
+    /// that of a new session.
+    ///
     /// # Errors
     /// [`RemoveError`] if the session is in use.
     pub fn remove(&self, key: &K) -> Result<Option<StdArc<D>>, RemoveError> {
-        let Some(session) = self.registry.map.get(key) else { return Ok(None) };
-        let data = Session::retire(&session, Gone::Deleted, None)?;
-        self.forget(key, &session);
-        Ok(data)
-    }
-
-    /// Removes the sessions that have had neither a run nor a connection for `idle`, and returns their keys and
-    /// data. O(n). Does not delay begins: a run that begins meanwhile keeps its session.
-    ///
-    /// A session counts as used when it is created and when a run of it ends.
-    #[must_use = "the data of the removed sessions is returned, to be saved or dropped"]
-    pub fn prune(&self, idle: Duration) -> Vec<(K, StdArc<D>)> {
-        let mut removed = Vec::new();
-        for (key, session) in self.registry.map.entries() {
-            let seen = session.place.state();
-            if !session.is_idle_since(idle, seen) {
-                continue;
-            }
-            if let Ok(Some(data)) = Session::retire(&session, Gone::Evicted, Some(seen)) {
-                self.forget(&key, &session);
-                removed.push((key, data));
+        loop {
+            let Some(session) = self.get(key) else { return Ok(None) };
+            let last = Session::retire(&session, Gone::Deleted, None)?;
+            self.forget(key, &session);
+            match last {
+                Some(last) => return Ok(Some(last.data)),
+                None if self.registry.saver.is_none() => return Ok(None),
+                // It was evicted meanwhile, and is still stored.
+                None => {}
             }
         }
-        removed
+    }
+
+    /// Asks the runs to stop whose connections have ended, and that no connection has resumed in time, under
+    /// [`OnDisconnect::KeepForResume`](super::OnDisconnect::KeepForResume). Returns their number.
+    ///
+    /// The registry has no thread: call this now and then, for example once per second. O(log n) per run.
+    #[allow(clippy::must_use_candidate)] // The result is for those who are interested.
+    pub fn expire(&self) -> usize {
+        let (home, now_us) = (&self.registry.home, self.now_us());
+        let mut expired = 0;
+        loop {
+            let due = {
+                let mut orphans = home.orphans.lock();
+                let first = orphans.first_entry().filter(|first| first.key().0 <= now_us);
+                first.map(OccupiedEntry::remove_entry)
+            };
+            let Some(((until, _), session)) = due else { return expired };
+            expired += usize::from(Session::expire(&session, until).is_some());
+        }
     }
 
     /// Returns the number of sessions.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.registry.map.len()
+        self.registry.home.map.len()
     }
 
     /// Returns whether there are no sessions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns the saver, if the registry has a [store](super::SessionsBuilder::store).
+    #[must_use]
+    pub fn saver(&self) -> Option<&Saver<K, D>> {
+        self.registry.saver.as_ref()
     }
 
     /// Returns the figures of the registry.
@@ -303,17 +349,33 @@ where
     /// Returns the session of the key, which may be retired; creates it if there is none. Several threads may
     /// make one at the same time, and drop all but the first.
     pub(super) fn session(&self, key: &K) -> Arc<Session<K, D, C>> {
-        if let Some(session) = self.registry.map.get(key) {
+        if let Some(session) = self.registry.home.map.get(key) {
             return session;
         }
         let data = StdArc::new(self.fresh(key));
-        let session = Arc::new(Session::new(self.registry.common.clone(), key.clone(), data));
-        self.registry.map.insert_new(key.clone(), session)
+        let (common, home) = (self.registry.common.clone(), StdArc::downgrade(&self.registry.home));
+        let session = Arc::new(Session::new(common, home, key.clone(), data));
+        let session = self.registry.home.map.insert_new(key.clone(), session);
+        self.keep_limit(&self.registry.limit, &session);
+        session
     }
 
-    /// Returns the session of the key, which may be retired.
+    pub(super) fn entries(&self) -> Entries<K, D, C> {
+        self.registry.home.map.entries()
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        self.registry.common.now_us()
+    }
+
+    pub(super) fn note_evicted(&self, number: usize) {
+        self.registry.common.counters.evicted.add_all(number);
+    }
+
+    /// Returns the session of the key, which may be retired, to clear or to remove it. With a store, it is created if
+    /// there is none, because it may be stored: then a load at the same time finds it.
     pub(super) fn get(&self, key: &K) -> Option<Arc<Session<K, D, C>>> {
-        self.registry.map.get(key)
+        if self.registry.saver.is_some() { Some(self.session(key)) } else { self.registry.home.map.get(key) }
     }
 
     /// Returns the data of a new or cleared session. User code.
@@ -321,9 +383,29 @@ where
         (self.registry.init)(key)
     }
 
+    /// Returns the number of sessions whose run may be resumed.
+    #[cfg(test)]
+    pub(super) fn orphans(&self) -> usize {
+        self.registry.home.orphans.lock().len()
+    }
+
     /// Returns the epoch in which the next session that is created begins.
     pub(super) fn floor(&self) -> u64 {
         self.registry.common.floor()
+    }
+
+    /// Claims the session of the key, if there is one. The short form of what follows: takes no reference unless
+    /// the claim succeeds.
+    ///
+    /// The error is `None` if it has to be found out with nothing held, because a clock of the user is asked.
+    fn claim_known(&self, key: &K) -> Option<Result<Run<K, D, C>, Option<TryBeginError>>> {
+        let has_clock = self.registry.common.settings.clock.is_some();
+        self.registry.home.map.with(key, |session| match session.claim() {
+            Ok(grant) => Ok(Run::new(session.clone(), grant)),
+            Err(ClaimRefused::Busy(run)) if !has_clock => Err(Some(session.busy(run))),
+            Err(ClaimRefused::Clearing) => Err(Some(session.clearing())),
+            Err(ClaimRefused::Busy(_) | ClaimRefused::Retired) => Err(None),
+        })
     }
 
     /// Claims the session; removes it from the map if it is retired.
@@ -345,7 +427,8 @@ where
 
     /// Removes a retired session from the map, unless another thread has.
     pub(super) fn forget(&self, key: &K, session: &Arc<Session<K, D, C>>) {
-        self.registry.map.remove_same(key, session);
+        Session::tell_deleted(session);
+        self.registry.home.map.remove_same(key, session);
     }
 
     /// Counts a wait that has failed.
@@ -393,6 +476,6 @@ where
 
 impl<K: Hash + Eq, D, C> fmt::Debug for Sessions<K, D, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sessions").field("len", &self.registry.map.len()).finish_non_exhaustive()
+        f.debug_struct("Sessions").field("len", &self.registry.home.map.len()).finish_non_exhaustive()
     }
 }

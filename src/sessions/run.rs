@@ -2,21 +2,26 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::error::Stale;
 use super::id::RunId;
-use super::session::Session;
+use super::session::{NotInstalled, Session};
 use crate::claim::{ClaimId, Grant, Spot, State};
 use crate::sync::{Arc, StdArc, deadline_after};
+use crate::unwind::contain;
 
 /// One run of a session: as long as it lives, no other run of the session begins.
 ///
 /// Dropping it ends the run, on return, on error, in a panic, and when the future that owns it is dropped. The
 /// end names the run, so it never ends a later one. It does not block: it is one exchange of a word and, if
-/// someone waits, a short lock to wake them.
+/// someone waits, a short lock to wake them. If the data of the session is that of a new one, the session joins the
+/// blank ones, and the oldest of them may be removed. Destructors that run then may not panic through it: their panics are
+/// contained.
 ///
 /// Created by [`Sessions::try_begin`](super::Sessions::try_begin) and its variants. `Send`, so it can be moved
 /// into the thread or task that works.
@@ -29,7 +34,7 @@ use crate::sync::{Arc, StdArc, deadline_after};
 /// A run that a clear has *detached* is cancelled, too, and what it writes is rejected as [`Stale`].
 #[must_use = "dropping a run ends it"]
 pub struct Run<K, D, C = ()> {
-    session: Arc<Session<K, D, C>>,
+    session: Held<K, D, C>,
     claim: ClaimId,
     /// Number of clears before it.
     clears: u64,
@@ -39,7 +44,7 @@ pub struct Run<K, D, C = ()> {
 
 impl<K, D, C> Run<K, D, C> {
     pub(super) fn new(session: Arc<Session<K, D, C>>, grant: Grant) -> Self {
-        Self { session, claim: grant.id, clears: grant.read, is_finished: false }
+        Self { session: Held(Some(session)), claim: grant.id, clears: grant.read, is_finished: false }
     }
 
     /// Returns the key of the session.
@@ -63,10 +68,11 @@ impl<K, D, C> Run<K, D, C> {
         self.session.epoch(self.clears)
     }
 
-    /// Notes that the work begins. Returns false if the run was asked to stop before: then it should end
-    /// without doing anything. Optional. Lock-free.
+    /// Notes that the work begins, and the time, from which the age of the run is counted. Returns false if the run was
+    /// asked to stop before: then it should end without doing anything. Optional. Lock-free.
     #[must_use = "a run that was cancelled before it starts should not start"]
     pub fn start(&self) -> bool {
+        self.session.note_start(self.claim);
         self.session.place.start(self.claim)
     }
 
@@ -108,6 +114,30 @@ impl<K, D, C> Run<K, D, C> {
         Cancelled { run: self, spot: None }
     }
 
+    /// Returns the peer of the connection that the session has now, to which the run can send. That is not always
+    /// the connection through which the run began: a newer one takes over. Takes a short lock of the session.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::sessions::Sessions;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sessions: Sessions<u32, String, &str> = Sessions::new();
+    /// let old = sessions.connect(&1, "old socket").connection;
+    /// let run = old.try_begin()?;
+    /// let new = sessions.connect(&1, "new socket").connection;
+    /// drop(old);
+    /// assert_eq!(run.peer().as_deref(), Some(&"new socket"));
+    /// drop(new);
+    /// assert_eq!(run.peer(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn peer(&self) -> Option<StdArc<C>> {
+        self.session.connection().map(|(_, peer)| peer)
+    }
+
     /// Returns the data of the session, as of now. Wait-free, as [`Sessions::read`](super::Sessions::read).
     ///
     /// # Errors
@@ -124,6 +154,9 @@ impl<K, D, C> Run<K, D, C> {
     ///
     /// # Errors
     /// [`Stale`] if the session was cleared since the run began: the data is not changed.
+    ///
+    /// # Panics
+    /// If `change` panics. If the destructor of the old data panics; the data was replaced then.
     ///
     /// # Examples
     /// ```
@@ -144,12 +177,20 @@ impl<K, D, C> Run<K, D, C> {
     pub fn update(&mut self, change: impl FnOnce(&D) -> D) -> Result<StdArc<D>, Stale> {
         let current = self.read()?;
         let data = StdArc::new(change(&current));
+        // The last reference to the old data, if it is one, must not be a local variable here: the compiler leaks the
+        // value that a function returns if a destructor of a local panics.
+        drop(current);
         Session::write_in(&self.session, self.clears, data.clone())?;
         Ok(data)
     }
 
     pub(super) fn is_of<'a>(&self, session: &'a Arc<Session<K, D, C>>) -> Option<&'a Session<K, D, C>> {
-        Arc::ptr_eq(&self.session, session).then_some(session)
+        Arc::ptr_eq(self.session.get(), session).then_some(session)
+    }
+
+    /// Installs data that was stored before. No update is in progress, because the run is borrowed.
+    pub(super) fn install(&mut self, version: u64, data: StdArc<D>) -> Result<(), NotInstalled> {
+        self.session.install_in(self.clears, version, data)
     }
 
     pub(super) fn claim(&self) -> ClaimId {
@@ -163,14 +204,42 @@ impl<K, D, C> Run<K, D, C> {
     /// by now, which is not affected.
     pub fn finish(mut self) -> Result<(), Stale> {
         self.is_finished = true;
-        if self.session.release(self.claim) { Ok(()) } else { Err(Stale) }
+        if Session::release(&self.session, self.claim) { Ok(()) } else { Err(Stale) }
+    }
+}
+
+/// The session of a run. If this is the last reference, user data is dropped with it, whose panics are contained.
+struct Held<K, D, C>(Option<Arc<Session<K, D, C>>>);
+
+impl<K, D, C> Held<K, D, C> {
+    fn get(&self) -> &Arc<Session<K, D, C>> {
+        match &self.0 {
+            Some(session) => session,
+            None => unreachable!("only the destructor takes it out"),
+        }
+    }
+}
+
+impl<K, D, C> Deref for Held<K, D, C> {
+    type Target = Arc<Session<K, D, C>>;
+
+    fn deref(&self) -> &Self::Target {
+        self.get()
+    }
+}
+
+impl<K, D, C> Drop for Held<K, D, C> {
+    fn drop(&mut self) {
+        let session = self.0.take();
+        // Unwind safety: nothing of the session remains observable.
+        let _ = contain(AssertUnwindSafe(|| drop(session)));
     }
 }
 
 impl<K, D, C> Drop for Run<K, D, C> {
     fn drop(&mut self) {
         if !self.is_finished {
-            let _is_current = self.session.release(self.claim);
+            let _is_current = Session::release(&self.session, self.claim);
         }
     }
 }

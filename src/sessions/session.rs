@@ -1,34 +1,76 @@
 //! One session: its place for a run, its data and its connection.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::panic::AssertUnwindSafe;
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::common::{Common, Started};
-use super::error::{RemoveError, Stale, TryBeginError};
+mod data;
+mod peer;
+
+pub(super) use self::data::NotInstalled;
+use super::common::{Common, Stamp};
+use super::error::TryBeginError;
 use super::id::{ConnectionId, RunId};
-use super::on_disconnect::OnDisconnect;
-use super::watch::Gone;
+use super::map::Map;
+use super::mark::Mark;
 use crate::claim::{
-    Begun, CancelRefused, ClaimId, ClaimRefused, ClearEnded, Grant, Place, State, Terms, Ticket, WaitRefused,
+    Begun, CancelRefused, ClaimId, ClaimRefused, Grant, Occupant, Place, Released, State, Terms, Ticket,
+    WaitRefused,
 };
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, StdArc, lock_order};
-use crate::table::{Replaced, SlimCell, SlimGuard};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::ring::Ring;
+use crate::sync::{Arc, Mutex, StdArc, StdWeak, lock_order};
+use crate::table::{SlimCell, SlimGuard};
+use crate::unwind::contain;
 
+/// The fields are in the order of their use: a run that begins and ends touches the first ones.
+#[repr(C)]
 pub(super) struct Session<K, D, C> {
-    number: u64,
-    key: K,
     pub(super) place: Place,
     /// Number of clears. Written under the lock only, by the clear that holds the place.
     clears: AtomicU64,
+    /// [`BLANK`], [`CONNECTED`] and [`ORPHANED`]: changes under the lock.
+    hints: AtomicU8,
+    pub(super) common: StdArc<Common<K, Self>>,
+    number: u64,
+    /// The time from which the age of a run is counted; see `note_start`.
+    started: Stamp,
+    /// The time of the request to stop.
+    asked: Stamp,
+    /// The time since which the session is known to be idle.
+    idle: Stamp,
+    cell: SlimCell<Option<Published<D>>, Contents<C>>,
     /// The epoch before the first clear, plus one. Zero until it is asked for.
     first_epoch: AtomicU64,
-    started: Started,
-    /// The time of the last begin or release, in milliseconds.
-    used_ms: AtomicU64,
-    cell: SlimCell<Option<Published<D>>, Contents<C>>,
-    pub(super) common: StdArc<Common<K, Self>>,
+    home: StdWeak<Home<K, D, C>>,
+    key: K,
+    /// For the watch; `None` if there is none.
+    pub(super) mark: Option<Mark<K>>,
 }
+
+/// The part of a registry that its sessions lead to.
+pub(super) struct Home<K, D, C> {
+    pub(super) map: Map<K, Session<K, D, C>>,
+    /// Blank sessions, oldest first. `None` if none are kept.
+    pub(super) blank: Option<Ring<Arc<Session<K, D, C>>>>,
+    /// The sessions whose connection has ended, and whose run may be resumed, by the end of that time in
+    /// microseconds.
+    pub(super) orphans: Mutex<Orphans<K, D, C>>,
+    /// Removes a retired session from the map. A function pointer, since destructors know nothing of `Hash`.
+    pub(super) forget: fn(&Self, &Arc<Session<K, D, C>>),
+}
+
+/// By time and number of the session. Valid after a panic: no user code runs under the lock.
+pub(super) type Orphans<K, D, C> = BTreeMap<(u64, u64), Arc<Session<K, D, C>>>;
+
+/// The data is that of a new or cleared session.
+const BLANK: u8 = 1;
+/// The session has a connection.
+const CONNECTED: u8 = 2;
+/// The session is among the orphans.
+const ORPHANED: u8 = 4;
 
 /// The data of a session, as of one version. `None` in the cell once the session is retired.
 pub(super) struct Published<D> {
@@ -56,6 +98,9 @@ pub(super) struct Contents<C> {
     connections: u64,
     /// The run that began through the connection of the session.
     owned: Option<ClaimId>,
+    /// The end of the time in which a connection may resume the run, in microseconds. The session is among the orphans
+    /// at this time, unless that entry was just taken out to be looked at.
+    resume_until: Option<NonZeroU64>,
 }
 
 struct Peer<C> {
@@ -72,6 +117,14 @@ pub(super) struct Look<D> {
     pub(super) state: State,
 }
 
+/// A new connection, as far as the session is concerned.
+pub(super) struct Joined<C> {
+    pub(super) id: ConnectionId,
+    pub(super) displaced: Option<StdArc<C>>,
+    /// The run of the connection before, which it takes over.
+    pub(super) run: Option<RunId>,
+}
+
 /// The end of a connection, as far as the session is concerned.
 pub(super) struct Ended<C> {
     pub(super) cancelled: Option<RunId>,
@@ -85,18 +138,28 @@ pub(super) struct Ended<C> {
 pub(super) struct Retired;
 
 impl<K, D, C> Session<K, D, C> {
-    pub(super) fn new(common: StdArc<Common<K, Self>>, key: K, data: StdArc<D>) -> Self {
-        let contents = Contents { peer: None, connections: 0, owned: None };
+    pub(super) fn new(
+        common: StdArc<Common<K, Self>>,
+        home: StdWeak<Home<K, D, C>>,
+        key: K,
+        data: StdArc<D>,
+    ) -> Self {
+        let contents = Contents { peer: None, connections: 0, owned: None, resume_until: None };
         let published = Published { version: 0, clears: 0, is_blank: true, data };
+        let stamp = || Stamp::none(ClaimId::FIRST);
         Self {
-            number: common.next_session(),
-            key,
             place: Place::new(ClaimId::FIRST),
             clears: AtomicU64::new(0),
-            first_epoch: AtomicU64::new(0),
-            started: Started::new(),
-            used_ms: AtomicU64::new(common.now_ms()),
+            hints: AtomicU8::new(BLANK),
+            number: common.next_session(),
+            started: stamp(),
+            asked: stamp(),
+            idle: stamp(),
             cell: SlimCell::new(&lock_order::SESSION, Some(published), contents),
+            first_epoch: AtomicU64::new(0),
+            home,
+            mark: common.watch.as_ref().map(|watch| watch.mark(&key)),
+            key,
             common,
         }
     }
@@ -110,7 +173,7 @@ impl<K, D, C> Session<K, D, C> {
     }
 
     /// Returns the number of clears, to be read with a claim: the claim was made in that epoch.
-    fn clears(&self) -> u64 {
+    pub(super) fn clears(&self) -> u64 {
         // Relaxed: the word was read before with acquire, and has not changed since when the claim succeeds.
         // The number changes only in a clear, which ends with a new generation of the word.
         self.clears.load(Ordering::Relaxed)
@@ -130,11 +193,9 @@ impl<K, D, C> Session<K, D, C> {
         first - 1 + clears
     }
 
-    /// Claims the session.
+    /// Claims the session. Lock-free; runs no user code, and reads no clock.
     pub(super) fn claim(&self) -> Result<Grant, ClaimRefused> {
-        let grant = self.place.claim(|| self.clears())?;
-        self.note_start(grant);
-        Ok(grant)
+        self.place.claim(|| self.clears())
     }
 
     /// Claims the session as soon as those who came before have had it.
@@ -145,7 +206,7 @@ impl<K, D, C> Session<K, D, C> {
     ) -> Result<Grant, WaitRefused> {
         let joined = |cancelled| self.note_wait(cancelled);
         let grant = self.place.wait_to_claim(self.terms(replace), deadline, || self.clears(), joined)?;
-        self.note_start(grant);
+        self.note_start(grant.id);
         Ok(grant)
     }
 
@@ -156,10 +217,7 @@ impl<K, D, C> Session<K, D, C> {
         waker: &Waker,
     ) -> Result<Result<Grant, Ticket>, WaitRefused> {
         match self.place.begin_wait(self.terms(replace), waker, || self.clears())? {
-            Begun::Claimed(grant) => {
-                self.note_start(grant);
-                Ok(Ok(grant))
-            }
+            Begun::Claimed(grant) => Ok(Ok(grant)),
             Begun::Waits(ticket, cancelled) => {
                 self.note_wait(cancelled);
                 Ok(Err(ticket))
@@ -171,15 +229,15 @@ impl<K, D, C> Session<K, D, C> {
     pub(super) fn poll_claim(&self, ticket: Ticket, waker: &Waker) -> Poll<Result<Grant, WaitRefused>> {
         let poll = self.place.poll_claim(ticket, waker);
         if let Poll::Ready(Ok(grant)) = poll {
-            self.note_start(grant);
+            self.note_start(grant.id);
         }
         poll
     }
 
     /// Gives up the seat in the queue, or the claim that was made for it.
-    pub(super) fn leave_queue(&self, ticket: Ticket) {
-        if let Some(grant) = self.place.leave_queue(ticket) {
-            let _is_current = self.release(grant.id);
+    pub(super) fn leave_queue(this: &Arc<Self>, ticket: Ticket) {
+        if let Some(grant) = this.place.leave_queue(ticket) {
+            let _is_current = Self::release(this, grant.id);
         }
     }
 
@@ -189,75 +247,127 @@ impl<K, D, C> Session<K, D, C> {
 
     fn note_wait(&self, cancelled: Option<ClaimId>) {
         self.common.counters.contended.add();
-        if cancelled.is_some() {
-            self.common.counters.cancelled.add();
+        let now_us = self.common.now_us();
+        if let Some(run) = self.place.state().occupant() {
+            let _age = self.started.since_or_set(run.id, now_us);
+        }
+        if let Some(run) = cancelled {
+            self.note_asked(run, now_us);
         }
     }
 
-    fn note_start(&self, grant: Grant) {
-        self.started.set(grant.id, self.common.now_ms());
+    /// Notes the start of a run, for its age. A begin that succeeds at once does not come here: it would read the
+    /// clock for those who may never ask. The age of its run counts from the call of
+    /// [`Run::start`](super::run::Run::start), or from the first one who finds the session busy.
+    pub(super) fn note_start(&self, run: ClaimId) {
+        let _age = self.started.since_or_set(run, self.common.now_us());
     }
 
-    /// Claims the session for the run of its connection `id`. Under the lock, so that the end of the connection
-    /// comes before the claim, or finds the run.
-    pub(super) fn claim_for(&self, id: ConnectionId) -> Result<Grant, TryBeginError> {
-        let mut contents = self.cell.lock();
-        if !contents.is_current(id) {
-            return Err(TryBeginError::Disconnected);
-        }
-        let claimed = self.place.claim(|| self.clears());
-        if let Ok(grant) = claimed {
-            contents.owned = Some(grant.id);
-        }
-        drop(contents);
-        match claimed {
-            Ok(grant) => {
-                // The clock is user code, so the start is noted without the lock.
-                self.note_start(grant);
-                Ok(grant)
-            }
-            Err(ClaimRefused::Busy(run)) => Err(self.busy(run)),
-            Err(ClaimRefused::Clearing) => Err(self.clearing()),
-            Err(ClaimRefused::Retired) => unreachable!("a session with a connection is not retired"),
+    fn note_asked(&self, run: ClaimId, now_us: u64) {
+        self.asked.set(run, now_us);
+        self.common.counters.cancelled.add();
+    }
+
+    /// The run was asked to stop when it got the session: another one waits that replaces it.
+    fn note_born(&self, asked: Option<ClaimId>) {
+        if let Some(run) = asked {
+            self.note_asked(run, self.common.now_us());
         }
     }
 
-    /// Makes the run that of the connection `id`. Returns false if that is not the current one.
-    pub(super) fn adopt(&self, id: ConnectionId, run: ClaimId) -> bool {
-        let mut contents = self.cell.lock();
-        let is_current = contents.is_current(id) && self.place.state().is_held_by(run);
-        if is_current {
-            contents.owned = Some(run);
+    /// A clear has asked the run to stop, or has detached it. It is passed as it was before.
+    pub(super) fn note_cleared(&self, run: Occupant, is_detached: bool) {
+        if !run.is_cancelled {
+            self.note_asked(run.id, self.common.now_us());
         }
-        is_current
+        if is_detached {
+            self.common.counters.detached.add();
+        }
     }
 
     pub(super) fn busy(&self, run: ClaimId) -> TryBeginError {
-        self.common.counters.refused.add();
-        TryBeginError::Busy { run: self.run_id(run), age: self.started.age(run, self.common.now_ms()) }
+        self.common.counters.refused.add(self.number);
+        let age = self.started.since_or_set(run, self.common.now_us());
+        TryBeginError::Busy { run: self.run_id(run), age }
     }
 
     pub(super) fn clearing(&self) -> TryBeginError {
-        self.common.counters.refused.add();
+        self.common.counters.refused.add(self.number);
         TryBeginError::Clearing
     }
 
     /// Ends the run `claim`. Returns whether it was that of the session.
-    pub(super) fn release(&self, claim: ClaimId) -> bool {
-        // Relaxed: `is_idle_since` reads it after the word, which the release below changes.
-        self.used_ms.store(self.common.now_ms(), Ordering::Relaxed);
-        let was_current = self.place.release(claim, || self.clears());
-        if !was_current {
-            self.common.counters.stale_releases.add();
+    pub(super) fn release(this: &Arc<Self>, claim: ClaimId) -> bool {
+        let released = this.place.release(claim, || this.clears());
+        match released {
+            Some(released) => {
+                if released.was_cancelled || released.was_awaited {
+                    this.note_end(claim, released);
+                }
+                this.note_born(released.asked);
+                Self::end_orphan(this, claim);
+                // If it is listed, it is looked at later than this end of a use.
+                if !released.is_listed {
+                    Self::settle(this);
+                }
+            }
+            None => this.common.counters.stale_releases.add(),
         }
-        self.common.released(&self.key, self.run_id(claim));
-        was_current
+        this.common.released(&this.key, this.run_id(claim));
+        released.is_some()
+    }
+
+    /// Measures the end of a run that was asked to stop, or for which others waited.
+    fn note_end(&self, claim: ClaimId, released: Released) {
+        let (counters, now_us) = (&self.common.counters, self.common.now_us());
+        if released.was_cancelled
+            && let Some(latency) = self.asked.since(claim, now_us)
+        {
+            counters.cancel_latency.record(latency);
+        }
+        if released.was_awaited
+            && let Some(held) = self.started.since(claim, now_us)
+        {
+            counters.hold_time.record(held);
+        }
+    }
+
+    /// Hands the session to the list of the blank ones, unless it is in use or has data. Called whenever that
+    /// may have become true: at the end of a run, a clear and a connection, with nothing held.
+    ///
+    /// Of two that come at the same time, at least one finds it so: the hints change in one word.
+    pub(super) fn settle(this: &Arc<Self>) {
+        // Relaxed: if the hints change later, the thread that changes them comes here.
+        if this.hints.load(Ordering::Relaxed) == BLANK
+            && let Some(home) = this.home.upgrade()
+        {
+            home.keep_blank(this);
+            drop_home(home);
+        }
+    }
+
+    fn hint(&self, hint: u8, is_set: bool) {
+        // AcqRel: of a run that ends and a session that becomes an orphan, one sees the other; pairs with `end_orphan`.
+        // The other hints need no order.
+        if is_set {
+            self.hints.fetch_or(hint, Ordering::AcqRel);
+        } else {
+            self.hints.fetch_and(!hint, Ordering::AcqRel);
+        }
+    }
+
+    /// Ends the clear that the caller has taken. Returns the number of those who waited and are dropped.
+    pub(super) fn end_clear(this: &Arc<Self>, took_effect: bool) -> usize {
+        let ended = this.place.end_clear(took_effect, || this.clears());
+        this.note_born(ended.and_then(|ended| ended.asked));
+        Self::settle(this);
+        ended.map_or(0, |ended| ended.dropped)
     }
 
     /// Asks the run to stop; only `run` if one is given.
     pub(super) fn cancel(&self, run: Option<ClaimId>) -> Result<ClaimId, CancelRefused> {
         let claim = self.place.cancel(run)?;
-        self.common.counters.cancelled.add();
+        self.note_asked(claim, self.common.now_us());
         Ok(claim)
     }
 
@@ -266,129 +376,13 @@ impl<K, D, C> Session<K, D, C> {
         self.number == run.session
     }
 
-    /// Returns the data with its version, or `None` if the session is retired. Wait-free.
-    pub(super) fn published(&self) -> Option<Published<D>> {
-        self.cell.read(Clone::clone)
-    }
-
-    pub(super) fn read(&self) -> Option<StdArc<D>> {
-        self.cell.read(|published| published.as_ref().map(|published| published.data.clone()))
-    }
-
-    /// Returns the data, if the session is still in the epoch.
-    pub(super) fn read_in(&self, clears: u64) -> Result<StdArc<D>, Stale> {
-        self.cell.read(|published| match published {
-            Some(published) if published.clears == clears => Ok(published.data.clone()),
-            _ => Err(Stale),
-        })
-    }
-
-    /// Replaces the data, if the session is still in the epoch.
-    pub(super) fn write_in(this: &Arc<Self>, clears: u64, data: StdArc<D>) -> Result<(), Stale> {
-        let mut contents = this.cell.lock();
-        let Some((version, _)) = this.current(&contents).filter(|(_, current)| *current == clears) else {
-            // The data is user code, and therefore last.
-            drop(contents);
-            return Err(Stale);
-        };
-        let version = this.next_version(version);
-        let replaced = contents.publish(Some(Published { version, clears, is_blank: false, data }));
-        drop(contents);
-        Self::changed(this, version);
-        // The old data is user code, and therefore last.
-        drop(replaced);
-        Ok(())
-    }
-
-    /// Replaces the data and begins a new epoch, whose number is returned with the old data. The caller holds
-    /// the place for a clear.
-    pub(super) fn reset(this: &Arc<Self>, fresh: StdArc<D>) -> (u64, Replaced<Option<Published<D>>>) {
-        let mut contents = this.cell.lock();
-        let (version, clears) = this.current(&contents).unwrap_or_default();
-        let (version, clears) = (this.next_version(version), clears + 1);
-        // Relaxed: read after the word, which the clear changes afterwards.
-        this.clears.store(clears, Ordering::Relaxed);
-        let replaced = contents.publish(Some(Published { version, clears, is_blank: true, data: fresh }));
-        drop(contents);
-        Self::changed(this, version);
-        (clears, replaced)
-    }
-
-    /// Ends the clear that the caller began, if there is no run.
-    pub(super) fn end_clear(&self, took_effect: bool) -> Option<ClearEnded> {
-        self.place.end_clear(took_effect, || self.clears())
-    }
-
-    /// Installs data that was stored before, with its version. Fails if the data was changed, or the session is
-    /// retired.
-    #[allow(dead_code)] // For saving.
-    pub(super) fn install(&self, version: u64, data: StdArc<D>) -> Result<(), StdArc<D>> {
-        let mut contents = self.cell.lock();
-        let Some((0, clears)) = self.current(&contents) else { return Err(data) };
-        let replaced = contents.publish(Some(Published { version, clears, is_blank: false, data }));
-        drop(contents);
-        drop(replaced);
-        Ok(())
-    }
-
-    /// The data has changed. Every change comes through here, with nothing held.
-    fn changed(this: &Arc<Self>, version: u64) {
-        if let Some(watch) = &this.common.watch {
-            watch.changed(this, version);
-        }
-    }
-
-    /// Returns the version and the number of clears, or `None` if the session is retired.
-    fn current(&self, _locked: &Locked<'_, D, C>) -> Option<(u64, u64)> {
-        self.cell.read(|published| published.as_ref().map(|published| (published.version, published.clears)))
-    }
-
-    /// Returns the version after `version`, which is above those of an earlier session of the key.
-    fn next_version(&self, version: u64) -> u64 {
-        self.common.floor().max(version + 1)
-    }
-
-    /// Returns the number of clears.
-    pub(super) fn clears_now(&self) -> u64 {
-        self.cell.read(|published| published.as_ref().map_or(u64::MAX, |published| published.clears))
-    }
-
-    /// Makes `value` the connection. Returns its identity, and the connection that it displaces.
-    pub(super) fn connect(&self, value: StdArc<C>) -> Result<(ConnectionId, Option<StdArc<C>>), Retired> {
-        let mut contents = self.cell.lock();
-        if self.current(&contents).is_none() {
-            return Err(Retired);
-        }
-        let id = ConnectionId { session: self.number, number: contents.connections };
-        contents.connections += 1;
-        let displaced = contents.peer.replace(Peer { id, value });
-        drop(contents);
-        if displaced.is_some() {
-            self.common.counters.displaced.add();
-        }
-        Ok((id, displaced.map(|peer| peer.value)))
-    }
-
-    /// Ends the connection `id`, if it is still that of the session.
-    pub(super) fn disconnect(&self, id: ConnectionId) -> Ended<C> {
-        let mut contents = self.cell.lock();
-        if !contents.is_current(id) {
-            return Ended { cancelled: None, _peer: None, was_current: false };
-        }
-        let peer = contents.peer.take();
-        let owned = contents.owned.take();
-        drop(contents);
-        let run = owned.filter(|_| self.common.settings.on_disconnect == OnDisconnect::Cancel);
-        let cancelled = run.and_then(|run| self.cancel(Some(run)).ok());
-        Ended {
-            cancelled: cancelled.map(|run| self.run_id(run)),
-            _peer: peer.map(|peer| peer.value),
-            was_current: true,
-        }
-    }
-
-    pub(super) fn connection(&self) -> Option<(ConnectionId, StdArc<C>)> {
-        self.cell.lock().peer.as_ref().map(|peer| (peer.id, peer.value.clone()))
+    /// Returns whether the session has a run, a connection or a clear.
+    pub(super) fn is_in_use(&self) -> bool {
+        let state = self.place.state();
+        // Relaxed: only a hint.
+        state.occupant().is_some()
+            || state.is_clearing()
+            || self.hints.load(Ordering::Relaxed) & CONNECTED != 0
     }
 
     /// Returns the session as it is, or `None` if it is retired.
@@ -401,54 +395,12 @@ impl<K, D, C> Session<K, D, C> {
         let epoch = self.epoch(published.clears);
         Some(Look { published, epoch, connection, waiting: self.place.queue_len(), state })
     }
+}
 
-    /// Returns whether the session has been without a run for `idle`, judged before it looks like `seen`.
-    pub(super) fn is_idle_since(&self, idle: Duration, seen: State) -> bool {
-        // Relaxed: a run that ends later than `seen` has another generation, which `retire` refuses.
-        let used = Duration::from_millis(self.used_ms.load(Ordering::Relaxed));
-        seen.occupant().is_none() && Duration::from_millis(self.common.now_ms()).saturating_sub(used) >= idle
-    }
-
-    /// Retires the session, unless it is in use; if a state is given, only if nothing has happened since that
-    /// was `seen`. Returns the data, or `None` if it was retired before.
-    ///
-    /// Everyone who is told of it is told before the session leaves the map.
-    pub(super) fn retire(
-        this: &Arc<Self>,
-        gone: Gone,
-        seen: Option<State>,
-    ) -> Result<Option<StdArc<D>>, RemoveError> {
-        let mut contents = this.cell.lock();
-        if contents.peer.is_some() {
-            return Err(RemoveError::Connected);
-        }
-        match this.place.retire(seen) {
-            Ok(()) => {}
-            Err(ClaimRefused::Retired) => return Ok(None),
-            Err(ClaimRefused::Busy(run)) => return Err(RemoveError::Busy(this.run_id(run))),
-            Err(ClaimRefused::Clearing) => return Err(RemoveError::Clearing),
-        }
-        let last = this.published();
-        // Runs that were detached may still want to write: they find no data.
-        let replaced = contents.publish(None);
-        drop(contents);
-        this.common.counters.removed.add();
-        if let Some(last) = &last {
-            Self::leave(this, gone, last);
-        }
-        drop(replaced);
-        Ok(last.map(|last| last.data))
-    }
-
-    fn leave(this: &Arc<Self>, gone: Gone, last: &Published<D>) {
-        let version = this.next_version(last.version);
-        if last.version > 0 {
-            this.common.raise_floor(version.max(this.epoch(last.clears)));
-        }
-        if let Some(watch) = &this.common.watch {
-            watch.removed(this, gone, version);
-        }
-    }
+/// Drops what may be the last reference to the registry: then user code runs, with nothing held. A panic is
+/// contained, because this happens in destructors.
+fn drop_home<K, D, C>(home: StdArc<Home<K, D, C>>) {
+    let _ = contain(AssertUnwindSafe(|| drop(home)));
 }
 
 type Locked<'a, D, C> = SlimGuard<'a, Option<Published<D>>, Contents<C>>;

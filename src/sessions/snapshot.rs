@@ -13,8 +13,9 @@ pub struct SessionSnapshot<K, D> {
     pub key: K,
     /// The data.
     pub data: StdArc<D>,
-    /// The version of the data: each update and each clear makes a larger one. Versions of one key never
-    /// decrease, also if its session is removed and created again. Zero if the data was never changed.
+    /// The version of the data: each update and each clear makes one that is larger than all earlier ones of the key,
+    /// also if its session is removed and created again. Zero as long as the session was neither changed nor loaded since
+    /// it was created.
     pub version: u64,
     /// The epoch: each clear begins a new one.
     pub epoch: u64,

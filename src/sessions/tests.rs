@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+mod edges;
+
 use super::*;
 use crate::clock::ManualClock;
 use crate::sync::StdArc;
@@ -61,14 +63,24 @@ fn a_session_has_one_run_at_a_time_and_sessions_do_not_share_it() {
 }
 
 #[test]
-fn the_age_of_a_run_is_that_of_the_clock() {
+fn the_age_of_a_run_counts_from_its_start_or_from_the_first_one_who_is_refused() {
     let clock = ManualClock::new();
     let sessions: Registry = Sessions::builder().clock(clock.clone()).build();
-    clock.advance(Duration::from_secs(5));
+    let age = || match sessions.try_begin(&1) {
+        Err(TryBeginError::Busy { age, .. }) => age,
+        other => panic!("not busy: {other:?}"),
+    };
+    let step = Duration::from_millis(1500);
     let run = sessions.try_begin(&1).unwrap();
-    clock.advance(Duration::from_millis(1500));
-    let age = Duration::from_millis(1500);
-    assert_eq!(sessions.try_begin(&1).unwrap_err(), TryBeginError::Busy { run: run.id(), age });
+    clock.advance(step);
+    assert_eq!(age(), Duration::ZERO);
+    clock.advance(step);
+    assert_eq!(age(), step);
+    drop(run);
+    let run = sessions.try_begin(&1).unwrap();
+    assert!(run.start());
+    clock.advance(step);
+    assert_eq!(age(), step);
 }
 
 #[test]
@@ -270,7 +282,7 @@ fn a_clear_of_an_idle_session_resets_its_data() {
     push(&mut sessions.try_begin(&1).unwrap(), 7).unwrap();
     let cleared = sessions.clear(&1, ClearPolicy::RefuseIfBusy).unwrap();
     assert_eq!((cleared.epoch, cleared.cancelled, cleared.joined), (1, None, false));
-    assert_eq!(*sessions.read(&1).unwrap(), []);
+    assert_eq!(*sessions.read(&1).unwrap(), [0_u32; 0]);
     let run = sessions.try_begin(&1).unwrap();
     assert_eq!((run.epoch(), run.read()), (1, Ok(StdArc::new(Vec::new()))));
 }
@@ -297,7 +309,7 @@ fn a_clear_waits_for_the_run_that_it_cancels() {
     });
     let cleared = sessions.clear(&1, ClearPolicy::CancelAndWait(LONG)).unwrap();
     assert_eq!((cleared.cancelled, cleared.joined), (Some(id), false));
-    assert_eq!(*sessions.read(&1).unwrap(), [], "what it wrote at last is cleared, too");
+    assert_eq!(*sessions.read(&1).unwrap(), [0_u32; 0], "what it wrote at last is cleared, too");
     thread.join().unwrap();
 }
 
@@ -345,7 +357,7 @@ fn an_update_that_a_clear_overtakes_is_rejected() {
         vec![7]
     });
     assert_eq!(result, Err(Stale));
-    assert_eq!(*sessions.read(&1).unwrap(), []);
+    assert_eq!(*sessions.read(&1).unwrap(), [0_u32; 0]);
 }
 
 #[test]
@@ -360,9 +372,12 @@ fn a_detaching_clear_ends_the_wait_of_another_one_which_it_joins() {
         std::hint::spin_loop();
     }
     assert!(sessions.try_begin(&1).is_err_and(TryBeginError::is_busy));
-    let joined = sessions.clear(&1, ClearPolicy::CancelAndDetach).unwrap();
-    assert_eq!((joined.epoch, joined.cancelled, joined.joined), (1, Some(run.id()), true));
-    assert_eq!(thread.join().unwrap().epoch, 1);
+    let second = sessions.clear(&1, ClearPolicy::CancelAndDetach).unwrap();
+    let first = thread.join().unwrap();
+    assert_eq!((second.epoch, second.cancelled), (1, Some(run.id())));
+    assert_eq!((first.epoch, first.cancelled), (1, Some(run.id())));
+    assert!(first.joined != second.joined, "one of them has reset the data");
+    assert_eq!(sessions.stats().cleared, 1);
     assert!(run.finish().is_err());
 }
 
@@ -533,7 +548,7 @@ fn a_detached_run_cannot_write_into_a_removed_session() {
     assert_eq!(push(&mut old, 7), Err(Stale));
     let _new = sessions.try_begin(&1).unwrap();
     assert_eq!((push(&mut old, 7), old.finish()), (Err(Stale), Err(Stale)));
-    assert_eq!(*sessions.read(&1).unwrap(), []);
+    assert_eq!(*sessions.read(&1).unwrap(), [0_u32; 0]);
 }
 
 /// A task waits for the session, or was given it without having noticed.
@@ -569,20 +584,117 @@ fn a_future_begins_in_the_session_that_exists_when_it_is_polled() {
 fn only_sessions_idle_for_long_enough_are_pruned() {
     let clock = ManualClock::new();
     let sessions: Registry = Sessions::builder().clock(clock.clone()).build();
-    push(&mut sessions.try_begin(&1).unwrap(), 7).unwrap();
-    let _connection = sessions.connect(&2, "a").connection;
-    let run = sessions.try_begin(&3).unwrap();
     let minute = Duration::from_secs(60);
+    push(&mut sessions.try_begin(&1).unwrap(), 7).unwrap();
+    let connection = sessions.connect(&2, "a").connection;
+    let run = sessions.try_begin(&3).unwrap();
+    assert_eq!(sessions.prune(minute), []);
     clock.advance(minute);
     drop(sessions.try_begin(&4).unwrap());
-    assert_eq!(sessions.prune(minute), [(1, StdArc::new(vec![7]))]);
-    drop(run);
+    assert_eq!(sessions.prune(minute), [(1, StdArc::new(vec![7]))], "the others are in use, or newly idle");
+    drop((run, connection));
+    assert_eq!(sessions.prune(minute), []);
     clock.advance(minute - Duration::from_millis(1));
-    assert_eq!(sessions.prune(minute).len(), 0);
+    let pruned = |sessions: &Registry| -> Vec<_> {
+        let mut keys: Vec<_> = sessions.prune(minute).into_iter().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        keys
+    };
+    assert_eq!(pruned(&sessions), [0_u32; 0]);
     clock.advance(Duration::from_millis(1));
-    let mut pruned: Vec<_> = sessions.prune(minute).into_iter().map(|(key, _)| key).collect();
-    pruned.sort_unstable();
-    assert_eq!((pruned, sessions.len(), sessions.stats().removed), (vec![3, 4], 1, 3));
+    assert_eq!(pruned(&sessions), [2, 3, 4]);
+    assert_eq!((sessions.len(), sessions.stats().removed), (0, 4));
+}
+
+#[test]
+fn a_use_between_two_prunes_starts_the_idle_time_again() {
+    let clock = ManualClock::new();
+    let sessions: Registry = Sessions::builder().clock(clock.clone()).build();
+    let minute = Duration::from_secs(60);
+    drop(sessions.try_begin(&1).unwrap());
+    drop(sessions.connect(&2, "a"));
+    assert_eq!(sessions.prune(minute), []);
+    clock.advance(minute);
+    drop(sessions.try_begin(&1).unwrap());
+    drop(sessions.connect(&2, "b"));
+    assert_eq!(sessions.prune(minute), []);
+    clock.advance(minute);
+    assert_eq!(sessions.prune(minute).len(), 2);
+}
+
+#[test]
+fn those_that_are_idle_for_the_longest_time_go_first_when_there_are_too_many() {
+    let clock = ManualClock::new();
+    let sessions: Registry = Sessions::builder().clock(clock.clone()).build();
+    for key in [3, 1, 2] {
+        drop(sessions.try_begin(&key).unwrap());
+        assert_eq!(sessions.prune(Duration::MAX), []);
+        clock.advance(Duration::from_secs(1));
+    }
+    let _run = sessions.try_begin(&4).unwrap();
+    assert_eq!(sessions.prune_to(4), []);
+    let keys = |removed: Vec<(u32, StdArc<Vec<u32>>)>| removed.into_iter().map(|(key, _)| key).collect();
+    let removed: Vec<u32> = keys(sessions.prune_to(2));
+    assert_eq!(removed, [3, 1]);
+    assert_eq!(keys(sessions.prune_to(0)), [2_u32], "the one in use stays");
+    assert_eq!(sessions.len(), 1);
+}
+
+#[test]
+fn blank_sessions_are_bounded_and_the_oldest_goes_first() {
+    let sessions: Registry = Sessions::builder().max_blank(2).build();
+    let keep = sessions.connect(&0, "a").connection;
+    push(&mut sessions.try_begin(&1).unwrap(), 7).unwrap();
+    for key in 2..100 {
+        drop(sessions.try_begin(&key).unwrap());
+        assert!(sessions.len() <= 4, "{} sessions", sessions.len());
+    }
+    let has = |key| sessions.read(&key).is_some();
+    assert!(has(0) && has(1) && has(98) && has(99) && !has(97));
+    assert_eq!(sessions.stats().evicted, 96);
+    drop(keep);
+    assert!(!has(98), "the connection has ended, and the oldest goes");
+    assert!(sessions.clear(&1, ClearPolicy::RefuseIfBusy).is_ok());
+    assert!(!has(99) && has(1) && has(0), "it is blank again");
+}
+
+/// A session that is used again, or gets data, while it is in the ring stays; and a later end puts it in again.
+#[test]
+fn a_session_in_use_is_not_evicted_and_goes_later() {
+    let sessions: Registry = Sessions::builder().max_blank(1).build();
+    drop(sessions.try_begin(&1).unwrap());
+    let run = sessions.try_begin(&1).unwrap();
+    drop(sessions.try_begin(&2).unwrap());
+    assert_eq!((sessions.len(), sessions.cancel(&1)), (2, Cancel::Requested(run.id())));
+    drop(run);
+    assert_eq!(sessions.len(), 1, "back in the ring, which has one place");
+    let mut run = sessions.try_begin(&1).unwrap();
+    push(&mut run, 7).unwrap();
+    drop(run);
+    drop(sessions.try_begin(&2).unwrap());
+    assert_eq!((sessions.len(), sessions.stats().evicted), (2, 1));
+}
+
+#[test]
+fn a_registry_that_keeps_no_blank_session_is_empty_when_idle() {
+    let sessions: Registry = Sessions::builder().max_blank(0).build();
+    let run = sessions.try_begin(&1).unwrap();
+    drop(sessions.connect(&1, "a"));
+    assert_eq!(sessions.len(), 1);
+    drop(run);
+    assert!(sessions.is_empty());
+}
+
+#[test]
+fn idle_sessions_are_bounded_if_a_limit_is_set() {
+    let sessions: Registry = Sessions::builder().max_idle(16).build();
+    let runs: Vec<_> = (1000..1020).map(|key| sessions.try_begin(&key).unwrap()).collect();
+    for key in 0..500 {
+        push(&mut sessions.try_begin(&key).unwrap(), key).unwrap();
+        assert!(sessions.len() <= 20 + 16 + 36 / 8 + 2, "{} sessions", sessions.len());
+    }
+    assert!(runs.iter().all(|run| !run.is_cancelled()) && sessions.stats().evicted > 400);
+    assert!(sessions.read(&499).is_some());
 }
 
 #[test]
@@ -611,6 +723,41 @@ fn guards_and_futures_are_send() {
     let run = connection.try_begin().unwrap();
     let key = 1;
     check(&sessions.begin_async(&key));
+    check(&sessions.clear_async(&key, ClearPolicy::RefuseIfBusy));
     check(&run.cancelled());
     check(&(&run, &sessions, &connection));
+    check(&sessions);
+}
+
+#[test]
+fn guards_are_shown_whatever_they_hold() {
+    #[derive(Default)]
+    struct Opaque;
+
+    let sessions: Sessions<u32, Opaque, Opaque> = Sessions::new();
+    let connected = sessions.connect(&1, Opaque);
+    let run = connected.connection.try_begin().unwrap();
+    let shown = format!("{connected:?} {run:?}");
+    assert!(shown.starts_with("Connected { connection: Connection") && shown.contains("Run {"), "{shown}");
+}
+
+/// The session that a begin has just created is spared, or the begin would create it for ever.
+#[test]
+fn a_begin_succeeds_under_the_smallest_limits() {
+    let sessions: Registry = Sessions::builder().max_idle(0).max_blank(0).build();
+    for key in 0..100 {
+        push(&mut sessions.try_begin(&key).unwrap(), key).unwrap();
+        drop(sessions.connect(&(key + 1000), "a"));
+        assert!(sessions.len() <= 2, "{} sessions", sessions.len());
+    }
+}
+
+/// Registries hold millions of them.
+#[test]
+fn a_session_is_small() {
+    assert!(
+        size_of::<session::Session<u64, u64, ()>>() <= 256,
+        "{}",
+        size_of::<session::Session<u64, u64, ()>>()
+    );
 }

@@ -1,5 +1,6 @@
 //! The one who is told of changes, to save them.
 
+use super::mark::Mark;
 use crate::sync::Arc;
 
 /// The way in which a session leaves the registry.
@@ -11,15 +12,21 @@ pub(super) enum Gone {
     Evicted,
 }
 
-/// Told of the changes of the data of sessions of type `S`.
-pub(super) trait Watch<S>: Send + Sync {
+/// Told of the changes of the data of sessions of type `S` with keys of type `K`.
+pub(super) trait Watch<K, S>: Send + Sync {
+    /// Returns the mark of a new session, which keeps it. Called with nothing held.
+    fn mark(&self, key: &K) -> Mark<K>;
+
     /// The data was replaced, by an update or a clear, and is now of this version. Called by the thread that did
     /// it, with nothing held, before the old data is dropped. Calls of several threads may come out of order:
     /// the version tells. Must not block or panic.
     fn changed(&self, session: &Arc<S>, version: u64);
 
-    /// The session has left the registry. `version` is above all that it had before. As
+    /// The session leaves the registry. `version` is above all that it had before. As
     /// [`changed`](Self::changed).
+    ///
+    /// A deletion is told before the registry creates another session of the key, and may be told several times, by
+    /// several threads.
     fn removed(&self, session: &Arc<S>, gone: Gone, version: u64);
 
     /// Returns whether the session may be evicted: this version is stored, or need not be. Called under the

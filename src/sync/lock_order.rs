@@ -4,19 +4,21 @@
 //! |---|---|---|
 //! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
 //! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
-//! | 1 writer | [`RETIRED`], [`SESSION`] | the retired versions of one cell; taken only by its one writer; the data and the connection of a session |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`], [`CLEANUP_QUEUE`], [`CLEANUP_SLOT`], [`CLEANUP_LIMITS`], [`CLEANUP_EVENTS`], [`CLEANUP_AGAIN`] | parking, and handing over one result or effect |
+//! | 1 writer | [`RETIRED`], [`SESSION`] | the retired versions that the writer of a cell leaves, when it is dropped; the data and the connection of a session |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`], [`SESSION_ORPHANS`], [`SAVER`], [`MEMORY_STORE`], `SQLITE`, [`CLEANUP_QUEUE`], [`CLEANUP_SLOT`], [`CLEANUP_LIMITS`], [`CLEANUP_EVENTS`], [`CLEANUP_AGAIN`] | parking, and handing over one result or effect |
 //! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the publication of the next metrics report; the latencies of a shadow |
 //!
 //! A thread acquires locks in strictly increasing rank: while it holds a lock of rank 2 it may only take one
 //! of rank 3. Two locks of one rank are never held together, so every auxiliary lock is a leaf among its
 //! kind. Under a lock there is no user code (wakers, callbacks, `Drop` of user values), no allocation that
 //! the protocol does not need, no I/O and no wait other than on the condition variable of that lock. There are
-//! two exceptions: the outbox merges effects by their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an
-//! address run under [`OUTBOX`]; [`Addr`](crate::Addr) requires them to be cheap and not to block. The same of a group runs under `CLEANUP_EVENTS`.
+//! three exceptions. The outbox merges effects by their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an
+//! address run under [`OUTBOX`]; [`Addr`](crate::Addr) requires them to be cheap and not to block. `Eq` of the keys
+//! of sessions runs under [`SAVER`], for keys whose hashes are equal; [`MEMORY_STORE`], which is for tests, runs all
+//! their methods. `Clone`, `Eq`, `Hash` and `Drop` of an app and a group run under `CLEANUP_EVENTS`.
 //!
 //! Under the checkers and in tests there are more: the stand-ins for the cell, rank 2, below [`RETIRED`] and
-//! [`SESSION`], and for the map of the sessions, rank 2, and the locks of this file's tests.
+//! [`SESSION`], and for the map of the sessions, rank 1, and the locks of this file's tests.
 //!
 //! The two locks of the reference design ([`LockedLinks`](crate::shadow::LockedLinks)) exist for comparison:
 //! readers and writers of that store share them, and it allocates under them, as the design that it
@@ -58,7 +60,7 @@ impl Lock {
     }
 }
 
-/// The retired version headers of a cell.
+/// The retired version headers that the writer of a cell leaves.
 pub(crate) static RETIRED: Lock = Lock::new(Rank::Writer, "table: retired versions");
 /// The parked receiver of a mailbox.
 pub(crate) static MAILBOX_RECEIVER: Lock = Lock::new(Rank::Auxiliary, "mailbox: parked receiver");
@@ -111,10 +113,21 @@ pub(crate) static CLAIM_QUEUE: Lock = Lock::new(Rank::Auxiliary, "claim: waiting
 /// The data and the connection of a session.
 #[cfg(feature = "sessions")]
 pub(crate) static SESSION: Lock = Lock::new(Rank::Writer, "sessions: contents of a session");
+/// The sessions whose runs may be resumed by a connection.
+#[cfg(feature = "sessions")]
+pub(crate) static SESSION_ORPHANS: Lock = Lock::new(Rank::Auxiliary, "sessions: runs to be resumed");
+/// The changes of sessions that are not stored yet, and the loads in progress. Keys are compared under it.
+#[cfg(feature = "sessions")]
+pub(crate) static SAVER: Lock = Lock::new(Rank::Auxiliary, "sessions: saver");
+/// The contents of a store in memory: its keys are compared, hashed and dropped under it.
+#[cfg(feature = "sessions")]
+pub(crate) static MEMORY_STORE: Lock = Lock::new(Rank::Auxiliary, "sessions: store in memory");
+/// The idle connections of an SQLite store.
+#[cfg(feature = "sqlite")]
+pub(crate) static SQLITE: Lock = Lock::new(Rank::Auxiliary, "sessions: idle connections of a database");
 /// The stand-in for the map of the sessions, only under the checkers.
 #[cfg(all(feature = "sessions", switchboard_model))]
-pub(crate) static SESSION_MAP: Lock =
-    Lock::new(Rank::Auxiliary, "checkers: stand-in for the map of sessions");
+pub(crate) static SESSION_MAP: Lock = Lock::new(Rank::Writer, "checkers: stand-in for the map of sessions");
 
 /// The tasks that wait for one worker of a cleanup pipeline.
 #[cfg(feature = "cleanup")]

@@ -12,8 +12,9 @@
 //!
 //! This file follows a discipline that takes the address out of circulation:
 //!
-//! * **D1.** Every [`Header`] that a cell ever publishes is held by the cell (by `current`, or by one of the
-//!   lists in [`Retired`]) from its first publication until the cell itself is dropped.
+//! * **D1.** Every [`Header`] that a cell ever publishes is held by `current`, or by one of the lists in
+//!   [`Retired`], from its first publication until the cell itself is dropped. The lists belong to the
+//!   [`Publisher`], which keeps the cell alive, and which leaves them to the cell when it is dropped.
 //! * **D2.** A header is changed only through `Arc::get_mut`, only by the writer, only while it is in
 //!   [`Retired`].
 //! * **D3.** A header is published again only by the cell that published it before.
@@ -54,7 +55,7 @@
 //! 5. *A stale debt on a retired header is harmless.* The reader that made it has not dereferenced anything.
 //!    It confirms (the header was published again: the reader gets the new version), withdraws the debt, or
 //!    has been paid for a later publication of the same header (3).
-//! 6. *A reader never drops the last reference.* By D1 the cell holds one as long as it lives.
+//! 6. *A reader never drops the last reference.* By D1 there is another one as long as the cell lives.
 //!
 //! Limits of this: a plain `ArcSwap` elsewhere in the process is as exposed as before, and could even return
 //! a header of ours under its own type. Nothing that a table does can cause that.
@@ -70,6 +71,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -147,6 +149,12 @@ struct Retired<T> {
 }
 
 impl<T> Retired<T> {
+    /// Creates empty lists of a cell with `headers` headers, without allocating.
+    fn new(headers: usize) -> Self {
+        let (recent, held, spare) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        Self { recent, held, spare, headers, needless: 0 }
+    }
+
     /// Returns a header with this version and state that only the caller holds.
     fn take_spare(&mut self, version: Version, state: T) -> Arc<Header<T>> {
         while let Some(mut header) = self.spare.pop() {
@@ -192,8 +200,9 @@ impl<T> Retired<T> {
 
     /// Takes the oldest recent version that no one holds.
     fn recycle(&mut self) -> Option<Recycled<T>> {
-        let free = self.recent.iter_mut().map(|header| Arc::get_mut(header).is_some());
-        let is_needless = free.filter(|is_free| *is_free).count() == RECENT;
+        // Only counted: `take_recent` gets hold of one. No thread can obtain a header that is free here.
+        let is_needless =
+            self.recent.iter().filter(|header| Arc::strong_count(header) == 1).count() == RECENT;
         self.needless = if is_needless { self.needless + 1 } else { 0 };
         if self.needless >= SHRINK_AFTER {
             self.needless = 0;
@@ -239,14 +248,18 @@ struct Hot<T> {
 pub(crate) struct SnapshotCell<T> {
     // Padded: the reference count of the `Arc` around the cell and the waiters' word change at other times.
     hot: CachePadded<Hot<T>>,
-    // Not in the `Publisher`: dropping the writer must not free a header while readers live (D1).
-    retired: Mutex<Retired<T>>,
+    /// What the publisher leaves: dropping the writer must not free a header while readers live (D1).
+    ///
+    /// Valid after a panic: it is set in one step, once, and never read.
+    left: Mutex<Option<Retired<T>>>,
     waiters: Waiters,
-    /// Number of subscribers. Placed beside the waiters because both rarely change.
+    /// Number of subscribers. Beside the waiters, because every publish reads both, and a subscriber rarely
+    /// comes or goes.
     followers: AtomicUsize,
     /// Number of readers that hold a version. Changes when one is created, dropped or released, not when it
     /// moves on to a newer version.
-    readers: AtomicUsize,
+    // Padded: threads that release their readers before each wait change it all the time.
+    readers: CachePadded<AtomicUsize>,
 }
 
 impl<T> SnapshotCell<T> {
@@ -356,7 +369,9 @@ pub(crate) struct Publisher<T> {
     cell: Arc<SnapshotCell<T>>,
     /// The newest version.
     version: Version,
-    /// States that are no longer needed, until they are dropped outside of the lock.
+    /// Left to the cell by `drop`.
+    retired: Retired<T>,
+    /// States that are no longer needed, until they are dropped by [`tidy`](Self::tidy).
     garbage: Vec<T>,
 }
 
@@ -365,24 +380,18 @@ impl<T> Publisher<T> {
     pub(crate) fn new(first: T) -> Self {
         let version = Version::ZERO;
         let header = Arc::new(Header { version, state: Some(first) });
-        let retired = Retired {
-            recent: VecDeque::new(),
-            held: VecDeque::new(),
-            spare: Vec::new(),
-            headers: 1,
-            needless: 0,
-        };
         let cell = SnapshotCell {
             hot: CachePadded::new(Hot {
                 current: Current::new(header),
                 version: AtomicU64::new(version.as_u64()),
             }),
-            retired: Mutex::new(&lock_order::RETIRED, retired),
+            left: Mutex::new(&lock_order::RETIRED, None),
             waiters: Waiters::new(),
             followers: AtomicUsize::new(0),
-            readers: AtomicUsize::new(0),
+            readers: CachePadded::new(AtomicUsize::new(0)),
         };
-        Self { cell: Arc::new(cell), version, garbage: Vec::with_capacity(SWEEP) }
+        let retired = Retired::new(1);
+        Self { cell: Arc::new(cell), version, retired, garbage: Vec::with_capacity(SWEEP) }
     }
 
     pub(crate) fn cell(&self) -> &Arc<SnapshotCell<T>> {
@@ -397,10 +406,9 @@ impl<T> Publisher<T> {
     /// and whose panics are contained; call [`tidy`](Self::tidy) afterwards.
     pub(crate) fn publish(&mut self, state: T, replayable: Version, newest: &mut Arc<Header<T>>) {
         let version = self.version.next();
-        // One critical section, in which nothing can panic: between the lists and `current`, a header is in
-        // no place that keeps it alive (D1).
-        let mut retired = self.cell.retired.lock();
-        let header = retired.take_spare(version, state);
+        // Nothing here can panic: between the lists and `current`, a header is in no place that keeps it alive
+        // (D1).
+        let header = self.retired.take_spare(version, state);
         let published = header.clone();
         let old = self.cell.hot.current.swap(header);
         // Not the last reference: `old` is another one.
@@ -408,18 +416,20 @@ impl<T> Publisher<T> {
         // Release: pairs with the acquire load in `SnapshotCell::version`. After the swap, so that a thread
         // that sees the number finds the version.
         self.cell.hot.version.store(version.as_u64(), Ordering::Release);
-        retired.retire(old, replayable);
-        retired.sweep(SWEEP, &mut self.garbage);
-        drop(retired);
+        self.retired.retire(old, replayable);
+        self.retired.sweep(SWEEP, &mut self.garbage);
         self.version = version;
         self.cell.waiters.notify(version);
     }
 
     /// Returns the state of the oldest recent version that no one holds, and the oldest version that remains.
     pub(crate) fn recycle(&mut self) -> (Option<Recycled<T>>, Option<Version>) {
-        let mut retired = self.cell.retired.lock();
-        let recycled = retired.recycle();
-        (recycled, retired.recent.front().map(|oldest| oldest.version))
+        let recycled = self.retired.recycle();
+        (recycled, self.oldest_recent())
+    }
+
+    fn oldest_recent(&self) -> Option<Version> {
+        self.retired.recent.front().map(|oldest| oldest.version)
     }
 
     /// Drops the states that [`publish`](Self::publish) found to be no longer needed: user code, outside of
@@ -448,37 +458,40 @@ impl<T> Publisher<T> {
     /// to date and returned with [`keep`](Self::keep).
     pub(crate) fn recycle_older(&mut self) -> (Option<Recycled<T>>, Option<Version>) {
         let newest = self.version;
-        let mut retired = self.cell.retired.lock();
-        let recycled = retired.take_recent(|version| version < newest);
-        (recycled, retired.recent.front().map(|oldest| oldest.version))
+        let recycled = self.retired.take_recent(|version| version < newest);
+        (recycled, self.oldest_recent())
     }
 
     /// Keeps a state that is equal to the newest one for [`recycle`](Self::recycle).
     pub(crate) fn keep(&mut self, state: T) {
-        let mut retired = self.cell.retired.lock();
-        let header = retired.take_spare(self.version, state);
-        retired.recent.push_back(header);
+        let header = self.retired.take_spare(self.version, state);
+        self.retired.recent.push_back(header);
     }
 
     /// Checks up to `limit` retired versions that are not kept for recycling, and leaves those that no one
     /// holds to [`tidy`](Self::tidy).
     pub(crate) fn sweep(&mut self, limit: usize) {
         self.garbage.reserve(limit.min(SWEEP_ROUND));
-        self.cell.retired.lock().sweep(limit.min(SWEEP_ROUND), &mut self.garbage);
+        self.retired.sweep(limit.min(SWEEP_ROUND), &mut self.garbage);
+    }
+
+    /// Returns the number of retired versions that are not kept for recycling and have not been found free.
+    pub(crate) fn held_len(&self) -> usize {
+        self.retired.held.len()
     }
 
     /// Whether older versions may be held: one that is kept for recycling is, or others have not been found
     /// free. O(1).
     pub(crate) fn has_held(&self) -> bool {
-        let mut retired = self.cell.retired.lock();
-        !retired.held.is_empty() || retired.recent.iter_mut().any(|header| Arc::get_mut(header).is_none())
+        let Retired { recent, held, .. } = &self.retired;
+        !held.is_empty() || recent.iter().any(|header| Arc::strong_count(header) > 1)
     }
 
     /// Checks every retired version once, not only the bounded number that a publish checks. Returns the
     /// number of versions still held.
     pub(crate) fn sweep_all(&mut self) -> usize {
         self.tidy(|_| true);
-        let mut left = self.cell.retired.lock().held.len();
+        let mut left = self.retired.held.len();
         while left > 0 {
             self.sweep(left);
             left = left.saturating_sub(SWEEP_ROUND);
@@ -496,7 +509,7 @@ impl<T> Publisher<T> {
     /// A retired version that is found free stays free, so no more than `limit` are held after the next
     /// publish.
     pub(crate) fn has_fewer_held(&mut self, limit: usize) -> bool {
-        let mut retired = self.cell.retired.lock();
+        let retired = &mut self.retired;
         if retired.recent.len() + retired.held.len() < limit {
             return true;
         }
@@ -510,10 +523,9 @@ impl<T> Publisher<T> {
 
     /// Calls `look` with every retired version, and whether it is held.
     pub(crate) fn each_retired(&self, mut look: impl FnMut(&Arc<Header<T>>, bool)) {
-        let mut retired = self.cell.retired.lock();
-        let Retired { recent, held, .. } = &mut *retired;
-        for header in recent.iter_mut().chain(held) {
-            let is_held = Arc::get_mut(header).is_none();
+        for header in self.retired.recent.iter().chain(&self.retired.held) {
+            // Only reported: another reference is that of a reader, which may be letting go of it.
+            let is_held = Arc::strong_count(header) > 1;
             look(header, is_held);
         }
     }
@@ -533,14 +545,14 @@ impl<T> Publisher<T> {
 
     /// Returns the number of headers of the cell: those in use, and those that wait to be reused.
     pub(crate) fn headers(&self) -> usize {
-        self.cell.retired.lock().headers
+        self.retired.headers
     }
 
     /// Returns the heap memory of the headers, and of the lists that have room for all of them.
     pub(crate) fn header_bytes(&self) -> usize {
         /// The two reference counts in front of the value in an `Arc`.
         const COUNTERS: usize = 2 * size_of::<usize>();
-        let retired = self.cell.retired.lock();
+        let retired = &self.retired;
         let places = retired.recent.capacity() + retired.held.capacity() + retired.spare.capacity();
         retired.headers * (COUNTERS + size_of::<Header<T>>()) + places * size_of::<Arc<Header<T>>>()
     }
@@ -548,6 +560,9 @@ impl<T> Publisher<T> {
 
 impl<T> Drop for Publisher<T> {
     fn drop(&mut self) {
+        let retired = mem::replace(&mut self.retired, Retired::new(0));
+        // The first and only time: nothing is dropped under the lock.
+        *self.cell.left.lock() = Some(retired);
         self.cell.waiters.close();
     }
 }

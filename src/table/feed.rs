@@ -104,6 +104,8 @@ pub struct Feed<K, V, I = (), S = DefaultHashBuilder> {
     window: Option<StdArc<Window<K, V, I, S>>>,
     /// Number of change sets of the window that have been delivered.
     delivered: usize,
+    /// Whether the end was returned to a task.
+    ended: bool,
 }
 
 /// An event that a [`Feed`] delivers.
@@ -151,7 +153,7 @@ impl<K, V, I, S> Feed<K, V, I, S> {
         let newest = Snapshot::new(follower.cell().load());
         let base = from.unwrap_or_else(|| newest.clone());
         assert!(base.state().is_related_to(newest.state()), "a feed resumes from a snapshot of its table");
-        Self { follower, base, window: None, delivered: 0 }
+        Self { follower, base, window: None, delivered: 0, ended: false }
     }
 
     /// Returns a version up to which everything has been delivered: the one that the feed started at, was

@@ -160,6 +160,36 @@ impl<K, V, I, S> Table<K, V, I, S> {
         self.cell.wait_for(version, timeout)
     }
 
+    /// Blocks until a version newer than `version` is published, and returns the newest version.
+    ///
+    /// `version` is that of the last snapshot that the thread has seen, so a change between two calls is not
+    /// missed. The form of [`changed`](Self::changed) for threads.
+    ///
+    /// # Errors
+    /// As [`wait_for`](Self::wait_for); [`WaitError::WriterClosed`] if `version` is the last one.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::Table;
+    ///
+    /// let (mut writer, table) = Table::<u64, u64>::new();
+    /// let watcher = std::thread::spawn(move || {
+    ///     let mut seen = table.version();
+    ///     while let Ok(newest) = table.wait_changed(seen, Duration::MAX) {
+    ///         seen = newest;
+    ///     }
+    ///     table.snapshot().len() // the last version
+    /// });
+    /// writer.insert(1, 1);
+    /// writer.publish();
+    /// drop(writer);
+    /// assert_eq!(watcher.join().unwrap(), 1);
+    /// ```
+    pub fn wait_changed(&self, version: Version, timeout: Duration) -> Result<Version, WaitError> {
+        self.cell.wait_for(version.newer(), timeout)
+    }
+
     /// Waits, as a task, until `version` or a later one is published, and returns the newest version: the
     /// asynchronous form of [`wait_for`](Self::wait_for).
     ///

@@ -10,6 +10,8 @@ use super::state::State;
 use super::watch::Watch;
 use crate::sync::Arc;
 use crate::table::hash::DefaultHashBuilder;
+#[cfg(feature = "manager")]
+use crate::table::snapshot::Snapshot;
 use crate::table::version::Version;
 use crate::table::waiters::WriterClosed;
 
@@ -32,8 +34,8 @@ use crate::table::waiters::WriterClosed;
 /// # Complexity
 ///
 /// A poll of a version that has been published is two atomic loads. Otherwise it takes a lock and is
-/// O(log waiting tasks), and so is dropping the future while it waits. It is not wait-free. The writer takes
-/// this lock only to wake someone.
+/// O(log waiting tasks), and so is dropping the future while it waits. It is not wait-free. It allocates only
+/// if another task waits. The writer takes this lock to wake someone, and once after a wait that was cancelled.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct Published<K, V, I = (), S = DefaultHashBuilder> {
     watch: Watch<State<K, V, I, S>>,
@@ -43,6 +45,12 @@ pub struct Published<K, V, I = (), S = DefaultHashBuilder> {
 impl<K, V, I, S> Published<K, V, I, S> {
     pub(super) fn new(cell: Arc<SnapshotCell<State<K, V, I, S>>>, wanted: Version) -> Self {
         Self { watch: Watch::new(cell), wanted }
+    }
+
+    /// Returns a snapshot of the newest version.
+    #[cfg(feature = "manager")]
+    pub(crate) fn snapshot(&self) -> Snapshot<K, V, I, S> {
+        Snapshot::new(self.watch.cell().load())
     }
 }
 

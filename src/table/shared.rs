@@ -43,11 +43,11 @@
 //!
 //! # Order and visibility
 //!
-//! * Operations are applied in the order in which they were accepted; those that one thread sends, in the order in
-//!   which it sends them.
+//! * Operations are applied in the order in which they are sent; an operation that is sent by a [`Permit`], when
+//!   the permit is used.
 //! * A turn is atomic for readers: they see all of its operations or none.
 //! * The [ticket](CommitTicket) of a transaction is completed after the publish that contains its changes, and
-//!   therefore those of all operations accepted before it. `transaction(|_| ())` waits for them and changes nothing.
+//!   therefore those of all operations sent before it. `transaction(|_| ())` waits for them and changes nothing.
 //!
 //! # Bounds
 //!
@@ -65,6 +65,7 @@
 //!   [`Panicked`](CommitError::Panicked). The other operations of the turn are not affected.
 //! * An insertion or a removal that panics (in `Hash`, `Eq`, `Clone` or the index) has changed nothing; one in
 //!   which the destructor of its key panics has done all or nothing.
+//! * A destructor of another entry, or of an older version, that panics costs no operation.
 //! * If user code panics *again* while a transaction is taken back, or in the publish because an index that
 //!   panicked cannot be rebuilt, the whole turn is discarded: all its tickets say `Panicked`, and its insertions and
 //!   removals are lost.
@@ -77,8 +78,9 @@
 //! # Removed values
 //!
 //! A value that an operation replaces or removes, and whose change was published, is dropped in the first idle
-//! turn: a turn that finds the queue empty does a bounded part of [`Writer::reclaim`] each time, until only versions that readers
-//! hold are left. These are tried again later, at intervals of up to four seconds.
+//! turn: a turn that finds the queue empty does a bounded part of [`Writer::reclaim`] each time, until only versions
+//! that readers hold are left. These are all checked again later, at intervals of up to four seconds. What a
+//! transaction has staged before it panicked is dropped in its turn or in the next ones, as parts of old versions are.
 //!
 //! # Full tables of held versions
 //!
@@ -107,6 +109,7 @@ mod driver;
 mod message;
 #[cfg(test)]
 mod models;
+mod pending;
 mod permit;
 mod stats;
 #[cfg(all(test, not(switchboard_model)))]
@@ -121,5 +124,5 @@ pub use driver::{Driver, Turn};
 pub use message::{CommitError, Committed};
 pub use permit::{CommitTicket, Permit};
 pub use stats::Stats;
-pub use thread::{JoinError, WriterThread};
+pub use thread::{JoinError, SpawnError, WriterThread};
 pub use transaction::Transaction;

@@ -17,11 +17,12 @@
 //! notification reaches it. If the writer's is first, the waiter sees the version and does not wait.
 //!
 //! The target is the smallest version that is waited for, or less: a publish below it wakes no one. Waiters
-//! only lower it, the writer only resets it, both under the lock. A reset is followed by waking all threads,
-//! and a thread that waits for a later version sets the target again before it reads the version. The writer
-//! resets the target to the smallest version that the remaining tasks wait for, because these stay asleep.
+//! only lower it, the writer only resets it, both under the lock. The writer resets it to the smallest version
+//! that those wait for who stay asleep: the tasks that are not due, and, unless it wakes the threads, these.
+//! It wakes all threads or none, as they share one condition variable: all, if one of them is due. A thread
+//! that is woken and waits for a later version sets the target again before it reads the version.
 //!
-//! A task that stops waiting leaves the target as it is, which costs the writer one needless lock.
+//! A task or a thread that stops waiting leaves the target as it is, which costs the writer one needless lock.
 //!
 //! Who remains in the list is certain: a task that was inserted and did not find its version is seen by the
 //! publish of that version, and by the end of the writer, and each of them takes it out. A task that later
@@ -31,7 +32,6 @@
 //! its own deadline. If the writer's thread dies, unwinding drops the writer.
 
 use std::fmt;
-use std::mem;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -105,9 +105,27 @@ impl From<WriterClosed> for WaitError {
 /// set without need, costs one needless wake-up.
 #[derive(Debug)]
 struct Waiting {
-    /// Whether a thread may be inside `wait`.
-    threads: bool,
+    /// The smallest version for which a thread may be inside `wait`, or less.
+    threads: Option<Version>,
     tasks: Tasks,
+}
+
+impl Waiting {
+    /// Notes that a thread is about to wait for `wanted`.
+    fn add_thread(&mut self, wanted: Version) {
+        self.threads = Some(self.threads.map_or(wanted, |first| first.min(wanted)));
+    }
+
+    /// Returns whether a thread may wait for `version` or less; if so, all threads are to be woken.
+    fn take_threads(&mut self, version: Version) -> bool {
+        self.threads.take_if(|first| *first <= version).is_some()
+    }
+
+    /// Returns the smallest version that is waited for, or less.
+    fn target(&self) -> u64 {
+        let first = self.threads.into_iter().chain(self.tasks.first_wanted()).min();
+        first.map_or(NOBODY, Version::as_u64)
+    }
 }
 
 #[derive(Debug)]
@@ -121,7 +139,7 @@ pub(super) struct Waiters {
 
 impl Waiters {
     pub(super) fn new() -> Self {
-        let waiting = Waiting { threads: false, tasks: Tasks::new() };
+        let waiting = Waiting { threads: None, tasks: Tasks::new() };
         Self {
             target: AtomicU64::new(NOBODY),
             closed: AtomicBool::new(false),
@@ -167,21 +185,24 @@ impl Waiters {
         }
         let mut waiting = self.waiting.lock();
         loop {
-            waiting.threads = true;
+            waiting.add_thread(wanted);
             self.lower_target(wanted);
             // SeqCst: pairs with the fence in `notify`; see the head of this file.
             fence(Ordering::SeqCst);
             if let Some(result) = poll() {
                 return result;
             }
-            let Some(deadline) = deadline else {
-                waiting = self.condvar.wait(waiting);
-                continue;
+            let timed_out;
+            (waiting, timed_out) = match deadline {
+                None => (self.condvar.wait(waiting), false),
+                Some(deadline) => self.condvar.wait_until(waiting, deadline),
             };
-            let (again, timed_out) = self.condvar.wait_until(waiting, deadline);
-            waiting = again;
+            // Before it registers again, so that a thread that was woken leaves nothing to wake.
+            if let Some(result) = poll() {
+                return result;
+            }
             if timed_out {
-                return poll().unwrap_or(Err(WaitError::Timeout));
+                return Err(WaitError::Timeout);
             }
         }
     }
@@ -255,8 +276,8 @@ impl Waiters {
         }
     }
 
-    /// Wakes the threads, and the tasks that are due, if someone waits for `version` or less. Called after
-    /// the store that published it, and without a lock.
+    /// Wakes the threads, if one of them waits for `version` or less, and the tasks that do. Called after the
+    /// store that published it, and without a lock.
     pub(super) fn notify(&self, version: Version) {
         // SeqCst: pairs with the fences in `wait` and `register`; see the head of this file.
         fence(Ordering::SeqCst);
@@ -276,16 +297,15 @@ impl Waiters {
         self.wake(Version::MAX);
     }
 
-    /// Wakes all threads, and the tasks that wait for `version` or less.
+    /// Wakes the threads, if one of them waits for `version` or less, and the tasks that do.
     fn wake(&self, version: Version) {
         let mut waiting = self.waiting.lock();
         let due = waiting.tasks.take_due(version);
-        let target = waiting.tasks.first_wanted().map_or(NOBODY, Version::as_u64);
+        let wakes_threads = waiting.take_threads(version);
         // Relaxed: as in `lower_target`.
-        self.target.store(target, Ordering::Relaxed);
-        let has_threads = mem::take(&mut waiting.threads);
+        self.target.store(waiting.target(), Ordering::Relaxed);
         drop(waiting);
-        if has_threads {
+        if wakes_threads {
             self.condvar.notify_all();
         }
         due.wake();
@@ -298,5 +318,42 @@ impl Waiters {
         // Relaxed: all writers hold the lock.
         let target = self.target.load(Ordering::Relaxed);
         (waiting.tasks.len(), (target != NOBODY).then_some(Version::from_u64(target)))
+    }
+}
+
+#[cfg(all(test, not(switchboard_model)))]
+mod tests {
+    use super::*;
+    use crate::sync::{Arc, spawn};
+
+    /// The condition variable is shared, so the thread would be woken for nothing.
+    #[test]
+    fn a_thread_sleeps_through_the_wake_ups_of_tasks_and_of_earlier_versions() {
+        const LAST: u64 = 100;
+        let waiters = Arc::new(Waiters::new());
+        let newest = Arc::new(AtomicU64::new(0));
+        let last = Version::from_u64(LAST);
+        let theirs = (waiters.clone(), newest.clone());
+        let thread = spawn(String::from("waits"), move || {
+            let (waiters, newest) = theirs;
+            waiters.wait(last, Duration::MAX, || Version::from_u64(newest.load(Ordering::SeqCst)))
+        });
+        // Set under the lock, which the thread gives up only to sleep.
+        while waiters.waiting.lock().threads.is_none() {
+            std::hint::spin_loop();
+        }
+        for number in 1..=LAST {
+            let version = Version::from_u64(number);
+            let mut place = None;
+            let now = || Version::from_u64(number - 1);
+            assert!(waiters.poll(version, &mut place, Waker::noop(), now).is_pending());
+            newest.store(number, Ordering::SeqCst);
+            waiters.notify(version);
+            let waiting = waiters.waiting.lock();
+            assert_eq!(waiting.tasks.len(), 0);
+            let asleep = (number < LAST).then_some(last);
+            assert_eq!((waiting.threads, waiting.target()), (asleep, asleep.map_or(NOBODY, Version::as_u64)));
+        }
+        assert_eq!(thread.unwrap().join().unwrap(), Ok(last));
     }
 }

@@ -114,6 +114,8 @@ pub struct Writer<K, V, I = (), S = DefaultHashBuilder> {
     copied: usize,
     /// Whether the staged state differs from the published one.
     dirty: bool,
+    /// Number of retired versions that the pass of [`reclaim_some`](Self::reclaim_some) has yet to check.
+    unchecked: usize,
 }
 
 impl<K, V, I, S> Writer<K, V, I, S> {
@@ -334,6 +336,7 @@ where
             ops: 0,
             copied: 0,
             dirty: false,
+            unchecked: 0,
         }
     }
 
@@ -417,6 +420,13 @@ where
             Some(staged) => &mut staged.index,
             None => unreachable!("`open` makes a staged state"),
         }
+    }
+
+    /// Does what the first operation of a batch does for the batches before it. User code may panic in it: then
+    /// nothing has changed, and the next call goes on.
+    pub(crate) fn open_batch(&mut self) {
+        self.begin();
+        self.open();
     }
 
     /// Ensures that there is a staged state.

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use switchboard::table::{ChangeSet, Feed, FeedEvent};
+use switchboard::table::{ChangeSet, Feed, FeedEvent, WaitError};
 use switchboard::{Snapshot, Table, Version};
 
 use super::world::{ASnapshot, Fused, Key, Model, Parts, Seed, Value, World, indexed, key, value};
@@ -329,6 +329,11 @@ fn tables<I: Parts>() -> Vec<Call<I>> {
         read("Table::wait_for", |world| {
             let newest = world.table().version();
             assert_eq!(world.table().wait_for(newest, Duration::ZERO), Ok(newest));
+        }),
+        read("Table::wait_changed", |world| {
+            let newest = world.table().version();
+            let changed = world.table().wait_changed(newest, Duration::ZERO);
+            assert_eq!(changed, Err(WaitError::Timeout));
         }),
         read("Table::reached", |world| {
             let newest = world.table().version();

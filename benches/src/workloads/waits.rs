@@ -113,31 +113,47 @@ async fn all_have_seen(seen: &Cell<usize>, tasks: usize) {
 }
 
 fn wake_ups(settings: &Settings, report: &mut Report) {
-    let mut section = Section::new(
+    let mut seen = Section::new(
         "A change seen by all waiting tasks",
         "ns per task (processor time of the runtime's only thread) from a change until every task has seen it. The \
          change of the table updates an entry and publishes; that of `watch` replaces a number. In brackets: ours / \
          theirs.",
     );
+    let mut woken = Section::new(
+        "Waking all waiting tasks",
+        "The same without the change itself: minus the ns per task of a change for which no task waits, measured in \
+         the same rounds. What remains is the wait: to register, to be woken and scheduled, and to look.",
+    );
+    let mut changed = Section::new(
+        "A change for which no task waits",
+        "ns per change, measured in the rounds of the case above with one task.",
+    );
     for tasks in TASKS {
         eprintln!("{tasks} waiting tasks");
         let mut sides = [
-            (OURS, Waiting::versions(tasks)),
-            (CONTROL, Waiting::versions(tasks)),
-            (WATCH, Waiting::watches(tasks)),
-            ("switchboard, no task waits", Waiting::versions(0)),
+            Waiting::versions(tasks),
+            Waiting::versions(tasks),
+            Waiting::watches(tasks),
+            Waiting::versions(0),
+            Waiting::watches(0),
         ];
         let figures = interleave(sides.len(), settings.plan.rounds, |side| {
-            let waiting = &mut sides[side].1;
-            run_for(Clock::Cpu, settings.plan.budget, |times| waiting.run(times)) / tasks as f64
+            run_for(Clock::Cpu, settings.plan.budget, |times| sides[side].run(times)) / tasks as f64
         });
-        section.case(format!("{tasks} waiting"), sides.iter().map(|(name, _)| *name).zip(figures));
-        let case = section.cases.len() - 1;
-        if let Some(figures) = section.figure(OURS, case).zip(section.figure(WATCH, case)) {
-            report.goal(format!("A change seen by {tasks} tasks"), WATCH, figures, 1.2, "ns");
+        let [ours, control, watch, table_alone, watch_alone] = figures[..] else {
+            unreachable!("one figure for each side")
+        };
+        let case = format!("{tasks} waiting");
+        seen.case(case.as_str(), [(OURS, ours), (CONTROL, control), (WATCH, watch)]);
+        report.goal(format!("A change seen by {tasks} tasks"), WATCH, (ours, watch), 1.2, "ns");
+        let [ours, control, watch] = [ours - table_alone, control - table_alone, watch - watch_alone];
+        woken.case(case, [(OURS, ours), (CONTROL, control), (WATCH, watch)]);
+        report.goal(format!("Waking {tasks} tasks"), WATCH, (ours, watch), 1.2, "ns");
+        if tasks == 1 {
+            changed.case("one change", [(OURS, table_alone), (WATCH, watch_alone)]);
         }
     }
-    report.sections.push(section);
+    report.sections.extend([seen, woken, changed]);
 }
 
 /// Sends `MESSAGES` messages from one task to another through a mailbox.

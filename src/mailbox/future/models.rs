@@ -132,6 +132,27 @@ fn a_receive_that_is_dropped_loses_no_command() {
     });
 }
 
+/// The receive is dropped, ended or not, while the command arrives: its waker is left nowhere.
+#[test]
+fn a_receive_leaves_its_waker_nowhere() {
+    model(|| {
+        let (sender, mut receiver) = mailbox(sized(1));
+        let other = sender.clone();
+        let thread = spawn(move || other.try_send(LANE, 1));
+        let flag = Flag::new();
+        let mut receive = receiver.recv_async();
+        let first = poll(Pin::new(&mut receive), &flag);
+        let second = first.is_pending().then(|| poll(Pin::new(&mut receive), &flag));
+        drop(receive);
+        assert_eq!(thread.join().unwrap(), Ok(()));
+        assert_eq!(StdArc::strong_count(&flag), 1);
+        if first.is_pending() && second.is_none_or(|second| second.is_pending()) {
+            assert_eq!(receiver.try_recv(), Ok((LANE, 1)));
+        }
+        drop(sender);
+    });
+}
+
 #[test]
 fn a_room_wakes_the_task_that_waits_for_it() {
     model(|| {

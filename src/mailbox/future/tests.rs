@@ -363,6 +363,32 @@ fn a_receiver_that_is_dropped_releases_the_waker_of_a_task_that_does_not_wait() 
     assert_eq!((StdArc::strong_count(&count), count.get()), (1, 0));
 }
 
+/// The destructor of the waker finds the mailbox as it stays.
+#[cfg(feature = "manager")]
+#[test]
+fn a_receiver_that_is_dropped_drops_its_commands_before_the_waker() {
+    struct Bomb(bool);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(!self.0, "a command panics");
+        }
+    }
+
+    for panics in [false, true] {
+        let (sender, mut receiver) = mailbox(sized(1));
+        let (dropped, found) = (StdArc::default(), StdArc::new(AtomicUsize::new(7)));
+        assert!(sender.try_send(LANE, (Counted(StdArc::clone(&dropped)), Bomb(panics))).is_ok());
+        let theirs = (dropped.clone(), found.clone());
+        let on_drop = Box::new(move || theirs.1.store(theirs.0.load(Ordering::SeqCst), Ordering::SeqCst));
+        let waker = Waker::from(StdArc::new(Acting { on_wake: Box::new(|| {}), on_drop }));
+        assert!(receiver.poll_ready(&mut Context::from_waker(&waker)).is_ready());
+        drop(waker);
+        assert_eq!(catch_unwind(AssertUnwindSafe(|| drop(receiver))).is_err(), panics);
+        assert_eq!(found.load(Ordering::SeqCst), 1);
+    }
+}
+
 /// A `select!` drops the receive in each round and starts another one.
 #[test]
 fn a_receive_that_is_dropped_after_each_poll_loses_nothing() {

@@ -71,6 +71,8 @@ use crate::table::version::Version;
 pub struct LinksFeed<A: Addr = NodeAddr> {
     feed: LinkFeed<A>,
     timing: Timing,
+    /// Whether the end was returned to a task.
+    ended: bool,
 }
 
 /// An event that a [`LinksFeed`] delivers.
@@ -103,7 +105,7 @@ impl<A: Addr> LinksEvent<A> {
 
 impl<A: Addr> LinksFeed<A> {
     pub(super) fn new(feed: LinkFeed<A>, timing: Timing) -> Self {
-        Self { feed, timing }
+        Self { feed, timing, ended: false }
     }
 
     /// The version up to which everything has been delivered.

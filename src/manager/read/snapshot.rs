@@ -87,6 +87,16 @@ impl<A: Addr> Links<A> {
         Ok(self.snapshot())
     }
 
+    /// Waits up to `timeout` until a version newer than `version` is published, and returns a snapshot of the
+    /// newest version. The form of [`changed`](Self::changed) for threads.
+    ///
+    /// # Errors
+    /// [`WaitError`] if the time-out passed, or the manager has ended and `version` is the last one.
+    pub fn wait_changed(&self, version: Version, timeout: Duration) -> Result<LinksSnapshot<A>, WaitError> {
+        self.table.wait_changed(version, timeout)?;
+        Ok(self.snapshot())
+    }
+
     /// Waits, as a task, until `version` or a later one is published, and returns a snapshot of the newest
     /// version: the asynchronous form of [`wait_for`](Self::wait_for).
     ///
@@ -111,7 +121,7 @@ impl<A: Addr> Links<A> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn reached(&self, version: Version) -> LinksPublished<A> {
-        LinksPublished { links: self.clone(), published: self.table.reached(version) }
+        LinksPublished { published: self.table.reached(version), timing: self.timing }
     }
 
     /// Waits, as a task, until a version newer than `version` is published, and returns a snapshot of the
@@ -141,7 +151,7 @@ impl<A: Addr> Links<A> {
     /// }
     /// ```
     pub fn changed(&self, version: Version) -> LinksPublished<A> {
-        LinksPublished { links: self.clone(), published: self.table.changed(version) }
+        LinksPublished { published: self.table.changed(version), timing: self.timing }
     }
 }
 
@@ -163,8 +173,8 @@ impl<A: Addr> fmt::Debug for Links<A> {
 /// of the manager, as [`Published`].
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct LinksPublished<A: Addr = NodeAddr> {
-    links: Links<A>,
     published: Published<A, StdArc<Link<A>>, Indexes<A>>,
+    timing: Timing,
 }
 
 impl<A: Addr> Future for LinksPublished<A> {
@@ -172,7 +182,7 @@ impl<A: Addr> Future for LinksPublished<A> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(Pin::new(&mut self.published).poll(context))?;
-        Poll::Ready(Ok(self.links.snapshot()))
+        Poll::Ready(Ok(LinksSnapshot { inner: self.published.snapshot(), timing: self.timing }))
     }
 }
 

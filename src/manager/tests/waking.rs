@@ -162,7 +162,7 @@ fn a_wait_for_work_that_is_dropped_loses_nothing() {
         drop(world.driver.wait_for_work());
         assert!(pin!(world.driver.wait_for_work()).poll(&mut context).is_pending());
         let ticket = world.add_net(round);
-        assert_eq!(world.count.take(), 1);
+        assert_eq!(world.count.take(), 0, "the task is no longer interested");
         for _ in 0..2 {
             let mut context = Context::from_waker(&world.waker);
             assert!(pin!(world.driver.wait_for_work()).poll(&mut context).is_ready());
@@ -170,6 +170,27 @@ fn a_wait_for_work_that_is_dropped_loses_nothing() {
         world.driver.run_once(world.clock.now());
         assert!(ticket.is_complete());
     }
+}
+
+/// A task that is gone is neither kept in memory nor woken by the driver that it waited for.
+#[test]
+fn a_wait_for_work_releases_its_waker() {
+    let mut world = World::new(Config::default());
+    world.driver.run_once(world.clock.now());
+    let kept = |count: &StdArc<Count>| StdArc::strong_count(count) - 2;
+    let mut context = Context::from_waker(&world.waker);
+    {
+        let mut wait = pin!(world.driver.wait_for_work());
+        assert!(wait.as_mut().poll(&mut context).is_pending());
+        assert_eq!(kept(&world.count), 1);
+    }
+    assert_eq!(kept(&world.count), 0, "dropped while it waited");
+    let ticket = world.handle.add_net(NetId(1), NetConfig::new()).unwrap();
+    assert_eq!(world.count.take(), 0);
+    assert!(pin!(world.driver.wait_for_work()).poll(&mut context).is_ready());
+    assert_eq!(kept(&world.count), 0, "dropped after it ended");
+    world.driver.run_once(world.clock.now());
+    assert!(ticket.is_complete());
 }
 
 #[test]

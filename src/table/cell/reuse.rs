@@ -56,6 +56,7 @@ const RULES: Rules = Rules {
     confirm: Ordering::Acquire,
     swap: Ordering::AcqRel,
     decrement: Ordering::Release,
+    // Pairs with `decrement`: the last read of a header happens before it is changed.
     unique: Ordering::Acquire,
     asks: true,
 };
@@ -126,6 +127,8 @@ impl Cell {
     fn load(&self) -> usize {
         loop {
             let seen = self.current.load(Ordering::Acquire);
+            // With the fence, this is the sequentially consistent swap of `arc_swap`. Pairs with the fence in
+            // `pay_all`: either the writer finds the debt, or `confirm` sees the writer's header.
             self.debt.swap(seen, Ordering::AcqRel);
             fence(Ordering::SeqCst);
             let count = &self.headers[seen].count;
@@ -188,6 +191,7 @@ impl Cell {
         if self.rules.asks && header.count.load(self.rules.unique) != 1 {
             return false;
         }
+        // Relaxed, both: a writer that is ordered after every read sees their number; `truth` is always exact.
         if header.reads.load(Ordering::Relaxed) != header.truth.load(Ordering::Relaxed) {
             self.report(Breach::Race);
         }
@@ -206,6 +210,7 @@ impl Cell {
         count.fetch_add(1, Ordering::Relaxed);
         let failure = match self.rules.found_none {
             Ordering::SeqCst => {
+                // Against the fence in `load`: a debt that was made before it is found here.
                 fence(Ordering::SeqCst);
                 Ordering::Acquire
             }

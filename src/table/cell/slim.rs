@@ -16,7 +16,9 @@ type Current<T> = arc_swap::ArcSwap<Header<T>>;
 #[cfg(switchboard_model)]
 type Current<T> = crate::sync::twin::ArcCell<Header<T>>;
 
-/// Retired headers that one publish checks for remaining readers. Each publish retires one.
+/// Retired headers that one publish checks for remaining readers. Each publish retires one. A value that was being read
+/// when it was replaced is handed out by one of the next publishes, n / `SWEEP` for n retired headers; if none follows, it
+/// goes with the cell.
 const SWEEP: usize = 4;
 
 /// Never freed while its cell lives (D1). `None` once the value was taken out, by the writer, in a header that
@@ -34,6 +36,8 @@ pub(crate) struct SlimCell<T, S> {
 struct Inner<T, S> {
     /// The headers that are not current.
     retired: Vec<Arc<Header<T>>>,
+    /// The position in `retired` at which the next publish looks. Any number is valid.
+    cursor: u32,
     state: S,
 }
 
@@ -52,7 +56,7 @@ pub(crate) struct Replaced<T> {
 
 impl<T, S> SlimCell<T, S> {
     pub(crate) fn new(lock: &'static Lock, value: T, state: S) -> Self {
-        let inner = Inner { retired: Vec::new(), state };
+        let inner = Inner { retired: Vec::new(), cursor: 0, state };
         Self { current: Current::new(Arc::new(Header(Some(value)))), inner: Mutex::new(lock, inner) }
     }
 
@@ -74,10 +78,10 @@ impl<T, S> SlimGuard<'_, T, S> {
     /// for the last n publishes.
     pub(crate) fn publish(&mut self, value: T) -> Replaced<T> {
         let mut older = Vec::new();
-        let retired = &mut self.inner.retired;
+        let Inner { retired, cursor, .. } = &mut *self.inner;
         // Never grows between the exchange and the push.
         retired.reserve(1);
-        let next = match Self::take_spare(retired, &mut older) {
+        let next = match Self::take_spare(retired, cursor, &mut older) {
             Some(mut spare) => match Arc::get_mut(&mut spare) {
                 Some(unshared) => {
                     unshared.0 = Some(value);
@@ -94,12 +98,17 @@ impl<T, S> SlimGuard<'_, T, S> {
         Replaced { _last: last, _older: older }
     }
 
-    /// Empties some retired headers that no one reads, and removes one of them.
-    fn take_spare(retired: &mut Vec<Arc<Header<T>>>, older: &mut Vec<T>) -> Option<Arc<Header<T>>> {
+    /// Empties some retired headers that no one reads, and removes one of them. Each one is looked at in turn.
+    fn take_spare(
+        retired: &mut Vec<Arc<Header<T>>>,
+        cursor: &mut u32,
+        older: &mut Vec<T>,
+    ) -> Option<Arc<Header<T>>> {
         let mut spare = None;
-        let first = retired.len().saturating_sub(SWEEP);
-        for (index, header) in retired.iter_mut().enumerate().skip(first) {
-            if let Some(unshared) = Arc::get_mut(header) {
+        for _ in 0..SWEEP.min(retired.len()) {
+            let index = *cursor as usize % retired.len();
+            *cursor = u32::try_from(index + 1).unwrap_or(0);
+            if let Some(unshared) = retired.get_mut(index).and_then(Arc::get_mut) {
                 older.extend(unshared.0.take());
                 spare = Some(index);
             }
@@ -183,5 +192,30 @@ mod tests {
         assert_eq!(StdArc::strong_count(&first), 2);
         drop(cell.lock().publish(StdArc::new(2)));
         assert_eq!(StdArc::strong_count(&first), 1);
+    }
+
+    /// Many newer values are being read: the old one goes after some more publishes all the same.
+    #[test]
+    fn an_old_value_goes_although_newer_ones_are_being_read() {
+        let cell = SlimCell::new(&RETIRED, StdArc::new(0), ());
+        let first = cell.read(StdArc::clone);
+        let mut readers = Vec::new();
+        for number in 1..=3 * SWEEP {
+            // A reader in the middle of its copy.
+            readers.push(cell.current.load_full());
+            drop(cell.lock().publish(StdArc::new(number)));
+        }
+        assert_eq!(StdArc::strong_count(&first), 2);
+        drop(readers.remove(0));
+        for number in 0..4 {
+            drop(cell.lock().publish(StdArc::new(100 + number)));
+        }
+        assert_eq!(StdArc::strong_count(&first), 1);
+        drop(readers);
+        for number in 0..8 {
+            drop(cell.lock().publish(StdArc::new(200 + number)));
+        }
+        let kept = cell.inner.lock().retired.iter().filter(|header| header.0.is_some()).count();
+        assert_eq!(kept, 0);
     }
 }

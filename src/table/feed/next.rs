@@ -24,6 +24,9 @@ impl<K: Eq, V, I, S> Feed<K, V, I, S> {
     /// The future can be dropped at any time, for example by `select!`, and no event is lost: an event is
     /// taken from the feed by the poll that returns it.
     ///
+    /// It does not yield while there are events: wrap it in `tokio::task::coop::cooperative`, or yield after every
+    /// few events, where other tasks share the thread.
+    ///
     /// # Complexity
     ///
     /// As [`try_next`](Self::try_next) if there is an event; otherwise as a poll of
@@ -82,6 +85,7 @@ impl<K: Eq, V, I, S> Feed<K, V, I, S> {
             }
             // Repeats at most once: the awaited version is published when this is ready.
             if ready!(self.poll_behind(context)).is_err() {
+                self.ended = true;
                 return Poll::Ready(None);
             }
         }
@@ -151,12 +155,15 @@ impl<K: Eq, V, I, S> futures_core::Stream for Feed<K, V, I, S> {
 #[cfg(feature = "stream")]
 #[cfg_attr(docsrs, doc(cfg(feature = "stream")))]
 impl<K: Eq, V, I, S> futures_core::FusedStream for Feed<K, V, I, S> {
+    /// Whether the stream has returned `None`. Unlike [`is_closed`](Feed::is_closed), this does not change while
+    /// another thread drops the writer.
     fn is_terminated(&self) -> bool {
-        self.is_closed()
+        self.ended
     }
 }
 
 /// The events of a [`Feed`], each of which is blocked for. Created by [`Feed::events`].
+#[must_use = "iterators do nothing unless consumed"]
 #[derive(Debug)]
 pub struct Events<'a, K, V, I = (), S = DefaultHashBuilder> {
     feed: &'a mut Feed<K, V, I, S>,

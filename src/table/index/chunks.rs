@@ -90,6 +90,10 @@ impl<T: Clone> ChunkVec<T> {
 
     /// Appends an item. If the last item is unshared, or its chunk full, no item is cloned.
     pub(super) fn push(&mut self, item: T) {
+        if self.len == 0 {
+            *self = Self::from_one(item);
+            return;
+        }
         let number = self.len / CHUNK;
         if number == FANOUT.pow(self.height) {
             self.root = Node::Branch(SlimArc::new(vec![self.root.clone()]));

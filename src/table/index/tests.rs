@@ -100,10 +100,24 @@ proptest! {
             prop_assert!(Items::new(Some(items)).eq(model));
             let mut chunks = Chunks::new(Some(items)).peekable();
             while let Some(chunk) = chunks.next() {
-                prop_assert!(chunk.len() == CHUNK || (chunks.peek().is_none() && !chunk.is_empty()));
+                let is_last = chunks.peek().is_none() && (!chunk.is_empty() || model.is_empty());
+                prop_assert!(chunk.len() == CHUNK || is_last);
             }
         }
     }
+}
+
+#[test]
+fn a_chunked_vector_that_was_emptied_grows_again() {
+    let mut items = ChunkVec::from_one(0);
+    for last in 0..300 {
+        assert_eq!(items.swap_remove(0), Some(last));
+        assert_eq!((items.len(), items.swap_remove(0), items.get(0)), (0, None, None));
+        items.push(last + 1);
+        assert_eq!((items.len(), items.get(0)), (1, Some(&(last + 1))));
+    }
+    (0..1_000).for_each(|item| items.push(item));
+    assert_eq!((items.len(), items.get(1_000)), (1_001, Some(&999)));
 }
 
 #[test]

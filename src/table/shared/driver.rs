@@ -1,16 +1,17 @@
 //! The owner of the writer: runs turns.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::Future;
 use std::hash::{BuildHasher, Hash};
-use std::mem;
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::common::Common;
 use super::message::{CommitError, Job, Message};
+use super::pending::{Pending, Unneeded};
 use super::transaction::Transaction;
 use crate::mailbox::{Priority, Receiver, TryRecvError};
 use crate::sync::{self, StdArc};
@@ -27,6 +28,9 @@ const PUBLISH_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration:
 
 /// The shortest and the longest pause between two attempts to drop values that readers hold.
 const RECLAIM_PAUSE: (Duration, Duration) = (Duration::from_millis(16), Duration::from_secs(4));
+
+/// Attempts to open a batch. Each that panics has dropped what panicked.
+const OPEN_ATTEMPTS: usize = 3;
 
 /// The end of a [`SharedWriter`](crate::SharedWriter) that owns the [`Writer`], for callers that run the turns
 /// themselves: it has no thread and no clock.
@@ -66,29 +70,16 @@ const RECLAIM_PAUSE: (Duration, Duration) = (Duration::from_millis(16), Duration
 /// # }
 /// ```
 pub struct Driver<K, V, I = (), S = DefaultHashBuilder> {
+    /// First, so that it is dropped first: destructors may still send operations, which are refused then.
+    pending: Pending<K, V, I, S>,
     writer: Writer<K, V, I, S>,
-    receiver: Receiver<Message<K, V, I, S>>,
-    common: StdArc<Common<K, V, I, S>>,
     batch: NonZeroUsize,
-    /// Operations that were taken from the queue and are not yet applied.
-    inbox: Vec<(Priority, Message<K, V, I, S>)>,
-    /// Transactions that were applied and wait for the publish.
-    done: Vec<Box<dyn Job<K, V, I, S>>>,
-    /// Keys and values that the turn has replaced, to be dropped at its end.
-    unneeded: Vec<Unneeded<K, V>>,
     /// The last version after which removed values have been dropped; `None` if there is none.
     reclaimed: Option<Version>,
     /// Whether the table has refused to publish: nothing is taken until it does.
     is_refused: bool,
     /// The next pause between two attempts.
     pause: Duration,
-}
-
-enum Unneeded<K, V> {
-    #[allow(dead_code)] // Only dropped.
-    Key(K),
-    #[allow(dead_code)] // Only dropped.
-    Value(V),
 }
 
 /// The result of a turn: when the next one is due.
@@ -120,13 +111,9 @@ where
         common: StdArc<Common<K, V, I, S>>,
     ) -> Self {
         Self {
+            pending: Pending::new(receiver, common),
             writer,
-            receiver,
-            common,
             batch,
-            inbox: Vec::new(),
-            done: Vec::new(),
-            unneeded: Vec::new(),
             reclaimed: None,
             is_refused: false,
             pause: Duration::ZERO,
@@ -141,7 +128,7 @@ where
     ///
     /// Never waits. Panics of user code are [contained](crate::table::shared#panics-in-user-code).
     pub fn turn(&mut self) -> Turn {
-        let common = self.common.clone();
+        let common = self.pending.common.clone();
         let _turn = common.begin_turn();
         if common.is_aborted() {
             self.refuse_all();
@@ -150,9 +137,8 @@ where
         if self.writer.has_staged() && !self.publish() {
             return Turn::Later(self.next_pause(PUBLISH_PAUSE));
         }
-        let room = self.batch.get().saturating_sub(self.inbox.len());
-        let received = self.receiver.try_recv_batch(&mut self.inbox, room);
-        if !self.inbox.is_empty() {
+        let received = self.pending.take(self.batch);
+        if self.pending.has_taken() {
             self.apply_all();
             return if self.publish() { Turn::More } else { Turn::Later(self.next_pause(PUBLISH_PAUSE)) };
         }
@@ -167,6 +153,9 @@ where
     /// drivers that are part of a hand-written future; in an `async` block,
     /// [`wait_for_work`](Self::wait_for_work) is simpler.
     ///
+    /// Only [`Turn::Idle`] and [`Turn::Later`] leave the task registered. After [`Turn::More`], call again
+    /// before returning `Poll::Pending`, or wake the task.
+    ///
     /// Time does not wake it: after [`Turn::Later`], the caller sets a timer. The waker of the last call
     /// counts, and may be woken without a reason.
     ///
@@ -174,15 +163,10 @@ where
     /// If the waker's `clone` panics; the turn is complete by then.
     pub fn poll_turn(&mut self, context: &mut Context<'_>) -> Turn {
         // Requests to wake up to here are answered by this turn.
-        self.receiver.take_wake();
+        self.pending.receiver.take_wake();
         let turn = self.turn();
         match turn {
             Turn::Idle | Turn::Later(_) if self.poll_work(context).is_ready() => Turn::More,
-            Turn::More => {
-                // The caller runs the next turn at once, and may return from its poll in between.
-                let _ = self.poll_work(context);
-                turn
-            }
             _ => turn,
         }
     }
@@ -192,8 +176,7 @@ where
     /// publish](crate::TableBuilder::max_versions), only an abort counts.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        let has_mail = !self.inbox.is_empty() || !self.receiver.is_empty() || self.receiver.is_drained();
-        self.common.is_aborted() || !self.is_refused && (has_mail || self.writer.has_staged())
+        self.work().is_due(&self.pending.receiver)
     }
 
     /// Waits until [`has_work`](Self::has_work), without running a turn. May complete without a reason.
@@ -201,7 +184,7 @@ where
     /// # Cancel safety
     /// Dropping the future loses nothing: use it in a `select!`, beside a timer for [`Turn::Later`].
     pub async fn wait_for_work(&mut self) {
-        poll_fn(|context| self.poll_work(context)).await;
+        WaitForWork { driver: self, is_registered: false }.await;
     }
 
     /// Runs turns on this thread until the shared writer has ended, and returns the writer. Blocks while
@@ -219,7 +202,7 @@ where
 
     /// Refuses new operations, as [`SharedWriter::close`](crate::SharedWriter::close) does.
     pub fn close(&self) {
-        self.receiver.close();
+        self.pending.receiver.close();
     }
 
     /// Ends the shared writer and returns the writer, with nothing staged. Operations that are queued, or
@@ -228,15 +211,15 @@ where
     #[must_use = "to end the shared writer, drop the driver"]
     pub fn into_writer(mut self) -> Writer<K, V, I, S> {
         self.refuse_all();
-        let Self { writer, receiver, .. } = self;
+        let Self { writer, pending, .. } = self;
         // Senders with a permit may have pushed in the meantime. Unwind safety: it is only dropped.
-        let _ = contain(AssertUnwindSafe(|| drop(receiver)));
+        let _ = contain(AssertUnwindSafe(|| drop(pending)));
         writer
     }
 
-    fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mail = self.receiver.poll_mail(context);
-        if self.has_work() || mail.is_ready() && !self.is_refused { Poll::Ready(()) } else { Poll::Pending }
+    /// Returns the writer of a driver that has run no turn and whose handles are gone, as it was.
+    pub(super) fn into_unused_writer(self) -> Writer<K, V, I, S> {
+        self.writer
     }
 
     /// Waits for an operation, for at most `timeout`. May return early.
@@ -244,77 +227,60 @@ where
     /// Woken by every send, by the drop of the last handle, by a close, and by an abort. A queue that has
     /// ended cannot wait any more: if the table still refuses to publish, time alone does.
     pub(super) fn park(&mut self, timeout: Duration) {
-        if self.is_refused && self.receiver.is_drained() {
+        if self.is_refused && self.pending.receiver.is_drained() {
             return sync::sleep(timeout);
         }
-        if let Ok(received) = self.receiver.recv_timeout(timeout) {
-            self.inbox.push(received);
-        }
+        self.pending.take_one(timeout);
     }
 
     /// Publishes what is staged, completes the tickets, and drops what was replaced. Returns `false` if the
     /// table refuses the version: everything stays as it is, and no operation is taken until it is published.
     fn publish(&mut self) -> bool {
         let before = self.writer.version();
-        // Unwind safety: the writer is whole after a panic.
-        match contain(AssertUnwindSafe(|| self.writer.try_publish().is_err())) {
-            Some(false) => {}
-            Some(true) => {
-                self.common.counters.refused.add(1);
-                self.is_refused = true;
-                self.receiver.listen_down_to(Priority::Critical);
-                return false;
-            }
-            None => {
-                self.note_panic(true);
-                if self.writer.has_staged() {
-                    // The index panicked, and could not be rebuilt.
-                    self.discard_turn(CommitError::Panicked);
-                }
+        if self.writer.has_staged() && self.writer.check_versions().is_err() {
+            self.be_refused();
+            return false;
+        }
+        // Not refused: a version that no one holds is not held again. Unwind safety: the writer is whole after
+        // a panic.
+        if contain(AssertUnwindSafe(|| self.writer.publish())).is_none() {
+            self.pending.note_panic(true);
+            if self.writer.has_staged() {
+                // The index panicked, and could not be rebuilt.
+                self.discard_turn(CommitError::Panicked);
             }
         }
-        self.receiver.listen_down_to(Priority::Low);
+        self.pending.receiver.listen_down_to(Priority::Low);
         self.is_refused = false;
         self.pause = Duration::ZERO;
         let version = self.writer.version();
-        self.common.counters.publishes.add(u64::from(version > before));
-        self.complete(Ok(version));
-        self.drop_unneeded();
+        self.pending.common.counters.publishes.add(u64::from(version > before));
+        self.pending.complete(Ok(version));
+        self.pending.drop_unneeded();
         true
+    }
+
+    /// Stops taking operations until the table publishes, and drops part of what was released.
+    #[cold]
+    fn be_refused(&mut self) {
+        if !self.is_refused {
+            self.is_refused = true;
+            self.pause = Duration::ZERO;
+            self.pending.receiver.listen_down_to(Priority::Critical);
+        }
+        self.pending.common.counters.refused.add(1);
+        // Unwind safety: what a panic leaves is dropped by the next call.
+        let tidied = contain(AssertUnwindSafe(|| self.writer.tidy_refused()));
+        self.pending.note_panic(tidied.is_none());
     }
 
     /// Discards what is staged. The tickets of this turn say why.
     fn discard_turn(&mut self, error: CommitError) {
         // Unwind safety: the writer is whole after a panic.
         let is_discarded = contain(AssertUnwindSafe(|| self.writer.discard())).is_some();
-        self.note_panic(!is_discarded);
-        self.complete(Err(error));
-    }
-
-    fn complete(&mut self, outcome: Result<Version, CommitError>) {
-        for job in mem::take(&mut self.done) {
-            self.finish(job, outcome);
-        }
-    }
-
-    /// Completes a ticket: runs its callback or waker, and may drop the result.
-    fn finish(&self, job: Box<dyn Job<K, V, I, S>>, outcome: Result<Version, CommitError>) {
-        // Unwind safety: no part of the job remains observable.
-        self.note_panic(contain(AssertUnwindSafe(|| job.finish(outcome))).unwrap_or(true));
-    }
-
-    /// Runs the destructors of the turn, one by one.
-    fn drop_unneeded(&mut self) {
-        for unneeded in mem::take(&mut self.unneeded) {
-            // Unwind safety: no part of the value remains observable.
-            self.note_panic(contain(AssertUnwindSafe(|| drop(unneeded))).is_none());
-        }
-    }
-
-    fn note_panic(&self, panicked: bool) {
-        if panicked {
-            self.common.counters.panics.add(1);
-        }
+        self.pending.note_panic(!is_discarded);
+        self.reclaimed = None;
+        self.pending.complete(Err(error));
     }
 
     fn reclaim(&mut self) -> Turn {
@@ -325,7 +291,7 @@ where
         // Unwind safety: what a panic leaves is dropped by the next call.
         match contain(AssertUnwindSafe(|| self.writer.reclaim_some())) {
             None => {
-                self.note_panic(true);
+                self.pending.note_panic(true);
                 Turn::More
             }
             Some(Reclaimed::Part) => Turn::More,
@@ -353,44 +319,49 @@ where
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
     fn apply_all(&mut self) {
-        let mut inbox = mem::take(&mut self.inbox);
-        let counters = &self.common.counters;
-        counters.turns.add(1);
-        counters.operations.add(inbox.len() as u64);
-        counters.batch_max.raise(inbox.len() as u64);
+        self.open_batch();
+        let mut inbox = self.pending.begin_batch();
+        let mut applied = 0;
         for (_, message) in inbox.drain(..) {
-            if self.common.is_aborted() {
-                self.refuse(message);
+            if self.pending.common.is_aborted() {
+                self.pending.refuse(message);
             } else {
                 self.apply(message);
+                applied += 1;
             }
         }
-        self.inbox = inbox;
+        self.pending.end_batch(inbox, applied);
     }
 
-    /// Drops an operation that is not applied.
-    fn refuse(&self, message: Message<K, V, I, S>) {
-        // Unwind safety: no part of the operation remains observable.
-        self.note_panic(contain(AssertUnwindSafe(|| drop(message))).is_none());
+    /// Does what the first operation would do for the batches before it, so that user code that panics there
+    /// (the destructor of an older value, say) costs no operation.
+    fn open_batch(&mut self) {
+        for _ in 0..OPEN_ATTEMPTS {
+            // Unwind safety: the writer is whole after a panic.
+            if contain(AssertUnwindSafe(|| self.writer.open_batch())).is_some() {
+                return;
+            }
+            self.pending.note_panic(true);
+        }
     }
 
     fn apply(&mut self, message: Message<K, V, I, S>) {
-        let Self { writer, unneeded, .. } = self;
+        let Self { writer, pending, .. } = self;
         // Unwind safety: a call of the writer that panics has done all of its work, or none.
         match message {
             Message::Insert(key, value) => {
                 let inserted = contain(AssertUnwindSafe(|| writer.insert(key, value)));
                 match inserted {
-                    Some(old) => keep(unneeded, old.map(Unneeded::Value)),
-                    None => self.note_panic(true),
+                    Some(old) => pending.keep(old.map(Unneeded::Value)),
+                    None => pending.note_panic(true),
                 }
             }
             Message::Remove(key) => {
                 let removed = contain(AssertUnwindSafe(|| writer.remove(&key)));
-                keep(unneeded, Some(Unneeded::Key(key)));
+                pending.keep(Some(Unneeded::Key(key)));
                 match removed {
-                    Some(old) => keep(unneeded, old.map(Unneeded::Value)),
-                    None => self.note_panic(true),
+                    Some(old) => pending.keep(old.map(Unneeded::Value)),
+                    None => pending.note_panic(true),
                 }
             }
             Message::Transaction(job) => self.transact(job),
@@ -402,52 +373,96 @@ where
         let writer = &mut self.writer;
         // Unwind safety: nothing has changed.
         let Some(savepoint) = contain(AssertUnwindSafe(|| writer.savepoint())) else {
-            self.note_panic(true);
-            return self.finish(job, Err(CommitError::Panicked));
+            self.pending.note_panic(true);
+            return self.pending.finish(job, Err(CommitError::Panicked));
         };
         // Unwind safety: the job has no result then, and the writer is returned to the savepoint.
         let ran = contain(AssertUnwindSafe(|| job.run(&mut Transaction::new(writer))));
         if ran.is_some() {
             writer.release(savepoint);
-            self.done.push(job);
+            self.pending.wait_for_publish(job);
         } else {
             self.take_back(savepoint);
-            self.finish(job, Err(CommitError::Panicked));
+            self.pending.finish(job, Err(CommitError::Panicked));
         }
     }
 
     #[cold]
     fn take_back(&mut self, savepoint: Savepoint<K, V, I, S>) {
-        self.note_panic(true);
+        self.pending.note_panic(true);
         if !self.writer.roll_back(savepoint) {
             // The whole batch is discarded.
-            self.note_panic(true);
-            self.complete(Err(CommitError::Panicked));
+            self.pending.note_panic(true);
+            self.pending.complete(Err(CommitError::Panicked));
         }
+        // The publish that follows may be a long way off, or there may be none.
+        self.reclaimed = None;
+        // Unwind safety: what a panic leaves is dropped by the next call.
+        let tidied = contain(AssertUnwindSafe(|| self.writer.tidy_undone()));
+        self.pending.note_panic(tidied.is_none());
     }
 
     /// Ends without applying what is queued, and discards what could not be published.
     #[cold]
     fn refuse_all(&mut self) {
-        self.receiver.close();
-        self.receiver.listen_down_to(Priority::Low);
+        self.pending.close();
         self.discard_turn(CommitError::Closed);
-        loop {
-            // A queue that is empty, or closed and drained, has nothing to refuse.
-            let _ = self.receiver.try_recv_batch(&mut self.inbox, self.batch.get());
-            if self.inbox.is_empty() {
-                break;
-            }
-            mem::take(&mut self.inbox).into_iter().for_each(|(_, message)| self.refuse(message));
-        }
-        self.drop_unneeded();
+        self.pending.refuse_all();
     }
 }
 
-/// Keeps a key or value until the end of the turn, if it has a destructor.
-fn keep<K, V>(unneeded: &mut Vec<Unneeded<K, V>>, value: Option<Unneeded<K, V>>) {
-    if mem::needs_drop::<Unneeded<K, V>>() {
-        unneeded.extend(value);
+impl<K, V, I, S> Driver<K, V, I, S> {
+    fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let work = self.work();
+        self.pending.receiver.poll_event(context, |receiver| work.is_due(receiver))
+    }
+
+    fn work(&self) -> Work<K, V, I, S> {
+        Work {
+            common: self.pending.common.clone(),
+            is_begun: self.pending.has_taken() || self.writer.has_staged(),
+            is_refused: self.is_refused,
+        }
+    }
+}
+
+/// The wait of [`Driver::wait_for_work`].
+struct WaitForWork<'a, K, V, I, S> {
+    driver: &'a mut Driver<K, V, I, S>,
+    is_registered: bool,
+}
+
+impl<K, V, I, S> Future for WaitForWork<'_, K, V, I, S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { driver, is_registered } = self.get_mut();
+        let polled = driver.poll_work(context);
+        *is_registered = polled.is_pending();
+        polled
+    }
+}
+
+impl<K, V, I, S> Drop for WaitForWork<'_, K, V, I, S> {
+    fn drop(&mut self) {
+        if self.is_registered {
+            self.driver.pending.receiver.forget_task();
+        }
+    }
+}
+
+/// The part of a driver that, with the queue, decides whether it has work.
+struct Work<K, V, I, S> {
+    common: StdArc<Common<K, V, I, S>>,
+    /// Operations were taken from the queue.
+    is_begun: bool,
+    is_refused: bool,
+}
+
+impl<K, V, I, S> Work<K, V, I, S> {
+    fn is_due(&self, receiver: &Receiver<Message<K, V, I, S>>) -> bool {
+        let has_mail = || !receiver.is_empty() || receiver.is_drained();
+        self.common.is_aborted() || !self.is_refused && (self.is_begun || has_mail())
     }
 }
 
@@ -455,7 +470,7 @@ impl<K, V, I, S> fmt::Debug for Driver<K, V, I, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver")
             .field("version", &self.writer.version())
-            .field("queue_len", &self.receiver.len_total())
+            .field("queue_len", &self.pending.receiver.len_total())
             .finish_non_exhaustive()
     }
 }

@@ -83,7 +83,7 @@ pub struct Committed<R> {
 /// use switchboard::table::shared::{CommitError, Config};
 /// use switchboard::{SharedWriter, Table};
 ///
-/// # fn main() -> std::io::Result<()> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # std::panic::set_hook(Box::new(|_| ()));
 /// let (writer, table) = Table::<u64, &str>::new();
 /// let (links, _thread) = SharedWriter::spawn(writer, Config::new())?;

@@ -5,6 +5,7 @@ use std::fmt;
 use super::message::{Call, CommitError, Committed, Message};
 use super::transaction::Transaction;
 use crate::mailbox::{self, SendError};
+use crate::table::hash::DefaultHashBuilder;
 use crate::ticket::{Completion, Ticket, ticket_with};
 
 /// The ticket of a transaction: yields the closure's result and the version that contains its changes, once
@@ -37,7 +38,7 @@ pub type CommitTicket<R> = Ticket<Committed<R>, CommitError>;
 /// # }
 /// ```
 #[must_use = "dropping a permit gives its room back"]
-pub struct Permit<'a, K, V, I, S> {
+pub struct Permit<'a, K, V, I = (), S = DefaultHashBuilder> {
     room: mailbox::Permit<'a, Message<K, V, I, S>>,
 }
 

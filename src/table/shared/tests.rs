@@ -125,6 +125,134 @@ fn user_code_in_a_turn_is_refused_instead_of_waiting_for_its_own_turn() {
     assert_eq!(table.snapshot().len(), 2);
 }
 
+/// Callbacks of tickets and destructors run in the turn, too.
+#[test]
+fn callbacks_and_destructors_in_a_turn_are_refused_instead_of_waiting() {
+    #[derive(Clone)]
+    struct Sends(Option<(SharedWriter<u64, Sends>, StdArc<AtomicUsize>)>);
+    impl Drop for Sends {
+        fn drop(&mut self) {
+            if let Some((shared, refused)) = self.0.take() {
+                assert!(shared.remove(7).is_err_and(|error| error.is_full()));
+                refused.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+    let (writer, table) = Table::builder().recycle(false).build();
+    let (shared, mut driver) = SharedWriter::new(writer, batch(2).capacity(2).unwrap());
+    let refused = StdArc::new(AtomicUsize::new(0));
+    let sends = || Sends(Some((shared.clone(), refused.clone())));
+    shared.insert(1, sends()).unwrap();
+    assert_eq!(driver.turn(), Turn::More);
+    let (value, again, counted) = (sends(), shared.clone(), refused.clone());
+    shared.insert(1, Sends(None)).unwrap();
+    let ticket = shared.transaction(move |_| {
+        // The queue is full when the callback runs, and when the values are dropped.
+        (2..4).for_each(|key| again.insert(key, Sends(None)).unwrap());
+        value
+    });
+    let inner = shared.clone();
+    ticket.unwrap().on_complete(move |result| {
+        assert!(inner.remove(7).is_err_and(|error| error.is_full()));
+        counted.fetch_add(1, Ordering::SeqCst);
+        drop(result);
+    });
+    assert_eq!(driver.turn(), Turn::More);
+    assert!(refused.load(Ordering::SeqCst) >= 3, "the callback, the result and the replaced value");
+    assert_eq!((driver.turn(), table.snapshot().len(), shared.stats().panics), (Turn::More, 3, 0));
+}
+
+/// The queue is full, and nothing takes from it any more.
+#[test]
+fn a_destructor_that_sends_while_a_driver_is_dropped_is_refused() {
+    #[derive(Clone)]
+    struct Parting(Option<(SharedWriter<u64, Parting>, StdArc<AtomicUsize>)>);
+    impl Drop for Parting {
+        fn drop(&mut self) {
+            if let Some((shared, refused)) = self.0.take() {
+                assert!(shared.remove(7).is_err_and(|error| error.is_closed()));
+                refused.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+    for recycles in [true, false] {
+        let builder = Table::<u64, Parting>::builder().recycle(recycles).max_versions(NonZeroUsize::MIN);
+        let (writer, table) = builder.build();
+        let (shared, mut driver) = SharedWriter::new(writer, Config::new().capacity(1).unwrap());
+        let held = table.snapshot();
+        shared.insert(1, Parting(None)).unwrap();
+        assert_eq!(driver.turn(), Turn::More);
+        let refused = StdArc::new(AtomicUsize::new(0));
+        shared.insert(2, Parting(Some((shared.clone(), refused.clone())))).unwrap();
+        assert!(matches!(driver.turn(), Turn::Later(_)));
+        shared.insert(3, Parting(Some((shared.clone(), refused.clone())))).unwrap();
+        assert!(shared.try_remove(4).is_err_and(|error| error.is_full()));
+        drop((driver, held));
+        assert!(refused.load(Ordering::SeqCst) >= 2);
+    }
+}
+
+/// The publish is refused, and the destructor of a value of an older version panics in it: nothing is lost.
+#[test]
+fn a_destructor_that_panics_in_a_refused_publish_loses_nothing() {
+    struct Bomb(StdArc<AtomicUsize>);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            let left = self.0.load(Ordering::SeqCst);
+            self.0.store(left.wrapping_sub(1), Ordering::SeqCst);
+            assert!(left != 0, "a destructor panics");
+        }
+    }
+    for nth in [0, 1, 20] {
+        let fuse = StdArc::new(AtomicUsize::new(usize::MAX));
+        let bomb = || StdArc::new(Bomb(fuse.clone()));
+        let builder = Table::<u64, StdArc<Bomb>>::builder().recycle(false).max_versions(NonZeroUsize::MIN);
+        let (writer, table) = builder.build_with((0..25_000).map(|key| (key, bomb())));
+        let (shared, mut driver) = SharedWriter::new(writer, Config::new());
+        let large = table.snapshot();
+        drop(
+            shared
+                .transaction(|table| {
+                    table.clear();
+                })
+                .unwrap(),
+        );
+        assert_eq!(driver.turn(), Turn::More);
+        drop(large);
+        let held = table.snapshot();
+        shared.insert(1, bomb()).unwrap();
+        assert_eq!(driver.turn(), Turn::More);
+        shared.insert(2, bomb()).unwrap();
+        let value = bomb();
+        let ticket = shared.transaction(move |table| table.insert(3, value).is_none()).unwrap();
+        fuse.store(nth, Ordering::SeqCst);
+        assert!(matches!(driver.turn(), Turn::Later(_)));
+        fuse.store(usize::MAX, Ordering::SeqCst);
+        assert_eq!((shared.stats().panics, shared.stats().refused), (1, 1), "a destructor has panicked");
+        drop(held);
+        while driver.turn() == Turn::More {}
+        assert_eq!((ticket.wait().map(|done| done.value), table.snapshot().len()), (Ok(true), 3));
+    }
+}
+
+/// After [`Turn::More`], the task is not registered: it runs the next turn before it waits.
+#[test]
+fn a_task_that_drops_its_wait_leaves_no_waker() {
+    let (shared, mut driver, _) = shared(batch(1));
+    let waker = StdArc::new(Flag(AtomicUsize::new(0)));
+    let task = Waker::from(waker.clone());
+    for _ in 0..3 {
+        let mut wait = Box::pin(driver.wait_for_work());
+        assert!(wait.as_mut().poll(&mut Context::from_waker(&task)).is_pending());
+        assert_eq!(StdArc::strong_count(&waker), 3);
+        drop(wait);
+        assert_eq!(StdArc::strong_count(&waker), 2);
+    }
+    (0..2).for_each(|key| shared.insert(key, key).unwrap());
+    assert_eq!(driver.poll_turn(&mut Context::from_waker(&task)), Turn::More);
+    assert_eq!((StdArc::strong_count(&waker), waker.0.load(Ordering::SeqCst)), (2, 0));
+}
+
 /// After a turn, the thread that ran it is like any other.
 #[test]
 fn a_thread_waits_for_room_after_a_turn() {
@@ -249,14 +377,22 @@ fn a_driver_that_is_dropped_or_taken_apart_ends_its_tickets() {
     }
 }
 
-/// Nothing is taken from the queue while the table refuses, and everything is published later.
-#[test]
-fn a_refused_publish_holds_the_tickets_and_the_queue() {
-    let (writer, table) = Table::<u64, u64>::builder().max_versions(NonZeroUsize::MIN).build();
+type Parts = (SharedWriter<u64, u64>, Driver<u64, u64>, Table<u64, u64>, crate::Snapshot<u64, u64>);
+
+/// A shared writer whose table refuses to publish: one version is held, and a newer one was published.
+fn refusing() -> Parts {
+    let (writer, table) = Table::builder().max_versions(NonZeroUsize::MIN).build();
     let (shared, mut driver) = SharedWriter::new(writer, Config::new());
     let held = table.snapshot();
     shared.insert(1, 1).unwrap();
     assert_eq!(driver.turn(), Turn::More);
+    (shared, driver, table, held)
+}
+
+/// Nothing is taken from the queue while the table refuses, and everything is published later.
+#[test]
+fn a_refused_publish_holds_the_tickets_and_the_queue() {
+    let (shared, mut driver, table, held) = refusing();
     let mut ticket = shared.transaction(|table| table.insert(2, 2)).unwrap();
     let Turn::Later(first) = driver.turn() else { unreachable!("a version is held") };
     shared.insert(3, 3).unwrap();
@@ -277,11 +413,7 @@ fn a_refused_publish_holds_the_tickets_and_the_queue() {
 /// A writer that is closed while the table refuses waits for the readers, and not in a busy loop.
 #[test]
 fn a_writer_that_is_closed_while_the_table_refuses_waits_for_the_readers() {
-    let (writer, table) = Table::<u64, u64>::builder().max_versions(NonZeroUsize::MIN).build();
-    let (shared, mut driver) = SharedWriter::new(writer, Config::new());
-    let held = table.snapshot();
-    shared.insert(1, 1).unwrap();
-    assert_eq!(driver.turn(), Turn::More);
+    let (shared, mut driver, _table, held) = refusing();
     let ticket = shared.transaction(|table| table.insert(2, 2)).unwrap();
     drop(shared);
     let mut context = Context::from_waker(Waker::noop());
@@ -296,11 +428,7 @@ fn a_writer_that_is_closed_while_the_table_refuses_waits_for_the_readers() {
 
 #[test]
 fn what_could_not_be_published_has_not_happened() {
-    let (writer, table) = Table::<u64, u64>::builder().max_versions(NonZeroUsize::MIN).build();
-    let (shared, mut driver) = SharedWriter::new(writer, Config::new());
-    let held = table.snapshot();
-    shared.insert(1, 1).unwrap();
-    assert_eq!(driver.turn(), Turn::More);
+    let (shared, mut driver, _table, held) = refusing();
     let ticket = shared.transaction(|table| table.insert(2, 2)).unwrap();
     assert!(matches!(driver.turn(), Turn::Later(_)));
     let writer = driver.into_writer();
@@ -333,6 +461,34 @@ fn staged_changes_of_the_writer_are_published_with_the_first_turn() {
     assert_eq!(table.snapshot().len(), 1);
 }
 
+/// A thread that cannot be started changes nothing, and the writer can be used again.
+#[test]
+fn a_thread_that_cannot_be_started_returns_the_writer() {
+    let (mut writer, table) = Table::<u64, u64>::new();
+    writer.insert(1, 1);
+    let refuse = |body| {
+        drop::<Box<dyn FnOnce() + Send>>(body);
+        Err(std::io::Error::from(std::io::ErrorKind::OutOfMemory))
+    };
+    let error = SharedWriter::spawn_with(refuse, writer, Config::new()).unwrap_err();
+    assert!(error.to_string().contains("could not create a thread: "), "{error}");
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.downcast_ref::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::OutOfMemory);
+    let writer = error.into_writer();
+    assert_eq!((table.is_closed(), table.version().as_u64()), (false, 0));
+    let (shared, thread) = SharedWriter::spawn(writer, Config::new()).unwrap();
+    drop(shared);
+    assert_eq!(thread.join().unwrap().len(), 1);
+}
+
+#[test]
+fn a_thread_whose_name_is_invalid_is_not_started() {
+    let (writer, _table) = Table::<u64, u64>::new();
+    let error = SharedWriter::spawn(writer, Config::new().thread_name("a\0b")).unwrap_err();
+    assert!(error.to_string().contains("null character"), "{error}");
+    assert!(!error.into_writer().table().is_closed());
+}
+
 #[test]
 fn a_thread_cannot_join_itself() {
     let (writer, _table) = Table::<u64, u64>::new();
@@ -348,15 +504,18 @@ fn a_thread_cannot_join_itself() {
     assert!(thread.join().is_ok());
 }
 
+/// Counts its wake-ups.
+struct Flag(AtomicUsize);
+
+impl std::task::Wake for Flag {
+    fn wake(self: std::sync::Arc<Self>) {
+        // Relaxed: one thread.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_task_is_woken_by_a_send_and_by_the_end() {
-    struct Flag(AtomicUsize);
-    impl std::task::Wake for Flag {
-        fn wake(self: std::sync::Arc<Self>) {
-            // Relaxed: one thread.
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
     let flag = std::sync::Arc::new(Flag(AtomicUsize::new(0)));
     let waker = Waker::from(flag.clone());
     let mut context = Context::from_waker(&waker);

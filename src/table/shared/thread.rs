@@ -15,7 +15,7 @@ use crate::sync::{self, StdArc};
 use crate::table::hash::DefaultHashBuilder;
 use crate::table::index::Index;
 use crate::table::writer::Writer;
-use crate::ticket::{Delivery, Ticket, ticket};
+use crate::ticket::{Closed, Delivery, Ticket, ticket};
 use crate::unwind::contain;
 
 /// The thread that owns the writer of a [`SharedWriter`](crate::SharedWriter):
@@ -47,16 +47,26 @@ pub struct WriterThread<K, V, I = (), S = DefaultHashBuilder> {
     control: Control<Message<K, V, I, S>>,
     common: StdArc<Common<K, V, I, S>>,
     thread: JoinHandle<()>,
-    ended: Ticket<Writer<K, V, I, S>>,
+    end: End<K, V, I, S>,
 }
 
-/// Starts the thread.
+/// The writer that the thread leaves.
+enum End<K, V, I, S> {
+    Pending(Ticket<Writer<K, V, I, S>>),
+    /// `Err` if the thread has panicked.
+    Known(Box<Result<Writer<K, V, I, S>, Closed>>),
+}
+
+/// A result that contains the writer if there is no thread.
+pub(super) type Spawned<T, K, V, I, S> = Result<T, SpawnError<Writer<K, V, I, S>>>;
+
+/// Starts the thread by `start`, which is [`sync::spawn`] except in tests.
 pub(super) fn spawn<K, V, I, S>(
-    name: String,
+    start: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
     driver: Driver<K, V, I, S>,
     control: Control<Message<K, V, I, S>>,
     common: StdArc<Common<K, V, I, S>>,
-) -> io::Result<WriterThread<K, V, I, S>>
+) -> Spawned<WriterThread<K, V, I, S>, K, V, I, S>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -64,13 +74,22 @@ where
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
     let (completion, ended) = ticket();
-    let thread = sync::spawn(name, move || {
+    // Handed over once the thread exists: a closure that cannot be started is dropped.
+    let (hand_over, handed) = ticket::<Driver<K, V, I, S>>();
+    let started = start(Box::new(move || {
+        let Ok(driver) = handed.wait() else { return };
         if let Delivery::Abandoned(writer) = completion.complete(driver.run()) {
             // The thread was detached. Unwind safety: no part of the writer remains observable.
             let _ = contain(AssertUnwindSafe(|| drop(writer)));
         }
-    })?;
-    Ok(WriterThread { control, common, thread, ended })
+    }));
+    match started {
+        Ok(thread) => {
+            hand_over.complete(driver);
+            Ok(WriterThread { control, common, thread, end: End::Pending(ended) })
+        }
+        Err(error) => Err(SpawnError { error, writer: Box::new(driver.into_unused_writer()) }),
+    }
 }
 
 impl<K, V, I, S> WriterThread<K, V, I, S> {
@@ -93,13 +112,47 @@ impl<K, V, I, S> WriterThread<K, V, I, S> {
     /// Returns whether the thread has ended; [`join`](Self::join) does not wait then.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.ended.is_complete()
+        match &self.end {
+            End::Pending(ended) => ended.is_complete(),
+            End::Known(_) => true,
+        }
+    }
+
+    /// Waits, as a task, for the end of the thread; after that, [`join`](Self::join) does not wait. To end the
+    /// thread, [`close`](Self::close) the shared writer or drop all its handles. Needs no runtime.
+    ///
+    /// A task that user code of the thread itself waits for never sees the end.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: it can be awaited again.
+    ///
+    /// # Examples
+    /// ```
+    /// use switchboard::table::shared::Config;
+    /// use switchboard::{SharedWriter, Table};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (writer, _table) = Table::<u64, &str>::new();
+    /// let (links, mut thread) = SharedWriter::spawn(writer, Config::new())?;
+    /// links.insert_async(1, "one").await?;
+    /// links.close();
+    /// thread.finished().await;
+    /// assert_eq!(thread.join()?.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn finished(&mut self) {
+        if let End::Pending(ended) = &mut self.end {
+            let ended = ended.await;
+            self.end = End::Known(Box::new(ended));
+        }
     }
 
     /// Waits for the end of the thread, without a bound, and returns the writer. To end the thread,
     /// [`close`](Self::close) the shared writer or drop all its handles.
     ///
-    /// Blocks the thread: a task calls it where blocking is allowed, as in `spawn_blocking` of tokio.
+    /// Blocks the thread: a task waits for [`finished`](Self::finished) first.
     ///
     /// # Errors
     /// [`JoinError::OwnThread`] in user code that runs on this thread: it cannot wait for itself.
@@ -115,10 +168,15 @@ impl<K, V, I, S> WriterThread<K, V, I, S> {
         if self.thread.thread().id() == sync::thread::current().id() {
             return Err(JoinError::OwnThread(self));
         }
-        let Self { control, common, thread, ended } = self;
-        match ended.wait_timeout(timeout) {
+        let Self { control, common, thread, end } = self;
+        let ended = match end {
+            End::Known(ended) => Ok(*ended),
+            End::Pending(ended) => ended.wait_timeout(timeout),
+        };
+        match ended {
             Err(pending) => {
-                Err(JoinError::Timeout(Self { control, common, thread, ended: pending.into_ticket() }))
+                let end = End::Pending(pending.into_ticket());
+                Err(JoinError::Timeout(Self { control, common, thread, end }))
             }
             Ok(ended) => {
                 // The thread has nothing left to do but to end.
@@ -154,6 +212,38 @@ impl<K, V, I, S> fmt::Debug for WriterThread<K, V, I, S> {
             .field("is_closed", &self.control.is_closed())
             .field("is_finished", &self.is_finished())
             .finish_non_exhaustive()
+    }
+}
+
+/// The system could not create the thread of a shared writer. Contains the writer. `T` is the [`Writer`].
+pub struct SpawnError<T> {
+    error: io::Error,
+    writer: Box<T>,
+}
+
+impl<T> SpawnError<T> {
+    /// Returns the writer as it was, with what it had staged.
+    #[must_use]
+    pub fn into_writer(self) -> T {
+        *self.writer
+    }
+}
+
+impl<T> fmt::Debug for SpawnError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpawnError").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for SpawnError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the system could not create a thread: {}", self.error)
+    }
+}
+
+impl<T> std::error::Error for SpawnError<T> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
     }
 }
 

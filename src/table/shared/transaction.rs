@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::ops::Deref;
 
+use crate::table::hash::DefaultHashBuilder;
 use crate::table::index::Index;
 use crate::table::writer::Writer;
 
@@ -34,7 +35,7 @@ use crate::table::writer::Writer;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Transaction<'a, K, V, I, S> {
+pub struct Transaction<'a, K, V, I = (), S = DefaultHashBuilder> {
     writer: &'a mut Writer<K, V, I, S>,
 }
 

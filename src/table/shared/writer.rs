@@ -11,12 +11,13 @@ use super::driver::Driver;
 use super::message::Message;
 use super::permit::{CommitTicket, Permit};
 use super::stats::Stats;
-use super::thread::{self, WriterThread};
+use super::thread::{self, SpawnError, Spawned, WriterThread};
 use super::transaction::Transaction;
 use crate::mailbox::{
     self, Priority, ReserveError, ReserveTimeoutError, SendError, Sender, TryReserveError, TrySendError,
 };
-use crate::sync::StdArc;
+use crate::sync::thread::JoinHandle;
+use crate::sync::{self, StdArc};
 use crate::table::handle::Table;
 use crate::table::hash::DefaultHashBuilder;
 use crate::table::index::Index;
@@ -86,12 +87,24 @@ where
     /// [closed](crate::table::shared#shutdown).
     ///
     /// # Errors
-    /// The error of the operating system if it cannot create a thread. The writer is dropped then.
+    /// [`SpawnError`] if the operating system cannot create a thread, with the writer.
     #[allow(clippy::type_complexity)] // The two ends belong together.
-    pub fn spawn(writer: Writer<K, V, I, S>, config: Config) -> io::Result<(Self, WriterThread<K, V, I, S>)> {
+    pub fn spawn(
+        writer: Writer<K, V, I, S>,
+        config: Config,
+    ) -> Result<(Self, WriterThread<K, V, I, S>), SpawnError<Writer<K, V, I, S>>> {
         let name = config.name.clone();
+        Self::spawn_with(|body| sync::spawn(name, body), writer, config)
+    }
+
+    #[allow(clippy::type_complexity)] // As in `spawn`.
+    pub(super) fn spawn_with(
+        start: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
+        writer: Writer<K, V, I, S>,
+        config: Config,
+    ) -> Spawned<(Self, WriterThread<K, V, I, S>), K, V, I, S> {
         let (shared, driver) = Self::new(writer, config);
-        let thread = thread::spawn(name, driver, shared.sender.control(), shared.common.clone())?;
+        let thread = thread::spawn(start, driver, shared.sender.control(), shared.common.clone())?;
         Ok((shared, thread))
     }
 }

@@ -65,15 +65,26 @@ where
         if !self.dirty {
             return Ok(self.version());
         }
-        if let Some(limit) = self.max_versions
-            && !self.publisher.has_fewer_held(limit.get())
-        {
-            // Drops part of what was released since, as a publish does. The staged operations pay when they
-            // are published.
-            self.tidy_states(PAGES_DROPPED);
-            return Err(TooManyVersions { limit });
+        if let Err(refused) = self.check_versions() {
+            self.tidy_refused();
+            return Err(refused);
         }
         Ok(self.publish_staged())
+    }
+
+    /// Whether as many older versions are held as the table allows. Runs no user code. Once it succeeds, it
+    /// does until the next publish.
+    pub(crate) fn check_versions(&mut self) -> Result<(), TooManyVersions> {
+        match self.max_versions {
+            Some(limit) if !self.publisher.has_fewer_held(limit.get()) => Err(TooManyVersions { limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Drops part of what was released since, as a publish does. The staged operations pay when they are
+    /// published.
+    pub(crate) fn tidy_refused(&mut self) {
+        self.tidy_states(PAGES_DROPPED);
     }
 
     fn publish_staged(&mut self) -> Version {

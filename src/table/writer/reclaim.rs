@@ -76,14 +76,20 @@ where
         self.publisher.sweep_all()
     }
 
-    /// Performs a bounded part of [`reclaim`](Self::reclaim), apart from bringing the copies up to date.
+    /// Performs a bounded part of [`reclaim`](Self::reclaim), apart from bringing the copies up to date. Says
+    /// [`Part`](Reclaimed::Part) until each retired version was checked.
     pub(crate) fn reclaim_some(&mut self) -> Reclaimed {
         self.catch_up();
-        self.publisher.sweep(VERSIONS_LOOKED_AT);
+        if self.unchecked == 0 {
+            self.unchecked = self.publisher.held_len();
+        }
+        let checked = self.unchecked.min(VERSIONS_LOOKED_AT);
+        self.unchecked -= checked;
+        self.publisher.sweep(checked);
         self.tidy_states(PAGES_DROPPED);
         self.tidy_log(OPS_DROPPED);
         let is_tidy = self.publisher.garbage().next().is_none() && self.log.as_ref().is_none_or(Log::is_tidy);
-        match (is_tidy, self.publisher.has_held()) {
+        match (is_tidy && self.unchecked == 0, self.publisher.has_held()) {
             (false, _) => Reclaimed::Part,
             (true, true) => Reclaimed::ButHeld,
             (true, false) => Reclaimed::All,

@@ -63,8 +63,8 @@ where
         }
     }
 
-    /// Takes back what was staged since the savepoint. Does not panic, and drops nothing: the publish or
-    /// discard that follows does.
+    /// Takes back what was staged since the savepoint. Does not panic, and drops nothing:
+    /// [`tidy_undone`](Self::tidy_undone) does.
     ///
     /// Returns `false` if user code panicked in the replay. The whole batch is discarded then.
     ///
@@ -89,6 +89,12 @@ where
         true
     }
 
+    /// Drops a share of what was taken back, and of older versions, as a publish does. What a panic leaves is
+    /// dropped by the next call.
+    pub(crate) fn tidy_undone(&mut self) {
+        self.tidy();
+    }
+
     /// Returns the published state with the first `staged` operations of the batch.
     fn replayed(&mut self, staged: usize) -> State<K, V, I, S> {
         let mut state = self.published.state().clone();
@@ -97,6 +103,8 @@ where
         // Discarded until it is complete: if user code panics before that, it is dropped like all unneeded
         // states.
         let state = self.publisher.discard(state);
+        // The pages that the replay copies are dropped with those that the operations have copied.
+        self.ops = self.ops.saturating_add(staged);
         if let Some(log) = &self.log {
             log.replay_first(staged, state);
         }

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -287,8 +287,18 @@ impl Met {
     }
 }
 
-#[allow(clippy::print_stdout)] // Output of a failing test, or with `--nocapture`.
+/// The strategies need a deep stack in a build without optimization.
+const STACK: usize = 64 << 20;
+
 fn compare_sequences(timing: Timing) {
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || compare_all(timing));
+    if let Err(panic) = thread.unwrap().join() {
+        resume_unwind(panic);
+    }
+}
+
+#[allow(clippy::print_stdout)] // Output of a failing test, or with `--nocapture`.
+fn compare_all(timing: Timing) {
     let mut config =
         ProptestConfig { failure_persistence: None, max_shrink_iters: 50_000, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {

@@ -21,7 +21,8 @@ impl<A: Addr> LinksFeed<A> {
     /// # Cancel safety
     ///
     /// The future can be dropped at any time, for example by `select!`, and no event is lost: an event is
-    /// taken from the feed by the poll that returns it.
+    /// taken from the feed by the poll that returns it. It does not yield while there are events, as
+    /// [`Feed::next`](crate::table::Feed::next).
     ///
     /// # Complexity
     ///
@@ -70,6 +71,7 @@ impl<A: Addr> LinksFeed<A> {
             }
             // Repeats at most once: the awaited version is published when this is ready.
             if ready!(self.feed.poll_behind(context)).is_err() {
+                self.ended = true;
                 return Poll::Ready(None);
             }
         }
@@ -119,12 +121,15 @@ impl<A: Addr> futures_core::Stream for LinksFeed<A> {
 #[cfg(feature = "stream")]
 #[cfg_attr(docsrs, doc(cfg(feature = "stream")))]
 impl<A: Addr> futures_core::FusedStream for LinksFeed<A> {
+    /// Whether the stream has returned `None`. Unlike [`is_closed`](LinksFeed::is_closed), this does not change
+    /// while the manager ends on another thread.
     fn is_terminated(&self) -> bool {
-        self.is_closed()
+        self.ended
     }
 }
 
 /// The events of a [`LinksFeed`], each of which is blocked for. Created by [`LinksFeed::events`].
+#[must_use = "iterators do nothing unless consumed"]
 #[derive(Debug)]
 pub struct LinksEvents<'a, A: Addr = NodeAddr> {
     feed: &'a mut LinksFeed<A>,

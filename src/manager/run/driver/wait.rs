@@ -7,6 +7,17 @@ use std::time::Instant;
 use super::Driver;
 use crate::link::addr::Addr;
 
+/// A wait for work. The waker that it has left does not outlive it.
+struct Wait<'a, A: Addr> {
+    driver: &'a mut Driver<A>,
+}
+
+impl<A: Addr> Drop for Wait<'_, A> {
+    fn drop(&mut self) {
+        self.driver.receiver.forget_task();
+    }
+}
+
 impl<A: Addr> Driver<A> {
     /// Runs one turn as [`run_once`](Self::run_once) does, and registers the task to be woken when there is
     /// more to do. For drivers that are part of a hand-written future; in an `async` block,
@@ -99,7 +110,8 @@ impl<A: Addr> Driver<A> {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: use it in a `select!`, beside a timer for the instant that
-    /// [`run_once`](Self::run_once) returned. It replaces the waker of [`poll_turn`](Self::poll_turn).
+    /// [`run_once`](Self::run_once) returned. Its waker is dropped with it. It replaces the waker of
+    /// [`poll_turn`](Self::poll_turn).
     ///
     /// # Examples
     /// ```
@@ -127,7 +139,8 @@ impl<A: Addr> Driver<A> {
     /// # }
     /// ```
     pub async fn wait_for_work(&mut self) {
-        poll_fn(|context| self.poll_work(context)).await;
+        let wait = Wait { driver: self };
+        poll_fn(|context| wait.driver.poll_work(context)).await;
     }
 
     /// Registers the task, and then looks for work.

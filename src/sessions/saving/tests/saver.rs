@@ -1,0 +1,555 @@
+//! The saver, with its store, clock and threads.
+#![allow(clippy::disallowed_types)] // Channels hold the stores of these tests back.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::super::super::mark::Mark;
+use super::super::backoff::Backoff;
+use super::*;
+use crate::clock::{Clock, ManualClock};
+use crate::sync::Mutex;
+use crate::sync::model::spawn;
+
+type TestSaver = Saver<u32, String>;
+
+fn saver_with(store: &Scripted, config: Config, clock: impl Clock) -> TestSaver {
+    Saver::new(Box::new(store.clone()), config, StdArc::new(clock))
+}
+
+fn saver(store: &Scripted) -> TestSaver {
+    saver_with(store, Config::default(), ManualClock::new())
+}
+
+fn save(saver: &TestSaver, mark: &Mark<u32>, number: u64) {
+    saver.note(mark, number, Some(StdArc::new(number.to_string())));
+}
+
+fn is_idle(step: &Step) -> bool {
+    matches!(step, Step::Idle { wait: None })
+}
+
+fn wait(step: &Step) -> Duration {
+    match step {
+        Step::Idle { wait: Some(wait) } => *wait,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A store whose writes wait until they are let through.
+struct Gate {
+    store: Scripted,
+    entered: Mutex<Receiver<u64>>,
+    open: SyncSender<()>,
+}
+
+impl Gate {
+    fn new() -> Self {
+        let ((enter, entered), (open, opened)) = (sync_channel(100), sync_channel(100));
+        let opened = Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, opened);
+        let store = Scripted::new().on_write(move |_, number| {
+            enter.send(number).unwrap();
+            opened.lock().recv().unwrap();
+            Ok(())
+        });
+        Self { store, entered: Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, entered), open }
+    }
+
+    fn entered(&self) -> u64 {
+        self.entered.lock().recv().unwrap()
+    }
+
+    fn open(&self) {
+        self.open.send(()).unwrap();
+    }
+}
+
+#[test]
+fn only_the_newest_of_several_changes_is_saved() {
+    let numbers = StdArc::new(Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, Vec::new()));
+    let seen = numbers.clone();
+    let store = Scripted::new().on_write(move |key, number| {
+        seen.lock().push((*key, number));
+        Ok(())
+    });
+    let saver = saver(&store);
+    let (one, two) = (saver.mark(&1), saver.mark(&2));
+    (1..=5).for_each(|number| save(&saver, &one, number));
+    save(&saver, &two, 3);
+    assert_eq!(saver.stats().dirty, 2);
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert!(is_idle(&saver.run_once()));
+    assert_eq!(*numbers.lock(), [(1, 5), (2, 3)]);
+    assert_eq!((store.stored(1).as_deref(), store.stored(2).as_deref()), (Some("5"), Some("3")));
+    let stats = saver.stats();
+    assert_eq!((stats.saves, stats.dirty, stats.discarded, stats.oldest_dirty), (2, 0, 0, Duration::ZERO));
+}
+
+#[test]
+fn a_failure_keeps_the_session_dirty_and_is_repeated_after_a_growing_delay() {
+    let is_full = StdArc::new(AtomicBool::new(true));
+    let flag = is_full.clone();
+    let store =
+        Scripted::new().on_write(move |_, _| if flag.load(Ordering::SeqCst) { Err(full()) } else { Ok(()) });
+    let clock = ManualClock::new();
+    let config = Config::default().backoff(10 * MS, 40 * MS).random(|| 0);
+    let saver = saver_with(&store, config, clock.clone());
+    save(&saver, &saver.mark(&1), 1);
+    for delay in [10, 20, 40, 40] {
+        assert!(matches!(saver.run_once(), Step::Failed(error) if error.kind() == StoreErrorKind::Io));
+        assert_eq!(wait(&saver.run_once()), delay * MS);
+        clock.advance(delay * MS - MS / 2);
+        assert_eq!(wait(&saver.run_once()), MS / 2);
+        clock.advance(MS / 2);
+    }
+    let stats = saver.stats();
+    assert_eq!((stats.failures, stats.retries, stats.dirty, stats.saves), (4, 3, 1, 0));
+    assert_eq!(stats.oldest_dirty, 110 * MS);
+    assert_eq!(saver.last_failure().map(|error| error.kind()), Some(StoreErrorKind::Io));
+    is_full.store(false, Ordering::SeqCst);
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert_eq!((saver.stats().dirty, store.stored(1).as_deref()), (0, Some("1")));
+}
+
+#[test]
+fn a_panic_of_the_store_counts_as_a_failure() {
+    let first = AtomicBool::new(true);
+    let store = Scripted::new().on_write(move |_, _| {
+        assert!(!first.swap(false, Ordering::SeqCst), "the first write panics");
+        Ok(())
+    });
+    let clock = ManualClock::new();
+    let saver = saver_with(&store, Config::default(), clock.clone());
+    save(&saver, &saver.mark(&1), 1);
+    assert!(matches!(saver.run_once(), Step::Failed(error) if error.kind() == StoreErrorKind::Panicked));
+    clock.advance(LONG);
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert_eq!(store.stored(1).as_deref(), Some("1"));
+}
+
+#[test]
+fn a_clock_and_a_source_of_randomness_that_panic_lose_nothing() {
+    #[derive(Debug)]
+    struct Broken(ManualClock, AtomicBool);
+
+    impl Clock for Broken {
+        fn now(&self) -> std::time::Instant {
+            assert!(!self.1.swap(true, Ordering::SeqCst), "asked a second time");
+            self.0.now()
+        }
+    }
+
+    let store = Scripted::new().on_write(|_, number| if number == 1 { Err(full()) } else { Ok(()) });
+    let config = Config::default().random(|| panic!("no random number"));
+    let saver = saver_with(&store, config, Broken(ManualClock::new(), AtomicBool::new(false)));
+    let mark = saver.mark(&1);
+    save(&saver, &mark, 1);
+    assert!(matches!(saver.run_once(), Step::Failed(_)));
+    save(&saver, &mark, 2);
+    saver.flush(&1, LONG).unwrap();
+    assert_eq!(store.stored(1).as_deref(), Some("2"));
+}
+
+/// The time stands still: neither the delay nor that of a retry passes.
+#[test]
+fn a_flush_waits_neither_for_the_delay_nor_for_a_retry() {
+    let failures = AtomicU64::new(1);
+    let store = Scripted::new().on_write(move |_, _| {
+        let left = failures.load(Ordering::SeqCst);
+        failures.store(left.saturating_sub(1), Ordering::SeqCst);
+        if left > 0 { Err(full()) } else { Ok(()) }
+    });
+    let saver = saver_with(&store, Config::default().delay(LONG), ManualClock::new());
+    saver.flush(&1, LONG).unwrap();
+    save(&saver, &saver.mark(&1), 1);
+    assert_eq!(wait(&saver.run_once()), LONG);
+    let failed = saver.flush(&1, LONG).unwrap_err();
+    assert!(matches!(&failed, FlushError::Failed(error) if error.kind() == StoreErrorKind::Io));
+    assert!(!failed.is_timeout() && std::error::Error::source(&failed).is_some());
+    saver.flush(&1, LONG).unwrap();
+    assert_eq!((store.stored(1).as_deref(), saver.stats().dirty), (Some("1"), 0));
+}
+
+#[test]
+fn a_flush_waits_for_the_save_of_another_thread_up_to_its_timeout() {
+    let gate = Gate::new();
+    let saver = saver(&gate.store);
+    let mark = saver.mark(&1);
+    save(&saver, &mark, 1);
+    let thread = {
+        let saver = saver.clone();
+        spawn(move || drop(saver.run_once()))
+    };
+    assert_eq!(gate.entered(), 1);
+    assert!(saver.flush(&1, Duration::ZERO).unwrap_err().is_timeout());
+    assert_eq!(saver.stats().in_flight, 1);
+    gate.open();
+    saver.flush(&1, LONG).unwrap();
+    assert_eq!(gate.store.stored(1).as_deref(), Some("1"));
+    thread.join().unwrap();
+}
+
+/// What is noted during a save is not taken for saved.
+#[test]
+fn s19_dirty_is_cleared_only_if_nothing_has_changed_meanwhile() {
+    let gate = Gate::new();
+    let saver = saver(&gate.store);
+    let mark = saver.mark(&1);
+    save(&saver, &mark, 1);
+    let thread = {
+        let saver = saver.clone();
+        spawn(move || assert!(matches!(saver.run_once(), Step::Saved)))
+    };
+    assert_eq!(gate.entered(), 1);
+    save(&saver, &mark, 2);
+    assert!(is_idle(&saver.run_once()), "one save of a session at a time");
+    gate.open();
+    thread.join().unwrap();
+    assert_eq!((mark.saved(), saver.stats().dirty), (1, 1));
+    gate.open();
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert_eq!((mark.saved(), saver.stats().dirty), (2, 0));
+    assert_eq!(gate.store.stored(1).as_deref(), Some("2"));
+}
+
+#[test]
+fn flush_all_tries_each_session_once_and_reports_those_that_fail() {
+    let store = Scripted::new().on_write(|key, _| if key % 3 == 0 { Err(full()) } else { Ok(()) });
+    let saver = saver(&store);
+    (1..=9).for_each(|key| save(&saver, &saver.mark(&key), 1));
+    let error = saver.flush_all(LONG).unwrap_err();
+    assert_eq!((error.unsaved, error.failure.map(|error| error.kind())), (3, Some(StoreErrorKind::Io)));
+    assert_eq!((store.inner.len(), saver.stats().dirty, saver.stats().failures), (6, 3, 3));
+    let error = saver.flush_all(Duration::ZERO).unwrap_err();
+    assert_eq!((error.unsaved, error.failure.is_none()), (3, true), "the time was over");
+    assert_eq!(saver.stats().failures, 3);
+}
+
+#[test]
+fn a_deletion_is_saved_and_late_changes_of_the_session_are_discarded() {
+    let store = Scripted::new();
+    let saver = saver(&store);
+    let mark = saver.mark(&1);
+    save(&saver, &mark, 2);
+    saver.flush_all(LONG).unwrap();
+    saver.note(&mark, 4, None);
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert_eq!((store.stored(1), saver.stats().dirty), (None, 0));
+    for late in [1, 3, 4] {
+        save(&saver, &mark, late);
+    }
+    assert!(is_idle(&saver.run_once()));
+    assert_eq!((saver.stats().discarded, saver.stats().deletes), (2, 1), "4 was told before");
+    // The next session of the key.
+    save(&saver, &saver.mark(&1), 5);
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert_eq!(store.stored(1).as_deref(), Some("5"));
+}
+
+/// For example one that another program has written.
+#[test]
+fn a_change_that_is_older_than_what_the_store_has_is_discarded() {
+    let store = Scripted::new();
+    let saver = saver(&store);
+    store.inner.save(&1, Version::new(7, 1), &String::from("newer")).unwrap();
+    save(&saver, &saver.mark(&1), 100);
+    assert!(matches!(saver.run_once(), Step::Discarded));
+    assert_eq!((saver.stats().dirty, saver.stats().discarded), (0, 1));
+    assert_eq!(store.stored(1).as_deref(), Some("newer"));
+}
+
+#[test]
+fn a_load_finds_what_is_noted_before_what_is_stored() {
+    let store = Scripted::new();
+    let saver = saver(&store);
+    let mark = saver.mark(&1);
+    assert!(saver.load(&1).unwrap().is_none());
+    save(&saver, &mark, 1);
+    assert_eq!(saver.load(&1).unwrap().unwrap().number, 1, "not saved yet");
+    saver.flush_all(LONG).unwrap();
+    assert_eq!(*saver.load(&1).unwrap().unwrap().data, "1");
+    saver.note(&mark, 2, None);
+    assert!(saver.load(&1).unwrap().is_none(), "the deletion is not saved yet");
+    assert_eq!(saver.stats().loads, 2, "reads of the store");
+}
+
+#[test]
+fn s20_several_loads_of_one_session_share_one_read() {
+    let (enter, entered) = sync_channel(10);
+    let (open, opened) = sync_channel::<()>(10);
+    let opened = Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, opened);
+    let store = Scripted::new().on_read(move |_, ()| {
+        enter.send(()).unwrap();
+        opened.lock().recv().unwrap();
+        Ok(())
+    });
+    let saver = saver(&store);
+    store.inner.save(&1, Version::new(1, 1), &String::from("old")).unwrap();
+    let loads: Vec<_> = (0..4)
+        .map(|_| {
+            let saver = saver.clone();
+            spawn(move || saver.load(&1).unwrap().map(|loaded| loaded.data.to_string()))
+        })
+        .collect();
+    entered.recv().unwrap();
+    while saver.stats().joined_loads < 3 {
+        std::thread::yield_now();
+    }
+    // Changed while the store is read: the result is not older.
+    save(&saver, &saver.mark(&1), 2);
+    open.send(()).unwrap();
+    for load in loads {
+        assert_eq!(load.join().unwrap().as_deref(), Some("2"));
+    }
+    assert_eq!(saver.stats().loads, 1);
+}
+
+#[test]
+fn a_load_that_panics_is_an_error_and_the_next_one_reads_again() {
+    let first = AtomicBool::new(true);
+    let store = Scripted::new().on_read(move |_, ()| {
+        assert!(!first.swap(false, Ordering::SeqCst), "the first read panics");
+        Ok(())
+    });
+    let saver = saver(&store);
+    assert_eq!(saver.load(&1).unwrap_err().kind(), StoreErrorKind::Panicked);
+    assert!(saver.load(&1).unwrap().is_none());
+}
+
+#[test]
+fn a_thread_saves_what_is_noted_and_a_shutdown_saves_the_rest() {
+    let gate = Gate::new();
+    let saver = saver(&gate.store);
+    let thread = saver.spawn("saver").unwrap();
+    save(&saver, &saver.mark(&1), 1);
+    assert_eq!(gate.entered(), 1);
+    save(&saver, &saver.mark(&2), 2);
+    (0..2).for_each(|_| gate.open());
+    thread.shutdown(LONG).unwrap();
+    assert_eq!((gate.store.inner.len(), saver.stats().dirty), (2, 0));
+    save(&saver, &saver.mark(&3), 3);
+    assert_eq!(saver.stats().dirty, 1, "the thread has ended");
+}
+
+#[test]
+fn a_shutdown_reports_what_is_not_saved_and_ends_the_thread() {
+    let store = Scripted::new().on_write(|_, _| Err(full()));
+    let saver = saver(&store);
+    let thread = saver.spawn("saver").unwrap();
+    save(&saver, &saver.mark(&1), 1);
+    let ShutdownError::Unsaved(error) = thread.shutdown(LONG).unwrap_err() else {
+        panic!("it did not time out")
+    };
+    assert_eq!(error.unsaved, 1);
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_ever_for_the_store_and_neither_does_a_drop() {
+    let gate = Gate::new();
+    let saver = saver(&gate.store);
+    let threads = [saver.spawn("saver-1").unwrap(), saver.spawn("saver-2").unwrap()];
+    save(&saver, &saver.mark(&1), 1);
+    save(&saver, &saver.mark(&2), 1);
+    (0..2).for_each(|_| assert_eq!(gate.entered(), 1));
+    save(&saver, &saver.mark(&3), 1);
+    let [first, second] = threads;
+    let ShutdownError::Timeout(Some(error)) = first.shutdown(Duration::ZERO).unwrap_err() else {
+        panic!("it is in a call of the store")
+    };
+    assert_eq!((error.unsaved, error.failure.is_none()), (3, true));
+    drop(second);
+    (0..3).for_each(|_| gate.open());
+    saver.flush_all(LONG).unwrap();
+}
+
+/// Also if there is no time left: what was not saved is the news, not the thread.
+#[test]
+fn a_shutdown_without_time_ends_a_thread_that_is_not_in_the_store() {
+    let saver = saver_with(&Scripted::new(), Config::default().delay(LONG), ManualClock::new());
+    let thread = saver.spawn("saver").unwrap();
+    thread.shutdown(Duration::ZERO).unwrap();
+    let thread = saver.spawn("saver").unwrap();
+    save(&saver, &saver.mark(&1), 1);
+    let error = thread.shutdown(Duration::ZERO).unwrap_err();
+    assert!(matches!(error, ShutdownError::Unsaved(error) if error.unsaved == 1));
+}
+
+#[test]
+fn a_save_that_hangs_does_not_keep_a_flush_of_all_from_the_others() {
+    let (enter, entered) = sync_channel(100);
+    let (open, opened) = sync_channel::<()>(100);
+    let opened = Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, opened);
+    let store = Scripted::new().on_write(move |key, _| {
+        if *key == 1 {
+            enter.send(()).unwrap();
+            opened.lock().recv().unwrap();
+        }
+        Ok(())
+    });
+    let saver = saver(&store);
+    save(&saver, &saver.mark(&1), 1);
+    let thread = {
+        let saver = saver.clone();
+        spawn(move || drop(saver.run_once()))
+    };
+    entered.recv().unwrap();
+    (2..=9).for_each(|key| save(&saver, &saver.mark(&key), 1));
+    // Long enough for the others, unless it waits for the one that hangs before.
+    let error = saver.flush_all(Duration::from_secs(1)).unwrap_err();
+    assert_eq!((error.unsaved, store.inner.len()), (1, 8));
+    open.send(()).unwrap();
+    thread.join().unwrap();
+    saver.flush_all(LONG).unwrap();
+}
+
+/// The store, in the middle of a save, and destructors of data may use the saver.
+#[test]
+fn s17_the_store_and_destructors_are_called_with_nothing_held() {
+    struct Calls(Option<Saver<u32, Calls>>, StdArc<AtomicU64>);
+
+    impl Drop for Calls {
+        fn drop(&mut self) {
+            let Some(saver) = &self.0 else { return };
+            let mark = saver.mark(&8);
+            saver.note(&mark, saver.stats().saves + 1, None);
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    struct Calling(StdArc<Mutex<Option<Saver<u32, Calls>>>>, StdArc<AtomicU64>);
+
+    impl SessionStore<u32, Calls> for Calling {
+        fn opening(&self) -> u64 {
+            1
+        }
+
+        fn load(&self, _: &u32) -> Result<Option<Stored<Calls>>, StoreError> {
+            self.save(&0, Version::new(1, 1), &Calls(None, self.1.clone())).map(|_| None)
+        }
+
+        fn keys(&self) -> Result<Keys<u32>, StoreError> {
+            Ok(Keys::new(Vec::new(), 0))
+        }
+
+        fn save(&self, _: &u32, _: Version, _: &Calls) -> Result<Saved, StoreError> {
+            let saver = self.0.lock().clone().unwrap();
+            saver.note(&saver.mark(&9), saver.stats().saves + 1, None);
+            assert!(saver.flush(&9, LONG).is_ok());
+            self.1.fetch_add(1, Ordering::SeqCst);
+            Ok(Saved::Stored)
+        }
+
+        fn delete(&self, _: &u32, _: Version) -> Result<Saved, StoreError> {
+            Ok(Saved::Stored)
+        }
+    }
+
+    let own = StdArc::new(Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, None));
+    let entered = StdArc::new(AtomicU64::new(0));
+    let store = Calling(own.clone(), entered.clone());
+    let saver: Saver<u32, Calls> =
+        Saver::new(Box::new(store), Config::default(), StdArc::new(ManualClock::new()));
+    *own.lock() = Some(saver.clone());
+    let mark = saver.mark(&1);
+    for number in 1..=2 {
+        saver.note(&mark, number, Some(StdArc::new(Calls(Some(saver.clone()), entered.clone()))));
+    }
+    assert_eq!(entered.load(Ordering::SeqCst), 1, "the replaced data was dropped");
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert_eq!(entered.load(Ordering::SeqCst), 3, "saved and dropped");
+    assert!(saver.load(&1).unwrap().is_none());
+    assert_eq!(entered.load(Ordering::SeqCst), 4);
+    // The circle of store and saver ends.
+    drop(own.lock().take());
+}
+
+#[test]
+fn data_whose_destructor_panics_does_not_stop_the_saver() {
+    #[derive(Clone)]
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("a destructor that panics");
+            }
+        }
+    }
+
+    struct Store;
+
+    impl SessionStore<u32, Bomb> for Store {
+        fn opening(&self) -> u64 {
+            1
+        }
+
+        fn load(&self, _: &u32) -> Result<Option<Stored<Bomb>>, StoreError> {
+            Ok(None)
+        }
+
+        fn keys(&self) -> Result<Keys<u32>, StoreError> {
+            Ok(Keys::new(Vec::new(), 0))
+        }
+
+        fn save(&self, _: &u32, _: Version, _: &Bomb) -> Result<Saved, StoreError> {
+            Ok(Saved::Stored)
+        }
+
+        fn delete(&self, _: &u32, _: Version) -> Result<Saved, StoreError> {
+            Ok(Saved::Stored)
+        }
+    }
+
+    let saver: Saver<u32, Bomb> =
+        Saver::new(Box::new(Store), Config::default(), StdArc::new(ManualClock::new()));
+    saver.note(&saver.mark(&1), 1, Some(StdArc::new(Bomb)));
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert_eq!((saver.stats().dirty, saver.stats().in_flight), (0, 0));
+    saver.note(&saver.mark(&1), 2, None);
+    assert!(matches!(saver.run_once(), Step::Saved));
+}
+
+#[test]
+fn keys_whose_comparison_panics_leave_the_saver_whole() {
+    #[allow(clippy::derived_hash_with_manual_eq)] // Equal keys have one hash.
+    #[derive(Clone, Hash)]
+    struct Key(u32);
+
+    impl PartialEq for Key {
+        fn eq(&self, other: &Self) -> bool {
+            assert!(self.0 != 13 && other.0 != 13, "a comparison that panics");
+            self.0 == other.0
+        }
+    }
+
+    impl Eq for Key {}
+
+    let store = MemoryStore::<Key, String>::new();
+    let saver = Saver::new(Box::new(store.clone()), Config::default(), StdArc::new(ManualClock::new()));
+    let note = |key, number| {
+        let mark = saver.mark(&Key(key));
+        let note = || saver.note(&mark, number, Some(StdArc::new(String::new())));
+        catch_unwind(AssertUnwindSafe(note)).is_ok()
+    };
+    assert!(note(1, 1) && note(13, 1));
+    assert!(note(13, 2), "contained, though two marks of the key are compared");
+    assert!(note(1, 2));
+    assert_eq!((saver.stats().dirty, saver.stats().lost), (2, 1));
+    while !is_idle(&saver.run_once()) {}
+    assert_eq!((saver.stats().dirty, store.len()), (0, 2));
+}
+
+#[test]
+fn a_backoff_doubles_up_to_its_cap_and_is_never_less_than_half() {
+    let backoff = Backoff::new(10 * MS, 75 * MS);
+    for (attempts, longest) in [(1, 10), (2, 20), (3, 40), (4, 75), (5, 75), (40, 75), (u32::MAX, 75)] {
+        assert_eq!(backoff.delay(attempts, 0), longest * MS);
+        let shortest = backoff.delay(attempts, u64::MAX);
+        assert!(shortest >= longest * MS / 2 && shortest <= longest * MS / 2 + MS / 1000);
+    }
+    assert_eq!(Backoff::new(Duration::ZERO, Duration::ZERO).delay(9, 0), MS);
+    let endless = Backoff::new(LONG, Duration::MAX);
+    assert!(endless.delay(u32::MAX, u64::MAX) >= LONG);
+}

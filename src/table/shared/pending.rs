@@ -1,0 +1,150 @@
+//! Everything that a driver has taken over and not yet ended.
+
+use std::mem;
+use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use super::common::Common;
+use super::message::{CommitError, Job, Message};
+use crate::mailbox::{Priority, Receiver, TryRecvError};
+use crate::sync::StdArc;
+use crate::table::version::Version;
+use crate::unwind::contain;
+
+/// The queue, and the operations of the turn. Dropping it ends all tickets, and contains the panics of
+/// destructors and wakers.
+pub(super) struct Pending<K, V, I, S> {
+    pub(super) receiver: Receiver<Message<K, V, I, S>>,
+    pub(super) common: StdArc<Common<K, V, I, S>>,
+    /// Operations that were taken from the queue and are not yet applied.
+    inbox: Batch<K, V, I, S>,
+    /// Transactions that were applied and wait for the publish.
+    done: Vec<Box<dyn Job<K, V, I, S>>>,
+    /// Keys and values that the turn has replaced, to be dropped at its end.
+    unneeded: Vec<Unneeded<K, V>>,
+}
+
+pub(super) enum Unneeded<K, V> {
+    #[allow(dead_code)] // Only dropped.
+    Key(K),
+    #[allow(dead_code)] // Only dropped.
+    Value(V),
+}
+
+/// Operations, with their lane of the queue.
+pub(super) type Batch<K, V, I, S> = Vec<(Priority, Message<K, V, I, S>)>;
+
+impl<K, V, I, S> Pending<K, V, I, S> {
+    pub(super) fn new(receiver: Receiver<Message<K, V, I, S>>, common: StdArc<Common<K, V, I, S>>) -> Self {
+        Self { receiver, common, inbox: Vec::new(), done: Vec::new(), unneeded: Vec::new() }
+    }
+
+    /// Takes operations from the queue, until the turn has as many as a batch.
+    pub(super) fn take(&mut self, batch: NonZeroUsize) -> Result<usize, TryRecvError> {
+        let room = batch.get().saturating_sub(self.inbox.len());
+        self.receiver.try_recv_batch(&mut self.inbox, room)
+    }
+
+    /// Waits for one operation, for at most `timeout`.
+    pub(super) fn take_one(&mut self, timeout: Duration) {
+        if let Ok(received) = self.receiver.recv_timeout(timeout) {
+            self.inbox.push(received);
+        }
+    }
+
+    pub(super) fn has_taken(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Lends out the operations of the turn.
+    pub(super) fn begin_batch(&mut self) -> Batch<K, V, I, S> {
+        let counters = &self.common.counters;
+        counters.turns.add(1);
+        counters.batch_max.raise(self.inbox.len() as u64);
+        mem::take(&mut self.inbox)
+    }
+
+    /// Keeps the empty buffer.
+    pub(super) fn end_batch(&mut self, batch: Batch<K, V, I, S>, applied: u64) {
+        self.inbox = batch;
+        self.common.counters.operations.add(applied);
+    }
+
+    /// Drops an operation that is not applied.
+    pub(super) fn refuse(&self, message: Message<K, V, I, S>) {
+        // Unwind safety: no part of the operation remains observable.
+        self.note_panic(contain(AssertUnwindSafe(|| drop(message))).is_none());
+    }
+
+    /// Completes the ticket of an applied transaction with the next publish.
+    pub(super) fn wait_for_publish(&mut self, job: Box<dyn Job<K, V, I, S>>) {
+        self.done.push(job);
+    }
+
+    /// Completes the tickets of the applied transactions.
+    pub(super) fn complete(&mut self, outcome: Result<Version, CommitError>) {
+        let mut done = mem::take(&mut self.done);
+        done.drain(..).for_each(|job| self.finish(job, outcome));
+        self.done = done;
+    }
+
+    /// Completes a ticket: runs its callback or waker, and may drop the result.
+    pub(super) fn finish(&self, job: Box<dyn Job<K, V, I, S>>, outcome: Result<Version, CommitError>) {
+        // Unwind safety: no part of the job remains observable.
+        self.note_panic(contain(AssertUnwindSafe(|| job.finish(outcome))).unwrap_or(true));
+    }
+
+    /// Keeps a key or value until the end of the turn, if it has a destructor.
+    pub(super) fn keep(&mut self, value: Option<Unneeded<K, V>>) {
+        if mem::needs_drop::<Unneeded<K, V>>() {
+            self.unneeded.extend(value);
+        }
+    }
+
+    /// Runs the destructors of the turn, one by one.
+    pub(super) fn drop_unneeded(&mut self) {
+        let mut all = mem::take(&mut self.unneeded);
+        for unneeded in all.drain(..) {
+            // Unwind safety: no part of the value remains observable.
+            self.note_panic(contain(AssertUnwindSafe(|| drop(unneeded))).is_none());
+        }
+        self.unneeded = all;
+    }
+
+    pub(super) fn note_panic(&self, panicked: bool) {
+        if panicked {
+            self.common.counters.panics.add(1);
+        }
+    }
+
+    /// Refuses new operations.
+    pub(super) fn close(&mut self) {
+        self.receiver.close();
+        self.receiver.listen_down_to(Priority::Low);
+    }
+
+    /// Drops the operations that are queued, after a [close](Self::close).
+    pub(super) fn refuse_all(&mut self) {
+        loop {
+            // A queue that is empty, or closed and drained, has nothing to refuse.
+            let _ = self.receiver.try_recv_batch(&mut self.inbox, REFUSED_AT_ONCE);
+            if self.inbox.is_empty() {
+                break;
+            }
+            mem::take(&mut self.inbox).into_iter().for_each(|(_, message)| self.refuse(message));
+        }
+        self.drop_unneeded();
+    }
+}
+
+/// Operations that are taken from the queue at once to be dropped.
+const REFUSED_AT_ONCE: usize = 1024;
+
+impl<K, V, I, S> Drop for Pending<K, V, I, S> {
+    fn drop(&mut self) {
+        self.close();
+        self.complete(Err(CommitError::Closed));
+        self.refuse_all();
+    }
+}
