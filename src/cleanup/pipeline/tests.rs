@@ -2,6 +2,7 @@
 
 mod drain;
 mod faults;
+mod figures;
 mod threads;
 
 use std::collections::{BTreeMap, BTreeSet};
