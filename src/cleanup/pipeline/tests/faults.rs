@@ -107,7 +107,7 @@ fn r13_n9_a_worker_that_panics_is_restarted_and_loses_nothing() {
 
 /// All queues are full, the writer as well: nothing waits, nothing is lost.
 #[test]
-fn r1_r5_with_all_queues_full_a_close_returns_and_the_sweep_finds_it() {
+fn r1_r5_n1_with_all_queues_full_a_close_returns_and_the_sweep_finds_it() {
     let (table, _) = Cleanup::<Peer, Counted>::table_builder().build();
     let (writer, mut driver) = SharedWriter::new(table, shared::Config::new().capacity(2).unwrap());
     let seen: Seen = StdArc::new(Mutex::new(&TEST_AUXILIARY, Vec::new()));
