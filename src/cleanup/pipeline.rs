@@ -266,7 +266,9 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         };
         let (events, old) = changed.map(|changed| (changed.events, changed.old)).unzip();
         if let Some(number) = number.get() {
-            let now = self.now();
+            // Unwind safety: the clock, of which nothing remains. If it panics the graces are over at once; without this
+            // number, no later event would come out.
+            let now = contain(AssertUnwindSafe(|| self.now())).unwrap_or(Moment::START);
             let mut all = self.events.lock();
             let dead = all.settle(number, events, now);
             let has_work = all.next_due(now).is_some();

@@ -91,9 +91,11 @@ pub struct Drain<V: Entry, R: Resources = ()> {
     rate: Option<NonZeroU32>,
     deadline: Duration,
     pending: PendingEvents,
-    on_progress: Option<Box<dyn FnMut(&DrainProgress) + Send>>,
+    on_progress: Option<Box<OnProgress>>,
     state: Option<State>,
 }
+
+type OnProgress = dyn FnMut(&DrainProgress) + Send;
 
 /// A drain that has begun.
 #[derive(Clone, Copy, Debug)]
