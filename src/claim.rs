@@ -32,19 +32,36 @@
 //! A generation has 56 bits. It wraps around after 2^56 claims and clears of one place, which takes 2 years at
 //! one per nanosecond.
 
+#[cfg(feature = "cleanup")]
+mod cleaning;
+#[cfg(feature = "sessions")]
 mod place;
+#[cfg(feature = "sessions")]
 mod queue;
+#[cfg_attr(not(feature = "sessions"), allow(dead_code))] // A slot uses some of the transitions.
 mod state;
+#[cfg(feature = "sessions")]
 mod waiters;
+#[cfg_attr(not(feature = "sessions"), allow(dead_code))]
 mod word;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sessions"))]
 mod models;
-#[cfg(all(test, not(switchboard_model)))]
+#[cfg(all(test, feature = "sessions", not(switchboard_model)))]
 mod tests;
 
+#[cfg(feature = "cleanup")]
+pub(crate) use cleaning::CloseRefused;
+#[cfg(feature = "sessions")]
 pub(crate) use place::{Begun, Place, Released};
+#[cfg(feature = "sessions")]
 pub(crate) use queue::{Grant, Terms, Ticket, WaitRefused};
-pub(crate) use state::{CancelRefused, ClaimId, ClaimRefused, ClearRefused, Occupant, State};
+pub(crate) use state::ClaimId;
+#[cfg(feature = "sessions")]
+pub(crate) use state::{CancelRefused, ClaimRefused, ClearRefused, Occupant, State};
+#[cfg(feature = "sessions")]
 pub(crate) use waiters::Spot;
+#[cfg(feature = "cleanup")]
+pub(crate) use word::ClaimWord;
+#[cfg(feature = "sessions")]
 pub(crate) use word::{Change, Displacement};

@@ -113,7 +113,7 @@ pub(crate) use crossbeam_utils::Backoff;
 
 pub(crate) use imp::{Arc, atomic, thread, thread_local};
 pub(crate) use std::sync::Arc as StdArc;
-#[cfg(feature = "sessions")]
+#[cfg(any(feature = "sessions", feature = "cleanup"))]
 pub(crate) use std::sync::Weak as StdWeak;
 /// An `Arc` without weak references: checking for exclusive access costs one load, where the standard `Arc`
 /// has to lock its weak count.
@@ -350,6 +350,12 @@ impl Condvar {
     }
 }
 
+/// Returns the number of processors that this process may use.
+#[cfg(feature = "cleanup")]
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
 /// Returns the instant `timeout` from now on the real clock, for bounded waits; `None` if it cannot be
 /// represented, which callers treat as no bound.
 pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
@@ -357,7 +363,7 @@ pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
 }
 
 /// Returns the time until `deadline` on the real clock; zero once it has passed.
-#[cfg(feature = "manager")]
+#[cfg(any(feature = "manager", feature = "cleanup"))]
 pub(crate) fn time_left(deadline: Instant) -> std::time::Duration {
     deadline.saturating_duration_since(Instant::now())
 }

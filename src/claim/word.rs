@@ -221,7 +221,10 @@ impl ClaimWord {
 
     /// Replaces the state by that which `transition` returns. Returns the old and the new one.
     #[inline]
-    fn change<E>(&self, mut transition: impl FnMut(State) -> Result<State, E>) -> Result<(State, State), E> {
+    pub(super) fn change<E>(
+        &self,
+        mut transition: impl FnMut(State) -> Result<State, E>,
+    ) -> Result<(State, State), E> {
         // Acquire, here and below: pairs with the release below, also where the transition is refused.
         let mut word = self.0.load(Ordering::Acquire);
         loop {

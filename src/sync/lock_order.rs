@@ -5,17 +5,17 @@
 //! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
 //! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
 //! | 1 writer | [`RETIRED`], [`SESSION`] | the retired versions that the writer of a cell leaves, when it is dropped; the data and the connection of a session |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`], [`SESSION_ORPHANS`], [`SAVER`], [`MEMORY_STORE`], `SQLITE` | parking, and handing over one result or effect |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`], [`SESSION_ORPHANS`], [`SAVER`], [`MEMORY_STORE`], `SQLITE`, [`CLEANUP_QUEUE`], [`CLEANUP_SLOT`], [`CLEANUP_LIMITS`], [`CLEANUP_RECENT`], [`CLEANUP_EVENTS`], [`CLEANUP_PAUSE`] | parking, and handing over one result or effect |
 //! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the publication of the next metrics report; the latencies of a shadow |
 //!
 //! A thread acquires locks in strictly increasing rank: while it holds a lock of rank 2 it may only take one
 //! of rank 3. Two locks of one rank are never held together, so every auxiliary lock is a leaf among its
 //! kind. Under a lock there is no user code (wakers, callbacks, `Drop` of user values), no allocation that
 //! the protocol does not need, no I/O and no wait other than on the condition variable of that lock. There are
-//! two exceptions. The outbox merges effects by their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an
+//! three exceptions. The outbox merges effects by their addresses, so `Clone`, `Eq`, `Hash` and `Drop` of an
 //! address run under [`OUTBOX`]; [`Addr`](crate::Addr) requires them to be cheap and not to block. `Eq` of the keys
 //! of sessions runs under [`SAVER`], for keys whose hashes are equal; [`MEMORY_STORE`], which is for tests, runs all
-//! their methods.
+//! their methods. `Clone`, `Eq`, `Hash` and `Drop` of an app and a group run under `CLEANUP_EVENTS`.
 //!
 //! Under the checkers and in tests there are more: the stand-ins for the cell, rank 2, below [`RETIRED`] and
 //! [`SESSION`], and for the map of the sessions, rank 1, and the locks of this file's tests.
@@ -128,6 +128,25 @@ pub(crate) static SQLITE: Lock = Lock::new(Rank::Auxiliary, "sessions: idle conn
 /// The stand-in for the map of the sessions, only under the checkers.
 #[cfg(all(feature = "sessions", switchboard_model))]
 pub(crate) static SESSION_MAP: Lock = Lock::new(Rank::Writer, "checkers: stand-in for the map of sessions");
+
+/// The tasks that wait for one worker of a cleanup pipeline.
+#[cfg(feature = "cleanup")]
+pub(crate) static CLEANUP_QUEUE: Lock = Lock::new(Rank::Auxiliary, "cleanup: queue of a worker");
+/// The events of a cleanup pipeline.
+#[cfg(feature = "cleanup")]
+pub(crate) static CLEANUP_EVENTS: Lock = Lock::new(Rank::Auxiliary, "cleanup: events");
+/// The pause of the thread that sweeps.
+#[cfg(feature = "cleanup")]
+pub(crate) static CLEANUP_PAUSE: Lock = Lock::new(Rank::Auxiliary, "cleanup: pause between sweeps");
+/// The resources of one connection.
+#[cfg(feature = "cleanup")]
+pub(crate) static CLEANUP_SLOT: Lock = Lock::new(Rank::Auxiliary, "cleanup: resources of a connection");
+/// The connections that were removed last.
+#[cfg(feature = "cleanup")]
+pub(crate) static CLEANUP_RECENT: Lock = Lock::new(Rank::Auxiliary, "cleanup: removed connections");
+/// The limits and their settings, and the buckets of one kind of source; each on its own.
+#[cfg(feature = "cleanup")]
+pub(crate) static CLEANUP_LIMITS: Lock = Lock::new(Rank::Auxiliary, "cleanup: limits of sources");
 
 /// The requests to the thread of a metrics collector.
 #[cfg(feature = "manager")]
