@@ -3,6 +3,7 @@
 use crate::measure::Plan;
 use crate::report::Report;
 
+mod cleanup;
 mod groups;
 mod growth;
 mod manager;
@@ -39,7 +40,7 @@ type Workload = (&'static str, fn(&Settings, &mut Report));
 pub fn run(settings: &Settings) -> Report {
     let mut report = Report::default();
     tables(settings, &mut report);
-    let others: [Workload; 9] = [
+    let others: [Workload; 10] = [
         ("types", types),
         ("growth", growth::growth),
         ("groups", groups::groups),
@@ -49,6 +50,7 @@ pub fn run(settings: &Settings) -> Report {
         ("waits", waits::waits),
         ("storm", storm::storm),
         ("sessions", sessions::sessions),
+        ("cleanup", cleanup::cleanup),
     ];
     for (_, workload) in others.iter().filter(|(name, _)| settings.wants(name)) {
         workload(settings, &mut report);

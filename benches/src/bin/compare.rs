@@ -26,7 +26,7 @@ struct Options {
     threads: Vec<usize>,
 
     /// Workloads: lookup, types, writing, update, iterate, growth, groups, memory, manager, metrics, waits,
-    /// storm, sessions. Default: all.
+    /// storm, sessions, cleanup. Default: all.
     #[arg(long, value_delimiter = ',')]
     workload: Vec<String>,
 
