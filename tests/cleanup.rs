@@ -136,7 +136,7 @@ impl Rig {
     fn open_with(&mut self, peer: Peer, socket: Socket) -> ConnectionId {
         let ticket = self.cleanup.open(peer, None, socket).unwrap();
         self.turn();
-        ticket.wait().unwrap()
+        ticket.wait().unwrap().detach()
     }
 
     fn open(&mut self, peer: Peer) -> ConnectionId {
@@ -503,7 +503,7 @@ mod sessions {
             let held = Held { connection: Some(connection), run, cancelled: cancelled.clone() };
             let ticket = cleanup.open(peer(1, &[1]), None, held).unwrap();
             while driver.turn() == Turn::More {}
-            ids.push(ticket.wait().unwrap());
+            ids.push(ticket.wait().unwrap().detach());
         }
         for (number, id) in ids.iter().enumerate() {
             assert_eq!(cleanup.close(*id, Cause::Lost), Closed::Queued);

@@ -67,7 +67,7 @@ impl Rig {
         let opening: Vec<_> = peers.map(|peer| self.cleanup.open(peer, None, ()).unwrap()).collect();
         self.turn();
         for ticket in opening {
-            assert_eq!(self.cleanup.close(ticket.wait().unwrap(), Cause::Lost), Closed::Queued);
+            assert_eq!(ticket.wait().unwrap().close(Cause::Lost), Closed::Queued);
         }
         while let Progress::Cleaned(_) = self.cleanup.run_batch(0) {
             self.turn();
@@ -98,7 +98,7 @@ fn come_and_go(len: u32) -> (AllocationInfo, AllocationInfo) {
 
 fn nothing_is_left_of(len: u32) {
     let (all, one) = come_and_go(len);
-    println!(
+    eprintln!(
         "{len} connections: {} bytes more, at most {}, one round {}",
         all.bytes_current, all.bytes_max, one.bytes_max
     );
@@ -127,14 +127,14 @@ fn d2_fifty_thousand_tasks_take_less_than_two_megabytes() {
         let peers = (first..TASKS.min(first + 512)).map(|number| Peer([number % 100, number, number]));
         let opening: Vec<_> = peers.map(|peer| rig.cleanup.open(peer, None, ()).unwrap()).collect();
         rig.turn();
-        ids.extend(opening.into_iter().map(|ticket| ticket.wait().unwrap()));
+        ids.extend(opening.into_iter().map(|ticket| ticket.wait().unwrap().detach()));
     }
     let info = measure(|| {
         for id in &ids {
             assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued);
         }
     });
-    println!("{TASKS} queued: {} bytes, at most {}", info.bytes_current, info.bytes_max);
+    eprintln!("{TASKS} queued: {} bytes, at most {}", info.bytes_current, info.bytes_max);
     assert!(info.bytes_current < 2_000_000, "{info:?}");
     let cleared = (0..).take_while(|_| {
         let progress = rig.cleanup.run_batch(0);

@@ -1,6 +1,7 @@
 //! The way of events: from the transactions, in the order of the writer, through the grace, to the delivery.
 
 use std::hash::Hash;
+use std::time::Duration;
 
 use super::delivery::{self, Delivery};
 use super::entry::{Event, Subject};
@@ -28,7 +29,13 @@ pub(crate) struct Events<A, G> {
     grace: Grace<Subject<A, G>>,
     pub(crate) delivery: Delivery<A, Event<G>>,
     counts: Counts,
+    /// Dead letters that the sink is yet to be told of.
+    letters: DeadLetters<A, G>,
+    is_closed: bool,
 }
+
+/// Number of dead letters that wait for the thread that tells the sink of them. Beyond that they are only counted.
+const LETTERS: usize = 4096;
 
 /// Changes that were due for the sink.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +51,8 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
             grace: Grace::new(pending),
             delivery: Delivery::new(terms),
             counts: Counts::default(),
+            letters: Vec::new(),
+            is_closed: false,
         }
     }
 
@@ -57,11 +66,27 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
         let mut dead = Vec::new();
         for Dated { subject, change, delay } in self.sequence.complete(number, changes).into_iter().flatten()
         {
+            // Nothing fires any more.
+            let delay = if self.is_closed { delay.min(Delay::After(Duration::ZERO)) } else { delay };
             if let Some((subject, change)) = self.grace.change(subject, change, delay, now) {
                 dead.extend(self.pass(subject, change, now));
             }
         }
         dead
+    }
+
+    /// Keeps dead letters until [`take_letters`](Self::take_letters), or returns them if no one is going to call that.
+    pub(crate) fn keep_letters(&mut self, dead: DeadLetters<A, G>) -> DeadLetters<A, G> {
+        if self.is_closed {
+            return dead;
+        }
+        let room = LETTERS.saturating_sub(self.letters.len());
+        self.letters.extend(dead.into_iter().take(room));
+        Vec::new()
+    }
+
+    pub(crate) fn take_letters(&mut self) -> DeadLetters<A, G> {
+        std::mem::take(&mut self.letters)
     }
 
     /// Passes on up to `max` events whose grace is over.
@@ -125,6 +150,7 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
 
     /// Gives up all events: those whose grace has not ended, and those that wait for the sink. Later ones, too.
     pub(crate) fn close(&mut self, now: Moment) -> DeadLetters<A, G> {
+        self.is_closed = true;
         let mut dead = self.delivery.close();
         dead.extend(self.fire_all(now));
         dead
@@ -132,7 +158,8 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
 
     /// Returns the moment at which there is something to fire or to deliver.
     pub(crate) fn next_due(&self, now: Moment) -> Option<Moment> {
-        let deadlines = [self.grace.next_deadline(), self.delivery.next_due(now)];
+        let letters = (!self.letters.is_empty()).then_some(now);
+        let deadlines = [letters, self.grace.next_deadline(), self.delivery.next_due(now)];
         deadlines.into_iter().flatten().min()
     }
 

@@ -194,7 +194,10 @@ fn r19_a_parked_worker_misses_no_task_and_no_close() {
         let mut taken = 0;
         loop {
             match worker.next(Moment::START, Tuning { batch_max: 2, linger: Duration::ZERO }) {
-                Next::Queue(Taken::Batch(batch, _)) => taken += batch.len(),
+                Next::Queue(Taken::Batch(batch, _)) => {
+                    taken += batch.len();
+                    worker.landed();
+                }
                 Next::Queue(Taken::Ended) => break,
                 _ => worker.park(None),
             }

@@ -105,7 +105,7 @@ use crate::{SharedWriter, Table};
 /// let opening = peers.map(|peer| cleanup.open(peer, None, ()));
 /// let _ = driver.turn();
 /// for ticket in opening {
-///     assert_eq!(cleanup.close(ticket?.wait()?, Cause::Closed), Closed::Queued);
+///     assert_eq!(ticket?.wait()?.close(Cause::Closed), Closed::Queued);
 /// }
 /// assert_eq!((table.snapshot().len(), cleanup.stats().queued), (3, 3));
 ///
@@ -244,6 +244,10 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
 }
 
 impl<V: Entry, R: Resources> Shared<V, R> {
+    pub(super) fn is_open(&self, id: ConnectionId) -> bool {
+        self.slots.is_open(id)
+    }
+
     fn now(&self) -> Moment {
         Moment::START.after(self.clock.now().saturating_duration_since(self.origin))
     }
@@ -270,22 +274,34 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             // number, no later event would come out.
             let now = contain(AssertUnwindSafe(|| self.now())).unwrap_or(Moment::START);
             let mut all = self.events.lock();
+            let due_before = all.next_due(now);
             let dead = all.settle(number, events, now);
-            let has_work = all.next_due(now).is_some();
+            self.counters.dead_letters.add(dead.len() as u64);
+            // This may be the thread of the writer, in its turn: the sink is called later, by those that call it.
+            let letters = all.keep_letters(dead);
+            let due = all.next_due(now);
+            let is_news = due.is_some_and(|due| due <= now || due_before.is_none_or(|before| due < before));
             all.publish(&self.counters.events);
             drop(all);
-            if has_work {
+            if is_news {
                 self.new_events.notify_all();
             }
-            self.report(dead);
+            self.tell(letters);
         }
-        // User code, and therefore last.
-        let _ = contain(AssertUnwindSafe(|| drop(old)));
+        // User code, and therefore last; one by one, because a second panic in one drop ends the process.
+        for old in old.into_iter().flatten() {
+            let _ = contain(AssertUnwindSafe(|| drop(old)));
+        }
         result
     }
 
     fn report(&self, dead: DeadLetters<V::App, V::Group>) {
         self.counters.dead_letters.add(dead.len() as u64);
+        self.tell(dead);
+    }
+
+    /// Passes dead letters, which are counted, to the sink.
+    fn tell(&self, dead: DeadLetters<V::App, V::Group>) {
         for letter in dead {
             // Unwind safety: the sink is the user's.
             let _ = contain(AssertUnwindSafe(|| self.sink.dead_letter(letter)));

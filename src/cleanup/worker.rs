@@ -23,6 +23,8 @@ struct Inbox<R> {
     queue: WorkQueue<ConnectionId>,
     /// Connections of batches that panicked, to be removed one by one.
     again: Vec<Again<R>>,
+    /// Batches that were handed to the writer, and are not removed yet.
+    in_flight: usize,
     /// Something has come since the last look. The thread parks only without news.
     has_news: bool,
     is_parked: bool,
@@ -39,7 +41,13 @@ pub(crate) struct Again<R> {
 pub(crate) enum Next<R> {
     Again(Again<R>),
     Queue(Taken<ConnectionId>),
+    /// As many batches as may be are on their way. It is news when one of them has ended.
+    Wait,
 }
+
+/// Number of batches of one worker that the writer may have: one that it applies, and the next one. So the batches grow
+/// with the time that a publish takes, and those who open connections wait for few of them.
+const MAX_IN_FLIGHT: usize = 2;
 
 /// The figures of one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +61,7 @@ pub(crate) struct Depth {
 
 impl<R> Worker<R> {
     pub(crate) fn new(queue: WorkQueue<ConnectionId>) -> Self {
-        let inbox = Inbox { queue, again: Vec::new(), has_news: false, is_parked: false };
+        let inbox = Inbox { queue, again: Vec::new(), in_flight: 0, has_news: false, is_parked: false };
         Self {
             inbox: Mutex::new(&lock_order::CLEANUP_QUEUE, inbox),
             news: Condvar::new(),
@@ -99,14 +107,29 @@ impl<R> Worker<R> {
         self.change(|inbox| inbox.again.extend(again));
     }
 
-    /// Takes the next work. What comes after that is news.
+    /// Takes the next work. What comes after that is news. A batch is in flight until [`landed`](Self::landed).
     pub(crate) fn next(&self, now: Moment, tuning: Tuning) -> Next<R> {
         let mut inbox = self.inbox.lock();
         inbox.has_news = false;
-        match inbox.again.pop() {
+        if inbox.in_flight >= MAX_IN_FLIGHT {
+            return Next::Wait;
+        }
+        let next = match inbox.again.pop() {
             Some(again) => Next::Again(again),
             None => Next::Queue(inbox.queue.take(now, tuning)),
+        };
+        match next {
+            Next::Again(_) | Next::Queue(Taken::Batch(..)) => inbox.in_flight += 1,
+            // It may come back, to be removed one by one.
+            Next::Queue(Taken::Ended) if inbox.in_flight > 0 => return Next::Wait,
+            _ => {}
         }
+        next
+    }
+
+    /// A batch has left the table, or could not be sent.
+    pub(crate) fn landed(&self) {
+        self.change(|inbox| inbox.in_flight -= 1);
     }
 
     /// Takes one of the connections to be removed one by one.

@@ -6,11 +6,17 @@ mod group_set;
 mod tests;
 
 use std::borrow::Borrow;
+use std::collections::HashSet;
 use std::fmt::{self, Debug};
 use std::hash::Hash;
 use std::marker::PhantomData;
 
 pub(crate) use group_set::GroupSet;
+
+use super::hash::DefaultHashBuilder;
+
+/// Number of groups up to which those that stay are found by comparing each with each.
+const FEW: usize = 16;
 
 /// State derived from the entries of a table, maintained by its writer and published with them.
 ///
@@ -285,13 +291,27 @@ where
 
     fn update(&mut self, key: &K, old: &V, new: &V) {
         let Self { set, groups_of, .. } = self;
-        groups_of(key, old, &mut |group| {
-            let mut stays = false;
-            groups_of(key, new, &mut |other| stays |= other == group);
-            if !stays {
-                set.remove(&group, key);
-            }
-        });
+        let mut number = 0_usize;
+        groups_of(key, new, &mut |_| number += 1);
+        if number <= FEW {
+            groups_of(key, old, &mut |group| {
+                let mut stays = false;
+                groups_of(key, new, &mut |other| stays |= other == group);
+                if !stays {
+                    set.remove(&group, key);
+                }
+            });
+        } else {
+            let mut kept = HashSet::with_capacity_and_hasher(number, DefaultHashBuilder::default());
+            groups_of(key, new, &mut |group| {
+                kept.insert(group);
+            });
+            groups_of(key, old, &mut |group| {
+                if !kept.contains(&group) {
+                    set.remove(&group, key);
+                }
+            });
+        }
         self.insert(key, new);
     }
 

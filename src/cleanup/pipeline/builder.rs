@@ -59,10 +59,10 @@ use crate::sync::atomic::Ordering;
 ///     .on_poison(|id| eprintln!("{id:?} was removed without its events"))
 ///     .spawn(writer, Log)?;
 ///
-/// let id = cleanup.open(Peer(vec!["room".into()]), None, ())?.wait()?;
+/// let connection = cleanup.open(Peer(vec!["room".into()]), None, ())?.wait()?;
 /// let room = String::from("room");
-/// assert!(cleanup.table().snapshot().index().keys(&room).eq([&id]));
-/// let _ = cleanup.close(id, Cause::Lost);
+/// assert!(cleanup.table().snapshot().index().keys(&room).eq([&connection.id()]));
+/// let _ = connection.close(Cause::Lost); // as would its drop
 ///
 /// drop(cleanup); // the last handle: the threads remove what is queued, and end
 /// threads.join()?;

@@ -68,6 +68,15 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
 }
 
 impl<V: Entry, R: Resources> Shared<V, R> {
+    /// Closes a connection with the configured way of an overflow.
+    pub(in crate::cleanup) fn close_by_policy(
+        shared: &StdArc<Self>,
+        id: ConnectionId,
+        cause: Cause,
+    ) -> Closed {
+        Self::close(shared, id, cause, shared.config.overflow)
+    }
+
     pub(super) fn close(shared: &StdArc<Self>, id: ConnectionId, cause: Cause, overflow: Overflow) -> Closed {
         let source = match shared.slots.source(id) {
             Ok(source) => source,

@@ -71,7 +71,7 @@ const STEP_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::f
 /// # let (writer, _thread) = switchboard::SharedWriter::spawn(writer, Default::default())?;
 /// let (cleanup, threads) = Cleanup::<Peer>::builder().spawn(writer, Log)?;
 /// let ticket = cleanup.open(Peer, None, ())?;
-/// ticket.wait()?;
+/// let connection = ticket.wait()?;
 ///
 /// let report = cleanup
 ///     .drain()
@@ -81,6 +81,7 @@ const STEP_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::f
 ///     .run();
 /// assert!(report.is_complete);
 /// assert_eq!((report.closed, report.deferred, report.lost), (1, 0, 0));
+/// assert!(!connection.is_open());
 /// threads.join()?;
 /// # Ok(())
 /// # }

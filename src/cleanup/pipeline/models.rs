@@ -82,7 +82,7 @@ impl Rig {
         let ended = StdArc::new(AtomicU64::new(0));
         let opening = [(); 2].map(|()| cleanup.open(Peer(vec![1]), None, Counted(ended.clone())).unwrap());
         while driver.turn() == Turn::More {}
-        let ids = opening.map(|ticket| ticket.wait().unwrap());
+        let ids = opening.map(|ticket| ticket.wait().unwrap().detach());
         (Self { cleanup, driver, clock, seen, ended }, ids)
     }
 
@@ -218,7 +218,7 @@ fn r18_threads_end_with_the_last_handle() {
         let builder = Cleanup::builder().config(config).max_connections(2);
         let (cleanup, threads) = builder.spawn(writer, Recorder(seen)).unwrap();
         let ticket = cleanup.open(Peer(vec![1]), None, Counted(ended.clone())).unwrap();
-        let id = ticket.wait().unwrap();
+        let id = ticket.wait().unwrap().detach();
         assert_eq!(cleanup.close(id, Cause::Killed), Closed::Queued);
         drop(cleanup);
         assert!(threads.join().is_ok());

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{Cleanup, Number, Shared};
 use crate::cleanup::clean::{self, Changed};
+use crate::cleanup::connection::Connection;
 use crate::cleanup::entry::{Entry, Groups, Resources, subjects};
 use crate::cleanup::grace::Delay;
 use crate::cleanup::limits::Prefix;
@@ -63,14 +64,17 @@ pub enum UpdateErrorKind {
     Closed,
 }
 
+/// The ticket of a connection that is being opened.
+pub type Opening<V, R = ()> = Ticket<Connection<V, R>, CommitError>;
+
 type Room<'a, V> = Permit<'a, ConnectionId, V, Groups<V>, DefaultHashBuilder>;
 
 impl<V: Entry, R: Resources> Cleanup<V, R> {
-    /// Opens a connection. The ticket yields its identity once it is in a published version. Does not wait.
+    /// Opens a connection. The ticket yields it once it is in a published version. Does not wait.
     ///
-    /// The `address` of the peer is for the [limit per prefix](crate::cleanup::Config::prefix_rate). A ticket that is
-    /// dropped opens the connection nevertheless. If the ticket fails, there is no connection, and the resources are
-    /// dropped.
+    /// The `address` of the peer is for the [limit per prefix](crate::cleanup::Config::prefix_rate). If the ticket is
+    /// dropped, the connection is closed as soon as it is open. If the ticket fails, there is no connection, and the
+    /// resources are dropped.
     ///
     /// # Errors
     /// [`OpenError`], with everything that was passed.
@@ -79,7 +83,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         value: V,
         address: Option<IpAddr>,
         resources: R,
-    ) -> Result<Ticket<ConnectionId, CommitError>, OpenError<V, R>> {
+    ) -> Result<Opening<V, R>, OpenError<V, R>> {
         if let Some(kind) = self.refusal() {
             return Err(OpenError { kind, value, resources });
         }
@@ -101,7 +105,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         value: V,
         address: Option<IpAddr>,
         resources: R,
-    ) -> Result<Ticket<ConnectionId, CommitError>, OpenError<V, R>> {
+    ) -> Result<Opening<V, R>, OpenError<V, R>> {
         if let Some(kind) = self.refusal() {
             return Err(OpenError { kind, value, resources });
         }
@@ -170,7 +174,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         value: V,
         address: Option<IpAddr>,
         resources: R,
-    ) -> Result<Ticket<ConnectionId, CommitError>, OpenError<V, R>> {
+    ) -> Result<Opening<V, R>, OpenError<V, R>> {
         let shared = &self.shared;
         let source = shared.source(&value, address);
         let reservation = match shared.slots.reserve(source, resources) {
@@ -192,12 +196,17 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         // The driver has just been dropped: the ticket says so.
         let Ok(sent) = sent else { return Ok(ticket) };
         sent.on_complete(move |outcome| {
-            let opened = here.settle(&number, outcome).map(|()| id);
-            if opened.is_err() && here.slots.close(id).is_ok() {
+            let opened = outcome.is_ok();
+            // Before code that may panic: whatever happens, the connection is closed, or someone has it.
+            let connection = opened.then(|| Connection::new(here.clone(), id));
+            let settled = here.settle(&number, outcome);
+            if !opened && here.slots.close(id).is_ok() {
                 // The slot was opened, and then the whole turn was discarded.
                 here.end(id, End { cause: Cause::Lost, at: here.now(), is_parked: true });
             }
-            let _ = completion.finish(opened);
+            let result = settled.and_then(|()| connection.ok_or(CommitError::Closed));
+            // No one waits any longer: the connection is dropped, and thereby closed.
+            drop(completion.finish(result));
             here.note_progress();
         });
         Ok(ticket)

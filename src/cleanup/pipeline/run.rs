@@ -33,6 +33,8 @@ pub enum Progress {
     Idle,
     /// The queue of the writer is full.
     Busy,
+    /// The writer has as many batches of this worker as it may have. The next step is due when it has applied one.
+    Waiting,
     /// The queue of the worker is closed and empty, or the writer is closed.
     Ended,
 }
@@ -66,20 +68,23 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
     }
 
     /// Does the next steps of all workers until nothing is due or the time is up, which is looked at after each batch. For a
-    /// loop that has other work as well, such as accepting connections. Returns whether there may be more to do.
+    /// loop that has other work as well, such as accepting connections. Returns whether there may be more to do, now or when
+    /// the writer has applied a batch.
     #[allow(clippy::must_use_candidate)] // As `sweep`.
     pub fn run_for(&self, budget: std::time::Duration) -> bool {
         let end = self.shared.now().after(budget);
         loop {
-            let mut is_idle = true;
+            let (mut is_idle, mut is_waiting) = (true, false);
             for worker in 0..self.workers() {
-                is_idle &= !matches!(self.run_batch(worker), Progress::Cleaned(_));
+                let progress = self.run_batch(worker);
+                is_idle &= !matches!(progress, Progress::Cleaned(_));
+                is_waiting |= progress == Progress::Waiting;
                 if self.shared.now() >= end {
                     return true;
                 }
             }
             if is_idle {
-                return false;
+                return is_waiting;
             }
         }
     }
@@ -102,7 +107,9 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
     /// group changes or another call of it returns.
     #[must_use]
     pub fn next_event(&self) -> Option<Instant> {
-        let due = self.shared.events.lock().next_due(self.shared.now())?;
+        // User code, and therefore before the lock.
+        let now = self.shared.now();
+        let due = self.shared.events.lock().next_due(now)?;
         Some(self.shared.origin + due.since(Moment::START))
     }
 
@@ -111,6 +118,20 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
     pub fn pending_events(&self) -> (usize, usize) {
         let events = self.shared.events.lock();
         (events.pending(), events.delivery.len())
+    }
+}
+
+/// A batch of a worker that the writer has.
+struct Flight<V: Entry, R: Resources> {
+    shared: StdArc<Shared<V, R>>,
+    worker: usize,
+}
+
+impl<V: Entry, R: Resources> Drop for Flight<V, R> {
+    fn drop(&mut self) {
+        if let Some(worker) = self.shared.sender.workers().get(self.worker) {
+            worker.landed();
+        }
     }
 }
 
@@ -130,16 +151,19 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         };
         let taken = match inbox.next(shared.now(), shared.tuning()) {
             Next::Again(again) => {
-                Self::send_again(shared, again, room);
+                let flight = Flight { shared: shared.clone(), worker };
+                Self::send_again(shared, again, room, flight);
                 return Progress::Cleaned(1);
             }
             Next::Queue(taken) => taken,
+            Next::Wait => return Progress::Waiting,
         };
         match taken {
             Taken::Batch(batch, crossing) => {
+                let flight = Flight { shared: shared.clone(), worker };
                 let cleanings: Vec<_> = batch.iter().filter_map(|task| shared.begin(task.task)).collect();
                 let number = cleanings.len();
-                Self::send(shared, cleanings, room);
+                Self::send(shared, cleanings, room, flight);
                 shared.cross(worker, crossing);
                 Progress::Cleaned(number)
             }
@@ -160,9 +184,14 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let mut swept = 0;
         let mut left = shared.slots.capacity();
         while left > 0 {
+            // Half of the queue is left to those who open connections.
+            let queue = shared.writer.stats().queue;
+            if queue.len > queue.capacity / 2 {
+                break;
+            }
             let Ok(room) = shared.writer.try_reserve() else { break };
             if let Some(again) = shared.next_again() {
-                Self::send_again(shared, again, room);
+                Self::send_again(shared, again, room, ());
                 continue;
             }
             // Relaxed: a hint where to go on.
@@ -175,7 +204,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             let cleanings: Vec<_> = found.ids.into_iter().filter_map(|id| shared.begin(id)).collect();
             swept += cleanings.len();
             shared.counters.swept.add(cleanings.len() as u64);
-            Self::send(shared, cleanings, room);
+            Self::send(shared, cleanings, room, ());
         }
         swept
     }
@@ -204,9 +233,15 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     }
 
     /// Hands a batch to the writer: the one way in which connections are cleaned.
-    pub(super) fn send(shared: &StdArc<Self>, batch: Vec<Cleaning<R>>, permit: Room<'_, V>) {
+    /// `held` is dropped when it is removed.
+    pub(super) fn send(
+        shared: &StdArc<Self>,
+        batch: Vec<Cleaning<R>>,
+        permit: Room<'_, V>,
+        held: impl Send + 'static,
+    ) {
         if !batch.is_empty() {
-            Self::send_as(shared, batch, permit, How::Whole, None);
+            Self::send_as(shared, batch, permit, How::Whole, held);
         }
     }
 
@@ -217,12 +252,12 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         room: Room<'_, V>,
         permit: GatePermit,
     ) {
-        Self::send_as(shared, vec![cleaning], room, How::Whole, Some(permit));
+        Self::send_as(shared, vec![cleaning], room, How::Whole, permit);
     }
 
-    fn send_again(shared: &StdArc<Self>, again: Again<R>, room: Room<'_, V>) {
+    fn send_again(shared: &StdArc<Self>, again: Again<R>, room: Room<'_, V>, held: impl Send + 'static) {
         let how = if again.is_alone { How::Bare } else { How::Whole };
-        Self::send_as(shared, vec![again.cleaning], room, how, None);
+        Self::send_as(shared, vec![again.cleaning], room, how, held);
     }
 
     fn send_as(
@@ -230,7 +265,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         batch: Vec<Cleaning<R>>,
         permit: Room<'_, V>,
         how: How,
-        inline: Option<GatePermit>,
+        held: impl Send + 'static,
     ) {
         let delayed = |cleaning: &Cleaning<R>| (cleaning.id(), shared.delay(cleaning.end().cause));
         let ids: Vec<_> = batch.iter().map(delayed).collect();
@@ -248,7 +283,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         match sent {
             Ok(ticket) => ticket.on_complete(move |outcome| {
                 here.finish(batch, how, &number, outcome);
-                drop(inline);
+                drop(held);
                 here.note_progress();
             }),
             Err(_) => batch.into_iter().for_each(|cleaning| shared.park(cleaning)),
@@ -306,10 +341,15 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let mut events = self.events.lock();
         let dead = events.fire(now, max, |group| snapshot.index().count(group) == 0);
         let attempt = events.delivery.next(now);
+        let letters = events.take_letters();
         events.publish(&self.counters.events);
         drop(events);
+        // Not held while the sink runs: a version that is held may keep the table from publishing.
+        drop(snapshot);
+        let has_letters = !letters.is_empty();
+        self.tell(letters);
         self.report(dead);
-        let Some(attempt) = attempt else { return false };
+        let Some(attempt) = attempt else { return has_letters };
         let delivered = sink::deliver(&*self.sink, &attempt.app, &attempt.events);
         self.counters.sink_panics.add(u64::from(delivered.is_panicked));
         let now = self.now();
@@ -328,8 +368,10 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let now = self.now();
         let mut events = self.events.lock();
         let dead = events.close(now);
+        let letters = events.take_letters();
         events.publish(&self.counters.events);
         drop(events);
+        self.tell(letters);
         self.report(dead);
     }
 }

@@ -113,7 +113,7 @@ impl Rig {
     fn open(&mut self, peer: Peer) -> ConnectionId {
         let ticket = self.cleanup.open(peer, None, Counted(self.ended.clone())).unwrap();
         self.turn();
-        ticket.wait().unwrap()
+        ticket.wait().unwrap().detach()
     }
 
     fn update(&mut self, id: ConnectionId, change: impl FnOnce(&mut Peer) + Send + 'static) -> bool {

@@ -157,7 +157,7 @@ fn work<V: Entry, R: Resources>(shared: &StdArc<Shared<V, R>>, worker: usize) ->
         Progress::Cleaned(_) => return Step::More,
         Progress::Ended => return Step::End,
         Progress::Busy => return shared.wait_for_room(),
-        Progress::Idle => None,
+        Progress::Idle | Progress::Waiting => None,
         Progress::WaitUntil(due) => {
             // On the real clock, by which threads wait.
             deadline_after(due.saturating_duration_since(shared.clock.now()))

@@ -75,7 +75,7 @@ impl Server for Ours {
 
     fn open(&self, _: u64, channels: Channels) -> ConnectionId {
         let ticket = self.cleanup.open(Peer(channels), None, ()).ok().expect("there is room");
-        ticket.wait().expect("it is applied")
+        ticket.wait().expect("it is applied").detach()
     }
 
     fn open_all(&self, connections: Vec<(u64, Channels)>) -> Vec<ConnectionId> {
@@ -84,7 +84,7 @@ impl Server for Ours {
             let open = |(_, channels): &(u64, Channels)| self.cleanup.open(Peer(*channels), None, ());
             let tickets: Vec<_> = some.iter().map(open).collect();
             let opened = tickets.into_iter().map(|ticket| ticket.ok().expect("there is room").wait());
-            ids.extend(opened.map(|id| id.expect("it is applied")));
+            ids.extend(opened.map(|id| id.expect("it is applied").detach()));
         }
         ids
     }

@@ -122,7 +122,7 @@ fn r1_r5_n1_with_all_queues_full_a_close_returns_and_the_sweep_finds_it() {
     for _ in 0..6 {
         let ticket = cleanup.open(peer(1, &[1]), None, Counted(ended.clone())).unwrap();
         while driver.turn() == shared::Turn::More {}
-        ids.push(ticket.wait().unwrap());
+        ids.push(ticket.wait().unwrap().detach());
     }
     let closed: Vec<_> = ids.iter().map(|id| cleanup.close(*id, Cause::Lost)).collect();
     let inline = closed.iter().filter(|closed| **closed == Closed::RanInline).count();
@@ -196,7 +196,7 @@ fn r18_n9_a_drop_without_a_drain_reports_its_events() {
         .unwrap();
     let opening = [1, 2].map(|app| cleanup.open(peer(app, &[app]), None, Counted(ended.clone())).unwrap());
     while driver.turn() == shared::Turn::More {}
-    let ids = opening.map(|ticket| ticket.wait().unwrap());
+    let ids = opening.map(|ticket| ticket.wait().unwrap().detach());
     cleanup.close(ids[0], Cause::Lost);
     let _ = cleanup.run_batch(0);
     while driver.turn() == shared::Turn::More {}
@@ -206,4 +206,29 @@ fn r18_n9_a_drop_without_a_drain_reports_its_events() {
     assert_eq!(dead.load(Ordering::Relaxed), 3, "two were ready and one was pending");
     assert_eq!(driver.turn(), shared::Turn::Ended);
     assert_eq!(StdArc::strong_count(&ended), 1, "resources were dropped");
+}
+
+/// B8: whoever is to serve a connection may be gone before it is open, and at any time later.
+#[test]
+fn b8_b13_a_connection_that_no_one_has_is_closed() {
+    let mut rig = Rig::new(config());
+    let open = |rig: &Rig| rig.cleanup.open(peer(1, &[1]), None, Counted(rig.ended.clone())).unwrap();
+    drop(open(&rig)); // before its turn
+    let ticket = open(&rig);
+    rig.turn();
+    drop(ticket); // after its turn, and not read
+    let ticket = open(&rig);
+    rig.turn();
+    drop(ticket.wait().unwrap()); // by the guard
+    let ticket = open(&rig);
+    rig.turn();
+    let kept = ticket.wait().unwrap();
+    let result = std::panic::catch_unwind(AssertUnwindSafe(move || {
+        assert!(!kept.is_open(), "the task that serves it panics");
+    }));
+    assert!(result.is_err());
+    assert_eq!((rig.cleanup.stats().open, rig.ended.load(Ordering::Relaxed)), (0, 4));
+    rig.clock.advance(Duration::from_secs(60));
+    rig.run();
+    rig.check_empty();
 }

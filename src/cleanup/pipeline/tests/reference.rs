@@ -69,7 +69,7 @@ proptest! {
                 Step::Turn => {
                     rig.turn();
                     for (ticket, channel) in opening.drain(..) {
-                        let id = ticket.wait().unwrap();
+                        let id = ticket.wait().unwrap().detach();
                         ids.push(id);
                         reference.open.insert(id, BTreeSet::from([channel]));
                     }
@@ -93,7 +93,7 @@ proptest! {
             prop_assert!(rig.cleanup.stats().adds_up());
         }
         rig.turn();
-        ids.extend(opening.drain(..).map(|(ticket, _)| ticket.wait().unwrap()));
+        ids.extend(opening.drain(..).map(|(ticket, _)| ticket.wait().unwrap().detach()));
         for id in ids.iter().chain(&ids) {
             rig.cleanup.close(*id, Cause::Lost);
         }

@@ -34,7 +34,7 @@ pub(super) fn live_with(
 impl Live {
     pub(super) fn open(&self, peer: Peer) -> ConnectionId {
         let ticket = self.cleanup.open(peer, None, Counted(self.ended.clone())).unwrap();
-        ticket.wait_timeout(BOUND).unwrap().unwrap()
+        ticket.wait_timeout(BOUND).unwrap().unwrap().detach()
     }
 
     /// Drops the last handle, and joins all threads.
@@ -194,7 +194,7 @@ fn r19_a_thread_does_not_wait_for_itself() {
     let Live { cleanup, threads, writer, ended } = live(config(), Joins(place.clone(), joined.clone()));
     *place.lock() = Some(threads);
     let ticket = cleanup.open(peer(1, &[1]), None, Counted(ended)).unwrap();
-    let id = ticket.wait_timeout(BOUND).unwrap().unwrap();
+    let id = ticket.wait_timeout(BOUND).unwrap().unwrap().detach();
     wait_until(|| joined.load(Ordering::Relaxed) == 1);
     cleanup.close(id, Cause::Killed);
     wait_until(|| cleanup.stats().done == 1);
@@ -218,10 +218,11 @@ fn r4_the_marks_are_reported_with_hysteresis() {
         (0..10).map(|_| cleanup.open(peer(1, &[]), None, Counted(ended.clone())).unwrap()).collect();
     while driver.turn() == shared::Turn::More {}
     for ticket in opening {
-        assert_eq!(cleanup.close(ticket.wait().unwrap(), Cause::Lost), Closed::Queued);
+        assert_eq!(ticket.wait().unwrap().close(Cause::Lost), Closed::Queued);
     }
     for _ in 0..4 {
         assert!(matches!(cleanup.run_batch(0), Progress::Cleaned(_)));
+        while driver.turn() == shared::Turn::More {}
     }
     assert_eq!(*seen.lock(), [(0, Crossing::High), (0, Crossing::Low)]);
 }
