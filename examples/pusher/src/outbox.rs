@@ -21,8 +21,11 @@ struct Inner {
 /// The receiving side, which the task of the socket holds.
 pub struct Inbox {
     pub frames: mpsc::Receiver<Frame>,
-    outbox: Outbox,
+    pub signals: Signals,
 }
+
+/// What the task of the socket waits for besides frames.
+pub struct Signals(Outbox);
 
 /// The reason why the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ impl Outbox {
         let inner =
             Inner { frames: sender, end: OnceLock::new(), ending: Notify::new(), answered: Notify::new() };
         let outbox = Self(Arc::new(inner));
-        (outbox.clone(), Inbox { frames, outbox })
+        (outbox.clone(), Inbox { frames, signals: Signals(outbox) })
     }
 
     /// Queues a frame. Never waits: a client with a full queue is too slow, and its connection is ended. Returns whether
@@ -85,12 +88,12 @@ impl Outbox {
     }
 }
 
-impl Inbox {
+impl Signals {
     /// Waits until the server ends the connection.
     pub async fn ended(&self) -> End {
         loop {
-            let ending = self.outbox.0.ending.notified();
-            if let Some(end) = self.outbox.0.end.get() {
+            let ending = self.0.0.ending.notified();
+            if let Some(end) = self.0.0.end.get() {
                 return *end;
             }
             ending.await;
@@ -99,7 +102,7 @@ impl Inbox {
 
     /// Waits for the answer to a subscription. Used by one task, for one subscription at a time.
     pub async fn answered(&self) {
-        self.outbox.0.answered.notified().await;
+        self.0.0.answered.notified().await;
     }
 }
 
@@ -119,10 +122,10 @@ mod tests {
         let (outbox, mut inbox) = Outbox::new(2);
         assert!(outbox.send(ping()) && outbox.send(ping()));
         assert!(!outbox.send(ping()));
-        assert_eq!(inbox.ended().await, End::Slow);
+        assert_eq!(inbox.signals.ended().await, End::Slow);
         // The first reason counts, for any number of askers.
         outbox.end(End::Shutdown);
-        assert_eq!(inbox.ended().await, End::Slow);
+        assert_eq!(inbox.signals.ended().await, End::Slow);
         assert!(inbox.frames.recv().await.is_some());
     }
 
@@ -130,7 +133,7 @@ mod tests {
     async fn an_answer_that_comes_first_is_not_missed() {
         let (outbox, inbox) = Outbox::new(1);
         outbox.answered();
-        inbox.answered().await;
+        inbox.signals.answered().await;
         drop(inbox);
         assert!(!outbox.send(ping()));
     }

@@ -1,0 +1,148 @@
+//! What all connections and requests share.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::announce::Derived;
+use crate::channel::{ChannelName, SocketId};
+use crate::config::{App, Settings};
+use crate::entry::{AppId, Group, members};
+use crate::pipeline::Pipeline;
+use crate::protocol::Frame;
+use crate::webhook::{Counts, Webhooks};
+
+/// Pressure from which connections are refused for a moment.
+const REFUSE_ABOVE: f64 = 0.95;
+
+/// The state of the server. Connections, channels and users are in the table of the pipeline only.
+#[derive(Debug)]
+pub struct Hub {
+    pub settings: Settings,
+    pub pipeline: Pipeline,
+    pub derived: Arc<Derived>,
+    pub webhooks: Arc<Counts>,
+    pub traffic: Traffic,
+    pub started: Instant,
+    stopping: AtomicBool,
+    sockets: AtomicU64,
+    random: RandomState,
+}
+
+/// Figures of connections and events.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Traffic {
+    /// Connections that were accepted.
+    pub accepted: AtomicU64,
+    /// Connections that were refused because the server had too much to do, or stopped.
+    pub refused_busy: AtomicU64,
+    /// Connections that were refused because of a limit.
+    pub refused_limit: AtomicU64,
+    /// Connections that were ended because their client did not take its frames.
+    pub slow: AtomicU64,
+    /// Events of the HTTP API, one per channel.
+    pub events: AtomicU64,
+    /// Events of clients.
+    pub client_events: AtomicU64,
+    /// Frames that were queued for clients, of both kinds of events.
+    pub frames: AtomicU64,
+}
+
+/// The reason why a connection is refused before its handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    Stopping,
+    Pressure,
+    Full,
+    Address,
+}
+
+impl Hub {
+    /// Starts the threads of the pipeline.
+    pub fn start(settings: Settings) -> io::Result<Arc<Self>> {
+        let counts = Arc::new(Counts::default());
+        let webhooks = Webhooks::new(settings.apps.clone().into(), counts.clone());
+        let pipeline = Pipeline::start(settings.cleanup.clone(), settings.connections, webhooks)?;
+        Ok(Arc::new(Self {
+            settings,
+            pipeline,
+            derived: Arc::default(),
+            webhooks: counts,
+            traffic: Traffic::default(),
+            started: Instant::now(),
+            stopping: AtomicBool::new(false),
+            sockets: AtomicU64::new(0),
+            random: RandomState::new(),
+        }))
+    }
+
+    pub fn app(&self, id: AppId) -> &App {
+        &self.settings.apps[usize::from(id)]
+    }
+
+    /// Finds an app by its key or its id.
+    pub fn find(&self, is_it: impl Fn(&App) -> bool) -> Option<AppId> {
+        let position = self.settings.apps.iter().position(is_it)?;
+        AppId::try_from(position).ok()
+    }
+
+    pub fn new_socket(&self) -> SocketId {
+        let number = self.sockets.fetch_add(1, Ordering::Relaxed) + 1;
+        SocketId::new(self.random.hash_one(number) as u32, number)
+    }
+
+    /// Sends a frame to the members of a channel. Returns the number of those whose queue has taken it.
+    pub fn broadcast(&self, app: AppId, channel: &ChannelName, frame: &Frame, except: Option<SocketId>) -> usize {
+        let snapshot = self.pipeline.snapshot();
+        let receivers = members(&snapshot, app, channel).filter(|member| Some(member.socket) != except);
+        let sent = receivers.filter(|member| member.outbox.send(frame.clone())).count();
+        self.traffic.frames.fetch_add(sent as u64, Ordering::Relaxed);
+        sent
+    }
+
+    /// Returns the address by which connections are counted, if they are.
+    pub fn limited(&self, address: IpAddr) -> Option<IpAddr> {
+        // Of an IPv4 client of a socket that also accepts IPv6.
+        self.settings.limit_per_ip.map(|_| address.to_canonical())
+    }
+
+    /// Whether there are more connections from an address than allowed, `more` of them not counted yet.
+    pub fn is_over_limit(&self, address: Option<IpAddr>, more: usize) -> bool {
+        let Some((address, limit)) = address.zip(self.settings.limit_per_ip) else { return false };
+        self.pipeline.snapshot().index().count(&Group::Address(address)) + more > limit
+    }
+
+    /// Decides whether there is room for a connection.
+    pub fn admit(&self, address: IpAddr) -> Result<(), Busy> {
+        let refused = if self.is_stopping() {
+            Some(Busy::Stopping)
+        } else if self.is_over_limit(self.limited(address), 1) {
+            Some(Busy::Address)
+        } else if self.pipeline.connections() >= self.settings.connections as usize {
+            Some(Busy::Full)
+        } else if self.pipeline.pressure() > REFUSE_ABOVE {
+            Some(Busy::Pressure)
+        } else {
+            None
+        };
+        let Some(refused) = refused else { return Ok(()) };
+        let counter = match refused {
+            Busy::Stopping | Busy::Pressure => &self.traffic.refused_busy,
+            Busy::Full | Busy::Address => &self.traffic.refused_limit,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        Err(refused)
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Accepts no further connections.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}

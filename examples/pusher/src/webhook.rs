@@ -1,0 +1,129 @@
+//! Webhooks: changes of channels and members, signed and posted to the address of their app.
+//!
+//! The pipeline calls this sink with the events of one app at a time, and calls it again, after a pause, for those that
+//! could not be delivered. When it gives up, the event is counted and logged.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use switchboard::cleanup::{Change, DeadLetter, Event, EventSink, Outcome};
+use tracing::{debug, warn};
+
+use crate::auth::sign;
+use crate::config::App;
+use crate::entry::{AppId, Group};
+
+/// Time that the receiver of a webhook has for its answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The sink of the pipeline.
+pub struct Webhooks {
+    apps: Arc<[App]>,
+    agent: ureq::Agent,
+    counts: Arc<Counts>,
+}
+
+/// Figures of the webhooks.
+#[derive(Debug, Default, Serialize)]
+pub struct Counts {
+    /// Requests that were accepted.
+    pub posted: AtomicU64,
+    /// Requests that failed, or were refused.
+    pub failed: AtomicU64,
+    /// Events in the requests that were accepted.
+    pub events: AtomicU64,
+    /// Events that were given up.
+    pub given_up: AtomicU64,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    time_ms: u64,
+    events: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    name: &'static str,
+    channel: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+}
+
+/// Returns the body of a webhook. `None` if none of the events is for webhooks.
+fn body(events: &[Event<Group>], time_ms: u64) -> Option<String> {
+    let events: Vec<_> = events.iter().filter_map(|event| item(&event.group, event.change)).collect();
+    let body = (!events.is_empty()).then_some(Body { time_ms, events })?;
+    Some(serde_json::to_string(&body).expect("texts and numbers can be serialized"))
+}
+
+fn item(group: &Group, change: Change) -> Option<Item<'_>> {
+    match group {
+        Group::Channel(_, channel) => {
+            let name = if change == Change::Occupied { "channel_occupied" } else { "channel_vacated" };
+            Some(Item { name, channel: channel.as_str(), user_id: None })
+        }
+        Group::Member(_, channel, user) => {
+            let name = if change == Change::Occupied { "member_added" } else { "member_removed" };
+            Some(Item { name, channel: channel.as_str(), user_id: Some(user) })
+        }
+        Group::Address(_) => None,
+    }
+}
+
+impl Webhooks {
+    pub fn new(apps: Arc<[App]>, counts: Arc<Counts>) -> Self {
+        let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(0);
+        Self { apps, agent: config.build().new_agent(), counts }
+    }
+
+    /// Posts a body. Any status but one of success is a failure, to be tried again.
+    fn post(&self, app: &App, url: &str, body: &str) -> Result<(), ureq::Error> {
+        let request = self.agent.post(url).header("Content-Type", "application/json");
+        let signed = request.header("X-Pusher-Key", &app.key);
+        let signed = signed.header("X-Pusher-Signature", sign(&app.secret, body.as_bytes()));
+        let mut response = signed.send(body)?;
+        // A redirection is no success, either.
+        match response.status().is_success() {
+            // What is left unread would close the connection. An answer has no meaning here, and is short.
+            true => Ok(drop(response.body_mut().with_config().limit(1 << 16).read_to_vec())),
+            false => Err(ureq::Error::StatusCode(response.status().as_u16())),
+        }
+    }
+}
+
+impl EventSink<AppId, Event<Group>> for Webhooks {
+    fn deliver(&self, app: &AppId, events: &[Event<Group>]) -> Vec<Outcome> {
+        let all = |outcome| vec![outcome; events.len()];
+        let app = self.apps.get(usize::from(*app));
+        let Some((app, url)) = app.and_then(|app| Some((app, app.webhook.as_ref()?))) else {
+            return all(Outcome::Delivered);
+        };
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let Some(body) = body(events, time.as_millis() as u64) else { return all(Outcome::Delivered) };
+        match self.post(app, url, &body) {
+            Ok(()) => {
+                self.counts.posted.fetch_add(1, Ordering::Relaxed);
+                self.counts.events.fetch_add(events.len() as u64, Ordering::Relaxed);
+                all(Outcome::Delivered)
+            }
+            Err(error) => {
+                debug!(app = app.id, %error, "webhook");
+                self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                all(Outcome::Retry)
+            }
+        }
+    }
+
+    fn dead_letter(&self, letter: DeadLetter<AppId, Event<Group>>) {
+        let Some(item) = item(&letter.event.group, letter.event.change) else { return };
+        let app = self.apps.get(usize::from(letter.app)).map(|app| app.id.as_str()).unwrap_or_default();
+        let given_up = self.counts.given_up.fetch_add(1, Ordering::Relaxed) + 1;
+        warn!(app, event = item.name, channel = item.channel, reason = ?letter.reason, given_up, "webhook given up");
+    }
+}
