@@ -34,17 +34,20 @@ mod events;
 mod fair;
 mod gate;
 mod grace;
+mod hooks;
 mod limits;
 mod marks;
 mod moment;
 mod pipeline;
 mod queue;
 mod route;
+mod sender;
 mod sequence;
 mod sink;
 mod slots;
 mod stats;
 mod transitions;
+mod worker;
 
 #[cfg(test)]
 mod models;
@@ -53,8 +56,11 @@ pub use config::{Config, ConfigError, Overflow, ParseWorkersError, Problem, Rate
 pub use entry::{Entry, Event, Groups, Resources};
 pub use marks::Crossing;
 pub use pipeline::Cleanup;
+pub use pipeline::builder::{Builder, SpawnError, SpawnErrorKind};
 pub use pipeline::close::Closed;
+pub use pipeline::open::{OpenError, OpenErrorKind, UpdateError, UpdateErrorKind};
 pub use pipeline::run::Progress;
+pub use pipeline::threads::{CleanupThreads, JoinError};
 pub use sink::{DeadLetter, DeadReason, EventSink, Outcome};
 pub use slots::{Cause, ConnectionId};
 pub use stats::Stats;

@@ -113,7 +113,7 @@ pub(crate) use crossbeam_utils::Backoff;
 
 pub(crate) use imp::{Arc, atomic, thread, thread_local};
 pub(crate) use std::sync::Arc as StdArc;
-#[cfg(feature = "sessions")]
+#[cfg(any(feature = "sessions", feature = "cleanup"))]
 pub(crate) use std::sync::Weak as StdWeak;
 /// An `Arc` without weak references: checking for exclusive access costs one load, where the standard `Arc`
 /// has to lock its weak count.
@@ -363,7 +363,7 @@ pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
 }
 
 /// Returns the time until `deadline` on the real clock; zero once it has passed.
-#[cfg(feature = "manager")]
+#[cfg(any(feature = "manager", feature = "cleanup"))]
 pub(crate) fn time_left(deadline: Instant) -> std::time::Duration {
     deadline.saturating_duration_since(Instant::now())
 }

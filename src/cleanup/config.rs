@@ -38,6 +38,7 @@ pub use problem::{ConfigError, Problem};
 /// | `shutdown_events` | `false` | whether connections that a shutdown closes cause events |
 /// | `events_pending` | `100000` | events that can wait for the end of their grace; further ones are due at once |
 /// | `sink_capacity` | `65536` | events that can wait for the sink; a quarter of it for one app |
+/// | `sink_threads` | `2` | threads that call the sink; one that is stuck holds up one app |
 /// | `sink_batch` | `256` | events that are handed to the sink together |
 /// | `sink_retries` | `2` | further attempts for an event that the sink did not take |
 /// | `sink_backoff` | `50ms` | pause before the first of them; it doubles with each |
@@ -139,6 +140,8 @@ pub struct Config {
     pub events_pending: usize,
     /// Events that can wait for the sink.
     pub sink_capacity: usize,
+    /// Threads that call the sink.
+    pub sink_threads: usize,
     /// Events that are handed to the sink together.
     pub sink_batch: usize,
     /// Further attempts for an event that the sink did not take.
@@ -220,6 +223,9 @@ impl Config {
     /// Longest [`linger`](Self::linger).
     pub const LINGER_MAX: Duration = Duration::from_secs(60);
 
+    /// Largest number of [`sink_threads`](Self::sink_threads).
+    pub const SINK_THREADS_MAX: usize = 64;
+
     /// Largest number of tasks, events or keys that a setting can allow.
     pub const CAPACITY_MAX: usize = 1 << 30;
 
@@ -266,6 +272,8 @@ impl Config {
             (is_excessive(self.events_pending), Problem::EventsPendingAboveMax),
             (self.sink_capacity == 0, Problem::SinkCapacityZero),
             (is_excessive(self.sink_capacity), Problem::SinkCapacityAboveMax),
+            (self.sink_threads == 0, Problem::SinkThreadsZero),
+            (self.sink_threads > Self::SINK_THREADS_MAX, Problem::SinkThreadsAboveMax),
             (self.sink_batch == 0, Problem::SinkBatchZero),
             (is_none(self.sink_backoff), Problem::SinkBackoffZero),
             (self.sink_backoff_max < self.sink_backoff, Problem::SinkBackoffMaxBelowFirst),
@@ -302,6 +310,7 @@ impl Default for Config {
             shutdown_events: false,
             events_pending: 100_000,
             sink_capacity: 65_536,
+            sink_threads: 2,
             sink_batch: 256,
             sink_retries: 2,
             sink_backoff: Duration::from_millis(50),

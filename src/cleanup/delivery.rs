@@ -43,6 +43,7 @@ pub(crate) struct Delivery<A, E> {
     paused: BTreeMap<(Moment, u64), A>,
     pauses: u64,
     terms: Terms,
+    is_closed: bool,
     figures: Figures,
 }
 
@@ -108,6 +109,7 @@ impl<A: Hash + Eq + Clone, E> Delivery<A, E> {
             paused: BTreeMap::new(),
             pauses: 0,
             terms,
+            is_closed: false,
             figures: Figures::default(),
         }
     }
@@ -124,6 +126,10 @@ impl<A: Hash + Eq + Clone, E> Delivery<A, E> {
     /// Appends an event of an app. If there is no room, it is returned as a dead letter, which the caller reports.
     pub(crate) fn push(&mut self, app: A, event: E) -> Result<(), DeadLetter<A, E>> {
         let of_app = self.apps.get(&app).map_or(0, Fifo::len);
+        if self.is_closed {
+            self.figures.refused += 1;
+            return Err(DeadLetter { app, event, reason: DeadReason::Closed });
+        }
         if self.len() >= self.terms.capacity || of_app >= self.terms.app_capacity {
             self.figures.refused += 1;
             return Err(DeadLetter { app, event, reason: DeadReason::Full });
@@ -207,7 +213,7 @@ impl<A: Hash + Eq + Clone, E> Delivery<A, E> {
         self.ready.clear();
         self.paused.clear();
         self.terms.retries = 0;
-        self.terms.app_capacity = 0;
+        self.is_closed = true;
         let mut dead = Vec::new();
         for (app, fifo) in &mut self.apps {
             let letters = fifo.waiting.drain(..);

@@ -63,6 +63,14 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
         events.filter_map(|(app, event)| self.delivery.push(app, event).err()).collect()
     }
 
+    /// Gives up all events: those whose grace has not ended, and those that wait for the sink. Later ones, too.
+    pub(crate) fn close(&mut self) -> DeadLetters<A, G> {
+        let mut dead = self.delivery.close();
+        let pending = self.grace.flush().into_iter().map(|subject| subject.event(Change::Vacated));
+        dead.extend(pending.filter_map(|(app, event)| self.delivery.push(app, event).err()));
+        dead
+    }
+
     /// Returns the moment at which there is something to fire or to deliver.
     pub(crate) fn next_due(&self, now: Moment) -> Option<Moment> {
         let deadlines = [self.grace.next_deadline(), self.delivery.next_due(now)];

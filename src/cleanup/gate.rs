@@ -1,5 +1,6 @@
 //! The limit of cleanups by callers.
 
+use crate::sync::StdArc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Lets a limited number of callers clean at the same time. Beyond that, disconnects are left to the sweep, so that a
@@ -13,19 +14,19 @@ pub(crate) struct Gate {
 /// The permission to clean. Given back when it is dropped, also by a panic.
 #[derive(Debug)]
 #[must_use = "a permit is given back when it is dropped"]
-pub(crate) struct GatePermit<'a>(&'a Gate);
+pub(crate) struct GatePermit(StdArc<Gate>);
 
 impl Gate {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { inside: AtomicUsize::new(0), limit }
+    pub(crate) fn new(limit: usize) -> StdArc<Self> {
+        StdArc::new(Self { inside: AtomicUsize::new(0), limit })
     }
 
     /// Returns `None` if the limit is reached. Of several calls for the last permit, all may be refused: the count
     /// includes those that are about to be refused.
-    pub(crate) fn enter(&self) -> Option<GatePermit<'_>> {
+    pub(crate) fn enter(self: &StdArc<Self>) -> Option<GatePermit> {
         // Relaxed, here and below: a limit, which orders no other memory; the queue and the table order the work.
         let before = self.inside.fetch_add(1, Ordering::Relaxed);
-        let permit = GatePermit(self);
+        let permit = GatePermit(self.clone());
         (before < self.limit).then_some(permit)
     }
 
@@ -37,7 +38,7 @@ impl Gate {
     }
 }
 
-impl Drop for GatePermit<'_> {
+impl Drop for GatePermit {
     fn drop(&mut self) {
         // Relaxed: as in `enter`.
         self.0.inside.fetch_sub(1, Ordering::Relaxed);

@@ -139,8 +139,8 @@ fn d1_a_worker_and_a_sweep_clean_once() {
         let (slots, id, counted) = open_slot();
         let other = slots.clone();
         let sweep = spawn(move || {
-            let found = other.closed_before(Moment::START, 0, 1);
-            let cleanings = found.into_iter().filter_map(|id| other.begin_cleaning(id));
+            let found = other.closed_before(Moment::START, 0, 1, 1);
+            let cleanings = found.ids.into_iter().filter_map(|id| other.begin_cleaning(id));
             cleanings.map(|cleaning| assert!(cleaning.finish().is_some(), "without resources")).count()
         });
         slots.close(id).unwrap();

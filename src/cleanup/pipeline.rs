@@ -1,49 +1,56 @@
 //! The pipeline, driven by its callers.
 
+pub(super) mod builder;
 pub(super) mod close;
 #[cfg(all(test, not(switchboard_loom)))] // Too large for loom: `cleanup::models` explores the parts.
 mod models;
+pub(super) mod open;
 pub(super) mod run;
 #[cfg(all(test, not(switchboard_model)))]
 mod tests;
+pub(super) mod threads;
 
 use std::fmt;
 use std::hash::BuildHasher;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use super::batch::Tuning;
 use super::breaker::{self, Breaker};
-use super::clean::{self, Changed};
-use super::config::{Config, ConfigError};
+use super::clean::Changed;
+use super::config::Config;
 use super::delivery;
 use super::entry::{Entry, Event, Groups, Resources, groups_of};
 use super::events::{DeadLetters, Events};
 use super::gate::Gate;
 use super::grace::Delay;
-use super::limits::{Limits, Prefix};
-use super::marks::pressure;
+use super::hooks::Hooks;
+use super::limits::Limits;
+use super::marks::{Crossing, pressure};
 use super::moment::Moment;
 use super::queue::WorkQueue;
+use super::sender::Sender;
 use super::sink::EventSink;
-use super::slots::{Cause, Cleaning, ConnectionId, End, Slots, Source};
+use super::slots::{Cause, ConnectionId, Slots};
 use super::stats::{Counters, Stats};
+use super::worker::Worker;
 use crate::clock::Clock;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Mutex, StdArc, lock_order};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex, StdArc, lock_order};
 use crate::table::builder::TableBuilder;
 use crate::table::shared::{CommitError, Committed};
 use crate::table::{DefaultHashBuilder, GroupIndex};
-use crate::ticket::{Ticket, ticket_with};
 use crate::unwind::contain;
 use crate::{SharedWriter, Table};
 
-/// A cleanup pipeline without threads: the connections of one table, from their opening to the events of their end.
+/// A cleanup pipeline: the connections of one table, from their opening to the events of their end.
 ///
-/// It is a handle; clones are the same pipeline. Its callers run the [batches](Self::run_batch), the
-/// [sweeps](Self::sweep) and the [sink](Self::run_sink); the writer of the table is driven by its own
+/// It is a handle; clones are the same pipeline. [`Builder::spawn`](super::Builder::spawn) starts threads that run it.
+/// With [`Builder::build`](super::Builder::build), its callers run the [batches](Self::run_batch), the
+/// [sweeps](Self::sweep) and the [sink](Self::run_sink). The writer of the table is driven by its own
 /// [`Driver`](crate::table::shared::Driver) or thread.
+///
+/// When the last handle is dropped, the threads remove what is queued, and end.
 ///
 /// # Progress
 /// No method waits. [`close`](Self::close) is one exchange of the connection's slot, three short locks (of the slot, of
@@ -57,8 +64,7 @@ use crate::{SharedWriter, Table};
 /// ```
 /// use std::sync::Mutex;
 /// use switchboard::SharedWriter;
-/// use switchboard::cleanup::{Cause, Change, Cleanup, Closed, Config, Entry, Event, EventSink, Outcome};
-/// use switchboard::clock::MonotonicClock;
+/// use switchboard::cleanup::{Cause, Change, Cleanup, Closed, Entry, Event, EventSink, Outcome};
 /// use switchboard::table::shared;
 ///
 /// #[derive(Clone)]
@@ -91,15 +97,15 @@ use crate::{SharedWriter, Table};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// static SENT: Mutex<Vec<(&str, Change)>> = Mutex::new(Vec::new());
-/// let (writer, table) = Cleanup::<Peer>::table().build();
+/// let (writer, table) = Cleanup::<Peer>::table_builder().build();
 /// let (writer, mut driver) = SharedWriter::new(writer, shared::Config::new());
-/// let cleanup = Cleanup::new(Config::default(), 1000, writer, Webhook(&SENT), MonotonicClock)?;
+/// let cleanup = Cleanup::<Peer>::builder().max_connections(1000).build(writer, Webhook(&SENT))?;
 ///
 /// let peers = [(); 3].map(|()| Peer { app: 7, channels: vec!["room"] });
-/// let opening = peers.map(|peer| cleanup.open(peer, None, ()).unwrap());
+/// let opening = peers.map(|peer| cleanup.open(peer, None, ()));
 /// let _ = driver.turn();
 /// for ticket in opening {
-///     assert_eq!(cleanup.close(ticket.wait()?, Cause::Closed), Closed::Queued);
+///     assert_eq!(cleanup.close(ticket?.wait()?, Cause::Closed), Closed::Queued);
 /// }
 /// assert_eq!((table.snapshot().len(), cleanup.stats().queued), (3, 3));
 ///
@@ -115,23 +121,32 @@ use crate::{SharedWriter, Table};
 /// ```
 pub struct Cleanup<V: Entry, R: Resources = ()> {
     shared: StdArc<Shared<V, R>>,
+    /// The handles, which own the pipeline together.
+    _owner: StdArc<Owner<V, R>>,
 }
 
-struct Shared<V: Entry, R> {
+/// Ends the pipeline when it is dropped, with the last handle. Its threads and its callbacks have no handle.
+struct Owner<V: Entry, R: Resources>(StdArc<Shared<V, R>>);
+
+pub(super) struct Shared<V: Entry, R> {
     config: Config,
     writer: SharedWriter<ConnectionId, V, Groups<V>>,
     slots: StdArc<Slots<R>>,
-    queues: Box<[Mutex<WorkQueue<ConnectionId>>]>,
+    sender: Sender<R>,
     breaker: Breaker,
-    gate: Gate,
+    gate: StdArc<Gate>,
     limits: Limits,
     counters: Counters,
     /// Valid after a panic of a group's code: each step leaves its parts whole, and may lose its events.
     events: Mutex<Events<V::App, V::Group>>,
-    /// Connections of batches that panicked, to be removed one by one. Valid after a panic: pushed and popped.
-    again: Mutex<Vec<(Cleaning<R>, bool)>>,
-    sink: Box<dyn EventSink<V::App, Event<V::Group>>>,
-    clock: Box<dyn Clock>,
+    /// Notified when there are new events, and when the pipeline is stopped.
+    new_events: Condvar,
+    /// For the thread that sweeps. There is nothing in it: `is_stopped` is set before it is locked.
+    pause: Mutex<()>,
+    end_of_pause: Condvar,
+    sink: StdArc<dyn EventSink<V::App, Event<V::Group>>>,
+    clock: StdArc<dyn Clock>,
+    hooks: Hooks,
     origin: Instant,
     hasher: DefaultHashBuilder,
     /// The number of the next transaction.
@@ -139,6 +154,10 @@ struct Shared<V: Entry, R> {
     random: AtomicU64,
     /// The slot at which the next sweep begins.
     cursor: AtomicUsize,
+    /// No connection is opened any more.
+    is_draining: AtomicBool,
+    /// Nothing is queued any more, and threads end.
+    is_stopped: AtomicBool,
 }
 
 /// The number of a transaction, once it has drawn one.
@@ -165,121 +184,36 @@ impl Number {
 type Outcome<V> = Result<Committed<Changed<V>>, CommitError>;
 
 impl<V: Entry, R: Resources> Cleanup<V, R> {
-    /// Returns the builder of a table of connections.
-    pub fn table() -> TableBuilder<ConnectionId, V, Groups<V>> {
+    /// Returns the builder of a table of connections. Its writer, shared, is given to the
+    /// [builder](Self::builder) of the pipeline.
+    pub fn table_builder() -> TableBuilder<ConnectionId, V, Groups<V>> {
         Table::<ConnectionId, V>::builder().index(GroupIndex::new(groups_of::<V> as _))
     }
 
-    /// Creates a pipeline for up to `connections` connections in the table of `writer`.
-    ///
-    /// # Errors
-    /// [`ConfigError`] if a setting is invalid.
-    pub fn new(
-        config: Config,
-        connections: u32,
-        writer: SharedWriter<ConnectionId, V, Groups<V>>,
-        sink: impl EventSink<V::App, Event<V::Group>> + 'static,
-        clock: impl Clock,
-    ) -> Result<Self, ConfigError> {
-        config.validate()?;
-        let workers = config.workers.count(crate::sync::processors());
-        let origin = clock.now();
-        let hasher = DefaultHashBuilder::default();
-        let shared = Shared {
-            slots: Slots::new(connections.max(1)),
-            queues: (0..workers).map(|_| queue(&config)).collect(),
-            breaker: Breaker::new(breaker_terms(&config)),
-            gate: Gate::new(config.inline_limit(workers)),
-            limits: Limits::new(config.app_rate, config.prefix_rate, config.rate_keys, config.rate_dry_run),
-            counters: Counters::default(),
-            events: Mutex::new(
-                &lock_order::CLEANUP_EVENTS,
-                Events::new(config.events_pending, delivery_terms(&config)),
-            ),
-            again: Mutex::new(&lock_order::CLEANUP_AGAIN, Vec::new()),
-            sink: Box::new(sink),
-            clock: Box::new(clock),
-            origin,
-            random: AtomicU64::new(hasher.hash_one(0_u64)),
-            hasher,
-            next: AtomicU64::new(0),
-            cursor: AtomicUsize::new(0),
-            config,
-            writer,
-        };
-        Ok(Self { shared: StdArc::new(shared) })
+    fn from_shared(shared: StdArc<Shared<V, R>>) -> Self {
+        Self { _owner: StdArc::new(Owner(shared.clone())), shared }
     }
 
-    /// Opens a connection. The ticket yields its identity once it is in a published version. `None` if there are too many
-    /// connections, or the queue of the writer is full or closed. Does not wait.
-    pub fn open(
-        &self,
-        value: V,
-        address: Option<IpAddr>,
-        resources: R,
-    ) -> Option<Ticket<ConnectionId, CommitError>> {
-        let shared = &self.shared;
-        let source = Source {
-            app: shared.hasher.hash_one(value.app()),
-            prefix: address.map(Prefix::of),
-            cost: 1 + u32::try_from(super::entry::subjects(&value).len()).unwrap_or(u32::MAX - 1),
-        };
-        let permit = shared.writer.try_reserve().ok()?;
-        let reservation = shared.slots.reserve(source, resources).ok()?;
-        let (number, here) = (Number::new(), shared.clone());
-        let drawn = number.clone();
-        let id = reservation.id();
-        let sent = permit.transaction(move |table| {
-            let changed = clean::put(table, id, value, Delay::After(Duration::ZERO));
-            drawn.draw(&here.next);
-            reservation.open();
-            changed
-        });
-        let (completion, ticket) = ticket_with();
-        let here = shared.clone();
-        sent.ok()?.on_complete(move |outcome| {
-            let opened = here.settle(&number, outcome).map(|()| id);
-            if opened.is_err() && here.slots.close(id).is_ok() {
-                // The slot was opened, and then the whole turn was discarded.
-                here.end(id, End { cause: Cause::Lost, at: here.now(), is_parked: true });
-            }
-            let _ = completion.finish(opened);
-        });
-        Some(ticket)
+    /// Returns the table of connections: for snapshots, readers and feeds.
+    ///
+    /// The members of a group are the keys of the index: `table.snapshot().index().keys(&group)`, and their number is
+    /// `count(&group)`; both are of one version. A connection stays in the table until its removal is published, so a
+    /// member may have been closed already.
+    #[must_use]
+    pub fn table(&self) -> &Table<ConnectionId, V, Groups<V>> {
+        self.shared.writer.table()
     }
 
-    /// Changes the entry of a connection that is open: subscribes, unsubscribes. The ticket yields whether it was open when
-    /// the change was made. `None` if the queue of the writer is full or closed. Does not wait.
-    ///
-    /// The state of the connection is looked at where the change is made, so no change follows its removal.
-    pub fn update(
-        &self,
-        id: ConnectionId,
-        change: impl FnOnce(&mut V) + Send + 'static,
-    ) -> Option<Ticket<bool, CommitError>> {
-        let permit = self.shared.writer.try_reserve().ok()?;
-        let (number, here) = (Number::new(), self.shared.clone());
-        let drawn = number.clone();
-        let delay = self.shared.delay(Cause::Closed);
-        let sent = permit.transaction(move |table| {
-            let value = table.get(&id).filter(|_| here.slots.is_open(id)).cloned();
-            let Some(mut value) = value else {
-                return (false, Changed { events: Vec::new(), old: Vec::new() });
-            };
-            change(&mut value);
-            let changed = clean::put(table, id, value, delay);
-            drawn.draw(&here.next);
-            (true, changed)
-        });
-        let (completion, ticket) = ticket_with();
-        let here = self.shared.clone();
-        sent.ok()?.on_complete(move |outcome| {
-            let was_open = outcome.as_ref().is_ok_and(|committed| committed.value.0);
-            let outcome =
-                outcome.map(|Committed { value: (_, value), version, .. }| Committed { value, version });
-            let _ = completion.finish(here.settle(&number, outcome).map(|()| was_open));
-        });
-        Some(ticket)
+    /// Returns whether the connection is open. It may be closed at any moment.
+    #[must_use]
+    pub fn is_open(&self, id: ConnectionId) -> bool {
+        self.shared.slots.is_open(id)
+    }
+
+    /// Returns the settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
     }
 
     /// Returns the figures of the pipeline. Wait-free.
@@ -294,18 +228,25 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
     #[must_use]
     pub fn pressure(&self) -> f64 {
         let now = self.shared.now();
-        let of_queue = |queue: &Mutex<WorkQueue<ConnectionId>>| {
-            let queue = queue.lock();
-            let age = queue.oldest().map_or(Duration::ZERO, |oldest| now.since(oldest));
-            pressure(queue.len(), queue.capacity(), age, self.shared.config.target_age, 0.0)
+        let of_worker = |worker: &Worker<R>| {
+            let depth = worker.depth();
+            let age = depth.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+            pressure(depth.len, depth.capacity, age, self.shared.config.target_age, 0.0)
         };
-        self.shared.queues.iter().map(of_queue).fold(self.shared.gate.share(), f64::max)
+        self.shared.sender.workers().iter().map(of_worker).fold(self.shared.gate.share(), f64::max)
     }
 
-    /// Returns the number of connections that are open or not cleaned yet.
+    /// Returns the number of connections that are open, being opened, or not cleaned yet. Those that are open are
+    /// [`Stats::open`].
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.slots.len()
+    }
+
+    /// Returns the number of connections that there can be.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.shared.slots.capacity()
     }
 }
 
@@ -337,7 +278,13 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let (events, old) = changed.map(|changed| (changed.events, changed.old)).unzip();
         if let Some(number) = number.get() {
             let now = self.now();
-            let dead = self.events.lock().settle(number, events, now);
+            let mut all = self.events.lock();
+            let dead = all.settle(number, events, now);
+            let has_work = all.next_due(now).is_some();
+            drop(all);
+            if has_work {
+                self.new_events.notify_all();
+            }
             self.report(dead);
         }
         // User code, and therefore last.
@@ -354,9 +301,88 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     }
 }
 
-fn queue(config: &Config) -> Mutex<WorkQueue<ConnectionId>> {
-    let queue = WorkQueue::new(config.capacity, config.high_water_percent, config.low_water_percent);
-    Mutex::new(&lock_order::CLEANUP_QUEUE, queue)
+impl<V: Entry, R: Resources> Shared<V, R> {
+    /// The settings are valid.
+    fn new<S>(
+        settings: Settings,
+        writer: SharedWriter<ConnectionId, V, Groups<V>>,
+        sink: StdArc<S>,
+    ) -> StdArc<Self>
+    where
+        S: EventSink<V::App, Event<V::Group>> + 'static,
+    {
+        let Settings { config, max_connections, clock, hooks } = settings;
+        let workers = config.workers.count(crate::sync::processors());
+        let origin = clock.now();
+        let hasher = DefaultHashBuilder::default();
+        let events = Events::new(config.events_pending, delivery_terms(&config));
+        StdArc::new(Self {
+            slots: Slots::new(max_connections.max(1)),
+            sender: Sender::new(workers, || queue(&config)),
+            breaker: Breaker::new(breaker_terms(&config)),
+            gate: Gate::new(config.inline_limit(workers)),
+            limits: Limits::new(config.app_rate, config.prefix_rate, config.rate_keys, config.rate_dry_run),
+            counters: Counters::default(),
+            events: Mutex::new(&lock_order::CLEANUP_EVENTS, events),
+            new_events: Condvar::new(),
+            pause: Mutex::new(&lock_order::CLEANUP_PAUSE, ()),
+            end_of_pause: Condvar::new(),
+            sink,
+            clock,
+            hooks,
+            origin,
+            random: AtomicU64::new(hasher.hash_one(0_u64)),
+            hasher,
+            next: AtomicU64::new(0),
+            cursor: AtomicUsize::new(0),
+            is_draining: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
+            config,
+            writer,
+        })
+    }
+
+    /// Ends the threads, once the workers have handed out what is queued. Queues nothing any more.
+    fn stop(&self) {
+        self.stop_admission();
+        // Release: pairs with the acquire load in `is_stopped`. The locks below order it for those that wait.
+        self.is_stopped.store(true, Ordering::Release);
+        self.sender.workers().iter().for_each(Worker::close);
+        drop(self.events.lock());
+        self.new_events.notify_all();
+        drop(self.pause.lock());
+        self.end_of_pause.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        // Acquire: pairs with the release store in `stop`.
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
+    /// Opens no connection any more.
+    fn stop_admission(&self) {
+        // Relaxed: those that are being opened are found when they are open.
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Calls the hook of a mark, with no lock held.
+    fn cross(&self, worker: usize, crossing: Option<Crossing>) {
+        if let Some(crossing) = crossing {
+            self.hooks.crossing(worker, crossing);
+        }
+    }
+}
+
+/// The settings of a pipeline, whatever its types.
+struct Settings {
+    config: Config,
+    max_connections: u32,
+    clock: StdArc<dyn Clock>,
+    hooks: Hooks,
+}
+
+fn queue(config: &Config) -> WorkQueue<ConnectionId> {
+    WorkQueue::new(config.capacity, config.high_water_percent, config.low_water_percent)
 }
 
 fn breaker_terms(config: &Config) -> breaker::Terms {
@@ -383,7 +409,13 @@ fn delivery_terms(config: &Config) -> delivery::Terms {
 impl<V: Entry, R: Resources> Clone for Cleanup<V, R> {
     /// Returns another handle of the same pipeline.
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self { shared: self.shared.clone(), _owner: self._owner.clone() }
+    }
+}
+
+impl<V: Entry, R: Resources> Drop for Owner<V, R> {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

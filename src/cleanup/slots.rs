@@ -77,6 +77,13 @@ pub(crate) struct Cleaning<R> {
     is_done: bool,
 }
 
+/// A part of the slots, as a sweep finds it.
+pub(crate) struct Found {
+    pub(crate) ids: Vec<ConnectionId>,
+    /// Number of slots that were looked at.
+    pub(crate) seen: usize,
+}
+
 /// A slot without a connection yet. If it is dropped, it is vacant again.
 pub(crate) struct Reservation<R> {
     slots: StdArc<Slots<R>>,
@@ -158,17 +165,22 @@ impl<R> Slots<R> {
         begun.then(|| Cleaning { slots: self.clone(), id, is_done: false })
     }
 
-    /// Returns the connections that were closed at `before` or earlier and are not being cleaned, among the `number` slots
-    /// from `first` on.
-    pub(crate) fn closed_before(&self, before: Moment, first: usize, number: usize) -> Vec<ConnectionId> {
-        let slots = self.slots.iter().enumerate().skip(first).take(number);
-        let overdue = slots.filter_map(|(index, slot)| {
+    /// Returns up to `max` connections that were closed at `before` or earlier and are not being cleaned, among the
+    /// `number` slots from `first` on.
+    pub(crate) fn closed_before(&self, before: Moment, first: usize, number: usize, max: usize) -> Found {
+        let mut found = Found { ids: Vec::new(), seen: 0 };
+        for (index, slot) in self.slots.iter().enumerate().skip(first).take(number) {
+            if found.ids.len() >= max {
+                break;
+            }
+            found.seen += 1;
             let state = slot.word.state();
-            let at = End::decode(slot.end())?.at;
-            let id = ConnectionId { index: index as u32, generation: state.generation() };
-            (state.is_closing() && at <= before).then_some(id)
-        });
-        overdue.collect()
+            let Some(End { at, .. }) = End::decode(slot.end()) else { continue };
+            if state.is_closing() && at <= before {
+                found.ids.push(ConnectionId { index: index as u32, generation: state.generation() });
+            }
+        }
+        found
     }
 
     /// Puts a vacant slot back into the list.

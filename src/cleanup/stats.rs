@@ -14,6 +14,10 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
+    /// Connections that are open now.
+    pub open: u64,
+    /// Connections that were opened.
+    pub opened: u64,
     /// Disconnects that have won: the first report of the end of each connection.
     pub submitted: u64,
     /// Connections that were removed.
@@ -74,6 +78,7 @@ pub struct Stats {
 /// and parked again between two reads. `deferred` is therefore limited to what is neither done nor failed.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    opened: Counter,
     submitted: Counter,
     parked: Counter,
     unparked: Counter,
@@ -119,6 +124,11 @@ impl Counter {
 }
 
 impl Counters {
+    /// A connection is about to be open. Called before it can be closed.
+    pub(crate) fn opened(&self) {
+        self.opened.add(1);
+    }
+
     /// A disconnect has won. Called before anyone else can see the connection as closed work.
     pub(crate) fn submitted(&self) {
         self.submitted.add(1);
@@ -149,12 +159,15 @@ impl Counters {
         let unparked = self.unparked.get();
         let parked = self.parked.get();
         let submitted = self.submitted.get();
-        let open = submitted.saturating_sub(done.saturating_add(failed));
-        let deferred = parked.saturating_sub(unparked).min(open);
+        let opened = self.opened.get();
+        let closing = submitted.saturating_sub(done.saturating_add(failed));
+        let deferred = parked.saturating_sub(unparked).min(closing);
         Stats {
+            open: opened.saturating_sub(submitted),
+            opened,
             submitted,
             done,
-            queued: open - deferred,
+            queued: closing - deferred,
             deferred,
             failed,
             ran_inline: self.ran_inline.get(),

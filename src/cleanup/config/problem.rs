@@ -49,6 +49,10 @@ pub enum Problem {
     SinkCapacityZero,
     /// `sink_capacity` is above [`Config::CAPACITY_MAX`](super::Config::CAPACITY_MAX).
     SinkCapacityAboveMax,
+    /// `sink_threads` is zero.
+    SinkThreadsZero,
+    /// `sink_threads` is above [`Config::SINK_THREADS_MAX`](super::Config::SINK_THREADS_MAX).
+    SinkThreadsAboveMax,
     /// `sink_batch` is zero.
     SinkBatchZero,
     /// `sink_backoff` is shorter than a microsecond.
@@ -91,6 +95,8 @@ impl fmt::Display for Problem {
             Self::EventsPendingAboveMax => "events_pending: must be at most 2^30",
             Self::SinkCapacityZero => "sink_capacity: must be at least 1",
             Self::SinkCapacityAboveMax => "sink_capacity: must be at most 2^30",
+            Self::SinkThreadsZero => "sink_threads: must be at least 1",
+            Self::SinkThreadsAboveMax => "sink_threads: must be at most 64",
             Self::SinkBatchZero => "sink_batch: must be at least 1",
             Self::SinkBackoffZero => "sink_backoff: must be at least a microsecond",
             Self::SinkBackoffMaxBelowFirst => "sink_backoff_max: must not be below sink_backoff",

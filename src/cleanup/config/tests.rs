@@ -20,7 +20,7 @@ fn defaults() -> Vec<(String, String)> {
 #[test]
 fn r22_the_documented_defaults_are_those_of_the_code() {
     assert_eq!(documented(), defaults());
-    assert_eq!(defaults().len(), 31);
+    assert_eq!(defaults().len(), 32);
 }
 
 #[test]
@@ -49,6 +49,7 @@ fn r22_all_problems_are_reported_at_once() {
         breaker_probes: 0,
         events_pending: 0,
         sink_capacity: 0,
+        sink_threads: 0,
         sink_batch: 0,
         sink_backoff: zero,
         rate_keys: 0,
@@ -57,7 +58,7 @@ fn r22_all_problems_are_reported_at_once() {
         ..Config::default()
     };
     let error = config.validate().unwrap_err();
-    assert_eq!(error.problems().len(), 21, "{error}");
+    assert_eq!(error.problems().len(), 22, "{error}");
     let text = error.to_string();
     assert!(text.starts_with("invalid settings: async_enabled: ") && text.ends_with("microsecond"), "{text}");
 }
@@ -82,6 +83,8 @@ fn r22_each_limit_holds_exactly() {
     assert_eq!(problems(|config| config.breaker_failures = 65_537), [Problem::BreakerFailuresAboveMax]);
     assert_eq!(problems(|config| config.events_pending = above), [Problem::EventsPendingAboveMax]);
     assert_eq!(problems(|config| config.sink_capacity = above), [Problem::SinkCapacityAboveMax]);
+    assert_eq!(problems(|config| config.sink_threads = 64), []);
+    assert_eq!(problems(|config| config.sink_threads = 65), [Problem::SinkThreadsAboveMax]);
     assert_eq!(problems(|config| config.rate_keys = above), [Problem::RateKeysAboveMax]);
     assert_eq!(
         problems(|config| config.sink_backoff = Duration::from_secs(3)),

@@ -107,7 +107,7 @@ fn r18_a_close_gives_up_what_waits_and_takes_no_more() {
     let mut delivery = delivery(&[(1, 10), (1, 11), (2, 20)]);
     let attempt = delivery.next(at(0)).unwrap();
     assert_eq!(delivery.close(), [dead(2, 20, DeadReason::Closed)]);
-    assert_eq!(delivery.push(2, 21), Err(dead(2, 21, DeadReason::Full)));
+    assert_eq!(delivery.push(2, 21), Err(dead(2, 21, DeadReason::Closed)));
     let given_up = delivery.finish(attempt, &[Outcome::Delivered, Outcome::Retry], at(0));
     assert_eq!((given_up, delivery.len()), (vec![dead(1, 11, DeadReason::Exhausted)], 0));
 }

@@ -10,7 +10,7 @@ use crate::cleanup::fair::Queued;
 use crate::cleanup::gate::GatePermit;
 use crate::cleanup::moment::Moment;
 use crate::cleanup::queue::{Admission, Refused, admit};
-use crate::cleanup::route::route;
+use crate::cleanup::sender::Room;
 use crate::cleanup::slots::{Cause, ConnectionId, End, Source};
 use crate::sync::StdArc;
 use crate::sync::atomic::Ordering;
@@ -60,10 +60,9 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             Err(lost) => return shared.count_lost(lost),
         };
         let now = shared.now();
-        let worker = route(source.app, shared.queues.len(), |_| true).map_or(0, |route| route.worker);
-        let (room, pass) = shared.ask(worker, now);
-        let mut permit: Option<GatePermit<'_>> = None;
-        let admission = admit(room, overflow, || {
+        let (room, pass) = shared.ask(source.app, now);
+        let mut permit: Option<GatePermit> = None;
+        let admission = admit(room.map(|_| ()), overflow, || {
             permit = shared.gate.enter();
             permit.is_some()
         });
@@ -71,8 +70,8 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             return shared.count_rejected(reason);
         }
         if let Err(lost) = shared.slots.close(id) {
-            if admission == Admission::Queue {
-                shared.queues[worker].lock().unreserve();
+            if let Ok(room) = room {
+                shared.sender.workers()[room.worker].unreserve();
             }
             return shared.count_lost(lost);
         }
@@ -80,10 +79,10 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             pass.succeed(now);
         }
         shared.end(id, End { cause, at: now, is_parked: admission == Admission::Defer });
-        match admission {
-            Admission::Queue => shared.push(worker, id, source, now),
-            Admission::Inline => Self::clean_inline(shared, id),
-            Admission::Defer | Admission::Reject(_) => Closed::Deferred,
+        match (admission, room, permit) {
+            (Admission::Queue, Ok(room), _) => shared.push(room, id, source, now),
+            (Admission::Inline, _, Some(permit)) => Self::clean_inline(shared, id, permit),
+            _ => Closed::Deferred,
         }
     }
 
@@ -99,19 +98,18 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         });
     }
 
-    /// Asks the breaker, and then the queue for room.
+    /// Asks the breaker, and then a queue for room.
     fn ask(
         &self,
-        worker: usize,
+        app: u64,
         now: Moment,
-    ) -> (Result<(), Refused>, Option<crate::cleanup::breaker::Pass<'_>>) {
+    ) -> (Result<Room, Refused>, Option<crate::cleanup::breaker::Pass<'_>>) {
         if !self.config.async_enabled {
             return (Err(Refused::Closed), None);
         }
         let Some(pass) = self.breaker.enter(now) else { return (Err(Refused::Breaker), None) };
-        let room = self.queues[worker].lock().reserve();
-        match room {
-            Ok(()) => (Ok(()), Some(pass)),
+        match self.sender.reserve(app) {
+            Ok(room) => (Ok(room), Some(pass)),
             Err(refused) => {
                 pass.fail(now, self.random());
                 (Err(refused), None)
@@ -119,20 +117,21 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         }
     }
 
-    fn push(&self, worker: usize, id: ConnectionId, source: Source, now: Moment) -> Closed {
+    fn push(&self, room: Room, id: ConnectionId, source: Source, now: Moment) -> Closed {
         let lane = self.limits.lane(source.app, source.prefix, now);
         let task = Queued { task: id, app: source.app, lane, at: now, cost: source.cost };
-        // Room was reserved; without it the sweep would find the connection.
-        let _ = self.queues[worker].lock().push(task);
+        self.counters.rerouted.add(u64::from(room.is_rerouted));
+        let crossing = self.sender.workers()[room.worker].push(task);
+        self.cross(room.worker, crossing);
         Closed::Queued
     }
 
-    fn clean_inline(shared: &StdArc<Self>, id: ConnectionId) -> Closed {
+    fn clean_inline(shared: &StdArc<Self>, id: ConnectionId, permit: GatePermit) -> Closed {
         let Some(cleaning) = shared.begin(id) else { return Closed::RanInline };
         match shared.writer.try_reserve() {
-            Ok(permit) => {
+            Ok(room) => {
                 shared.counters.ran_inline.add(1);
-                Self::send(shared, vec![cleaning], permit);
+                Self::send_inline(shared, cleaning, room, permit);
                 Closed::RanInline
             }
             Err(_) => {

@@ -67,10 +67,15 @@ impl Rig {
             event_delay: Duration::ZERO,
             ..Config::default()
         };
-        let (writer, _) = Cleanup::<Peer, Counted>::table().build();
+        let (writer, _) = Cleanup::<Peer, Counted>::table_builder().build();
         let (writer, mut driver) = SharedWriter::new(writer, shared::Config::new().capacity(8).unwrap());
         let (clock, seen) = (ManualClock::new(), StdArc::new(Mutex::new(&TEST_AUXILIARY, Vec::new())));
-        let cleanup = Cleanup::new(config, 2, writer, Recorder(seen.clone()), clock.clone()).unwrap();
+        let cleanup = Cleanup::builder()
+            .config(config)
+            .max_connections(2)
+            .clock(clock.clone())
+            .build(writer, Recorder(seen.clone()))
+            .unwrap();
         let ended = StdArc::new(AtomicU64::new(0));
         let opening = [(); 2].map(|()| cleanup.open(Peer(vec![1]), None, Counted(ended.clone())).unwrap());
         while driver.turn() == Turn::More {}

@@ -6,10 +6,13 @@ use std::time::Instant;
 use super::{Cleanup, Number, Outcome, Shared};
 use crate::cleanup::clean::{self, Changed};
 use crate::cleanup::entry::{Entry, Groups, Resources};
+use crate::cleanup::gate::GatePermit;
 use crate::cleanup::moment::Moment;
 use crate::cleanup::queue::Taken;
 use crate::cleanup::sink;
 use crate::cleanup::slots::{Cleaning, ConnectionId};
+use crate::cleanup::worker::{Again, Next};
+use crate::mailbox::TryReserveError;
 use crate::sync::StdArc;
 use crate::sync::atomic::Ordering;
 use crate::table::DefaultHashBuilder;
@@ -27,9 +30,9 @@ pub enum Progress {
     WaitUntil(Instant),
     /// There is nothing to do before a connection is closed.
     Idle,
-    /// The queue of the writer is full or closed.
+    /// The queue of the writer is full.
     Busy,
-    /// The queue is closed and empty.
+    /// The queue of the worker is closed and empty, or the writer is closed.
     Ended,
 }
 
@@ -45,7 +48,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
     /// Returns the number of workers: each has a queue, for [`run_batch`](Self::run_batch).
     #[must_use]
     pub fn workers(&self) -> usize {
-        self.shared.queues.len()
+        self.shared.sender.workers().len()
     }
 
     /// Does the next step of a worker: hands one batch of closed connections to the writer, if one is due. Does not wait.
@@ -53,8 +56,9 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         Shared::run_batch(&self.shared, worker)
     }
 
-    /// Cleans connections that were closed some time ago and that no queue has taken, up to one batch of them, among the
-    /// next slots. Returns their number.
+    /// Cleans connections that were closed some time ago and that no queue has taken, as long as there is room in the
+    /// queue of the writer. Returns their number. The next call goes on where this one ends. To be called every
+    /// [`sweep_every`](crate::cleanup::Config::sweep_every).
     #[allow(clippy::must_use_candidate)] // The work is done, whatever the result.
     pub fn sweep(&self) -> usize {
         Shared::sweep(&self.shared)
@@ -82,25 +86,33 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
     }
 }
 
+/// Number of slots that a sweep looks at before it sends a batch.
+const SWEEP_SLOTS: usize = 1024;
+
 type Room<'a, V> = Permit<'a, ConnectionId, V, Groups<V>, DefaultHashBuilder>;
 
 impl<V: Entry, R: Resources> Shared<V, R> {
-    fn run_batch(shared: &StdArc<Self>, worker: usize) -> Progress {
-        let Some(queue) = shared.queues.get(worker) else { return Progress::Ended };
+    pub(super) fn run_batch(shared: &StdArc<Self>, worker: usize) -> Progress {
+        let Some(inbox) = shared.sender.workers().get(worker) else { return Progress::Ended };
         // Room first: what is taken from the queue is not put back.
-        let Ok(permit) = shared.writer.try_reserve() else { return Progress::Busy };
-        let again = shared.again.lock().pop();
-        if let Some((cleaning, is_second)) = again {
-            Self::send_as(shared, vec![cleaning], permit, if is_second { How::Bare } else { How::Whole });
-            return Progress::Cleaned(1);
-        }
-        let now = shared.now();
-        let taken = queue.lock().take(now, shared.tuning());
+        let room = match shared.writer.try_reserve() {
+            Ok(room) => room,
+            Err(TryReserveError::Full) => return Progress::Busy,
+            Err(_) => return Progress::Ended,
+        };
+        let taken = match inbox.next(shared.now(), shared.tuning()) {
+            Next::Again(again) => {
+                Self::send_again(shared, again, room);
+                return Progress::Cleaned(1);
+            }
+            Next::Queue(taken) => taken,
+        };
         match taken {
-            Taken::Batch(batch, _) => {
+            Taken::Batch(batch, crossing) => {
                 let cleanings: Vec<_> = batch.iter().filter_map(|task| shared.begin(task.task)).collect();
                 let number = cleanings.len();
-                Self::send(shared, cleanings, permit);
+                Self::send(shared, cleanings, room);
+                shared.cross(worker, crossing);
                 Progress::Cleaned(number)
             }
             Taken::WaitUntil(due) => Progress::WaitUntil(shared.origin + due.since(Moment::START)),
@@ -109,23 +121,38 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         }
     }
 
-    fn sweep(shared: &StdArc<Self>) -> usize {
-        let Ok(permit) = shared.writer.try_reserve() else { return 0 };
-        let now = shared.now();
-        let Some(before) = now.as_ns().checked_sub(Moment::START.after(shared.config.sweep_after).as_ns())
-        else {
-            return 0;
-        };
-        let number = shared.config.batch_max;
-        // Relaxed: a hint where to go on.
-        let first = shared.cursor.fetch_add(number, Ordering::Relaxed) % shared.slots.capacity();
-        let found = shared.slots.closed_before(Moment::from_ns(before), first, number);
-        let cleanings: Vec<_> = found.into_iter().filter_map(|id| shared.begin(id)).collect();
-        let swept = cleanings.len();
+    pub(super) fn sweep(shared: &StdArc<Self>) -> usize {
         shared.counters.sweeps.add(1);
-        shared.counters.swept.add(swept as u64);
-        Self::send(shared, cleanings, permit);
+        let before = shared.now().as_ns().checked_sub(Moment::START.after(shared.config.sweep_after).as_ns());
+        let Some(before) = before.map(Moment::from_ns) else { return 0 };
+        let mut swept = 0;
+        let mut left = shared.slots.capacity();
+        while left > 0 {
+            let Ok(room) = shared.writer.try_reserve() else { break };
+            if let Some(again) = shared.next_again() {
+                Self::send_again(shared, again, room);
+                continue;
+            }
+            // Relaxed: a hint where to go on.
+            let first = shared.cursor.load(Ordering::Relaxed) % shared.slots.capacity();
+            let found =
+                shared.slots.closed_before(before, first, left.min(SWEEP_SLOTS), shared.config.batch_max);
+            left -= found.seen.min(left);
+            // Relaxed: as above.
+            shared.cursor.store(first + found.seen, Ordering::Relaxed);
+            let cleanings: Vec<_> = found.ids.into_iter().filter_map(|id| shared.begin(id)).collect();
+            swept += cleanings.len();
+            shared.counters.swept.add(cleanings.len() as u64);
+            Self::send(shared, cleanings, room);
+        }
         swept
+    }
+
+    /// Returns a connection to be removed alone, if there are no workers to do so.
+    fn next_again(&self) -> Option<Again<R>> {
+        let workers =
+            self.sender.workers().iter().filter(|worker| !self.config.async_enabled || !worker.is_open());
+        workers.filter_map(crate::cleanup::worker::Worker::next_again).next()
     }
 
     /// Begins to clean a connection, unless another thread does or did.
@@ -147,11 +174,32 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     /// Hands a batch to the writer: the one way in which connections are cleaned.
     pub(super) fn send(shared: &StdArc<Self>, batch: Vec<Cleaning<R>>, permit: Room<'_, V>) {
         if !batch.is_empty() {
-            Self::send_as(shared, batch, permit, How::Whole);
+            Self::send_as(shared, batch, permit, How::Whole, None);
         }
     }
 
-    fn send_as(shared: &StdArc<Self>, batch: Vec<Cleaning<R>>, permit: Room<'_, V>, how: How) {
+    /// Hands one connection to the writer, for the thread that has closed it. The permit is held until it is removed.
+    pub(super) fn send_inline(
+        shared: &StdArc<Self>,
+        cleaning: Cleaning<R>,
+        room: Room<'_, V>,
+        permit: GatePermit,
+    ) {
+        Self::send_as(shared, vec![cleaning], room, How::Whole, Some(permit));
+    }
+
+    fn send_again(shared: &StdArc<Self>, again: Again<R>, room: Room<'_, V>) {
+        let how = if again.is_alone { How::Bare } else { How::Whole };
+        Self::send_as(shared, vec![again.cleaning], room, how, None);
+    }
+
+    fn send_as(
+        shared: &StdArc<Self>,
+        batch: Vec<Cleaning<R>>,
+        permit: Room<'_, V>,
+        how: How,
+        inline: Option<GatePermit>,
+    ) {
         let delayed = |cleaning: &Cleaning<R>| (cleaning.id(), shared.delay(cleaning.end().cause));
         let ids: Vec<_> = batch.iter().map(delayed).collect();
         let (number, here) = (Number::new(), shared.clone());
@@ -166,7 +214,10 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         });
         let here = shared.clone();
         match sent {
-            Ok(ticket) => ticket.on_complete(move |outcome| here.finish(batch, how, &number, outcome)),
+            Ok(ticket) => ticket.on_complete(move |outcome| {
+                here.finish(batch, how, &number, outcome);
+                drop(inline);
+            }),
             Err(_) => batch.into_iter().for_each(|cleaning| shared.park(cleaning)),
         }
     }
@@ -179,8 +230,9 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             Some(CommitError::Panicked) if how == How::Bare => self.release(batch, how),
             Some(CommitError::Panicked) => {
                 // One by one, to find the one that panics; if this is the one, without its events.
-                let is_second = batch.len() == 1;
-                self.again.lock().extend(batch.into_iter().map(|cleaning| (cleaning, is_second)));
+                let is_alone = batch.len() == 1;
+                let again = batch.into_iter().map(|cleaning| Again { cleaning, is_alone });
+                self.sender.workers()[0].repeat(again);
             }
             Some(_) => batch.into_iter().for_each(|cleaning| self.park(cleaning)),
         }
@@ -190,10 +242,14 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     /// Makes the slots of a batch vacant, counts it, and drops its resources.
     fn release(&self, batch: Vec<Cleaning<R>>, how: How) {
         let number = batch.len() as u64;
+        let ids: Vec<_> = batch.iter().filter(|_| how == How::Bare).map(Cleaning::id).collect();
         let resources: Vec<_> = batch.into_iter().map(Cleaning::finish).collect();
         match how {
             How::Whole => self.counters.done(number),
-            How::Bare => self.counters.failed(number),
+            How::Bare => {
+                self.counters.failed(number);
+                ids.iter().for_each(|id| self.hooks.poison(*id));
+            }
         }
         self.counters.batches.add(1);
         for resources in resources {
@@ -202,7 +258,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         }
     }
 
-    fn run_sink(&self) -> bool {
+    pub(super) fn run_sink(&self) -> bool {
         let now = self.now();
         let snapshot = self.writer.table().snapshot();
         let max = self.config.sink_batch;
@@ -218,5 +274,11 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let dead = self.events.lock().delivery.finish(attempt, &delivered.outcomes, now);
         self.report(dead);
         true
+    }
+
+    /// Turns the events that are not delivered yet into dead letters. Those in an attempt follow when it ends.
+    pub(super) fn give_up_events(&self) {
+        let dead = self.events.lock().close();
+        self.report(dead);
     }
 }

@@ -71,7 +71,7 @@ fn r3_a_release_that_panics_leaves_the_slot_to_the_sweep() {
     let ended =
         catch_unwind(AssertUnwindSafe(|| slots.end(id, end(Cause::Lost, at(5)), |()| panic!("a release"))));
     assert!(ended.is_err());
-    assert_eq!(slots.closed_before(at(5), 0, 9), [id]);
+    assert_eq!(slots.closed_before(at(5), 0, 9, 9).ids, [id]);
 }
 
 #[test]
@@ -79,15 +79,18 @@ fn d1_a_sweep_finds_what_no_queue_has_taken_and_only_that() {
     let slots = Slots::new(4);
     let ids = [(); 4].map(|()| reserve(&slots, ()).unwrap().open());
     ids[..3].iter().for_each(|id| slots.close(*id).unwrap());
-    assert_eq!(slots.closed_before(at(99), 0, 9), [], "their threads are not done with them");
+    assert_eq!(slots.closed_before(at(99), 0, 9, 9).ids, [], "their threads are not done with them");
     slots.end(ids[0], end(Cause::Lost, at(1)), |()| {});
     slots.end(ids[1], end(Cause::Lost, at(2)), |()| {});
-    assert_eq!(slots.closed_before(at(1), 0, 9), [ids[0]]);
+    assert_eq!(slots.closed_before(at(1), 0, 9, 9).ids, [ids[0]]);
     let cleaning = slots.begin_cleaning(ids[0]).unwrap();
-    assert_eq!(slots.closed_before(at(9), 0, 9), [ids[1]], "the other one is being cleaned");
+    assert_eq!(slots.closed_before(at(9), 0, 9, 9).ids, [ids[1]], "the other one is being cleaned");
     drop(cleaning);
-    assert_eq!(slots.closed_before(at(9), 0, 9), [ids[0], ids[1]], "its cleaner has died");
-    assert_eq!(slots.closed_before(at(9), 0, 1).len() + slots.closed_before(at(9), 1, 3).len(), 2);
+    assert_eq!(slots.closed_before(at(9), 0, 9, 9).ids, [ids[0], ids[1]], "its cleaner has died");
+    assert_eq!(
+        slots.closed_before(at(9), 0, 1, 9).ids.len() + slots.closed_before(at(9), 1, 3, 9).ids.len(),
+        2
+    );
 }
 
 #[test]
@@ -143,6 +146,6 @@ proptest! {
             }
         }
         let closed = all.iter().filter(|(_, phase)| *phase == 1).count();
-        prop_assert_eq!(slots.closed_before(at(0), 0, 4).len(), closed);
+        prop_assert_eq!(slots.closed_before(at(0), 0, 4, 9).ids.len(), closed);
     }
 }

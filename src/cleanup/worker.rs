@@ -1,0 +1,153 @@
+//! One worker: its queue, and the wait of its thread.
+
+use std::time::Instant;
+
+use super::batch::Tuning;
+use super::fair::Queued;
+use super::marks::Crossing;
+use super::moment::Moment;
+use super::queue::{Refused, Taken, WorkQueue};
+use super::slots::{Cleaning, ConnectionId};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Mutex, lock_order};
+
+pub(crate) struct Worker<R> {
+    /// Valid after a panic: no user code runs under it, and each step changes one part.
+    inbox: Mutex<Inbox<R>>,
+    /// Notified when `has_news` is set while the thread of the worker is parked.
+    news: Condvar,
+    is_open: AtomicBool,
+}
+
+struct Inbox<R> {
+    queue: WorkQueue<ConnectionId>,
+    /// Connections of batches that panicked, to be removed one by one.
+    again: Vec<Again<R>>,
+    /// Something has come since the last look. The thread parks only without news.
+    has_news: bool,
+    is_parked: bool,
+}
+
+/// A connection of a batch that panicked.
+pub(crate) struct Again<R> {
+    pub(crate) cleaning: Cleaning<R>,
+    /// It has panicked alone: it is removed without its events.
+    pub(crate) is_alone: bool,
+}
+
+/// The next work of a worker.
+pub(crate) enum Next<R> {
+    Again(Again<R>),
+    Queue(Taken<ConnectionId>),
+}
+
+/// The figures of one queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Depth {
+    pub(crate) len: usize,
+    pub(crate) capacity: usize,
+    pub(crate) peak: usize,
+    pub(crate) oldest: Option<Moment>,
+    pub(crate) is_congested: bool,
+}
+
+impl<R> Worker<R> {
+    pub(crate) fn new(queue: WorkQueue<ConnectionId>) -> Self {
+        let inbox = Inbox { queue, again: Vec::new(), has_news: false, is_parked: false };
+        Self {
+            inbox: Mutex::new(&lock_order::CLEANUP_QUEUE, inbox),
+            news: Condvar::new(),
+            is_open: AtomicBool::new(true),
+        }
+    }
+
+    /// Whether its queue takes tasks: a hint, for the choice of a worker.
+    pub(crate) fn is_open(&self) -> bool {
+        // Relaxed: the queue decides, under its lock.
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn depth(&self) -> Depth {
+        let inbox = self.inbox.lock();
+        let queue = &inbox.queue;
+        Depth {
+            len: queue.len(),
+            capacity: queue.capacity(),
+            peak: queue.peak(),
+            oldest: queue.oldest(),
+            is_congested: queue.is_congested(),
+        }
+    }
+
+    /// Reserves room for one task, for [`push`](Self::push) or [`unreserve`](Self::unreserve).
+    pub(crate) fn reserve(&self) -> Result<(), Refused> {
+        self.inbox.lock().queue.reserve()
+    }
+
+    pub(crate) fn unreserve(&self) {
+        self.change(|inbox| inbox.queue.unreserve());
+    }
+
+    /// Appends a task for which room was reserved. Returns the mark that the queue has crossed.
+    pub(crate) fn push(&self, task: Queued<ConnectionId>) -> Option<Crossing> {
+        // Without room, which was reserved, the sweep would find the connection.
+        self.change(|inbox| inbox.queue.push(task).unwrap_or(None))
+    }
+
+    /// Has the worker remove connections one by one.
+    pub(crate) fn repeat(&self, again: impl Iterator<Item = Again<R>>) {
+        self.change(|inbox| inbox.again.extend(again));
+    }
+
+    /// Takes the next work. What comes after that is news.
+    pub(crate) fn next(&self, now: Moment, tuning: Tuning) -> Next<R> {
+        let mut inbox = self.inbox.lock();
+        inbox.has_news = false;
+        match inbox.again.pop() {
+            Some(again) => Next::Again(again),
+            None => Next::Queue(inbox.queue.take(now, tuning)),
+        }
+    }
+
+    /// Takes one of the connections to be removed one by one.
+    pub(crate) fn next_again(&self) -> Option<Again<R>> {
+        self.inbox.lock().again.pop()
+    }
+
+    /// Takes no more tasks, and hands out what it has without a linger.
+    pub(crate) fn close(&self) {
+        // Relaxed: as in `is_open`.
+        self.is_open.store(false, Ordering::Relaxed);
+        self.change(|inbox| inbox.queue.close());
+    }
+
+    /// Waits for news, and no longer than until `deadline`, on the real clock. For the one thread of the worker. Woken by
+    /// `change`.
+    pub(crate) fn park(&self, deadline: Option<Instant>) {
+        let mut inbox = self.inbox.lock();
+        while !inbox.has_news {
+            inbox.is_parked = true;
+            let is_over;
+            (inbox, is_over) = match deadline {
+                Some(deadline) => self.news.wait_until(inbox, deadline),
+                None => (self.news.wait(inbox), false),
+            };
+            inbox.is_parked = false;
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Inbox<R>) -> T) -> T {
+        let mut inbox = self.inbox.lock();
+        let result = change(&mut inbox);
+        inbox.has_news = true;
+        let is_parked = inbox.is_parked;
+        drop(inbox);
+        if is_parked {
+            self.news.notify_one();
+        }
+        result
+    }
+}
