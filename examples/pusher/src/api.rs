@@ -89,7 +89,8 @@ pub fn batch(body: &[u8]) -> Result<Vec<Trigger>, ApiError> {
         return Err(ApiError::bad(format!("a batch has at most {MAX_BATCH} events")));
     }
     let numbered = batch.into_iter().enumerate().map(|(number, body)| {
-        trigger(body).map_err(|error| ApiError::new(error.status, format!("event {number}: {}", error.reason)))
+        trigger(body)
+            .map_err(|error| ApiError::new(error.status, format!("event {number}: {}", error.reason)))
     });
     numbered.collect()
 }
@@ -99,7 +100,8 @@ fn json<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, ApiError> {
     if !is_shallow(text, MAX_NESTING) {
         return Err(ApiError::bad("the body is nested too deep"));
     }
-    serde_json::from_str(text).map_err(|error| ApiError::bad(format!("the body is not as documented: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| ApiError::bad(format!("the body is not as documented: {error}")))
 }
 
 fn trigger(body: Body) -> Result<Trigger, ApiError> {

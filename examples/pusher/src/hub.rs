@@ -95,7 +95,13 @@ impl Hub {
     }
 
     /// Sends a frame to the members of a channel. Returns the number of those whose queue has taken it.
-    pub fn broadcast(&self, app: AppId, channel: &ChannelName, frame: &Frame, except: Option<SocketId>) -> usize {
+    pub fn broadcast(
+        &self,
+        app: AppId,
+        channel: &ChannelName,
+        frame: &Frame,
+        except: Option<SocketId>,
+    ) -> usize {
         let snapshot = self.pipeline.snapshot();
         let receivers = members(&snapshot, app, channel).filter(|member| Some(member.socket) != except);
         let sent = receivers.filter(|member| member.outbox.send(frame.clone())).count();
@@ -121,9 +127,9 @@ impl Hub {
             Some(Busy::Stopping)
         } else if self.is_over_limit(self.limited(address), 1) {
             Some(Busy::Address)
-        } else if self.pipeline.connections() >= self.settings.connections as usize {
+        } else if self.pipeline.cleanup.connections() >= self.settings.connections as usize {
             Some(Busy::Full)
-        } else if self.pipeline.pressure() > REFUSE_ABOVE {
+        } else if self.pipeline.cleanup.pressure() > REFUSE_ABOVE {
             Some(Busy::Pressure)
         } else {
             None

@@ -1,8 +1,142 @@
+//! A WebSocket server for clients of the Pusher Channels protocol, version 7.
+//!
+//! ```text
+//! cargo run --release --manifest-path examples/pusher/Cargo.toml -- --app app-id:app-key:app-secret
+//! ```
+//!
+//! Connections, channels and users are in one table: an entry per connection, and an index by channel and by user. An
+//! event for a channel is one pass over the channel's members in a snapshot. The end of a connection is reported to the
+//! cleanup pipeline of the table, which removes connections in batches; changes of channels and members follow from the
+//! removal, and become webhooks.
+//!
+//! The modules, in the order of the flow:
+//!
+//! * `config`: flags and a file. `auth`: signatures. `channel`: names. `protocol`: frames. `subscribe`, `api`: decisions.
+//! * `entry`: a connection as the table holds it. `outbox`: the way to its socket. `pipeline`: the table and its cleanup.
+//! * `hub`: what all tasks share. `connection`: the task of a socket. `server`: the routes.
+//! * `announce`: answers to subscriptions and news of members, from one version to the next. `webhook`: the sink.
+//! * `stats`: figures. `drain`: the planned end. `smoke` and `storm`: the tests.
+
+mod announce;
+mod api;
 mod auth;
 mod channel;
 mod config;
+mod connection;
+mod drain;
 mod entry;
+mod hub;
 mod outbox;
+mod pipeline;
 mod protocol;
+mod server;
+mod stats;
 mod subscribe;
-fn main() {}
+mod webhook;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use config::{ConfigError, Flags, Settings};
+use hub::Hub;
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+/// A WebSocket server for clients of the Pusher Channels protocol.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Options {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// The start of the line that a server prints when it is ready, before its address.
+pub const READY: &str = "listening on ";
+
+async fn run(settings: Settings) -> io::Result<()> {
+    let listener = server::listen(settings.listen)?;
+    let hub = Hub::start(settings)?;
+    tokio::spawn(announce::run(hub.pipeline.subscribe(), hub.derived.clone()));
+    if hub.settings.apps == [config::App::for_trials()] {
+        warn!("the app app-id:app-key:app-secret is for trials: anyone knows its secret; set --app");
+    }
+    println!("{READY}{}", listener.local_addr()?);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server::serve(hub.clone(), listener, async move {
+        let _ = stopped.await;
+    }));
+    interrupted().await?;
+    // A second Ctrl-C ends the process.
+    let impatient = async {
+        interrupted().await?;
+        Err(io::Error::other("stopped before the end of the drain"))
+    };
+    drop(stop);
+    tokio::select! {
+        result = finish(&hub) => result?,
+        result = impatient => result?,
+    }
+    serving.abort();
+    Ok(())
+}
+
+async fn finish(hub: &Arc<Hub>) -> io::Result<()> {
+    let mut shown = 0;
+    let report = drain::drain(hub, |closed, left| {
+        if closed >= shown {
+            println!("draining: {closed} closed, {left} in the table");
+            shown = closed + 1000;
+        }
+    });
+    let report = report.await;
+    println!("{report}");
+    if report.left > 0 {
+        return Err(io::Error::other("the drain was not complete"));
+    }
+    Ok(())
+}
+
+/// Waits for Ctrl-C or the signal to terminate.
+async fn interrupted() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let options = Options::parse();
+    let settings = match Settings::load(&options.flags) {
+        Ok(settings) => settings,
+        Err(error) => return invalid(&error),
+    };
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => info!(files, "file descriptors"),
+        Err(error) => warn!(%error, "the limit of file descriptors stays as it is"),
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime.and_then(|runtime| runtime.block_on(run(settings))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn invalid(error: &ConfigError) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::from(2)
+}

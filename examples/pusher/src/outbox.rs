@@ -75,11 +75,13 @@ impl Outbox {
         }
     }
 
-    /// Asks the socket to end. Only the first reason counts.
-    pub fn end(&self, end: End) {
-        if self.0.end.set(end).is_ok() {
+    /// Asks the socket to end. Only the first reason counts. Returns whether this is it.
+    pub fn end(&self, end: End) -> bool {
+        let is_first = self.0.end.set(end).is_ok();
+        if is_first {
             self.0.ending.notify_one();
         }
+        is_first
     }
 
     /// Tells the task of the socket that a subscription was answered.
@@ -124,7 +126,7 @@ mod tests {
         assert!(!outbox.send(ping()));
         assert_eq!(inbox.signals.ended().await, End::Slow);
         // The first reason counts, for any number of askers.
-        outbox.end(End::Shutdown);
+        assert!(!outbox.end(End::Shutdown));
         assert_eq!(inbox.signals.ended().await, End::Slow);
         assert!(inbox.frames.recv().await.is_some());
     }

@@ -5,13 +5,13 @@ mod nesting;
 mod outgoing;
 mod presence;
 
-pub use incoming::{Incoming, Malformed, Subscribe};
+pub use incoming::{Incoming, Subscribe};
 pub use nesting::is_shallow;
 pub use outgoing::{
     Code, Frame, client_event, error, established, event, member_added, member_removed, ping, pong,
     subscribed, subscribed_with_members, subscription_error,
 };
-pub use presence::{Member, MemberError};
+pub use presence::Member;
 
 /// The longest frame of a client, in bytes.
 pub const MAX_FRAME: usize = 64 * 1024;

@@ -17,8 +17,16 @@ fn events_have_the_documented_names() {
     let items = [
         (channel("a"), Change::Occupied, r#"{"name":"channel_occupied","channel":"a"}"#),
         (channel("a"), Change::Vacated, r#"{"name":"channel_vacated","channel":"a"}"#),
-        (member("presence-a", "7"), Change::Occupied, r#"{"name":"member_added","channel":"presence-a","user_id":"7"}"#),
-        (member("presence-a", "7"), Change::Vacated, r#"{"name":"member_removed","channel":"presence-a","user_id":"7"}"#),
+        (
+            member("presence-a", "7"),
+            Change::Occupied,
+            r#"{"name":"member_added","channel":"presence-a","user_id":"7"}"#,
+        ),
+        (
+            member("presence-a", "7"),
+            Change::Vacated,
+            r#"{"name":"member_removed","channel":"presence-a","user_id":"7"}"#,
+        ),
     ];
     for (group, change, expected) in items {
         let item = item(&group, change).unwrap();
@@ -48,7 +56,8 @@ fn receive(listener: &TcpListener, status: &str) -> String {
             }
         }
     }
-    write!(socket, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nLocation: /\r\nConnection: close\r\n\r\n").unwrap();
+    write!(socket, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nLocation: /\r\nConnection: close\r\n\r\n")
+        .unwrap();
     String::from_utf8(request).unwrap()
 }
 
@@ -69,7 +78,10 @@ fn webhooks_are_signed_and_any_status_but_success_is_tried_again() {
             assert!(request.starts_with("POST /hook HTTP/1.1"), "{request}");
             let head = request.to_lowercase();
             assert!(head.contains("x-pusher-key: key\r\n"), "{head}");
-            assert!(head.contains(&format!("x-pusher-signature: {}\r\n", sign("secret", body.as_bytes()))), "{head}");
+            assert!(
+                head.contains(&format!("x-pusher-signature: {}\r\n", sign("secret", body.as_bytes()))),
+                "{head}"
+            );
             assert!(request.ends_with(&body));
             result.is_ok()
         });

@@ -1,0 +1,293 @@
+//! The task of one socket: reads frames, writes frames, asks silent clients whether they still live.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::SinkExt;
+use switchboard::cleanup::{Cause, ConnectionId};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite;
+use tracing::debug;
+
+use crate::channel::SocketId;
+use crate::entry::{AppId, Connection};
+use crate::hub::Hub;
+use crate::outbox::{End, Inbox, Outbox};
+use crate::pipeline::PipelineError;
+use crate::protocol::{Code, Frame, Incoming, Subscribe, error, established, ping, pong};
+use crate::subscribe::{self, Rate, Relay};
+
+/// Time that a client has to answer the end of its connection.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The reason why a task ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Finish {
+    /// The client has closed its socket in order.
+    Left,
+    /// The socket is gone.
+    Lost,
+    /// The client is not heard from.
+    Silent,
+    /// The server ends the connection.
+    Ended(End),
+    /// The client has sent what it must not.
+    Violation(u16, &'static str),
+}
+
+/// A connection in the table. However its task ends, the connection is closed.
+struct Opened {
+    hub: Arc<Hub>,
+    id: ConnectionId,
+    cause: Cause,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.hub.pipeline.close(self.id, self.cause);
+    }
+}
+
+struct Client {
+    app: AppId,
+    socket: SocketId,
+    opened: Opened,
+    rate: Rate,
+    started: Instant,
+}
+
+/// Serves a client until one of both ends the connection.
+pub async fn serve(hub: Arc<Hub>, mut socket: WebSocket, app: AppId, address: IpAddr) {
+    let (outbox, inbox) = Outbox::new(hub.settings.outbox);
+    let id = hub.new_socket();
+    let address = hub.limited(address);
+    let opened = match hub.pipeline.open(Connection::new(app, id, outbox, address)).await {
+        Ok(connection) => Opened { hub: hub.clone(), id: connection, cause: Cause::Lost },
+        Err(PipelineError::Full) => {
+            return refuse(socket, Code::OverCapacity, "there are too many connections").await;
+        }
+        Err(PipelineError::Closed) => return refuse(socket, Code::Restart, "the server restarts").await,
+    };
+    // Connections from one address that came at the same time are all counted now.
+    if hub.is_over_limit(address, 0) {
+        hub.traffic.refused_limit.fetch_add(1, Ordering::Relaxed);
+        drop(opened);
+        return refuse(socket, Code::OverCapacity, "there are too many connections from this address").await;
+    }
+    hub.traffic.accepted.fetch_add(1, Ordering::Relaxed);
+    let first = established(id, hub.settings.activity_timeout.as_secs());
+    let mut client = Client { app, socket: id, opened, rate: Rate::default(), started: Instant::now() };
+    let finish = match send(&hub, &mut socket, first).await {
+        Ok(()) => client.run(&hub, &mut socket, inbox).await,
+        Err(finish) => finish,
+    };
+    client.opened.cause = match finish {
+        Finish::Left => Cause::Closed,
+        Finish::Ended(End::Shutdown) => Cause::Shutdown,
+        Finish::Lost | Finish::Silent | Finish::Violation(..) | Finish::Ended(End::Slow) => Cause::Lost,
+    };
+    if finish == Finish::Ended(End::Slow) {
+        hub.traffic.slow.fetch_add(1, Ordering::Relaxed);
+    }
+    // The connection is closed before its client is told: that may take a while.
+    drop(client);
+    match finish {
+        Finish::Left | Finish::Lost => {}
+        Finish::Silent => close(socket, Code::NoPong as u16, "there was no answer to a ping").await,
+        Finish::Ended(end) => close(socket, end.code() as u16, end.message()).await,
+        Finish::Violation(code, message) => close(socket, code, message).await,
+    }
+}
+
+/// Tells a client why it is not served.
+pub async fn refuse(mut socket: WebSocket, code: Code, message: &'static str) {
+    let told = timeout(FAREWELL, socket.send(Message::Text(error(Some(code), message)))).await;
+    if matches!(told, Ok(Ok(()))) {
+        close(socket, code as u16, message).await;
+    }
+}
+
+/// Closes a socket, and waits for a while until the client has done the same, so that it reads the reason.
+async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
+    let frame = CloseFrame { code, reason: Frame::from_static(reason) };
+    let _too_late = timeout(FAREWELL, async {
+        socket.send(Message::Close(Some(frame))).await.ok()?;
+        while let Some(Ok(_)) = socket.recv().await {}
+        Some(())
+    })
+    .await;
+}
+
+/// Sends a frame, in the time that a client has for that.
+async fn send(hub: &Hub, socket: &mut WebSocket, frame: Frame) -> Result<(), Finish> {
+    let sent = timeout(hub.settings.pong_timeout, socket.send(Message::Text(frame))).await;
+    match sent {
+        Ok(sent) => sent.map_err(|_| Finish::Lost),
+        Err(_elapsed) => Err(Finish::Ended(End::Slow)),
+    }
+}
+
+impl Client {
+    async fn run(&mut self, hub: &Hub, socket: &mut WebSocket, inbox: Inbox) -> Finish {
+        let Inbox { mut frames, signals } = inbox;
+        let (mut heard, mut is_asked) = (Instant::now(), false);
+        let timer = sleep_until(heard + hub.settings.activity_timeout);
+        tokio::pin!(timer);
+        loop {
+            let done = tokio::select! {
+                end = signals.ended() => Err(Finish::Ended(end)),
+                message = socket.recv() => {
+                    (heard, is_asked) = (Instant::now(), false);
+                    match text(message) {
+                        Ok(None) => Ok(()),
+                        Ok(Some(text)) => {
+                            let answered = signals.answered();
+                            self.receive(hub, socket, &text, answered).await
+                        }
+                        Err(finish) => Err(finish),
+                    }
+                }
+                Some(frame) = frames.recv() => {
+                    let write = async || {
+                        socket.feed(Message::Text(frame)).await?;
+                        while let Ok(frame) = frames.try_recv() {
+                            socket.feed(Message::Text(frame)).await?;
+                        }
+                        socket.flush().await
+                    };
+                    tokio::select! {
+                        written = write() => written.map_err(|_| Finish::Lost),
+                        end = signals.ended() => Err(Finish::Ended(end)),
+                        () = tokio::time::sleep(hub.settings.pong_timeout) => Err(Finish::Ended(End::Slow)),
+                    }
+                }
+                () = &mut timer => {
+                    // Reset only here, and not by each frame.
+                    let limit = hub.settings.activity_timeout + if is_asked { hub.settings.pong_timeout } else { Duration::ZERO };
+                    if heard.elapsed() < limit {
+                        timer.as_mut().reset(heard + limit);
+                        Ok(())
+                    } else if is_asked {
+                        Err(Finish::Silent)
+                    } else {
+                        is_asked = true;
+                        timer.as_mut().reset(Instant::now() + hub.settings.pong_timeout);
+                        send(hub, socket, ping()).await
+                    }
+                }
+            };
+            if let Err(finish) = done {
+                return finish;
+            }
+        }
+    }
+
+    async fn receive(
+        &mut self,
+        hub: &Hub,
+        socket: &mut WebSocket,
+        text: &str,
+        answered: impl Future<Output = ()>,
+    ) -> Result<(), Finish> {
+        let answer = match Incoming::parse(text) {
+            Ok(Incoming::Ping) => Some(pong()),
+            Ok(Incoming::Pong) => None,
+            Ok(Incoming::Subscribe(request)) => self.subscribe(hub, &request, answered).await?,
+            Ok(Incoming::Unsubscribe { channel }) => {
+                let left = hub.pipeline.update(self.opened.id, move |connection| connection.leave(&channel));
+                left.await.map_err(|_| Finish::Ended(End::Shutdown))?;
+                None
+            }
+            Ok(Incoming::Client { event, channel, data }) => {
+                self.relay(hub, &event, &channel, data.as_deref())
+            }
+            Ok(Incoming::Unknown(event)) => {
+                debug!(socket = %self.socket, event = format!("{event:.50}"), "unknown event");
+                None
+            }
+            Err(malformed) => Some(error(None, &malformed.to_string())),
+        };
+        match answer {
+            Some(frame) => send(hub, socket, frame).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Subscribes. The answer to a subscription that is allowed comes from the announcer: no frame of this client is read
+    /// before that.
+    async fn subscribe(
+        &mut self,
+        hub: &Hub,
+        request: &Subscribe,
+        answered: impl Future<Output = ()>,
+    ) -> Result<Option<Frame>, Finish> {
+        let join = match subscribe::decide(hub.app(self.app), self.socket, request) {
+            Ok(join) => join,
+            Err(refused) => return Ok(Some(refused)),
+        };
+        let max = hub.settings.channels;
+        let joined = hub
+            .pipeline
+            .update(self.opened.id, move |connection| connection.join(join.channel, join.member, max));
+        match joined.await {
+            Ok(Some(true)) => answered.await,
+            Ok(Some(false)) => return Ok(Some(subscribe::too_many(&request.channel, max))),
+            Ok(None) => return Err(Finish::Lost),
+            Err(_) => return Err(Finish::Ended(End::Shutdown)),
+        }
+        Ok(None)
+    }
+
+    /// Passes a client event on. Returns the frame that says why not.
+    fn relay(
+        &mut self,
+        hub: &Hub,
+        event: &str,
+        channel: &str,
+        data: Option<&serde_json::value::RawValue>,
+    ) -> Option<Frame> {
+        let refuse = |reason: &str| Some(error(Some(Code::ClientEvent), reason));
+        if !self.rate.admit(self.started.elapsed().as_millis() as u64) {
+            return refuse("a client may send 10 events per second");
+        }
+        let snapshot = hub.pipeline.snapshot();
+        let connection = snapshot.get(&self.opened.id)?;
+        match subscribe::relay(hub.app(self.app), connection, event, channel, data) {
+            Ok(Relay { channel, frame }) => {
+                hub.traffic.client_events.fetch_add(1, Ordering::Relaxed);
+                hub.broadcast(self.app, &channel, &frame, Some(self.socket));
+                None
+            }
+            Err(reason) => refuse(reason),
+        }
+    }
+}
+
+/// Returns the text of a message, if it has one for the server.
+fn text(message: Option<Result<Message, axum::Error>>) -> Result<Option<Frame>, Finish> {
+    match message {
+        Some(Ok(Message::Text(text))) => Ok(Some(text)),
+        Some(Ok(Message::Binary(_))) => Err(Finish::Violation(1003, "frames are text")),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Close(_))) => Err(Finish::Left),
+        None => Err(Finish::Lost),
+        Some(Err(error)) => Err(violation(error)),
+    }
+}
+
+fn violation(error: axum::Error) -> Finish {
+    match error.into_inner().downcast_ref() {
+        Some(tungstenite::Error::Utf8(_)) => Finish::Violation(1007, "a text is not UTF-8"),
+        Some(tungstenite::Error::Capacity(_)) => Finish::Violation(1009, "a frame is longer than 64 kB"),
+        Some(tungstenite::Error::Protocol(
+            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+        )) => Finish::Lost,
+        Some(tungstenite::Error::Protocol(_)) => {
+            Finish::Violation(1002, "a frame does not follow the protocol")
+        }
+        _ => Finish::Lost,
+    }
+}

@@ -1,0 +1,156 @@
+//! The routes: sockets, the HTTP API, figures and the page.
+
+mod requests;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::connection;
+use crate::entry::AppId;
+use crate::hub::{Busy, Hub};
+use crate::protocol::{Code, MAX_FRAME};
+use crate::stats;
+
+/// Sockets that the system keeps until they are accepted.
+const BACKLOG: u32 = 4096;
+
+/// Bytes that are read from a socket at once. Held by each connection.
+const READ_BUFFER: usize = 2048;
+
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves until `stop` completes. Sockets that were accepted before that go on.
+pub async fn serve(
+    hub: Arc<Hub>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let listener = listener.tap_io(|socket| {
+        // Only a delay, if it fails.
+        let _ = socket.set_nodelay(true);
+    });
+    let service = router(hub).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop).await
+}
+
+fn router(hub: Arc<Hub>) -> Router {
+    Router::new()
+        .route("/app/{key}", get(connect))
+        .route("/apps/{id}/events", post(requests::events))
+        .route("/apps/{id}/batch_events", post(requests::batch_events))
+        .route("/apps/{id}/channels", get(requests::channels))
+        .route("/apps/{id}/channels/{channel}", get(requests::channel))
+        .route("/apps/{id}/channels/{channel}/users", get(requests::users))
+        .route("/stats", get(figures))
+        .route("/metrics", get(metrics))
+        .route("/", get(|| async { Html(include_str!("page.html")) }))
+        .route("/page.js", get(script))
+        // Bodies are limited where they are read, to answer with a reason.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(hub)
+}
+
+/// Why a socket is not served, once its handshake has succeeded.
+fn refusal(app: Option<AppId>, protocol: Option<&str>) -> Result<AppId, (Code, &'static str)> {
+    let app = app.ok_or((Code::UnknownApp, "there is no app with this key"))?;
+    let protocol = protocol.ok_or((Code::NoProtocol, "the parameter protocol is missing"))?;
+    match protocol.parse::<u32>() {
+        Ok(5..=7) => Ok(app),
+        Ok(_) => Err((Code::OtherProtocol, "the server supports the protocols 5, 6 and 7")),
+        Err(_) => Err((Code::BadProtocol, "the protocol is not a number")),
+    }
+}
+
+async fn connect(
+    State(hub): State<Arc<Hub>>,
+    Path(key): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    if let Err(busy) = hub.admit(from.ip()) {
+        return refuse(busy);
+    }
+    let app = hub.find(|app| app.key == key);
+    let app = refusal(app, query.get("protocol").map(String::as_str));
+    let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME).read_buffer_size(READ_BUFFER);
+    upgrade.on_upgrade(move |socket| async move {
+        match app {
+            Ok(app) => connection::serve(hub, socket, app, from.ip()).await,
+            Err((code, message)) => connection::refuse(socket, code, message).await,
+        }
+    })
+}
+
+/// Answers before the handshake: cheap, and understood by clients and proxies.
+fn refuse(busy: Busy) -> Response {
+    let (status, after, reason) = match busy {
+        Busy::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "5", "the server restarts\n"),
+        Busy::Pressure => (StatusCode::SERVICE_UNAVAILABLE, "1", "the server has too much to do\n"),
+        Busy::Full => (StatusCode::SERVICE_UNAVAILABLE, "10", "there are too many connections\n"),
+        Busy::Address => {
+            (StatusCode::TOO_MANY_REQUESTS, "10", "there are too many connections from this address\n")
+        }
+    };
+    (status, [(header::RETRY_AFTER, after)], reason).into_response()
+}
+
+async fn figures(State(hub): State<Arc<Hub>>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], stats::json(&hub)).into_response()
+}
+
+async fn metrics(State(hub): State<Arc<Hub>>) -> Response {
+    let content = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content)], stats::metrics(&hub)).into_response()
+}
+
+async fn script() -> Response {
+    ([(header::CONTENT_TYPE, "text/javascript")], include_str!("page.js")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_apps_and_protocols_have_their_codes() {
+        assert_eq!(refusal(None, Some("7")).unwrap_err().0 as u16, 4001);
+        assert_eq!(refusal(Some(0), None).unwrap_err().0 as u16, 4006);
+        for other in ["0", "1", "4", "8", "4294967295"] {
+            assert_eq!(refusal(Some(0), Some(other)).unwrap_err().0 as u16, 4007, "{other}");
+        }
+        for text in ["", "x", "7.0", "-7", " 7", "4294967296"] {
+            assert_eq!(refusal(Some(0), Some(text)).unwrap_err().0 as u16, 4008, "{text}");
+        }
+        assert!(["5", "6", "7"].iter().all(|protocol| refusal(Some(3), Some(protocol)) == Ok(3)));
+    }
+
+    #[test]
+    fn a_server_under_pressure_says_when_to_come_back() {
+        for busy in [Busy::Stopping, Busy::Pressure, Busy::Full, Busy::Address] {
+            let response = refuse(busy);
+            assert!(matches!(response.status().as_u16(), 429 | 503));
+            assert!(response.headers().contains_key(header::RETRY_AFTER));
+        }
+    }
+}
