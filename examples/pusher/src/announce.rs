@@ -123,7 +123,9 @@ fn send(from: &Snapshot, to: &Snapshot, app: AppId, channel: &ChannelName, frame
         let before = from.get(id).and_then(|before| before.membership(channel.as_str()));
         let is_new = connection.membership(channel.as_str()).is_none_or(|now| now.is_new(before));
         if !is_new {
-            frames.iter().for_each(|frame| drop(connection.outbox.send(frame.clone())));
+            for frame in frames {
+                connection.outbox.send(frame.clone());
+            }
         }
     }
 }

@@ -47,7 +47,6 @@ pub enum Group {
 }
 
 pub type Snapshot = switchboard::Snapshot<ConnectionId, Connection, Groups<Connection>>;
-pub type Table = switchboard::Table<ConnectionId, Connection, Groups<Connection>>;
 pub type Feed = switchboard::table::Feed<ConnectionId, Connection, Groups<Connection>>;
 
 impl Connection {

@@ -25,12 +25,15 @@ mod config;
 mod connection;
 mod drain;
 mod entry;
+mod harness;
 mod hub;
 mod outbox;
 mod pipeline;
 mod protocol;
 mod server;
+mod smoke;
 mod stats;
+mod storm;
 mod subscribe;
 mod webhook;
 
@@ -38,7 +41,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use config::{ConfigError, Flags, Settings};
 use hub::Hub;
 use tracing::{info, warn};
@@ -48,8 +51,18 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts a server, and drives clients through everything. Fails on any deviation.
+    Smoke,
+    /// Connects thousands of clients, cuts most of them at once, and measures new connections meanwhile.
+    Storm(storm::Options),
 }
 
 /// The start of the line that a server prints when it is ready, before its address.
@@ -118,6 +131,11 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     let options = Options::parse();
+    match options.command {
+        Some(Command::Smoke) => return end(smoke::run()),
+        Some(Command::Storm(options)) => return end(storm::run(options)),
+        None => {}
+    }
     let settings = match Settings::load(&options.flags) {
         Ok(settings) => settings,
         Err(error) => return invalid(&error),
@@ -126,8 +144,12 @@ fn main() -> ExitCode {
         Ok(files) => info!(files, "file descriptors"),
         Err(error) => warn!(%error, "the limit of file descriptors stays as it is"),
     }
+    end(run(settings))
+}
+
+fn end(work: impl Future<Output = io::Result<()>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(run(settings))) {
+    match runtime.and_then(|runtime| runtime.block_on(work)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
