@@ -8,14 +8,15 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::SinkExt;
 use switchboard::cleanup::{Cause, ConnectionId};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 use tracing::debug;
 
 use crate::channel::SocketId;
 use crate::entry::{AppId, Connection};
 use crate::hub::Hub;
-use crate::outbox::{End, Inbox, Outbox};
+use crate::outbox::{End, Inbox, Outbox, Signals};
 use crate::pipeline::PipelineError;
 use crate::protocol::{Code, Frame, Incoming, Subscribe, error, established, ping, pong};
 use crate::subscribe::{self, Rate, Relay};
@@ -137,65 +138,57 @@ impl Client {
         let timer = sleep_until(heard + hub.settings.activity_timeout);
         tokio::pin!(timer);
         loop {
-            let done = tokio::select! {
-                end = signals.ended() => Err(Finish::Ended(end)),
+            let (first, last) = tokio::select! {
+                end = signals.ended() => return Finish::Ended(end),
+                Some(frame) = frames.recv() => (Some(frame), None),
                 message = socket.recv() => {
                     (heard, is_asked) = (Instant::now(), false);
-                    match text(message) {
-                        Ok(None) => Ok(()),
-                        Ok(Some(text)) => {
-                            let answered = signals.answered();
-                            self.receive(hub, socket, &text, answered).await
-                        }
+                    let received = match text(message) {
+                        Ok(Some(text)) => self.receive(hub, &text, &signals).await,
+                        Ok(None) => Ok(None),
                         Err(finish) => Err(finish),
-                    }
-                }
-                Some(frame) = frames.recv() => {
-                    let write = async || {
-                        socket.feed(Message::Text(frame)).await?;
-                        while let Ok(frame) = frames.try_recv() {
-                            socket.feed(Message::Text(frame)).await?;
-                        }
-                        socket.flush().await
                     };
-                    tokio::select! {
-                        written = write() => written.map_err(|_| Finish::Lost),
-                        end = signals.ended() => Err(Finish::Ended(end)),
-                        () = tokio::time::sleep(hub.settings.pong_timeout) => Err(Finish::Ended(End::Slow)),
+                    match received {
+                        Ok(answer) => (None, answer),
+                        Err(finish) => return finish,
                     }
                 }
                 () = &mut timer => {
-                    // Reset only here, and not by each frame.
-                    let limit = hub.settings.activity_timeout + if is_asked { hub.settings.pong_timeout } else { Duration::ZERO };
+                    let patience = if is_asked { hub.settings.pong_timeout } else { Duration::ZERO };
+                    let limit = hub.settings.activity_timeout + patience;
                     if heard.elapsed() < limit {
+                        // Reset only here, and not by each frame.
                         timer.as_mut().reset(heard + limit);
-                        Ok(())
-                    } else if is_asked {
-                        Err(Finish::Silent)
-                    } else {
-                        is_asked = true;
-                        timer.as_mut().reset(Instant::now() + hub.settings.pong_timeout);
-                        send(hub, socket, ping()).await
+                        continue;
                     }
+                    if is_asked {
+                        return Finish::Silent;
+                    }
+                    is_asked = true;
+                    timer.as_mut().reset(Instant::now() + hub.settings.pong_timeout);
+                    (None, Some(ping()))
                 }
             };
-            if let Err(finish) = done {
+            if first.is_none() && last.is_none() {
+                continue;
+            }
+            let written = tokio::select! {
+                written = write(socket, &mut frames, first, last) => written.map_err(|_| Finish::Lost),
+                end = signals.ended() => Err(Finish::Ended(end)),
+                () = sleep(hub.settings.pong_timeout) => Err(Finish::Ended(End::Slow)),
+            };
+            if let Err(finish) = written {
                 return finish;
             }
         }
     }
 
-    async fn receive(
-        &mut self,
-        hub: &Hub,
-        socket: &mut WebSocket,
-        text: &str,
-        answered: impl Future<Output = ()>,
-    ) -> Result<(), Finish> {
+    /// Does what a frame asks for. Returns the answer, unless it comes from elsewhere.
+    async fn receive(&mut self, hub: &Hub, text: &str, signals: &Signals) -> Result<Option<Frame>, Finish> {
         let answer = match Incoming::parse(text) {
             Ok(Incoming::Ping) => Some(pong()),
             Ok(Incoming::Pong) => None,
-            Ok(Incoming::Subscribe(request)) => self.subscribe(hub, &request, answered).await?,
+            Ok(Incoming::Subscribe(request)) => self.subscribe(hub, &request, signals).await?,
             Ok(Incoming::Unsubscribe { channel }) => {
                 let left = hub.pipeline.update(self.opened.id, move |connection| connection.leave(&channel));
                 left.await.map_err(|_| Finish::Ended(End::Shutdown))?;
@@ -210,10 +203,7 @@ impl Client {
             }
             Err(malformed) => Some(error(None, &malformed.to_string())),
         };
-        match answer {
-            Some(frame) => send(hub, socket, frame).await,
-            None => Ok(()),
-        }
+        Ok(answer)
     }
 
     /// Subscribes. The answer to a subscription that is allowed comes from the announcer: no frame of this client is read
@@ -222,7 +212,7 @@ impl Client {
         &mut self,
         hub: &Hub,
         request: &Subscribe,
-        answered: impl Future<Output = ()>,
+        signals: &Signals,
     ) -> Result<Option<Frame>, Finish> {
         let join = match subscribe::decide(hub.app(self.app), self.socket, request) {
             Ok(join) => join,
@@ -233,7 +223,7 @@ impl Client {
             .pipeline
             .update(self.opened.id, move |connection| connection.join(join.channel, join.member, max));
         match joined.await {
-            Ok(Some(true)) => answered.await,
+            Ok(Some(true)) => signals.answered().await,
             Ok(Some(false)) => return Ok(Some(subscribe::too_many(&request.channel, max))),
             Ok(None) => return Err(Finish::Lost),
             Err(_) => return Err(Finish::Ended(End::Shutdown)),
@@ -264,6 +254,25 @@ impl Client {
             Err(reason) => refuse(reason),
         }
     }
+}
+
+/// Writes frames, and those that wait, and then `last`: an answer comes after everything that was sent before it.
+async fn write(
+    socket: &mut WebSocket,
+    frames: &mut mpsc::Receiver<Frame>,
+    first: Option<Frame>,
+    last: Option<Frame>,
+) -> Result<(), axum::Error> {
+    if let Some(frame) = first {
+        socket.feed(Message::Text(frame)).await?;
+    }
+    while let Ok(frame) = frames.try_recv() {
+        socket.feed(Message::Text(frame)).await?;
+    }
+    if let Some(frame) = last {
+        socket.feed(Message::Text(frame)).await?;
+    }
+    socket.flush().await
 }
 
 /// Returns the text of a message, if it has one for the server.
