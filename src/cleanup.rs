@@ -58,6 +58,7 @@ pub use marks::Crossing;
 pub use pipeline::Cleanup;
 pub use pipeline::builder::{Builder, SpawnError, SpawnErrorKind};
 pub use pipeline::close::Closed;
+pub use pipeline::drain::{Drain, DrainPhase, DrainProgress, DrainReport, DrainStep, PendingEvents};
 pub use pipeline::open::{OpenError, OpenErrorKind, UpdateError, UpdateErrorKind};
 pub use pipeline::run::Progress;
 pub use pipeline::threads::{CleanupThreads, JoinError};

@@ -63,11 +63,26 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
         events.filter_map(|(app, event)| self.delivery.push(app, event).err()).collect()
     }
 
+    /// Ends all graces: their events are due.
+    pub(crate) fn fire_all(&mut self) -> DeadLetters<A, G> {
+        let events = self.grace.flush().into_iter().map(|subject| subject.event(Change::Vacated));
+        events.filter_map(|(app, event)| self.delivery.push(app, event).err()).collect()
+    }
+
+    /// Drops the events whose grace has not ended. Returns their number.
+    pub(crate) fn drop_pending(&mut self) -> u64 {
+        self.grace.suppress_all()
+    }
+
+    /// Whether no event waits, neither for the end of its grace nor for the sink.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending() == 0 && self.delivery.len() == 0
+    }
+
     /// Gives up all events: those whose grace has not ended, and those that wait for the sink. Later ones, too.
     pub(crate) fn close(&mut self) -> DeadLetters<A, G> {
         let mut dead = self.delivery.close();
-        let pending = self.grace.flush().into_iter().map(|subject| subject.event(Change::Vacated));
-        dead.extend(pending.filter_map(|(app, event)| self.delivery.push(app, event).err()));
+        dead.extend(self.fire_all());
         dead
     }
 

@@ -32,7 +32,8 @@ pub(crate) struct Grace<G> {
     stats: Figures,
 }
 
-/// A group that was vacated. `deadline` is absent once it has passed, while the group has members again.
+/// A group that was vacated. There is no `deadline` once it has passed, while the group has members again; and if the event
+/// is suppressed: the sink takes the group for occupied, so it gets no Occupied either when the group is.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     generation: u64,
@@ -42,7 +43,7 @@ struct Pending {
 /// The time that a vacated group waits, by the cause of its last member's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Delay {
-    /// There is no event.
+    /// There is no event, and none when the group is occupied again.
     Suppress,
     After(Duration),
 }
@@ -76,8 +77,9 @@ impl<G: Hash + Eq + Clone> Grace<G> {
         }
     }
 
+    /// Returns the number of groups that have a deadline.
     pub(crate) fn len(&self) -> usize {
-        self.pending.len()
+        self.deadlines.len()
     }
 
     pub(crate) fn figures(&self) -> Figures {
@@ -112,11 +114,7 @@ impl<G: Hash + Eq + Clone> Grace<G> {
     }
 
     fn vacated(&mut self, group: G, delay: Delay, now: Moment) -> Option<(G, Change)> {
-        let Delay::After(delay) = delay else {
-            self.stats.suppressed += 1;
-            return None;
-        };
-        if delay.is_zero() {
+        if delay == Delay::After(Duration::ZERO) {
             return Some((group, Change::Vacated));
         }
         if self.pending.len() >= self.capacity {
@@ -124,10 +122,19 @@ impl<G: Hash + Eq + Clone> Grace<G> {
             return Some((group, Change::Vacated));
         }
         self.generation += 1;
-        let (generation, deadline) = (self.generation, now.after(delay));
+        let generation = self.generation;
         self.remove(&group); // Not pending: the changes of a group alternate.
-        self.deadlines.insert((deadline, generation), group.clone());
-        self.pending.insert(group, Pending { generation, deadline: Some(deadline) });
+        let deadline = match delay {
+            Delay::After(delay) => Some(now.after(delay)),
+            Delay::Suppress => {
+                self.stats.suppressed += 1;
+                None
+            }
+        };
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, generation), group.clone());
+        }
+        self.pending.insert(group, Pending { generation, deadline });
         None
     }
 
@@ -158,8 +165,23 @@ impl<G: Hash + Eq + Clone> Grace<G> {
     /// Ends all graces: returns the groups that are pending, oldest deadline first, except for those that have members
     /// again.
     pub(crate) fn flush(&mut self) -> Vec<G> {
-        self.pending.clear();
-        std::mem::take(&mut self.deadlines).into_values().collect()
+        let groups: Vec<_> = std::mem::take(&mut self.deadlines).into_values().collect();
+        for group in &groups {
+            self.pending.remove(group);
+        }
+        groups
+    }
+
+    /// Suppresses all events that are pending. Returns their number.
+    pub(crate) fn suppress_all(&mut self) -> u64 {
+        let number = self.deadlines.len() as u64;
+        for group in std::mem::take(&mut self.deadlines).into_values() {
+            if let Some(pending) = self.pending.get_mut(&group) {
+                pending.deadline = None;
+            }
+        }
+        self.stats.suppressed += number;
+        number
     }
 
     /// Removes a group. Returns whether it was pending.

@@ -2,6 +2,7 @@
 
 pub(super) mod builder;
 pub(super) mod close;
+pub(super) mod drain;
 #[cfg(all(test, not(switchboard_loom)))] // Too large for loom: `cleanup::models` explores the parts.
 mod models;
 pub(super) mod open;
@@ -141,9 +142,12 @@ pub(super) struct Shared<V: Entry, R> {
     events: Mutex<Events<V::App, V::Group>>,
     /// Notified when there are new events, and when the pipeline is stopped.
     new_events: Condvar,
-    /// For the thread that sweeps. There is nothing in it: `is_stopped` is set before it is locked.
-    pause: Mutex<()>,
+    /// For those that wait for an end: the number of times that something was removed or delivered while a drain ran.
+    pause: Mutex<u64>,
+    /// Notified when the pipeline is stopped, for the thread that sweeps.
     end_of_pause: Condvar,
+    /// Notified when the number under `pause` has grown.
+    drained: Condvar,
     sink: StdArc<dyn EventSink<V::App, Event<V::Group>>>,
     clock: StdArc<dyn Clock>,
     hooks: Hooks,
@@ -158,6 +162,8 @@ pub(super) struct Shared<V: Entry, R> {
     is_draining: AtomicBool,
     /// Nothing is queued any more, and threads end.
     is_stopped: AtomicBool,
+    /// There are threads. Otherwise the callers do all work.
+    has_threads: AtomicBool,
 }
 
 /// The number of a transaction, once it has drawn one.
@@ -325,8 +331,9 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             counters: Counters::default(),
             events: Mutex::new(&lock_order::CLEANUP_EVENTS, events),
             new_events: Condvar::new(),
-            pause: Mutex::new(&lock_order::CLEANUP_PAUSE, ()),
+            pause: Mutex::new(&lock_order::CLEANUP_PAUSE, 0),
             end_of_pause: Condvar::new(),
+            drained: Condvar::new(),
             sink,
             clock,
             hooks,
@@ -337,6 +344,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             cursor: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
+            has_threads: AtomicBool::new(false),
             config,
             writer,
         })
@@ -416,6 +424,10 @@ impl<V: Entry, R: Resources> Clone for Cleanup<V, R> {
 impl<V: Entry, R: Resources> Drop for Owner<V, R> {
     fn drop(&mut self) {
         self.0.stop();
+        // Relaxed: set before there is a handle.
+        if !self.0.has_threads.load(Ordering::Relaxed) {
+            self.0.give_up_events();
+        }
     }
 }
 

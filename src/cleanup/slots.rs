@@ -183,6 +183,22 @@ impl<R> Slots<R> {
         found
     }
 
+    /// Returns up to `max` connections that are open, among the `number` slots from `first` on.
+    pub(crate) fn open_from(&self, first: usize, number: usize, max: usize) -> Found {
+        let mut found = Found { ids: Vec::new(), seen: 0 };
+        for (index, slot) in self.slots.iter().enumerate().skip(first).take(number) {
+            if found.ids.len() >= max {
+                break;
+            }
+            found.seen += 1;
+            let state = slot.word.state();
+            if state.check_open(state.generation()).is_ok() {
+                found.ids.push(ConnectionId { index: index as u32, generation: state.generation() });
+            }
+        }
+        found
+    }
+
     /// Puts a vacant slot back into the list.
     fn release(&self, index: u32) {
         let _ = self.free.push(index); // There is room for all.

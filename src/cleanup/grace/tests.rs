@@ -47,6 +47,18 @@ fn r11_without_a_delay_the_event_is_due_at_once() {
 }
 
 #[test]
+fn r11_the_sink_is_not_told_twice_that_a_suppressed_group_is_occupied() {
+    let mut grace = grace(9);
+    assert_eq!(grace.change("room", Change::Occupied, after(0), at(0)), Some(("room", Change::Occupied)));
+    assert_eq!(grace.change("room", Change::Vacated, Delay::Suppress, at(0)), None);
+    assert_eq!(grace.change("room", Change::Occupied, after(0), at(1)), None);
+    assert_eq!(grace.change("room", Change::Vacated, after(0), at(2)), Some(("room", Change::Vacated)));
+    grace.change("hall", Change::Vacated, after(9), at(0));
+    assert_eq!((grace.suppress_all(), grace.len()), (1, 0));
+    assert_eq!(grace.change("hall", Change::Occupied, after(0), at(3)), None);
+}
+
+#[test]
 fn r11_over_the_bound_the_event_is_due_at_once() {
     for capacity in [1, 2, 64] {
         let mut grace = Grace::new(capacity);
@@ -67,7 +79,7 @@ fn r11_a_group_that_has_members_again_is_not_reported() {
     let mut grace = grace(2);
     grace.change("room", Change::Vacated, after(5), at(0));
     assert_eq!(grace.due(at(5), 9, |_| false), Vec::<&str>::new());
-    assert_eq!((grace.len(), grace.next_deadline()), (1, None));
+    assert_eq!((grace.len(), grace.next_deadline()), (0, None));
     // Its Occupied was under way.
     assert_eq!(grace.change("room", Change::Occupied, after(0), at(6)), None);
     assert_eq!(grace.len(), 0);

@@ -15,6 +15,7 @@ use crate::cleanup::sink::EventSink;
 use crate::cleanup::slots::ConnectionId;
 use crate::clock::{Clock, MonotonicClock};
 use crate::sync::StdArc;
+use crate::sync::atomic::Ordering;
 
 /// The settings of a new pipeline: [`Cleanup::builder`].
 ///
@@ -183,6 +184,8 @@ impl<V: Entry, R: Resources> Builder<V, R> {
             }
             Ok(waiting) => {
                 let shared = Shared::new(self.settings(), writer, StdArc::new(sink));
+                // Relaxed: handed over with the pipeline itself.
+                shared.has_threads.store(true, Ordering::Relaxed);
                 let threads = waiting.begin(&shared);
                 Ok((Cleanup::from_shared(shared), threads))
             }

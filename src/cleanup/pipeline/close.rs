@@ -38,6 +38,20 @@ pub enum Closed {
     BreakerOpen,
 }
 
+impl Closed {
+    /// Returns whether the connection was not open.
+    #[must_use]
+    pub fn is_lost(self) -> bool {
+        matches!(self, Self::AlreadyClosing | Self::NotFound)
+    }
+
+    /// Returns whether nothing has changed, because no queue took the connection.
+    #[must_use]
+    pub fn is_refused(self) -> bool {
+        matches!(self, Self::Full | Self::NoWorkers | Self::BreakerOpen)
+    }
+}
+
 impl<V: Entry, R: Resources> Cleanup<V, R> {
     /// Closes a connection. Of any number of calls, one takes effect; it releases what must not wait, and leaves the rest
     /// to a worker, or takes the way of the [overflow policy](crate::cleanup::Config::overflow). Never waits.
@@ -54,7 +68,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
 }
 
 impl<V: Entry, R: Resources> Shared<V, R> {
-    fn close(shared: &StdArc<Self>, id: ConnectionId, cause: Cause, overflow: Overflow) -> Closed {
+    pub(super) fn close(shared: &StdArc<Self>, id: ConnectionId, cause: Cause, overflow: Overflow) -> Closed {
         let source = match shared.slots.source(id) {
             Ok(source) => source,
             Err(lost) => return shared.count_lost(lost),

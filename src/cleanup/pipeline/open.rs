@@ -198,6 +198,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
                 here.end(id, End { cause: Cause::Lost, at: here.now(), is_parked: true });
             }
             let _ = completion.finish(opened);
+            here.note_progress();
         });
         Ok(ticket)
     }

@@ -122,9 +122,13 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     }
 
     pub(super) fn sweep(shared: &StdArc<Self>) -> usize {
-        shared.counters.sweeps.add(1);
         let before = shared.now().as_ns().checked_sub(Moment::START.after(shared.config.sweep_after).as_ns());
-        let Some(before) = before.map(Moment::from_ns) else { return 0 };
+        before.map_or(0, |before| Self::sweep_before(shared, Moment::from_ns(before)))
+    }
+
+    /// Cleans what was closed at `before` or earlier.
+    pub(super) fn sweep_before(shared: &StdArc<Self>, before: Moment) -> usize {
+        shared.counters.sweeps.add(1);
         let mut swept = 0;
         let mut left = shared.slots.capacity();
         while left > 0 {
@@ -217,6 +221,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             Ok(ticket) => ticket.on_complete(move |outcome| {
                 here.finish(batch, how, &number, outcome);
                 drop(inline);
+                here.note_progress();
             }),
             Err(_) => batch.into_iter().for_each(|cleaning| shared.park(cleaning)),
         }
@@ -273,6 +278,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let now = self.now();
         let dead = self.events.lock().delivery.finish(attempt, &delivered.outcomes, now);
         self.report(dead);
+        self.note_progress();
         true
     }
 

@@ -1,5 +1,9 @@
 #![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
+mod drain;
+mod faults;
+mod threads;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
@@ -9,7 +13,7 @@ use super::close::Closed;
 use super::run::Progress;
 use super::*;
 use crate::cleanup::config::{Overflow, Workers};
-use crate::cleanup::sink::{DeadLetter, Outcome};
+use crate::cleanup::sink::{DeadLetter, DeadReason, Outcome};
 use crate::cleanup::transitions::Change;
 use crate::clock::ManualClock;
 use crate::sync::atomic::AtomicBool;
@@ -64,7 +68,7 @@ impl EventSink<App, Event<(u8, u8)>> for Recorder {
     }
 
     fn dead_letter(&self, letter: DeadLetter<App, Event<(u8, u8)>>) {
-        panic!("lost: {letter:?}");
+        assert_eq!(letter.reason, DeadReason::Closed, "lost: {letter:?}");
     }
 }
 
