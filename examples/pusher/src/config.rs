@@ -20,7 +20,7 @@ pub struct Flags {
     /// The address to listen on; port 0 takes a free one [default: 127.0.0.1:6001].
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// An app; may be given several times [default: app-id:app-key:app-secret].
+    /// An app; may be given several times [default: 1:app-key:app-secret].
     #[arg(long = "app", value_name = "ID:KEY:SECRET")]
     pub apps: Vec<String>,
     /// Receives the webhooks of all apps.
@@ -121,7 +121,7 @@ impl App {
 
     /// The app of a server that is started without one, to try it out.
     pub fn for_trials() -> Self {
-        Self::new("app-id", "app-key", "app-secret")
+        Self::new("1", "app-key", "app-secret")
     }
 }
 

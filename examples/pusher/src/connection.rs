@@ -22,7 +22,7 @@ use crate::protocol::{Code, Frame, Incoming, Subscribe, error, established, ping
 use crate::subscribe::{self, Rate, Relay};
 
 /// Time that a client has to answer the end of its connection.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The reason why a task ends.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::announce::Derived;
@@ -26,10 +26,36 @@ pub struct Hub {
     pub derived: Arc<Derived>,
     pub webhooks: Arc<Counts>,
     pub traffic: Traffic,
+    pub tasks: Tasks,
     pub started: Instant,
     stopping: AtomicBool,
     sockets: AtomicU64,
     random: RandomState,
+}
+
+/// The number of tasks of sockets: of those that are served, and of those that are told why not, or that it is over.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks(Arc<AtomicUsize>);
+
+/// One of them.
+#[derive(Debug)]
+pub struct Task(Tasks);
+
+impl Tasks {
+    pub fn enter(&self) -> Task {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Task(self.clone())
+    }
+
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Figures of connections and events.
@@ -72,6 +98,7 @@ impl Hub {
             derived: Arc::default(),
             webhooks: counts,
             traffic: Traffic::default(),
+            tasks: Tasks::default(),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             sockets: AtomicU64::new(0),

@@ -1,7 +1,7 @@
 //! A WebSocket server for clients of the Pusher Channels protocol, version 7.
 //!
 //! ```text
-//! cargo run --release --manifest-path examples/pusher/Cargo.toml -- --app app-id:app-key:app-secret
+//! cargo run --release --manifest-path examples/pusher/Cargo.toml -- --app 1:app-key:app-secret
 //! ```
 //!
 //! Connections, channels and users are in one table: an entry per connection, and an index by channel and by user. An
@@ -44,6 +44,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use config::{ConfigError, Flags, Settings};
 use hub::Hub;
+use switchboard::cleanup::DrainProgress;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -73,7 +74,7 @@ async fn run(settings: Settings) -> io::Result<()> {
     let hub = Hub::start(settings)?;
     tokio::spawn(announce::run(hub.pipeline.subscribe(), hub.derived.clone()));
     if hub.settings.apps == [config::App::for_trials()] {
-        warn!("the app app-id:app-key:app-secret is for trials: anyone knows its secret; set --app");
+        warn!("the app 1:app-key:app-secret is for trials: anyone knows its secret; set --app");
     }
     println!("{READY}{}", listener.local_addr()?);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -96,16 +97,18 @@ async fn run(settings: Settings) -> io::Result<()> {
 }
 
 async fn finish(hub: &Arc<Hub>) -> io::Result<()> {
-    let mut shown = 0;
-    let report = drain::drain(hub, |closed, left| {
-        if closed >= shown {
-            println!("draining: {closed} closed, {left} in the table");
-            shown = closed + 1000;
+    let mut shown = None;
+    let report = drain::drain(hub, move |progress| {
+        // A line for each phase, and each further thousand.
+        let (phase, thousands) = (progress.phase, progress.closed / 1000);
+        if shown.replace((phase, thousands)) != Some((phase, thousands)) {
+            let DrainProgress { open, closing, undelivered, .. } = progress;
+            println!("draining: {open} open, {closing} to be removed, {undelivered} webhook events");
         }
     });
     let report = report.await;
     println!("{report}");
-    if report.left > 0 {
+    if !report.is_complete() {
         return Err(io::Error::other("the drain was not complete"));
     }
     Ok(())

@@ -3,15 +3,28 @@
 use std::io;
 
 use switchboard::SharedWriter;
-use switchboard::cleanup::{self, Cause, Cleanup, ConnectionId, Event, EventSink, OpenErrorKind};
+use switchboard::cleanup::{self, Cause, Cleanup, ConnectionId, Event, EventSink, OpenErrorKind, Resources};
 use switchboard::table::shared;
 
 use crate::entry::{AppId, Connection, Feed, Group, Snapshot};
+use crate::outbox::{End, Outbox};
+
+/// The socket of a connection, which learns of its end at once if the server shuts down.
+#[derive(Debug)]
+pub struct Socket(Outbox);
+
+impl Resources for Socket {
+    fn closed(&mut self, cause: Cause) {
+        if cause == Cause::Shutdown {
+            self.0.end(End::Shutdown);
+        }
+    }
+}
 
 /// A handle of the pipeline. Its threads end with the last one.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
-    pub cleanup: Cleanup<Connection>,
+    pub cleanup: Cleanup<Connection, Socket>,
 }
 
 /// The reason why a connection cannot be opened or changed.
@@ -30,12 +43,12 @@ impl Pipeline {
         connections: u32,
         sink: impl EventSink<AppId, Event<Group>> + 'static,
     ) -> io::Result<Self> {
-        let (writer, table) = Cleanup::<Connection>::table_builder().build();
+        let (writer, table) = Cleanup::<Connection, Socket>::table_builder().build();
         let (writer, _thread) =
             SharedWriter::spawn(writer, shared::Config::new().thread_name("pusher-writer"))
                 .map_err(|error| io::Error::other(error.to_string()))?;
         drop(table);
-        let builder = Cleanup::<Connection>::builder().config(config).max_connections(connections);
+        let builder = Cleanup::<Connection, Socket>::builder().config(config).max_connections(connections);
         let started = builder.name("pusher").spawn(writer, sink);
         let (cleanup, _threads) = started.map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self { cleanup })
@@ -51,8 +64,8 @@ impl Pipeline {
 
     /// Opens a connection. It is in the newest version when this returns.
     pub async fn open(&self, connection: Connection) -> Result<ConnectionId, PipelineError> {
-        let address = connection.address;
-        let opened = self.cleanup.open_async(connection, address, ()).await;
+        let (address, socket) = (connection.address, Socket(connection.outbox.clone()));
+        let opened = self.cleanup.open_async(connection, address, socket).await;
         let ticket = opened.map_err(|error| match error.kind {
             OpenErrorKind::TooMany => PipelineError::Full,
             _ => PipelineError::Closed,

@@ -94,7 +94,9 @@ async fn connect(
     let app = hub.find(|app| app.key == key);
     let app = refusal(app, query.get("protocol").map(String::as_str));
     let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME).read_buffer_size(READ_BUFFER);
+    let task = hub.tasks.enter();
     upgrade.on_upgrade(move |socket| async move {
+        let _task = task;
         match app {
             Ok(app) => connection::serve(hub, socket, app, from.ip()).await,
             Err((code, message)) => connection::refuse(socket, code, message).await,

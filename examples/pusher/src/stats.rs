@@ -29,6 +29,8 @@ pub struct Figures<'a> {
     pub users: usize,
     /// Slots of the pipeline that are in use.
     pub slots: usize,
+    /// Tasks of sockets.
+    pub tasks: usize,
     pub pressure: f64,
     pub uptime_s: u64,
     pub is_stopping: bool,
@@ -62,6 +64,7 @@ impl<'a> Figures<'a> {
             channels,
             users,
             slots: pipeline.connections(),
+            tasks: hub.tasks.get(),
             pressure: pipeline.pressure(),
             uptime_s: hub.started.elapsed().as_secs(),
             is_stopping: hub.is_stopping(),
@@ -101,6 +104,7 @@ impl Collector for Collected {
             ("channels", "Channels that are occupied", figures.channels as f64),
             ("users", "Users in presence channels, once per channel", figures.users as f64),
             ("slots", "Slots of the cleanup pipeline that are in use", figures.slots as f64),
+            ("tasks", "Tasks of sockets", figures.tasks as f64),
             ("pressure", "Pressure of the cleanup pipeline, from 0 to 1", figures.pressure),
             (
                 "events_in_grace",

@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long, value_name = "ws://ADDRESS")]
     target: Option<String>,
     /// The app of that server.
-    #[arg(long, value_name = "ID:KEY:SECRET", default_value = "app-id:app-key:app-secret")]
+    #[arg(long, value_name = "ID:KEY:SECRET", default_value = "1:app-key:app-secret")]
     app: String,
     /// The process of that server, whose memory and processor time are reported.
     #[arg(long, value_name = "PID")]
@@ -122,12 +122,12 @@ async fn storm(
         plan.rooms(),
         connected_in.as_secs_f64()
     );
-    let idle = load.connect_steadily(period).await;
+    let idle = load.connect_steadily(period).await?;
     let full = usage();
     println!("storm: idle: {idle}");
     // The cut, and the connections that are made from this moment on.
     let cut_in = load.cut();
-    let storm = load.connect_steadily(period).await;
+    let storm = load.connect_steadily(period).await?;
     println!("storm: {} clients cut within {:.0} ms: {storm}", plan.cut, cut_in.as_secs_f64() * 1e3);
     let after = usage();
     let expected = load.expected();

@@ -1,12 +1,12 @@
 // The official JavaScript client against the server. Usage: node client.mjs ADDRESS, with a server that was started with
-// --app app-id:app-key:app-secret --client-events. Waits for events, never for time, but for proofs of absence.
+// --app 1:app-key:app-secret --client-events. Waits for events, never for time, but for proofs of absence.
 import { createHash, createHmac } from 'node:crypto';
 import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';
 
 const Pusher = createRequire(import.meta.url)('pusher-js');
 const [host, port] = process.argv[2].split(':');
-const [id, key, secret] = ['app-id', 'app-key', 'app-secret'];
+const [id, key, secret] = ['1', 'app-key', 'app-secret'];
 const sign = (text) => createHmac('sha256', secret).update(text).digest('hex');
 
 // Fails what hangs.
@@ -164,7 +164,7 @@ assert.deepEqual([refused.type, refused.status], ['AuthError', 401]);
 await subscribed(eve.subscribe('news'));
 const stranger = connect('x', { appKey: 'no-such-key' });
 const failure = await once(stranger.connection, 'error');
-assert.equal(failure.data.code, 4001);
+assert.equal(failure.error.data.code, 4001);
 step('is refused with a wrong signature, and with an unknown key');
 
 // The socket is cut: the client connects again, and subscribes again.

@@ -1,4 +1,4 @@
-"""The official Python server library against the HTTP API. Usage: sdk.py ADDRESS, with the app app-id:app-key:app-secret."""
+"""The official Python server library against the HTTP API. Usage: sdk.py ADDRESS, with the app 1:app-key:app-secret."""
 
 import sys
 
@@ -9,7 +9,7 @@ host, port = sys.argv[1].split(":")
 
 
 def client(secret="app-secret", key="app-key"):
-    return pusher.Pusher(app_id="app-id", key=key, secret=secret, host=host, port=int(port), ssl=False)
+    return pusher.Pusher(app_id="1", key=key, secret=secret, host=host, port=int(port), ssl=False)
 
 
 def refused(error, request, *arguments, **options):

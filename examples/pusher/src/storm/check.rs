@@ -57,11 +57,12 @@ async fn stats(target: &Target) -> io::Result<Value> {
 }
 
 /// Figures that are zero once everyone has left and everything is delivered.
-const EMPTY: [&str; 9] = [
+const EMPTY: [&str; 10] = [
     "/connections",
     "/channels",
     "/users",
     "/slots",
+    "/tasks",
     "/events_in_grace",
     "/events_to_deliver",
     "/cleanup/open",

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::runtime::{self, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -41,6 +43,24 @@ pub(super) struct Load {
     late: Vec<JoinHandle<()>>,
     next: usize,
     before_cut: usize,
+    /// Runs the clients that are measured, apart from the thousands that are cut.
+    meter: Meter,
+}
+
+/// A runtime with a thread of its own. It ends in the background, as it may be dropped by a task.
+struct Meter(Option<Runtime>);
+
+impl Meter {
+    async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> io::Result<T> {
+        let runtime = self.0.as_ref().ok_or_else(|| failed("the meter has ended"))?;
+        runtime.spawn(work).await.map_err(io::Error::other)
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.0.take().map(Runtime::shutdown_background);
+    }
 }
 
 /// A client with its three channels.
@@ -53,6 +73,32 @@ async fn enter(target: Target, number: usize) -> io::Result<(Client, Duration)> 
     client.subscribe(&format!("private-room-{room}"), None).await?;
     client.subscribe(&format!("presence-room-{room}"), Some(&user)).await?;
     Ok((client, took))
+}
+
+/// Connects clients at a steady rate. Returns how long each took, the number of failures, and the clients.
+async fn measure(
+    target: Target,
+    numbers: Range<usize>,
+    rate: u32,
+) -> (Vec<Duration>, usize, Vec<JoinHandle<()>>) {
+    let mut ticks = interval(Duration::from_secs(1) / rate);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut entering = JoinSet::new();
+    for number in numbers {
+        ticks.tick().await;
+        entering.spawn(enter(target.clone(), number));
+    }
+    let (mut took, mut failures, mut late) = (Vec::new(), 0, Vec::new());
+    while let Some(entered) = entering.join_next().await {
+        match entered {
+            Ok(Ok((client, latency))) => {
+                took.push(latency);
+                late.push(stay(client));
+            }
+            _ => failures += 1,
+        }
+    }
+    (took, failures, late)
 }
 
 /// Reads until the end. To abort this drops the socket, with no goodbye.
@@ -84,15 +130,16 @@ impl Load {
         // Rooms of later clients are others.
         let next = plan.rooms() * ROOM;
         let clients = clients.into_values().collect();
-        let target = target.clone();
+        let meter = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         Ok(Self {
-            target,
+            target: target.clone(),
             plan_cut: plan.cut,
             rate: plan.rate,
             clients,
             late: Vec::new(),
             next,
             before_cut: 0,
+            meter: Meter(Some(meter)),
         })
     }
 
@@ -105,27 +152,14 @@ impl Load {
     }
 
     /// Connects clients at the steady rate, whether or not earlier ones have succeeded. Returns how long each took.
-    pub(super) async fn connect_steadily(&mut self, period: Duration) -> Latencies {
-        let mut ticks = interval(Duration::from_secs(1) / self.rate);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let mut entering = JoinSet::new();
+    pub(super) async fn connect_steadily(&mut self, period: Duration) -> io::Result<Latencies> {
         let number = (period.as_secs_f64() * f64::from(self.rate)) as usize;
-        for _ in 0..number {
-            ticks.tick().await;
-            entering.spawn(enter(self.target.clone(), self.next));
-            self.next += 1;
-        }
-        let (mut took, mut failures) = (Vec::new(), 0);
-        while let Some(entered) = entering.join_next().await {
-            match entered {
-                Ok(Ok((client, latency))) => {
-                    took.push(latency);
-                    self.late.push(stay(client));
-                }
-                _ => failures += 1,
-            }
-        }
-        Latencies::new(took, failures)
+        let numbers = self.next..self.next + number;
+        self.next = numbers.end;
+        let measuring = measure(self.target.clone(), numbers, self.rate);
+        let (took, failures, late) = self.meter.run(measuring).await?;
+        self.late.extend(late);
+        Ok(Latencies::new(took, failures))
     }
 
     /// Cuts the first clients, all at once.
