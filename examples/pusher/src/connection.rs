@@ -60,46 +60,68 @@ struct Client {
     started: Instant,
 }
 
-/// Serves a client until one of both ends the connection.
-pub async fn serve(hub: Arc<Hub>, mut socket: WebSocket, app: AppId, address: IpAddr) {
+/// A connection that is in the table, and established.
+pub struct Session {
+    hub: Arc<Hub>,
+    socket: WebSocket,
+    inbox: Inbox,
+    client: Client,
+}
+
+/// Opens a connection. `None` if it is not to be served; its client was told why.
+pub async fn open(hub: Arc<Hub>, mut socket: WebSocket, app: AppId, address: IpAddr) -> Option<Session> {
     let (outbox, inbox) = Outbox::new(hub.settings.outbox);
     let id = hub.new_socket();
     let address = hub.limited(address);
     let opened = match hub.pipeline.open(Connection::new(app, id, outbox, address)).await {
         Ok(connection) => Opened { hub: hub.clone(), id: connection, cause: Cause::Lost },
-        Err(PipelineError::Full) => {
-            return refuse(socket, Code::OverCapacity, "there are too many connections").await;
+        Err(error) => {
+            let (code, message) = match error {
+                PipelineError::Full => (Code::OverCapacity, "there are too many connections"),
+                PipelineError::Closed => (Code::Restart, "the server restarts"),
+            };
+            refuse(socket, code, message).await;
+            return None;
         }
-        Err(PipelineError::Closed) => return refuse(socket, Code::Restart, "the server restarts").await,
     };
     // Connections from one address that came at the same time are all counted now.
     if hub.is_over_limit(address, 0) {
         hub.traffic.refused_limit.fetch_add(1, Ordering::Relaxed);
         drop(opened);
-        return refuse(socket, Code::OverCapacity, "there are too many connections from this address").await;
+        refuse(socket, Code::OverCapacity, "there are too many connections from this address").await;
+        return None;
+    }
+    let first = established(id, hub.settings.activity_timeout.as_secs());
+    let sent = timeout(hub.settings.pong_timeout, socket.send(Message::Text(first))).await;
+    if !matches!(sent, Ok(Ok(()))) {
+        return None;
     }
     hub.traffic.accepted.fetch_add(1, Ordering::Relaxed);
-    let first = established(id, hub.settings.activity_timeout.as_secs());
-    let mut client = Client { app, socket: id, opened, rate: Rate::default(), started: Instant::now() };
-    let finish = match send(&hub, &mut socket, first).await {
-        Ok(()) => client.run(&hub, &mut socket, inbox).await,
-        Err(finish) => finish,
-    };
-    client.opened.cause = match finish {
-        Finish::Left => Cause::Closed,
-        Finish::Ended(End::Shutdown) => Cause::Shutdown,
-        Finish::Lost | Finish::Silent | Finish::Violation(..) | Finish::Ended(End::Slow) => Cause::Lost,
-    };
-    if finish == Finish::Ended(End::Slow) {
-        hub.traffic.slow.fetch_add(1, Ordering::Relaxed);
-    }
-    // The connection is closed before its client is told: that may take a while.
-    drop(client);
-    match finish {
-        Finish::Left | Finish::Lost => {}
-        Finish::Silent => close(socket, Code::NoPong as u16, "there was no answer to a ping").await,
-        Finish::Ended(end) => close(socket, end.code() as u16, end.message()).await,
-        Finish::Violation(code, message) => close(socket, code, message).await,
+    let client = Client { app, socket: id, opened, rate: Rate::default(), started: Instant::now() };
+    Some(Session { hub, socket, inbox, client })
+}
+
+impl Session {
+    /// Serves the client until one of both ends the connection.
+    pub async fn run(self) {
+        let Self { hub, mut socket, inbox, mut client } = self;
+        let finish = client.run(&hub, &mut socket, inbox).await;
+        client.opened.cause = match finish {
+            Finish::Left => Cause::Closed,
+            Finish::Ended(End::Shutdown) => Cause::Shutdown,
+            Finish::Lost | Finish::Silent | Finish::Violation(..) | Finish::Ended(End::Slow) => Cause::Lost,
+        };
+        if finish == Finish::Ended(End::Slow) {
+            hub.traffic.slow.fetch_add(1, Ordering::Relaxed);
+        }
+        // The connection is closed before its client is told: that may take a while.
+        drop(client);
+        match finish {
+            Finish::Left | Finish::Lost => {}
+            Finish::Silent => close(socket, Code::NoPong as u16, "there was no answer to a ping").await,
+            Finish::Ended(end) => close(socket, end.code() as u16, end.message()).await,
+            Finish::Violation(code, message) => close(socket, code, message).await,
+        }
     }
 }
 
@@ -120,15 +142,6 @@ async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
         Some(())
     })
     .await;
-}
-
-/// Sends a frame, in the time that a client has for that.
-async fn send(hub: &Hub, socket: &mut WebSocket, frame: Frame) -> Result<(), Finish> {
-    let sent = timeout(hub.settings.pong_timeout, socket.send(Message::Text(frame))).await;
-    match sent {
-        Ok(sent) => sent.map_err(|_| Finish::Lost),
-        Err(_elapsed) => Err(Finish::Ended(End::Slow)),
-    }
 }
 
 impl Client {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use tokio::runtime::Handle;
+
 use crate::announce::Derived;
 use crate::channel::{ChannelName, SocketId};
 use crate::config::{App, Settings};
@@ -27,6 +29,8 @@ pub struct Hub {
     pub webhooks: Arc<Counts>,
     pub traffic: Traffic,
     pub tasks: Tasks,
+    /// Runs everything but the accepting of connections, which no other work is to delay.
+    pub main: Handle,
     pub started: Instant,
     stopping: AtomicBool,
     sockets: AtomicU64,
@@ -87,7 +91,7 @@ pub enum Busy {
 }
 
 impl Hub {
-    /// Starts the threads of the pipeline.
+    /// Starts the threads of the pipeline. Called in the main runtime.
     pub fn start(settings: Settings) -> io::Result<Arc<Self>> {
         let counts = Arc::new(Counts::default());
         let webhooks = Webhooks::new(settings.apps.clone().into(), counts.clone());
@@ -99,6 +103,7 @@ impl Hub {
             webhooks: counts,
             traffic: Traffic::default(),
             tasks: Tasks::default(),
+            main: Handle::current(),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             sockets: AtomicU64::new(0),

@@ -20,6 +20,7 @@
 mod announce;
 mod api;
 mod auth;
+mod background;
 mod channel;
 mod config;
 mod connection;
@@ -41,6 +42,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use background::Background;
 use clap::{Parser, Subcommand};
 use config::{ConfigError, Flags, Settings};
 use hub::Hub;
@@ -70,7 +72,11 @@ enum Command {
 pub const READY: &str = "listening on ";
 
 async fn run(settings: Settings) -> io::Result<()> {
-    let listener = server::listen(settings.listen)?;
+    let accepting = Background::new("pusher-accept")?;
+    let listener = {
+        let _in_it = accepting.handle().enter();
+        server::listen(settings.listen)?
+    };
     let hub = Hub::start(settings)?;
     tokio::spawn(announce::run(hub.pipeline.subscribe(), hub.derived.clone()));
     if hub.settings.apps == [config::App::for_trials()] {
@@ -78,7 +84,7 @@ async fn run(settings: Settings) -> io::Result<()> {
     }
     println!("{READY}{}", listener.local_addr()?);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(server::serve(hub.clone(), listener, async move {
+    accepting.handle().spawn(server::serve(hub.clone(), listener, async move {
         let _ = stopped.await;
     }));
     interrupted().await?;
@@ -89,11 +95,9 @@ async fn run(settings: Settings) -> io::Result<()> {
     };
     drop(stop);
     tokio::select! {
-        result = finish(&hub) => result?,
-        result = impatient => result?,
+        result = finish(&hub) => result,
+        result = impatient => result,
     }
-    serving.abort();
-    Ok(())
 }
 
 async fn finish(hub: &Arc<Hub>) -> io::Result<()> {

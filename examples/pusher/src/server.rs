@@ -1,4 +1,8 @@
 //! The routes: sockets, the HTTP API, figures and the page.
+//!
+//! They run in a runtime of their own, with one thread, which accepts sockets and brings them up to the first frame. From
+//! then on a socket is served in the main runtime, and so are all other requests. Thousands of tasks that become ready at
+//! once, as when their clients vanish, are therefore not in the way of those who connect.
 
 mod requests;
 
@@ -96,9 +100,17 @@ async fn connect(
     let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME).read_buffer_size(READ_BUFFER);
     let task = hub.tasks.enter();
     upgrade.on_upgrade(move |socket| async move {
-        let _task = task;
         match app {
-            Ok(app) => connection::serve(hub, socket, app, from.ip()).await,
+            Ok(app) => {
+                let main = hub.main.clone();
+                if let Some(session) = connection::open(hub, socket, app, from.ip()).await {
+                    // The task ends with its session, there.
+                    main.spawn(async move {
+                        session.run().await;
+                        drop(task);
+                    });
+                }
+            }
             Err((code, message)) => connection::refuse(socket, code, message).await,
         }
     })
@@ -118,12 +130,16 @@ fn refuse(busy: Busy) -> Response {
 }
 
 async fn figures(State(hub): State<Arc<Hub>>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], stats::json(&hub)).into_response()
+    let main = hub.main.clone();
+    let json = main.spawn(async move { stats::json(&hub) }).await.unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], json).into_response()
 }
 
 async fn metrics(State(hub): State<Arc<Hub>>) -> Response {
     let content = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content)], stats::metrics(&hub)).into_response()
+    let main = hub.main.clone();
+    let text = main.spawn(async move { stats::metrics(&hub) }).await.unwrap_or_default();
+    ([(header::CONTENT_TYPE, content)], text).into_response()
 }
 
 async fn script() -> Response {

@@ -9,6 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
 
 use crate::api::{self, ApiError, Info, MAX_BODY, Trigger};
 use crate::auth::Signed;
@@ -81,8 +82,10 @@ fn attributes(snapshot: &Snapshot, app: AppId, channel: &ChannelName, info: Info
     attributes
 }
 
-fn respond(answer: Answer) -> Response {
-    match answer {
+/// Makes the answer in the main runtime.
+async fn respond(main: Handle, answer: impl Future<Output = Answer> + Send + 'static) -> Response {
+    let failed = |_| Err(ApiError::new(500, "the request was not completed"));
+    match main.spawn(answer).await.unwrap_or_else(failed) {
         Ok(value) => ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response(),
         Err(ApiError { status, reason }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -98,13 +101,14 @@ pub(super) async fn events(
     uri: Uri,
     body: Body,
 ) -> Response {
-    let answer = async {
+    let main = hub.main.clone();
+    let answer = async move {
         let request = Checked::new(hub, &id, "POST", &uri, query, body).await?;
         let trigger = api::event(&request.body)?;
         let channels = request.send(&trigger);
         Ok(if trigger.info.is_none() { json!({}) } else { json!({ "channels": channels }) })
     };
-    respond(answer.await)
+    respond(main, answer).await
 }
 
 pub(super) async fn batch_events(
@@ -114,7 +118,8 @@ pub(super) async fn batch_events(
     uri: Uri,
     body: Body,
 ) -> Response {
-    let answer = async {
+    let main = hub.main.clone();
+    let answer = async move {
         let request = Checked::new(hub, &id, "POST", &uri, query, body).await?;
         let triggers = api::batch(&request.body)?;
         let asked = triggers.iter().any(|trigger| !trigger.info.is_none());
@@ -125,7 +130,7 @@ pub(super) async fn batch_events(
         let sent: Vec<_> = sent.collect();
         Ok(if asked { json!({ "batch": sent }) } else { json!({}) })
     };
-    respond(answer.await)
+    respond(main, answer).await
 }
 
 pub(super) async fn channels(
@@ -136,7 +141,8 @@ pub(super) async fn channels(
     method: Method,
     body: Body,
 ) -> Response {
-    let answer = async {
+    let main = hub.main.clone();
+    let answer = async move {
         let request = Checked::new(hub, &id, method.as_str(), &uri, query, body).await?;
         let prefix = request.parameter("filter_by_prefix").unwrap_or_default();
         let info = api::info(request.parameter("info"))?.check(prefix.starts_with("presence-"))?;
@@ -152,7 +158,7 @@ pub(super) async fn channels(
             .collect();
         Ok(json!({ "channels": channels }))
     };
-    respond(answer.await)
+    respond(main, answer).await
 }
 
 pub(super) async fn channel(
@@ -163,7 +169,8 @@ pub(super) async fn channel(
     method: Method,
     body: Body,
 ) -> Response {
-    let answer = async {
+    let main = hub.main.clone();
+    let answer = async move {
         let request = Checked::new(hub, &id, method.as_str(), &uri, query, body).await?;
         let channel = api::channel(&name)?;
         let info = api::info(request.parameter("info"))?.check(channel.kind() == Kind::Presence)?;
@@ -173,7 +180,7 @@ pub(super) async fn channel(
         answer.insert("occupied".into(), is_occupied.into());
         Ok(answer.into())
     };
-    respond(answer.await)
+    respond(main, answer).await
 }
 
 pub(super) async fn users(
@@ -184,7 +191,8 @@ pub(super) async fn users(
     method: Method,
     body: Body,
 ) -> Response {
-    let answer = async {
+    let main = hub.main.clone();
+    let answer = async move {
         let request = Checked::new(hub, &id, method.as_str(), &uri, query, body).await?;
         let channel = api::channel(&name)?;
         api::presence(&channel)?;
@@ -192,5 +200,5 @@ pub(super) async fn users(
         let users: Vec<_> = users.iter().map(|member| json!({ "id": *member.user })).collect();
         Ok(json!({ "users": users }))
     };
-    respond(answer.await)
+    respond(main, answer).await
 }

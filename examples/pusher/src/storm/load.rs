@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tokio::runtime::{self, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Latencies;
+use crate::background::Background;
 use crate::harness::{Client, Hook, Target, failed};
 
 /// Clients of a room.
@@ -44,23 +44,7 @@ pub(super) struct Load {
     next: usize,
     before_cut: usize,
     /// Runs the clients that are measured, apart from the thousands that are cut.
-    meter: Meter,
-}
-
-/// A runtime with a thread of its own. It ends in the background, as it may be dropped by a task.
-struct Meter(Option<Runtime>);
-
-impl Meter {
-    async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> io::Result<T> {
-        let runtime = self.0.as_ref().ok_or_else(|| failed("the meter has ended"))?;
-        runtime.spawn(work).await.map_err(io::Error::other)
-    }
-}
-
-impl Drop for Meter {
-    fn drop(&mut self) {
-        self.0.take().map(Runtime::shutdown_background);
-    }
+    meter: Background,
 }
 
 /// A client with its three channels.
@@ -130,7 +114,7 @@ impl Load {
         // Rooms of later clients are others.
         let next = plan.rooms() * ROOM;
         let clients = clients.into_values().collect();
-        let meter = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let meter = Background::new("storm-meter")?;
         Ok(Self {
             target: target.clone(),
             plan_cut: plan.cut,
@@ -139,7 +123,7 @@ impl Load {
             late: Vec::new(),
             next,
             before_cut: 0,
-            meter: Meter(Some(meter)),
+            meter,
         })
     }
 
@@ -157,7 +141,7 @@ impl Load {
         let numbers = self.next..self.next + number;
         self.next = numbers.end;
         let measuring = measure(self.target.clone(), numbers, self.rate);
-        let (took, failures, late) = self.meter.run(measuring).await?;
+        let (took, failures, late) = self.meter.handle().spawn(measuring).await.map_err(io::Error::other)?;
         self.late.extend(late);
         Ok(Latencies::new(took, failures))
     }
