@@ -1,4 +1,4 @@
-//! What all connections and requests share.
+//! The state that all connections and requests share.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;

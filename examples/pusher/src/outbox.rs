@@ -24,7 +24,7 @@ pub struct Inbox {
     pub signals: Signals,
 }
 
-/// What the task of the socket waits for besides frames.
+/// The events that the task of the socket waits for, besides frames.
 pub struct Signals(Outbox);
 
 /// The reason why the server ends a connection.

@@ -20,19 +20,21 @@ function chart() {
   const context = canvas.getContext('2d');
   const style = getComputedStyle(document.documentElement);
   const highest = Math.max(1, ...history);
-  const { width, height } = canvas;
-  context.clearRect(0, 0, width, height);
+  const scale = window.devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  [canvas.width, canvas.height] = [width * scale, height * scale];
+  context.scale(scale, scale);
   context.strokeStyle = style.getPropertyValue('--blue');
-  context.lineWidth = 3;
+  context.lineWidth = 2;
   context.beginPath();
   history.forEach((value, index) => {
     const x = width - (history.length - 1 - index) * (width / 119);
-    context.lineTo(x, height - 10 - (value / highest) * (height - 50));
+    context.lineTo(x, height - 6 - (value / highest) * (height - 36));
   });
   context.stroke();
   context.fillStyle = getComputedStyle(document.body).color;
-  context.font = '24px system-ui, sans-serif';
-  context.fillText(`highest: ${highest}`, 12, 30);
+  context.font = '13px system-ui, sans-serif';
+  context.fillText(`highest: ${highest}`, 8, 18);
 }
 
 function show(stats) {

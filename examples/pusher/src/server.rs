@@ -70,7 +70,7 @@ fn router(hub: Arc<Hub>) -> Router {
         .with_state(hub)
 }
 
-/// Why a socket is not served, once its handshake has succeeded.
+/// Returns the app, or the reason why the socket is not served once its handshake has succeeded.
 fn refusal(app: Option<AppId>, protocol: Option<&str>) -> Result<AppId, (Code, &'static str)> {
     let app = app.ok_or((Code::UnknownApp, "there is no app with this key"))?;
     let protocol = protocol.ok_or((Code::NoProtocol, "the parameter protocol is missing"))?;

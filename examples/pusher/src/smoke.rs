@@ -1,6 +1,6 @@
 //! The test of the whole server: another process, and clients that go through everything.
 //!
-//! Waits for answers. Where something must *not* come, the client asks for something else afterwards: answers come in
+//! Waits for answers. To show that something does *not* come, the client asks for something else afterwards: answers come in
 //! order.
 
 mod api;

@@ -47,13 +47,15 @@ impl Board {
         let channel = ChannelName::parse(channel).unwrap();
         let data = user.map(|user| format!(r#"{{"user_id":"{user}"}}"#));
         let member = data.map(|data| Arc::new(Member::parse(Some(&data)).unwrap()));
-        let _ = self.cleanup.update(id, |connection| connection.join(channel, member, 100)).unwrap();
+        let joined = self.cleanup.update(id, |connection| connection.join(channel, member, 100)).unwrap();
         let _ = self.driver.turn();
+        assert_eq!(joined.wait().unwrap(), Some(true));
     }
 
     fn leave(&mut self, id: ConnectionId, channel: &'static str) {
-        let _ = self.cleanup.update(id, |connection| connection.leave(channel)).unwrap();
+        let left = self.cleanup.update(id, |connection| connection.leave(channel)).unwrap();
         let _ = self.driver.turn();
+        assert_eq!(left.wait().unwrap(), Some(true));
     }
 
     fn close(&mut self, id: ConnectionId) {
@@ -133,7 +135,7 @@ fn members_learn_of_a_user_once_however_many_connections_it_has() {
         received(&mut ada_inbox),
         [told("subscription_succeeded", "ada"), told("member_added", "ben")]
     );
-    assert_eq!(received(&mut first_inbox), [list.clone()]);
+    assert_eq!(received(&mut first_inbox), std::slice::from_ref(&list));
     assert_eq!(received(&mut second_inbox), [list]);
     board.close(first);
     board.announce();

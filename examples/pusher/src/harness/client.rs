@@ -23,7 +23,7 @@ pub struct Client {
     pub id: String,
 }
 
-/// What a client receives.
+/// A frame that a client receives, or the end.
 #[derive(Debug, PartialEq)]
 pub enum Received {
     Frame(Value),

@@ -16,7 +16,7 @@ pub struct Process {
     pub address: SocketAddr,
 }
 
-/// What a process has used.
+/// The memory and the processor time that a process has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
     pub memory_mb: f64,

@@ -14,7 +14,7 @@ use crate::channel::MAX_USER;
 pub struct Member {
     /// The id; a number is its text.
     pub user: Arc<str>,
-    /// What the app tells about the user, as it was given.
+    /// The data that the app gives about the user, unchanged.
     pub info: Option<Box<RawValue>>,
 }
 

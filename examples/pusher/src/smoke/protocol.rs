@@ -156,7 +156,7 @@ async fn client_events(target: &Target) -> io::Result<()> {
     Ok(())
 }
 
-/// What is wrong affects the connection that sends it, at most, and no other.
+/// A wrong frame affects the connection that sends it, at most, and no other.
 async fn wrong_frames(target: &Target) -> io::Result<()> {
     let mut bystander = Client::connect(target).await?;
     bystander.subscribe("news", None).await?;

@@ -1,4 +1,4 @@
-//! What must hold when everyone has left.
+//! The properties that hold when everyone has left.
 
 use std::io;
 use std::time::Duration;

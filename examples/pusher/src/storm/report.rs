@@ -71,7 +71,7 @@ impl Report {
         problems.extend(
             counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")),
         );
-        if is_strict && !(self.ratio < 1.5) {
+        if is_strict && (self.ratio.is_nan() || self.ratio >= 1.5) {
             problems.push(format!("connecting took {:.2} times as long in the storm", self.ratio));
         }
         problems
