@@ -16,6 +16,8 @@
 // * The counters themselves are in `manager::run::meters`.
 
 mod board;
+#[cfg(feature = "cleanup")]
+mod cleanup_figures;
 pub(crate) mod collector;
 #[cfg(feature = "metrics")]
 mod facade;

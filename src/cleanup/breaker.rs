@@ -40,11 +40,30 @@ pub(crate) struct Terms {
     pub(crate) probes: u8,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+/// The phase of the breaker that stops trying queues which refuse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Phase {
+    /// The queues are tried.
+    #[default]
     Closed,
+    /// No queue is tried: disconnects take the way of an overflow.
     Open,
+    /// Single disconnects try a queue.
     HalfOpen,
+}
+
+impl Phase {
+    /// Returns the name, in lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
 }
 
 /// One word: the time in microseconds in the upper 54 bits, then the probes in flight, then the phase.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
 
 use super::entry::{Entry, Groups, Subject, subjects};
 use super::events::Dated;
@@ -10,6 +11,7 @@ use super::slots::ConnectionId;
 use super::transitions::Transitions;
 use crate::table::DefaultHashBuilder;
 use crate::table::shared::Transaction;
+use crate::unwind::contain;
 
 pub(crate) type Rows<'a, V> = Transaction<'a, ConnectionId, V, Groups<V>, DefaultHashBuilder>;
 
@@ -35,10 +37,22 @@ pub(crate) fn remove<V: Entry>(table: &mut Rows<'_, V>, batch: &[(ConnectionId, 
     Changed { events: noting.finish(table), old }
 }
 
-/// Removes a connection without calling more of the user's code than the table itself does. For one whose removal has
-/// panicked: its events are lost.
-pub(crate) fn remove_bare<V: Entry>(table: &mut Rows<'_, V>, id: ConnectionId) -> Changed<V> {
-    Changed { events: Vec::new(), old: table.remove(&id).into_iter().collect() }
+/// Removes a connection whose removal has panicked. The user's code that is not needed by the table itself may panic
+/// again: then there are no events, or not all of them.
+pub(crate) fn remove_bare<V: Entry>(table: &mut Rows<'_, V>, id: ConnectionId, delay: Delay) -> Changed<V> {
+    // Unwind safety, here and below: the table is only read, and what was noted is dropped or not used.
+    let found = contain(AssertUnwindSafe(|| table.get(&id).map(subjects))).flatten().unwrap_or_default();
+    let noted = found.into_iter().filter_map(|subject| {
+        contain(AssertUnwindSafe(|| {
+            let mut noting = Noting::new();
+            noting.touch(subject, delay, table);
+            noting
+        }))
+    });
+    let noted: Vec<_> = noted.collect();
+    let old = table.remove(&id).into_iter().collect();
+    let events = noted.into_iter().filter_map(|noting| contain(AssertUnwindSafe(|| noting.finish(table))));
+    Changed { events: events.flatten().collect(), old }
 }
 
 /// Inserts a connection, or replaces its entry.

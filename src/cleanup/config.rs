@@ -169,6 +169,23 @@ pub struct Config {
     pub drain_timeout: Duration,
 }
 
+/// The settings that can change while the pipeline runs: [`Cleanup::tune`](super::Cleanup::tune).
+///
+/// They are described at [`Config`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Connections that are removed together.
+    pub batch_max: usize,
+    /// Wait for a batch to fill.
+    pub linger: Duration,
+    /// Disconnects per app beyond which they are cleaned later.
+    pub app_rate: Option<Rate>,
+    /// Disconnects per address prefix beyond which they are cleaned later.
+    pub prefix_rate: Option<Rate>,
+    /// Whether the limits only count.
+    pub rate_dry_run: bool,
+}
+
 /// Number of workers of a pipeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Workers {
@@ -233,6 +250,20 @@ impl Config {
     #[must_use]
     pub fn inline_limit(&self, workers: usize) -> usize {
         self.inline_max.map_or(workers.saturating_mul(2), NonZeroUsize::get)
+    }
+
+    /// Returns the settings that can change while the pipeline runs.
+    #[must_use]
+    pub fn tuning(&self) -> Tuning {
+        let Self { batch_max, linger, app_rate, prefix_rate, rate_dry_run, .. } = *self;
+        Tuning { batch_max, linger, app_rate, prefix_rate, rate_dry_run }
+    }
+
+    /// Replaces the settings that can change while the pipeline runs.
+    #[must_use]
+    pub fn with_tuning(self, tuning: Tuning) -> Self {
+        let Tuning { batch_max, linger, app_rate, prefix_rate, rate_dry_run } = tuning;
+        Self { batch_max, linger, app_rate, prefix_rate, rate_dry_run, ..self }
     }
 
     /// Checks all settings.

@@ -60,6 +60,8 @@ struct Fifo<E> {
 struct Letter<E> {
     event: E,
     failures: u32,
+    /// The moment at which it was due.
+    at: Moment,
 }
 
 /// The events of an attempt that are to be repeated.
@@ -83,7 +85,8 @@ impl Retried {
 pub(crate) struct Attempt<A, E> {
     pub(crate) app: A,
     pub(crate) events: Vec<E>,
-    failures: Vec<u32>,
+    /// The number of failures of each event, and the moment at which it was due.
+    notes: Vec<(u32, Moment)>,
 }
 
 /// Figures of a delivery: `accepted = delivered + dead + waiting + in_flight`. Refused events are not accepted.
@@ -124,7 +127,7 @@ impl<A: Hash + Eq + Clone, E> Delivery<A, E> {
     }
 
     /// Appends an event of an app. If there is no room, it is returned as a dead letter, which the caller reports.
-    pub(crate) fn push(&mut self, app: A, event: E) -> Result<(), DeadLetter<A, E>> {
+    pub(crate) fn push(&mut self, app: A, event: E, now: Moment) -> Result<(), DeadLetter<A, E>> {
         let of_app = self.apps.get(&app).map_or(0, Fifo::len);
         if self.is_closed {
             self.figures.refused += 1;
@@ -137,7 +140,7 @@ impl<A: Hash + Eq + Clone, E> Delivery<A, E> {
         if of_app == 0 {
             self.ready.push_back(app.clone());
         }
-        let letter = Letter { event, failures: 0 };
+        let letter = Letter { event, failures: 0, at: now };
         self.apps.entry(app).or_insert_with(Fifo::new).waiting.push_back(letter);
         self.figures.accepted += 1;
         self.figures.waiting += 1;
@@ -151,11 +154,11 @@ impl<A: Hash + Eq + Clone, E> Delivery<A, E> {
         let fifo = self.apps.get_mut(&app)?;
         let number = fifo.waiting.len().min(self.terms.batch);
         let letters = fifo.waiting.drain(..number);
-        let (events, failures) = letters.map(|letter| (letter.event, letter.failures)).unzip();
+        let (events, notes) = letters.map(|letter| (letter.event, (letter.failures, letter.at))).unzip();
         fifo.in_flight = number;
         self.figures.waiting -= number;
         self.figures.in_flight += number;
-        Some(Attempt { app, events, failures })
+        Some(Attempt { app, events, notes })
     }
 
     /// Returns the moment at which the next attempt is due; `now` if one is due already. `None` if none is before an
@@ -167,30 +170,35 @@ impl<A: Hash + Eq + Clone, E> Delivery<A, E> {
         self.paused.first_key_value().map(|(&(end, _), _)| end)
     }
 
-    /// Ends an attempt with the outcomes of its events, in order. Returns the events that are given up.
+    /// Ends an attempt with the outcomes of its events, in order. Returns the events that are given up, and passes the time
+    /// that each delivered one has waited to `delivered`.
     pub(crate) fn finish(
         &mut self,
         attempt: Attempt<A, E>,
         outcomes: &[Outcome],
         now: Moment,
+        mut delivered: impl FnMut(Duration),
     ) -> Vec<DeadLetter<A, E>> {
-        let Attempt { app, events, failures } = attempt;
+        let Attempt { app, events, notes } = attempt;
         let number = events.len();
         let mut dead = Vec::new();
         let mut again = Vec::new();
         let mut retried = Retried::default();
-        for (index, (event, failures)) in events.into_iter().zip(failures).enumerate() {
+        for (index, (event, (failures, at))) in events.into_iter().zip(notes).enumerate() {
             // A sink that tried nothing has failed, or else it would be asked again and again.
             let untried = if outcomes.is_empty() { Some(&Outcome::Retry) } else { None };
             let reason = match outcomes.get(index).or(untried) {
-                Some(Outcome::Delivered) => continue,
+                Some(Outcome::Delivered) => {
+                    delivered(now.since(at));
+                    continue;
+                }
                 None => {
-                    again.push(Letter { event, failures });
+                    again.push(Letter { event, failures, at });
                     continue;
                 }
                 Some(Outcome::Retry) if failures < self.terms.retries => {
                     retried.note(failures + 1);
-                    again.push(Letter { event, failures: failures + 1 });
+                    again.push(Letter { event, failures: failures + 1, at });
                     continue;
                 }
                 Some(Outcome::Retry) => DeadReason::Exhausted,

@@ -4,7 +4,7 @@ use std::hash::Hash;
 
 use super::delivery::{self, Delivery};
 use super::entry::{Event, Subject};
-use super::grace::{Delay, Grace};
+use super::grace::{self, Delay, Grace};
 use super::moment::Moment;
 use super::sequence::Sequence;
 use super::sink::DeadLetter;
@@ -26,11 +26,24 @@ pub(crate) struct Events<A, G> {
     sequence: Sequence<Vec<Dated<A, G>>>,
     grace: Grace<Subject<A, G>>,
     pub(crate) delivery: Delivery<A, Event<G>>,
+    counts: Counts,
+}
+
+/// Changes that were due for the sink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) occupied: u64,
+    pub(crate) vacated: u64,
 }
 
 impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
     pub(crate) fn new(pending: usize, terms: delivery::Terms) -> Self {
-        Self { sequence: Sequence::new(0), grace: Grace::new(pending), delivery: Delivery::new(terms) }
+        Self {
+            sequence: Sequence::new(0),
+            grace: Grace::new(pending),
+            delivery: Delivery::new(terms),
+            counts: Counts::default(),
+        }
     }
 
     /// Takes the changes of the transaction of that number; `None` if it was taken back.
@@ -44,8 +57,7 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
         for Dated { subject, change, delay } in self.sequence.complete(number, changes).into_iter().flatten()
         {
             if let Some((subject, change)) = self.grace.change(subject, change, delay, now) {
-                let (app, event) = subject.event(change);
-                dead.extend(self.delivery.push(app, event).err());
+                dead.extend(self.pass(subject, change, now));
             }
         }
         dead
@@ -59,14 +71,36 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
         is_vacant: impl Fn(&G) -> bool,
     ) -> DeadLetters<A, G> {
         let due = self.grace.due(now, max, |subject| is_vacant(&subject.group));
-        let events = due.into_iter().map(|subject| subject.event(Change::Vacated));
-        events.filter_map(|(app, event)| self.delivery.push(app, event).err()).collect()
+        due.into_iter().filter_map(|subject| self.pass(subject, Change::Vacated, now)).collect()
     }
 
     /// Ends all graces: their events are due.
-    pub(crate) fn fire_all(&mut self) -> DeadLetters<A, G> {
-        let events = self.grace.flush().into_iter().map(|subject| subject.event(Change::Vacated));
-        events.filter_map(|(app, event)| self.delivery.push(app, event).err()).collect()
+    pub(crate) fn fire_all(&mut self, now: Moment) -> DeadLetters<A, G> {
+        let due = self.grace.flush();
+        due.into_iter().filter_map(|subject| self.pass(subject, Change::Vacated, now)).collect()
+    }
+
+    pub(crate) fn grace_figures(&self) -> grace::Figures {
+        self.grace.figures()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Passes on an event that is due.
+    fn pass(
+        &mut self,
+        subject: Subject<A, G>,
+        change: Change,
+        now: Moment,
+    ) -> Option<DeadLetter<A, Event<G>>> {
+        match change {
+            Change::Occupied => self.counts.occupied += 1,
+            Change::Vacated => self.counts.vacated += 1,
+        }
+        let (app, event) = subject.event(change);
+        self.delivery.push(app, event, now).err()
     }
 
     /// Drops the events whose grace has not ended. Returns their number.
@@ -80,9 +114,9 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
     }
 
     /// Gives up all events: those whose grace has not ended, and those that wait for the sink. Later ones, too.
-    pub(crate) fn close(&mut self) -> DeadLetters<A, G> {
+    pub(crate) fn close(&mut self, now: Moment) -> DeadLetters<A, G> {
         let mut dead = self.delivery.close();
-        dead.extend(self.fire_all());
+        dead.extend(self.fire_all(now));
         dead
     }
 

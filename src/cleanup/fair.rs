@@ -167,6 +167,11 @@ impl<T: Copy> FairQueue<T> {
     fn allocate(&mut self, node: Node<T>) -> u32 {
         let index = self.free;
         if index == NONE {
+            if self.nodes.len() == self.nodes.capacity() {
+                // By half, and never beyond the capacity: doubling would leave half of the memory unused.
+                let more = (self.nodes.len() / 2).max(16).min(self.capacity - self.nodes.len());
+                self.nodes.reserve_exact(more);
+            }
             self.nodes.push(node);
             return (self.nodes.len() - 1) as u32;
         }

@@ -3,10 +3,14 @@
 
 use std::time::Duration;
 
+use super::batch::Tuning;
 use super::breaker::{Breaker, Phase, Terms};
+use super::fair::{Lane, Queued};
 use super::moment::Moment;
+use super::queue::{Taken, WorkQueue};
 use super::slots::{Cause, Cleaning, ConnectionId, End, Reservation, Slots, Source};
 use super::stats::Counters;
+use super::worker::{Next, Worker};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::model::{model, spawn};
 use crate::sync::{Arc, StdArc};
@@ -167,5 +171,35 @@ fn r14_a_stale_report_does_not_touch_the_successor() {
         let (closed, _) = late.join().unwrap();
         assert!(!closed, "it was closed before");
         assert!(cleaned.is_none() || next.is_some_and(|next| slots.is_open(next)));
+    });
+}
+
+/// A worker that parks when there is nothing to do, a thread that reserves room and pushes, and one that closes: no wake-up
+/// is lost, and what was accepted is handed out before the end.
+#[test]
+fn r19_a_parked_worker_misses_no_task_and_no_close() {
+    model(|| {
+        let (_slots, id, _counted) = open_slot();
+        let worker = Arc::new(Worker::<()>::new(WorkQueue::new(2, 80, 50)));
+        let (pushing, closing) = (worker.clone(), worker.clone());
+        let pushing = spawn(move || {
+            let is_accepted = pushing.reserve().is_ok();
+            if is_accepted {
+                let task = Queued { task: id, app: 1, lane: Lane::Prompt, at: Moment::START, cost: 1 };
+                assert_eq!(pushing.push(task), None);
+            }
+            usize::from(is_accepted)
+        });
+        let closing = spawn(move || closing.close());
+        let mut taken = 0;
+        loop {
+            match worker.next(Moment::START, Tuning { batch_max: 2, linger: Duration::ZERO }) {
+                Next::Queue(Taken::Batch(batch, _)) => taken += batch.len(),
+                Next::Queue(Taken::Ended) => break,
+                _ => worker.park(None),
+            }
+        }
+        assert_eq!(taken, pushing.join().unwrap());
+        closing.join().unwrap();
     });
 }

@@ -3,6 +3,7 @@
 pub(super) mod builder;
 pub(super) mod close;
 pub(super) mod drain;
+pub(super) mod figures;
 #[cfg(all(test, not(switchboard_loom)))] // Too large for loom: `cleanup::models` explores the parts.
 mod models;
 pub(super) mod open;
@@ -16,10 +17,9 @@ use std::hash::BuildHasher;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use super::batch::Tuning;
 use super::breaker::{self, Breaker};
 use super::clean::Changed;
-use super::config::Config;
+use super::config::{Config, Tuning};
 use super::delivery;
 use super::entry::{Entry, Event, Groups, Resources, groups_of};
 use super::events::{DeadLetters, Events};
@@ -27,13 +27,14 @@ use super::gate::Gate;
 use super::grace::Delay;
 use super::hooks::Hooks;
 use super::limits::Limits;
-use super::marks::{Crossing, pressure};
+use super::marks::Crossing;
 use super::moment::Moment;
 use super::queue::WorkQueue;
+use super::recent::Recent;
 use super::sender::Sender;
 use super::sink::EventSink;
 use super::slots::{Cause, ConnectionId, Slots};
-use super::stats::{Counters, Stats};
+use super::stats::Counters;
 use super::worker::Worker;
 use crate::clock::Clock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -136,7 +137,15 @@ pub(super) struct Shared<V: Entry, R> {
     sender: Sender<R>,
     breaker: Breaker,
     gate: StdArc<Gate>,
-    limits: Limits,
+    limits: Mutex<StdArc<Limits>>,
+    /// There is a limit.
+    is_limited: AtomicBool,
+    /// The batch size and the linger, see `figures::pack`.
+    tuning: AtomicU64,
+    /// The settings of `limits`.
+    rates: Mutex<Tuning>,
+    /// Valid after a panic: pushed to and read.
+    recent: Mutex<Recent>,
     counters: Counters,
     /// Valid after a panic of a group's code: each step leaves its parts whole, and may lose its events.
     events: Mutex<Events<V::App, V::Group>>,
@@ -222,28 +231,8 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         &self.shared.config
     }
 
-    /// Returns the figures of the pipeline. Wait-free.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.shared.counters.snapshot()
-    }
-
-    /// Returns the pressure, from 0 to 1: the largest of the fill of a queue, the age of its oldest task as a part of
-    /// [`target_age`](Config::target_age), and the part of the inline limit that is in use. For the code that accepts
-    /// connections, to slow down. Takes the lock of each queue for a moment.
-    #[must_use]
-    pub fn pressure(&self) -> f64 {
-        let now = self.shared.now();
-        let of_worker = |worker: &Worker<R>| {
-            let depth = worker.depth();
-            let age = depth.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
-            pressure(depth.len, depth.capacity, age, self.shared.config.target_age, 0.0)
-        };
-        self.shared.sender.workers().iter().map(of_worker).fold(self.shared.gate.share(), f64::max)
-    }
-
     /// Returns the number of connections that are open, being opened, or not cleaned yet. Those that are open are
-    /// [`Stats::open`].
+    /// [`Stats::open`](super::Stats::open).
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.slots.len()
@@ -259,10 +248,6 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
 impl<V: Entry, R: Resources> Shared<V, R> {
     fn now(&self) -> Moment {
         Moment::START.after(self.clock.now().saturating_duration_since(self.origin))
-    }
-
-    fn tuning(&self) -> Tuning {
-        Tuning { batch_max: self.config.batch_max, linger: self.config.linger }
     }
 
     fn delay(&self, cause: Cause) -> Delay {
@@ -287,6 +272,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             let mut all = self.events.lock();
             let dead = all.settle(number, events, now);
             let has_work = all.next_due(now).is_some();
+            figures::publish(&all, &self.counters.events);
             drop(all);
             if has_work {
                 self.new_events.notify_all();
@@ -327,7 +313,11 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             sender: Sender::new(workers, || queue(&config)),
             breaker: Breaker::new(breaker_terms(&config)),
             gate: Gate::new(config.inline_limit(workers)),
-            limits: Limits::new(config.app_rate, config.prefix_rate, config.rate_keys, config.rate_dry_run),
+            limits: Mutex::new(&lock_order::CLEANUP_LIMITS, figures::limits(&config)),
+            is_limited: AtomicBool::new(figures::is_limited(&config)),
+            tuning: AtomicU64::new(figures::pack(&config)),
+            rates: Mutex::new(&lock_order::CLEANUP_LIMITS, config.tuning()),
+            recent: Mutex::new(&lock_order::CLEANUP_RECENT, Recent::default()),
             counters: Counters::default(),
             events: Mutex::new(&lock_order::CLEANUP_EVENTS, events),
             new_events: Condvar::new(),
@@ -433,6 +423,9 @@ impl<V: Entry, R: Resources> Drop for Owner<V, R> {
 
 impl<V: Entry, R: Resources> fmt::Debug for Cleanup<V, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cleanup").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Cleanup")
+            .field("workers", &self.shared.sender.workers().len())
+            .field("stats", &self.shared.counters.snapshot())
+            .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
+use crate::sync::StdArc;
 use crate::unwind::contain;
 
 /// The receiver of the events of a pipeline: webhooks, other nodes, a log.
@@ -38,6 +39,16 @@ pub trait EventSink<A, E>: Send + Sync {
     /// Takes an event that will not be delivered. The default implementation drops it; it is counted in any case.
     fn dead_letter(&self, letter: DeadLetter<A, E>) {
         drop(letter);
+    }
+}
+
+impl<A, E, S: EventSink<A, E> + ?Sized> EventSink<A, E> for StdArc<S> {
+    fn deliver(&self, app: &A, events: &[E]) -> Vec<Outcome> {
+        (**self).deliver(app, events)
+    }
+
+    fn dead_letter(&self, letter: DeadLetter<A, E>) {
+        (**self).dead_letter(letter);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Figures that add up at every moment.
 
+use super::breaker::Phase;
+use super::histogram::{Histogram, Recorder};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Figures of a pipeline since it was made.
@@ -56,6 +58,38 @@ pub struct Stats {
     pub dead_letters: u64,
     /// Calls of the sink that panicked.
     pub sink_panics: u64,
+    /// Changes that were due for the sink: a group was occupied.
+    pub events_occupied: u64,
+    /// Changes that were due for the sink: a group was vacated.
+    pub events_vacated: u64,
+    /// Events that a return within the grace has cancelled: a pair is two.
+    pub events_cancelled: u64,
+    /// Events that were suppressed because of the cause, or by a drain.
+    pub events_suppressed: u64,
+    /// Events without a grace because too many were pending.
+    pub events_overflowed: u64,
+    /// Events that the sink has taken.
+    pub events_delivered: u64,
+    /// Attempts of single events that have failed and are repeated.
+    pub event_retries: u64,
+    /// Events whose grace has not ended.
+    pub events_pending: u64,
+    /// Events that wait for the sink, or are being delivered.
+    pub events_waiting: u64,
+    /// The phase of the breaker.
+    pub breaker: Phase,
+    /// Number of times that the breaker was opened.
+    pub breaker_opens: u64,
+    /// Disconnects that were let through to probe a queue.
+    pub breaker_probes: u64,
+    /// Disconnects that the breaker kept from trying a queue.
+    pub breaker_refused: u64,
+    /// Connections per batch.
+    pub batch_sizes: Histogram,
+    /// Microseconds from the closing of a connection to the publication of its removal.
+    pub removal_us: Histogram,
+    /// Microseconds from the moment at which an event is due to its delivery.
+    pub delivery_us: Histogram,
 }
 
 /// The counters behind [`Stats`].
@@ -98,6 +132,24 @@ pub(crate) struct Counters {
     pub(crate) worker_restarts: Counter,
     pub(crate) dead_letters: Counter,
     pub(crate) sink_panics: Counter,
+    pub(crate) events: EventCounters,
+    pub(crate) batch_sizes: Recorder,
+    pub(crate) removal: Recorder,
+    pub(crate) delivery: Recorder,
+}
+
+/// Copies of the figures of the events: these are counted under their lock.
+#[derive(Debug, Default)]
+pub(crate) struct EventCounters {
+    pub(crate) occupied: Counter,
+    pub(crate) vacated: Counter,
+    pub(crate) cancelled: Counter,
+    pub(crate) suppressed: Counter,
+    pub(crate) overflowed: Counter,
+    pub(crate) delivered: Counter,
+    pub(crate) retries: Counter,
+    pub(crate) pending: Counter,
+    pub(crate) waiting: Counter,
 }
 
 /// A number of events that many threads count.
@@ -115,6 +167,12 @@ impl Counter {
         // Release: pairs with the acquire load in `get`: a thread that sees this move sees the moves that came before
         // it, of this thread and of those that handed the connection to it.
         self.0.fetch_add(number, Ordering::Release);
+    }
+
+    /// Replaces a copy of a figure. Called under the lock of the original.
+    pub(crate) fn set(&self, number: u64) {
+        // Relaxed: a statistic.
+        self.0.store(number, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -184,6 +242,22 @@ impl Counters {
             worker_restarts: self.worker_restarts.get(),
             dead_letters: self.dead_letters.get(),
             sink_panics: self.sink_panics.get(),
+            events_occupied: self.events.occupied.get(),
+            events_vacated: self.events.vacated.get(),
+            events_cancelled: self.events.cancelled.get(),
+            events_suppressed: self.events.suppressed.get(),
+            events_overflowed: self.events.overflowed.get(),
+            events_delivered: self.events.delivered.get(),
+            event_retries: self.events.retries.get(),
+            events_pending: self.events.pending.get(),
+            events_waiting: self.events.waiting.get(),
+            breaker: Phase::Closed,
+            breaker_opens: 0,
+            breaker_probes: 0,
+            breaker_refused: 0,
+            batch_sizes: self.batch_sizes.read(),
+            removal_us: self.removal.read(),
+            delivery_us: self.delivery.read(),
         }
     }
 }

@@ -66,7 +66,7 @@ mod tests {
     use crate::table::GroupIndex;
 
     #[test]
-    fn r10_two_members_that_leave_together_vacate_once() {
+    fn r10_n5_n7_n11_two_members_that_leave_together_vacate_once() {
         let mut transitions = Transitions::new();
         transitions.touch("room", |_| true);
         transitions.touch("room", |_| panic!("asked twice"));

@@ -3,15 +3,19 @@
 use std::fmt;
 use std::time::Duration;
 
+#[cfg(feature = "cleanup")]
+use super::cleanup_figures;
 use super::figures::{Answer, BOUNDS_NS, DURATIONS, FAMILIES, Shape};
 #[cfg(feature = "sessions")]
 use super::session_figures;
+#[cfg(feature = "cleanup")]
+use crate::cleanup::{Cleanup, Entry, Resources};
 use crate::link::addr::Addr;
 use crate::metrics::handle::Metrics;
 #[cfg(feature = "sessions")]
 use crate::sessions::Stats;
 
-/// A page with the figures of one or more managers, and of registries of sessions, in the Prometheus text format (version 0.0.4), without any
+/// A page with the figures of one or more managers, of registries of sessions and of cleanup pipelines, in the Prometheus text format (version 0.0.4), without any
 /// dependency.
 ///
 /// All figures of one manager are taken from one snapshot when it is added: every gauge of links and nets
@@ -33,6 +37,8 @@ pub struct Page {
     nodes: Vec<(String, Answer)>,
     #[cfg(feature = "sessions")]
     registries: Vec<(String, Stats)>,
+    #[cfg(feature = "cleanup")]
+    pipelines: Vec<(String, cleanup_figures::Pipeline)>,
 }
 
 impl Page {
@@ -66,21 +72,41 @@ impl Page {
         self.registries.push((name.into(), stats));
         self
     }
+
+    /// Adds the current figures of a cleanup pipeline, labelled `pipeline="name"`.
+    #[cfg(feature = "cleanup")]
+    pub fn add_cleanup<V: Entry, R: Resources>(
+        mut self,
+        name: impl Into<String>,
+        cleanup: &Cleanup<V, R>,
+    ) -> Self {
+        let (stats, workers) = (cleanup.stats(), cleanup.worker_stats());
+        let pipeline = cleanup_figures::Pipeline { stats, workers, pressure: cleanup.pressure() };
+        self.pipelines.push((name.into(), pipeline));
+        self
+    }
 }
 
 impl Page {
-    fn has_registries(&self) -> bool {
+    /// Whether there is something else than managers.
+    fn has_others(&self) -> bool {
+        let mut has_others = false;
         #[cfg(feature = "sessions")]
-        return !self.registries.is_empty();
-        #[cfg(not(feature = "sessions"))]
-        false
+        {
+            has_others |= !self.registries.is_empty();
+        }
+        #[cfg(feature = "cleanup")]
+        {
+            has_others |= !self.pipelines.is_empty();
+        }
+        has_others
     }
 }
 
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A page of sessions only shows no figures of managers.
-        let is_used = !self.nodes.is_empty() || !self.has_registries();
+        // A page of other things only shows no figures of managers.
+        let is_used = !self.nodes.is_empty() || !self.has_others();
         for family in FAMILIES.iter().filter(|_| is_used) {
             let (suffix, shape) = match family.shape {
                 Shape::Counter => ("_total", "counter"),
@@ -124,6 +150,10 @@ impl fmt::Display for Page {
         }
         #[cfg(feature = "sessions")]
         session_figures::write(f, &self.registries, |f, registry| write_owner(f, "registry", registry, &[]))?;
+        #[cfg(feature = "cleanup")]
+        cleanup_figures::write(f, &self.pipelines, |f, name, labels| {
+            write_owner(f, "pipeline", name, labels)
+        })?;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //! | -1 nets | [`LOCKED_NETS`] | the nets of the reference design |
 //! | 0 links | [`LOCKED_LINKS`] | the links of the reference design |
 //! | 1 writer | [`RETIRED`], [`SESSION`] | the retired versions that the writer of a cell leaves, when it is dropped; the data and the connection of a session |
-//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`], [`SESSION_ORPHANS`], [`SAVER`], [`MEMORY_STORE`], `SQLITE`, [`CLEANUP_QUEUE`], [`CLEANUP_SLOT`], [`CLEANUP_LIMITS`], [`CLEANUP_EVENTS`], [`CLEANUP_PAUSE`] | parking, and handing over one result or effect |
+//! | 2 auxiliary | [`MAILBOX_RECEIVER`], [`MAILBOX_SENDERS`], [`TICKET`], [`VERSION_WAITERS`], [`OUTBOX`], [`TICKER`], [`TICKER_THREAD`], [`SHADOW`], [`SHADOW_PAIR`], [`SHADOW_RING`], [`SHADOW_WORKERS`], [`SHADOW_TURN`], [`DRIVER_STORE`], [`CLAIM_WAITERS`], [`CLAIM_QUEUE`], [`SESSION_ORPHANS`], [`SAVER`], [`MEMORY_STORE`], `SQLITE`, [`CLEANUP_QUEUE`], [`CLEANUP_SLOT`], [`CLEANUP_LIMITS`], [`CLEANUP_RECENT`], [`CLEANUP_EVENTS`], [`CLEANUP_PAUSE`] | parking, and handing over one result or effect |
 //! | 3 metrics | [`METRICS`], [`SHADOW_LATENCY`] | the publication of the next metrics report; the latencies of a shadow |
 //!
 //! A thread acquires locks in strictly increasing rank: while it holds a lock of rank 2 it may only take one
@@ -141,7 +141,10 @@ pub(crate) static CLEANUP_PAUSE: Lock = Lock::new(Rank::Auxiliary, "cleanup: pau
 /// The resources of one connection.
 #[cfg(feature = "cleanup")]
 pub(crate) static CLEANUP_SLOT: Lock = Lock::new(Rank::Auxiliary, "cleanup: resources of a connection");
-/// The buckets of one kind of source.
+/// The connections that were removed last.
+#[cfg(feature = "cleanup")]
+pub(crate) static CLEANUP_RECENT: Lock = Lock::new(Rank::Auxiliary, "cleanup: removed connections");
+/// The limits and their settings, and the buckets of one kind of source; each on its own.
 #[cfg(feature = "cleanup")]
 pub(crate) static CLEANUP_LIMITS: Lock = Lock::new(Rank::Auxiliary, "cleanup: limits of sources");
 

@@ -20,7 +20,7 @@ fn at(ms: u64) -> Moment {
 
 fn delivery(events: &[(u8, u32)]) -> Delivery<u8, u32> {
     let mut delivery = Delivery::new(TERMS);
-    events.iter().for_each(|&(app, event)| delivery.push(app, event).unwrap());
+    events.iter().for_each(|&(app, event)| delivery.push(app, event, at(0)).unwrap());
     delivery
 }
 
@@ -41,11 +41,11 @@ fn r12_a_batch_holds_the_events_of_one_app() {
 fn r12_a_slow_app_holds_up_no_other() {
     let mut delivery = delivery(&[(1, 10), (2, 20)]);
     let slow = delivery.next(at(0)).unwrap();
-    delivery.push(1, 11).unwrap();
+    delivery.push(1, 11, at(0)).unwrap();
     let quick = delivery.next(at(0)).unwrap();
-    assert_eq!(delivery.finish(quick, &[Outcome::Delivered], at(0)), []);
+    assert_eq!(delivery.finish(quick, &[Outcome::Delivered], at(0), |_| {}), []);
     assert!(delivery.next(at(0)).is_none(), "the next events of the slow app wait for its attempt");
-    assert_eq!(delivery.finish(slow, &[Outcome::Delivered], at(9)), []);
+    assert_eq!(delivery.finish(slow, &[Outcome::Delivered], at(9), |_| {}), []);
     assert_eq!(delivery.next(at(9)).unwrap().events, [11]);
 }
 
@@ -54,12 +54,12 @@ fn r12_a_failure_is_repeated_with_a_growing_pause_and_then_a_dead_letter() {
     let mut delivery = delivery(&[(1, 10), (1, 11)]);
     for (now, due) in [(0, 50), (50, 130)] {
         let attempt = delivery.next(at(now)).unwrap();
-        assert_eq!(delivery.finish(attempt, &[Outcome::Retry, Outcome::Retry], at(now)), []);
+        assert_eq!(delivery.finish(attempt, &[Outcome::Retry, Outcome::Retry], at(now), |_| {}), []);
         assert_eq!(delivery.next_due(at(now)), Some(at(due)));
         assert!(delivery.next(at(due - 1)).is_none());
     }
     let attempt = delivery.next(at(130)).unwrap();
-    let given_up = delivery.finish(attempt, &[Outcome::Retry, Outcome::Delivered], at(130));
+    let given_up = delivery.finish(attempt, &[Outcome::Retry, Outcome::Delivered], at(130), |_| {});
     assert_eq!(given_up, [dead(1, 10, DeadReason::Exhausted)]);
     assert_eq!((delivery.len(), delivery.next_due(at(130))), (0, None));
 }
@@ -69,7 +69,7 @@ fn r12_results_are_per_event_and_order_is_kept() {
     let mut delivery = delivery(&[(1, 10), (1, 11), (1, 12), (1, 13), (1, 14)]);
     let attempt = delivery.next(at(0)).unwrap();
     let outcomes = [Outcome::Delivered, Outcome::Retry, Outcome::Refused];
-    assert_eq!(delivery.finish(attempt, &outcomes, at(0)), [dead(1, 12, DeadReason::Refused)]);
+    assert_eq!(delivery.finish(attempt, &outcomes, at(0), |_| {}), [dead(1, 12, DeadReason::Refused)]);
     assert_eq!(delivery.next(at(50)).unwrap().events, [11, 13, 14]);
 }
 
@@ -77,7 +77,7 @@ fn r12_results_are_per_event_and_order_is_kept() {
 fn r12_events_that_were_not_tried_are_due_at_once() {
     let mut delivery = delivery(&[(1, 10), (1, 11)]);
     let attempt = delivery.next(at(0)).unwrap();
-    assert_eq!(delivery.finish(attempt, &[Outcome::Delivered], at(0)), []);
+    assert_eq!(delivery.finish(attempt, &[Outcome::Delivered], at(0), |_| {}), []);
     assert_eq!((delivery.figures().retries, delivery.next_due(at(0))), (0, Some(at(0))));
     assert_eq!(delivery.next(at(0)).unwrap().events, [11]);
 }
@@ -87,7 +87,7 @@ fn r12_a_sink_that_tries_nothing_has_failed() {
     let mut delivery = delivery(&[(1, 10), (1, 11)]);
     for now in [0, 1000, 2000] {
         let attempt = delivery.next(at(now)).unwrap();
-        delivery.finish(attempt, &[], at(now));
+        delivery.finish(attempt, &[], at(now), |_| {});
     }
     assert_eq!((delivery.figures().dead, delivery.len()), (2, 0));
 }
@@ -95,10 +95,10 @@ fn r12_a_sink_that_tries_nothing_has_failed() {
 #[test]
 fn r12_one_app_cannot_fill_the_queue() {
     let mut delivery = delivery(&[]);
-    (0..8).for_each(|event| delivery.push(1, event).unwrap());
-    assert_eq!(delivery.push(1, 8), Err(dead(1, 8, DeadReason::Full)));
-    (0..8).for_each(|event| delivery.push(2, event).unwrap());
-    assert_eq!(delivery.push(3, 0), Err(dead(3, 0, DeadReason::Full)));
+    (0..8).for_each(|event| delivery.push(1, event, at(0)).unwrap());
+    assert_eq!(delivery.push(1, 8, at(0)), Err(dead(1, 8, DeadReason::Full)));
+    (0..8).for_each(|event| delivery.push(2, event, at(0)).unwrap());
+    assert_eq!(delivery.push(3, 0, at(0)), Err(dead(3, 0, DeadReason::Full)));
     assert_eq!(delivery.figures().refused, 2);
 }
 
@@ -107,8 +107,8 @@ fn r18_a_close_gives_up_what_waits_and_takes_no_more() {
     let mut delivery = delivery(&[(1, 10), (1, 11), (2, 20)]);
     let attempt = delivery.next(at(0)).unwrap();
     assert_eq!(delivery.close(), [dead(2, 20, DeadReason::Closed)]);
-    assert_eq!(delivery.push(2, 21), Err(dead(2, 21, DeadReason::Closed)));
-    let given_up = delivery.finish(attempt, &[Outcome::Delivered, Outcome::Retry], at(0));
+    assert_eq!(delivery.push(2, 21, at(0)), Err(dead(2, 21, DeadReason::Closed)));
+    let given_up = delivery.finish(attempt, &[Outcome::Delivered, Outcome::Retry], at(0), |_| {});
     assert_eq!((given_up, delivery.len()), (vec![dead(1, 11, DeadReason::Exhausted)], 0));
 }
 
@@ -127,7 +127,7 @@ fn r12_a_panic_of_the_sink_is_contained_and_repeated() {
         let attempt = queue.next(at(now)).unwrap();
         let result = deliver(&Panics, &attempt.app, &attempt.events);
         assert!(result.is_panicked);
-        queue.finish(attempt, &result.outcomes, at(now));
+        queue.finish(attempt, &result.outcomes, at(now), |_| {});
     }
     assert_eq!((queue.figures().dead, queue.len()), (1, 0));
 }
@@ -169,7 +169,7 @@ proptest! {
         for step in steps.into_iter().chain(endings) {
             match step {
                 Step::Push(app) => {
-                    let pushed = delivery.push(app, fates.pushed);
+                    let pushed = delivery.push(app, fates.pushed, at(0));
                     fates.dead.extend(pushed.err().map(|letter| letter.event));
                     fates.pushed += 1;
                 }
@@ -188,7 +188,7 @@ proptest! {
                     let outcomes: Vec<_> = outcomes.iter().map(|&outcome| all[usize::from(outcome)]).collect();
                     let pairs = attempt.events.iter().zip(&outcomes);
                     fates.delivered.extend(pairs.filter(|(_, outcome)| **outcome == Outcome::Delivered).map(|(event, _)| event));
-                    fates.dead.extend(delivery.finish(attempt, &outcomes, at(now)).into_iter().map(|letter| letter.event));
+                    fates.dead.extend(delivery.finish(attempt, &outcomes, at(now), |_| {}).into_iter().map(|letter| letter.event));
                 }
                 Step::Finish(..) => {}
             }
@@ -208,7 +208,7 @@ proptest! {
     #[test]
     fn r12_the_events_of_an_app_arrive_in_order(outcomes in prop::collection::vec(any::<bool>(), 1..100)) {
         let mut delivery = Delivery::new(Terms { retries: u32::MAX, ..TERMS });
-        (0..8).for_each(|event| delivery.push(0, event).unwrap());
+        (0..8).for_each(|event| delivery.push(0, event, at(0)).unwrap());
         let (mut arrived, mut now) = (Vec::<u32>::new(), 0);
         let mut outcomes = outcomes.into_iter().chain(std::iter::repeat(true));
         while let Some(due) = delivery.next_due(at(now)) {
@@ -219,7 +219,7 @@ proptest! {
             arrived.extend(&attempt.events[..tried]);
             let mut results = vec![Outcome::Delivered; tried];
             results.extend((tried < attempt.events.len()).then_some(Outcome::Retry));
-            prop_assert_eq!(delivery.finish(attempt, &results, at(now)), []);
+            prop_assert_eq!(delivery.finish(attempt, &results, at(now), |_| {}), []);
         }
         prop_assert!(arrived.into_iter().eq(0..8));
     }

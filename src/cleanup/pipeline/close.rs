@@ -94,7 +94,9 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         }
         shared.end(id, End { cause, at: now, is_parked: admission == Admission::Defer });
         match (admission, room, permit) {
-            (Admission::Queue, Ok(room), _) => shared.push(room, id, source, now),
+            (Admission::Queue, Ok(room), _) => {
+                shared.push(room, id, source, End { cause, at: now, is_parked: false })
+            }
             (Admission::Inline, _, Some(permit)) => Self::clean_inline(shared, id, permit),
             _ => Closed::Deferred,
         }
@@ -131,9 +133,9 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         }
     }
 
-    fn push(&self, room: Room, id: ConnectionId, source: Source, now: Moment) -> Closed {
-        let lane = self.limits.lane(source.app, source.prefix, now);
-        let task = Queued { task: id, app: source.app, lane, at: now, cost: source.cost };
+    fn push(&self, room: Room, id: ConnectionId, source: Source, end: End) -> Closed {
+        let lane = self.lane(source, end);
+        let task = Queued { task: id, app: source.app, lane, at: end.at, cost: source.cost };
         self.counters.rerouted.add(u64::from(room.is_rerouted));
         let crossing = self.sender.workers()[room.worker].push(task);
         self.cross(room.worker, crossing);
@@ -176,7 +178,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     }
 
     /// SplitMix64, as in `Random`, for any number of threads.
-    fn random(&self) -> u64 {
+    pub(super) fn random(&self) -> u64 {
         // Relaxed: each call draws its own number.
         let state = self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

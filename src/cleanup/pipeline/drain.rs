@@ -426,7 +426,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         Before {
             done: stats.done,
             failed: stats.failed,
-            delivered: self.events.lock().delivery.figures().delivered,
+            delivered: stats.events_delivered,
             dead_letters: stats.dead_letters,
         }
     }
@@ -456,13 +456,14 @@ impl<V: Entry, R: Resources> Shared<V, R> {
 
     /// Ends all graces. Returns the number of events that were dropped.
     fn end_graces(&self, pending: PendingEvents) -> u64 {
-        let (dropped, dead) = {
-            let mut events = self.events.lock();
-            match pending {
-                PendingEvents::Fire => (0, events.fire_all()),
-                PendingEvents::Drop => (events.drop_pending(), Vec::new()),
-            }
+        let now = self.now();
+        let mut events = self.events.lock();
+        let (dropped, dead) = match pending {
+            PendingEvents::Fire => (0, events.fire_all(now)),
+            PendingEvents::Drop => (events.drop_pending(), Vec::new()),
         };
+        super::figures::publish(&events, &self.counters.events);
+        drop(events);
         self.new_events.notify_all();
         self.report(dead);
         dropped

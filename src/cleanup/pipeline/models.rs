@@ -3,6 +3,8 @@
 
 use std::num::NonZeroUsize;
 
+use super::close::Closed;
+use super::drain::DrainStep;
 use super::*;
 use crate::cleanup::config::{Overflow, Workers};
 use crate::cleanup::sink::Outcome;
@@ -65,6 +67,7 @@ impl Rig {
             batch_max: 1,
             overflow,
             event_delay: Duration::ZERO,
+            shutdown_events: true,
             ..Config::default()
         };
         let (writer, _) = Cleanup::<Peer, Counted>::table_builder().build();
@@ -154,4 +157,72 @@ fn r6_each_connection_is_cleaned_once_inline_by_a_worker_or_by_a_sweep() {
 #[test]
 fn d1_each_connection_is_cleaned_once_by_a_worker_or_by_a_sweep() {
     mixed(Overflow::Defer);
+}
+
+/// A drain, two reports of ends and a worker: each connection ends once, and the drain loses none.
+#[test]
+fn r18_a_drain_and_reports_end_each_connection_once() {
+    model(|| {
+        let (mut rig, [first, second]) = Rig::new(Overflow::Defer);
+        let [one, two, draining] = [(); 3].map(|()| rig.cleanup.clone());
+        let draining = spawn(move || {
+            let mut drain = draining.drain();
+            let is_done = (0..3).any(|_| matches!(drain.step(), DrainStep::Done(_)));
+            (drain, is_done)
+        });
+        let threads = [
+            spawn(move || {
+                one.close(first, Cause::Lost);
+            }),
+            spawn(move || {
+                let _ = two.run_batch(0);
+                two.close(second, Cause::Killed);
+                assert!(two.stats().adds_up());
+            }),
+        ];
+        (0..3).for_each(|_| {
+            let _ = rig.driver.turn();
+        });
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let (mut drain, mut is_done) = draining.join().unwrap();
+        let mut steps = 0;
+        while !is_done {
+            while rig.driver.turn() == Turn::More {}
+            if let DrainStep::Done(report) = drain.step() {
+                assert_eq!((report.lost, report.deferred, report.is_complete), (0, 0, true), "{report}");
+                is_done = true;
+            }
+            steps += 1;
+            assert!(steps < 20, "the drain does not end");
+        }
+        drop(drain);
+        rig.finish();
+    });
+}
+
+/// All threads of a pipeline, its handle and the thread of its writer: work is done, and all end.
+#[test]
+fn r18_threads_end_with_the_last_handle() {
+    model(|| {
+        let config = Config {
+            workers: Workers::Fixed(NonZeroUsize::MIN),
+            sink_threads: 1,
+            event_delay: Duration::ZERO,
+            ..Config::default()
+        };
+        let (writer, _) = Cleanup::<Peer, Counted>::table_builder().build();
+        let (writer, writer_thread) =
+            SharedWriter::spawn(writer, shared::Config::new().capacity(8).unwrap()).unwrap();
+        let seen = StdArc::new(Mutex::new(&TEST_AUXILIARY, Vec::new()));
+        let ended = StdArc::new(AtomicU64::new(0));
+        let builder = Cleanup::builder().config(config).max_connections(2);
+        let (cleanup, threads) = builder.spawn(writer, Recorder(seen)).unwrap();
+        let ticket = cleanup.open(Peer(vec![1]), None, Counted(ended.clone())).unwrap();
+        let id = ticket.wait().unwrap();
+        assert_eq!(cleanup.close(id, Cause::Killed), Closed::Queued);
+        drop(cleanup);
+        assert!(threads.join().is_ok());
+        assert_eq!(writer_thread.join().unwrap().len(), 0, "what was queued was removed");
+        assert_eq!(StdArc::strong_count(&ended), 1);
+    });
 }

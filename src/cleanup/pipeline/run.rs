@@ -3,14 +3,15 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use super::{Cleanup, Number, Outcome, Shared};
+use super::{Cleanup, Number, Outcome, Shared, figures};
 use crate::cleanup::clean::{self, Changed};
 use crate::cleanup::entry::{Entry, Groups, Resources};
 use crate::cleanup::gate::GatePermit;
 use crate::cleanup::moment::Moment;
 use crate::cleanup::queue::Taken;
+use crate::cleanup::recent::Ended;
 use crate::cleanup::sink;
-use crate::cleanup::slots::{Cleaning, ConnectionId};
+use crate::cleanup::slots::{Cleaning, ConnectionId, End};
 use crate::cleanup::worker::{Again, Next};
 use crate::mailbox::TryReserveError;
 use crate::sync::StdArc;
@@ -40,7 +41,7 @@ pub enum Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
     Whole,
-    /// Without events: the removal with events has panicked.
+    /// Without the events whose code panics: the removal has panicked.
     Bare,
 }
 
@@ -51,9 +52,36 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         self.shared.sender.workers().len()
     }
 
+    /// Closes the queue of a worker: it hands out what it has, and then has [ended](Progress::Ended). Its apps move to the
+    /// other workers; without any, disconnects take the way of an overflow.
+    pub fn close_worker(&self, worker: usize) {
+        if let Some(worker) = self.shared.sender.workers().get(worker) {
+            worker.close();
+        }
+    }
+
     /// Does the next step of a worker: hands one batch of closed connections to the writer, if one is due. Does not wait.
     pub fn run_batch(&self, worker: usize) -> Progress {
         Shared::run_batch(&self.shared, worker)
+    }
+
+    /// Does the next steps of all workers until nothing is due or the time is up, which is looked at after each batch. For a
+    /// loop that has other work as well, such as accepting connections. Returns whether there may be more to do.
+    #[allow(clippy::must_use_candidate)] // As `sweep`.
+    pub fn run_for(&self, budget: std::time::Duration) -> bool {
+        let end = self.shared.now().after(budget);
+        loop {
+            let mut is_idle = true;
+            for worker in 0..self.workers() {
+                is_idle &= !matches!(self.run_batch(worker), Progress::Cleaned(_));
+                if self.shared.now() >= end {
+                    return true;
+                }
+            }
+            if is_idle {
+                return false;
+            }
+        }
     }
 
     /// Cleans connections that were closed some time ago and that no queue has taken, as long as there is room in the
@@ -210,7 +238,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let drawn = number.clone();
         let sent = permit.transaction(move |table| -> Changed<V> {
             let changed = match (how, ids.first()) {
-                (How::Bare, Some((id, _))) => clean::remove_bare(table, *id),
+                (How::Bare, Some((id, delay))) => clean::remove_bare(table, *id, *delay),
                 _ => clean::remove(table, &ids),
             };
             drawn.draw(&here.next);
@@ -247,16 +275,24 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     /// Makes the slots of a batch vacant, counts it, and drops its resources.
     fn release(&self, batch: Vec<Cleaning<R>>, how: How) {
         let number = batch.len() as u64;
-        let ids: Vec<_> = batch.iter().filter(|_| how == How::Bare).map(Cleaning::id).collect();
+        let now = self.now();
+        let ended = |cleaning: &Cleaning<R>| {
+            let End { cause, at, .. } = cleaning.end();
+            Ended { id: cleaning.id(), cause, latency: now.since(at) }
+        };
+        let ended: Vec<_> = batch.iter().map(ended).collect();
         let resources: Vec<_> = batch.into_iter().map(Cleaning::finish).collect();
         match how {
             How::Whole => self.counters.done(number),
             How::Bare => {
                 self.counters.failed(number);
-                ids.iter().for_each(|id| self.hooks.poison(*id));
+                ended.iter().for_each(|ended| self.hooks.poison(ended.id));
             }
         }
         self.counters.batches.add(1);
+        self.counters.batch_sizes.record(number);
+        ended.iter().for_each(|ended| self.counters.removal.record_time(ended.latency));
+        self.recent.lock().push(ended.into_iter());
         for resources in resources {
             // Unwind safety: nothing of them remains. User code, and therefore last.
             let _ = contain(AssertUnwindSafe(|| drop(resources)));
@@ -270,13 +306,18 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let mut events = self.events.lock();
         let dead = events.fire(now, max, |group| snapshot.index().count(group) == 0);
         let attempt = events.delivery.next(now);
+        figures::publish(&events, &self.counters.events);
         drop(events);
         self.report(dead);
         let Some(attempt) = attempt else { return false };
         let delivered = sink::deliver(&*self.sink, &attempt.app, &attempt.events);
         self.counters.sink_panics.add(u64::from(delivered.is_panicked));
         let now = self.now();
-        let dead = self.events.lock().delivery.finish(attempt, &delivered.outcomes, now);
+        let mut events = self.events.lock();
+        let timed = |time| self.counters.delivery.record_time(time);
+        let dead = events.delivery.finish(attempt, &delivered.outcomes, now, timed);
+        figures::publish(&events, &self.counters.events);
+        drop(events);
         self.report(dead);
         self.note_progress();
         true
@@ -284,7 +325,11 @@ impl<V: Entry, R: Resources> Shared<V, R> {
 
     /// Turns the events that are not delivered yet into dead letters. Those in an attempt follow when it ends.
     pub(super) fn give_up_events(&self) {
-        let dead = self.events.lock().close();
+        let now = self.now();
+        let mut events = self.events.lock();
+        let dead = events.close(now);
+        figures::publish(&events, &self.counters.events);
+        drop(events);
         self.report(dead);
     }
 }

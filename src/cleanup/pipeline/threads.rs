@@ -234,6 +234,13 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     /// Counts a step of a thread that has panicked.
     fn note_restart(&self) {
         self.counters.worker_restarts.add(1);
+        // As a queue that refuses: a worker that panics again and again is better left alone. Unwind safety: the clock, of
+        // which nothing remains.
+        if let Some(now) = contain(AssertUnwindSafe(|| self.now())) {
+            if let Some(pass) = self.breaker.enter(now) {
+                pass.fail(now, self.random());
+            }
+        }
     }
 }
 

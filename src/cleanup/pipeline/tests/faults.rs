@@ -98,14 +98,16 @@ fn r13_n9_a_worker_that_panics_is_restarted_and_loses_nothing() {
     let ids: Vec<_> = (0..20).map(|_| live.open(peer(1, &[1]))).collect();
     breaks.store(3, Ordering::Relaxed);
     ids.iter().for_each(|id| assert!(!live.cleanup.close(*id, Cause::Killed).is_refused()));
-    wait_until(|| live.cleanup.stats().done == 20 && live.cleanup.stats().worker_restarts == 3);
+    wait_until(|| live.cleanup.stats().done == 20 && breaks.load(Ordering::Relaxed) == 0);
+    // The clock is also asked when a panic is noted, and may panic there.
+    assert!((1..=3).contains(&live.cleanup.stats().worker_restarts));
     wait_until(|| seen.lock().len() == 2);
     live.join();
 }
 
 /// All queues are full, the writer as well: nothing waits, nothing is lost.
 #[test]
-fn r1_r5_with_all_queues_full_a_close_returns_and_the_sweep_finds_it() {
+fn r1_r5_n1_with_all_queues_full_a_close_returns_and_the_sweep_finds_it() {
     let (table, _) = Cleanup::<Peer, Counted>::table_builder().build();
     let (writer, mut driver) = SharedWriter::new(table, shared::Config::new().capacity(2).unwrap());
     let seen: Seen = StdArc::new(Mutex::new(&TEST_AUXILIARY, Vec::new()));
