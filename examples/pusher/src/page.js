@@ -42,14 +42,14 @@ function show(stats) {
   text('channels', stats.channels);
   text('users', stats.users);
   text('pressure', stats.pressure.toFixed(2));
-  text('breaker', stats.breaker ?? '–');
+  text('breaker', stats.cleanup.breaker);
   text('queued', stats.cleanup.queued + stats.cleanup.deferred);
   text('batch', stats.batch_mean.toFixed(1));
   text('webhooks', stats.webhooks.events);
   history.push(stats.connections);
   history.splice(0, history.length - 120);
   chart();
-  rows('batches', (stats.batch_sizes ?? []).map(([size, count]) => [`up to ${size}`, count]));
+  rows('batches', stats.batch_sizes.map(([size, count]) => [`up to ${size}`, count]));
   rows('cleanup', Object.entries(stats.cleanup).filter(([, value]) => typeof value === 'number'));
 }
 

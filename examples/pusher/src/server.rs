@@ -18,6 +18,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
+use switchboard::metrics::Page;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::connection;
@@ -136,10 +137,9 @@ async fn figures(State(hub): State<Arc<Hub>>) -> Response {
 }
 
 async fn metrics(State(hub): State<Arc<Hub>>) -> Response {
-    let content = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let main = hub.main.clone();
     let text = main.spawn(async move { stats::metrics(&hub) }).await.unwrap_or_default();
-    ([(header::CONTENT_TYPE, content)], text).into_response()
+    ([(header::CONTENT_TYPE, Page::CONTENT_TYPE)], text).into_response()
 }
 
 async fn script() -> Response {

@@ -1,18 +1,11 @@
 //! The figures of the server: JSON for the page, and text for Prometheus.
 
-use std::sync::Arc;
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
 use serde::Serialize;
-use serde_json::Value;
 use switchboard::cleanup;
+use switchboard::metrics::Page;
 
 use crate::announce::Derived;
 use crate::entry::Group;
@@ -36,6 +29,8 @@ pub struct Figures<'a> {
     pub is_stopping: bool,
     /// Connections that were removed together, on average.
     pub batch_mean: f64,
+    /// The sizes of batches up to a bound, and how many there were.
+    pub batch_sizes: Vec<(u64, u64)>,
     /// Webhook events that wait for the end of their grace, and for their delivery.
     pub events_in_grace: usize,
     pub events_to_deliver: usize,
@@ -59,6 +54,7 @@ impl<'a> Figures<'a> {
         let pipeline = &hub.pipeline.cleanup;
         let (events_in_grace, events_to_deliver) = pipeline.pending_events();
         let cleanup = pipeline.stats();
+        let sizes = cleanup.batch_sizes.bounds().map(|(bound, count)| (bound.unwrap_or(u64::MAX), count));
         Self {
             connections: snapshot.len(),
             channels,
@@ -68,7 +64,8 @@ impl<'a> Figures<'a> {
             pressure: pipeline.pressure(),
             uptime_s: hub.started.elapsed().as_secs(),
             is_stopping: hub.is_stopping(),
-            batch_mean: cleanup.done as f64 / cleanup.batches.max(1) as f64,
+            batch_mean: cleanup.batch_sizes.mean(),
+            batch_sizes: sizes.filter(|(_, count)| *count > 0).collect(),
             events_in_grace,
             events_to_deliver,
             traffic: &hub.traffic,
@@ -83,95 +80,48 @@ pub fn json(hub: &Hub) -> String {
     serde_json::to_string(&Figures::new(hub)).expect("figures can be serialized")
 }
 
-/// Returns the figures in the text format of OpenMetrics.
-pub fn metrics(hub: &Arc<Hub>) -> String {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Collected(hub.clone())));
+/// Returns the figures in the text format of Prometheus: those of the server, and those of its pipeline.
+pub fn metrics(hub: &Hub) -> String {
+    let figures = Figures::new(hub);
+    let gauges = [
+        ("connections", "Connections in the table.", figures.connections as f64),
+        ("channels", "Channels that are occupied.", figures.channels as f64),
+        ("users", "Users in presence channels, once per channel.", figures.users as f64),
+        ("tasks", "Tasks of sockets.", figures.tasks as f64),
+        ("uptime_seconds", "Time since the start.", figures.uptime_s as f64),
+    ];
+    let Traffic { accepted, refused_busy, refused_limit, slow, events, client_events, frames } =
+        figures.traffic;
+    let Counts { posted, failed, events: delivered, given_up } = figures.webhooks;
+    let counters: [(&str, &str, &AtomicU64); 11] = [
+        ("accepted", "Connections that were accepted.", accepted),
+        (
+            "refused_busy",
+            "Connections that were refused because the server was busy or stopping.",
+            refused_busy,
+        ),
+        ("refused_limit", "Connections that were refused because of a limit.", refused_limit),
+        ("slow_clients", "Connections that were ended because their client took no frames.", slow),
+        ("events", "Events of the HTTP API, one per channel.", events),
+        ("client_events", "Events of clients.", client_events),
+        ("frames", "Frames that were queued for clients.", frames),
+        ("webhooks_posted", "Webhook requests that were accepted.", posted),
+        ("webhooks_failed", "Webhook requests that failed or were refused.", failed),
+        ("webhook_events", "Webhook events that were delivered.", delivered),
+        ("webhook_events_given_up", "Webhook events that were given up.", given_up),
+    ];
     let mut text = String::new();
-    // A text takes everything that is written to it.
-    let _ = encode(&mut text, &registry);
+    for (name, help, value) in gauges {
+        family(&mut text, name, help, "gauge", value);
+    }
+    for (name, help, value) in counters {
+        family(&mut text, &format!("{name}_total"), help, "counter", value.load(Ordering::Relaxed) as f64);
+    }
+    text.push_str(&Page::new().add_cleanup("pusher", &hub.pipeline.cleanup).to_string());
     text
 }
 
-#[derive(Debug)]
-struct Collected(Arc<Hub>);
-
-impl Collector for Collected {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let figures = Figures::new(&self.0);
-        let gauges = [
-            ("connections", "Connections in the table", figures.connections as f64),
-            ("channels", "Channels that are occupied", figures.channels as f64),
-            ("users", "Users in presence channels, once per channel", figures.users as f64),
-            ("slots", "Slots of the cleanup pipeline that are in use", figures.slots as f64),
-            ("tasks", "Tasks of sockets", figures.tasks as f64),
-            ("pressure", "Pressure of the cleanup pipeline, from 0 to 1", figures.pressure),
-            (
-                "events_in_grace",
-                "Events that wait for the end of their grace",
-                figures.events_in_grace as f64,
-            ),
-            ("events_to_deliver", "Events that wait for their delivery", figures.events_to_deliver as f64),
-        ];
-        for (name, help, value) in gauges {
-            gauge(&mut encoder, name, help, value)?;
-        }
-        let Traffic { accepted, refused_busy, refused_limit, slow, events, client_events, frames } =
-            figures.traffic;
-        let Counts { posted, failed, events: delivered, given_up } = figures.webhooks;
-        let counters: [(&str, &str, &AtomicU64); 11] = [
-            ("accepted", "Connections that were accepted", accepted),
-            (
-                "refused_busy",
-                "Connections that were refused because the server was busy or stopping",
-                refused_busy,
-            ),
-            ("refused_limit", "Connections that were refused because of a limit", refused_limit),
-            ("slow_clients", "Connections that were ended because their client took no frames", slow),
-            ("events", "Events of the HTTP API, one per channel", events),
-            ("client_events", "Events of clients", client_events),
-            ("frames", "Frames that were queued for clients", frames),
-            ("webhooks_posted", "Webhook requests that were accepted", posted),
-            ("webhooks_failed", "Webhook requests that failed or were refused", failed),
-            ("webhook_events", "Webhook events that were delivered", delivered),
-            ("webhook_events_given_up", "Webhook events that were given up", given_up),
-        ];
-        for (name, help, value) in counters {
-            counter(&mut encoder, name, help, value.load(Ordering::Relaxed))?;
-        }
-        let Ok(Value::Object(cleanup)) = serde_json::to_value(figures.cleanup) else { return Ok(()) };
-        for (name, value) in &cleanup {
-            let Some(value) = value.as_u64() else { continue };
-            let help = format!("Connections or events of the cleanup pipeline: {}", name.replace('_', " "));
-            match name.as_str() {
-                "open" | "queued" | "deferred" => {
-                    gauge(&mut encoder, &format!("cleanup_{name}"), &help, value as f64)?
-                }
-                _ => counter(&mut encoder, &format!("cleanup_{name}"), &help, value)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-fn gauge(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    value: f64,
-) -> Result<(), std::fmt::Error> {
-    let name = format!("pusher_{name}");
-    let metric = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
-    ConstGauge::new(value).encode(metric)
-}
-
-fn counter(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    value: u64,
-) -> Result<(), std::fmt::Error> {
-    let name = format!("pusher_{name}");
-    let metric = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
-    ConstCounter::new(value).encode(metric)
+fn family(text: &mut String, name: &str, help: &str, kind: &str, value: f64) {
+    // A text takes everything that is written to it.
+    let _ = writeln!(text, "# HELP pusher_{name} {help}\n# TYPE pusher_{name} {kind}\npusher_{name} {value}");
 }

@@ -118,6 +118,7 @@ async fn figures(target: &Target) -> io::Result<()> {
     for (path, text) in [
         ("/stats", "\"pressure\":"),
         ("/metrics", "pusher_connections "),
+        ("/metrics", "pipeline=\"pusher\""),
         ("/", "<title>pusher"),
         ("/page.js", "/stats"),
     ] {
