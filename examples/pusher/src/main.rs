@@ -155,7 +155,9 @@ fn main() -> ExitCode {
 }
 
 fn end(work: impl Future<Output = io::Result<()>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // One processor is left to the runtime that accepts connections.
+    let threads = std::thread::available_parallelism().map_or(1, |all| all.get().saturating_sub(1).max(1));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     match runtime.and_then(|runtime| runtime.block_on(work)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
