@@ -279,7 +279,9 @@ async fn write(
     if let Some(frame) = first {
         socket.feed(Message::Text(frame)).await?;
     }
-    while let Ok(frame) = frames.try_recv() {
+    // A bound, so that what the client sends is read as well, however much comes.
+    for _ in 0..frames.max_capacity() {
+        let Ok(frame) = frames.try_recv() else { break };
         socket.feed(Message::Text(frame)).await?;
     }
     if let Some(frame) = last {

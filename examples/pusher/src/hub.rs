@@ -184,3 +184,54 @@ impl Hub {
         self.stopping.store(true, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Connection;
+    use crate::outbox::Outbox;
+    use crate::pipeline::PipelineError;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[tokio::test]
+    async fn a_server_that_stops_or_is_full_refuses_connections() {
+        let settings = Settings { connections: 1, ..Settings::new(vec![App::for_trials()]) };
+        let hub = Hub::start(settings).unwrap();
+        assert_eq!(hub.admit(HERE), Ok(()));
+        let connection =
+            |hub: &Hub| Connection::new(0, hub.new_socket(), Outbox::new(1).0, hub.limited(HERE));
+        hub.pipeline.open(connection(&hub)).await.unwrap();
+        assert_eq!(hub.admit(HERE), Err(Busy::Full));
+        assert_eq!(hub.pipeline.open(connection(&hub)).await, Err(PipelineError::Full));
+        hub.stop();
+        assert_eq!(hub.admit(HERE), Err(Busy::Stopping));
+        assert_eq!(hub.traffic.refused_busy.load(Ordering::Relaxed), 1);
+        assert_eq!(hub.traffic.refused_limit.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn connections_are_limited_per_address() {
+        let settings = Settings { limit_per_ip: Some(2), ..Settings::new(vec![App::for_trials()]) };
+        let hub = Hub::start(settings).unwrap();
+        for _ in 0..2 {
+            assert_eq!(hub.admit(HERE), Ok(()));
+            let connection = Connection::new(0, hub.new_socket(), Outbox::new(1).0, hub.limited(HERE));
+            hub.pipeline.open(connection).await.unwrap();
+        }
+        assert_eq!(hub.admit(HERE), Err(Busy::Address));
+        // The same address, as a socket shows it that accepts IPv6 as well.
+        assert_eq!(hub.admit("::ffff:127.0.0.1".parse().unwrap()), Err(Busy::Address));
+        assert_eq!(hub.admit("127.0.0.2".parse().unwrap()), Ok(()));
+        assert!(!hub.is_over_limit(hub.limited(HERE), 0));
+    }
+
+    #[test]
+    fn socket_ids_are_not_repeated() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _in_it = runtime.enter();
+        let hub = Hub::start(Settings::new(vec![App::for_trials()])).unwrap();
+        let ids: std::collections::HashSet<_> = (0..1000).map(|_| hub.new_socket()).collect();
+        assert_eq!(ids.len(), 1000);
+    }
+}

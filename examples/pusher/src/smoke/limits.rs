@@ -6,11 +6,22 @@ use serde_json::json;
 
 use super::done;
 use crate::config::App;
-use crate::harness::{Client, Process, Received, Target, expect, failed};
+use crate::harness::{Client, Process, Received, Target, expect, failed, request};
+
+const SHORT: &str = r#"
+activity_timeout_s = 3
+pong_timeout_s = 2
+
+[[apps]]
+id = "1"
+key = "key"
+secret = "secret"
+"#;
 
 pub(super) async fn run() -> io::Result<()> {
     settings().await?;
     per_address().await?;
+    slow_and_silent().await?;
     end().await
 }
 
@@ -45,6 +56,54 @@ async fn per_address() -> io::Result<()> {
     }
     done("the limit per address, and client events that are not allowed");
     Ok(())
+}
+
+/// Short times, in a file. One client takes no frames, and one answers no ping: both are cut, and no other.
+async fn slow_and_silent() -> io::Result<()> {
+    let file = std::env::temp_dir().join(format!("pusher-smoke-{}.toml", std::process::id()));
+    std::fs::write(&file, SHORT)?;
+    let path = file.to_str().ok_or_else(|| failed("the name of the file is not text"))?;
+    let server = Process::start(&["--config", path]).await;
+    std::fs::remove_file(&file)?;
+    let server = server?;
+    let target = Target { address: server.address, app: App::new("1", "key", "secret") };
+    let mut silent = Client::connect(&target).await?;
+    let (mut slow, mut bystander) = (Client::connect(&target).await?, Client::connect(&target).await?);
+    let channels: Vec<_> = (0..100).map(|number| format!("c{number}")).collect();
+    for channel in &channels {
+        slow.subscribe(channel, None).await?;
+    }
+    bystander.subscribe("other", None).await?;
+    // 1 MB each: more than the buffers of the system hold.
+    let large = json!({ "name": "large", "channels": channels, "data": "x".repeat(10_000) }).to_string();
+    while figure(&target, "/traffic/slow").await? == 0 {
+        let (status, answer) = request(&target, "POST", "/apps/1/events", &[], large.clone()).await?;
+        expect(&answer, status, 200)?;
+        // Both are heard of. The bystander also reads.
+        bystander.ping().await?;
+        if slow.send(&json!({ "event": "pusher:ping" })).await.is_err() {
+            break;
+        }
+    }
+    while figure(&target, "/traffic/slow").await? == 0 {
+        tokio::task::yield_now().await;
+    }
+    let small = json!({ "name": "small", "channels": ["other"], "data": "" }).to_string();
+    expect("an event", request(&target, "POST", "/apps/1/events", &[], small).await?.0, 200)?;
+    bystander.until("small").await?;
+    expect("the end of the silent", silent.closed().await?, Some(4201))?;
+    done("slow and silent clients are cut, and delay no other; a file with settings");
+    Ok(())
+}
+
+/// Returns a figure of the server.
+async fn figure(target: &Target, path: &str) -> io::Result<u64> {
+    let (_, text) = request(target, "GET", "/stats", &[], String::new()).await?;
+    let stats: serde_json::Value = serde_json::from_str(&text)?;
+    stats
+        .pointer(path)
+        .and_then(serde_json::Value::as_u64)
+        .ok_or_else(|| failed(format!("there is no {path}")))
 }
 
 async fn end() -> io::Result<()> {
