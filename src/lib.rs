@@ -17,6 +17,7 @@
 //! [import]: manager::LinkManagerBuilder::import
 //! [reconfigure]: Handle::reconfigure
 //! [sessions]: sessions::Sessions
+//! [cleanup]: cleanup
 //! [metrics]: Metrics
 //! [driver]: Driver
 //! [docs]: docs
@@ -29,12 +30,12 @@
 //! [migration]: docs::migration
 //! [performance]: docs::performance
 //!
-// Its examples need the manager and the sessions.
-#![cfg_attr(any(not(doctest), all(feature = "manager", feature = "sessions")), doc = include_str!("../README.md"))]
+// Its examples need the manager, the sessions and the cleanup.
+#![cfg_attr(any(not(doctest), all(feature = "manager", feature = "sessions", feature = "cleanup")), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The manual is the same whichever features are on: some of its links need all of them.
 #![cfg_attr(
-    not(all(feature = "manager", feature = "sessions", feature = "shadow")),
+    not(all(feature = "manager", feature = "sessions", feature = "cleanup", feature = "shadow")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 

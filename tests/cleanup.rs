@@ -326,6 +326,7 @@ fn r3_b9_n13_quotas_are_released_at_once_and_once() {
         }
         rig.settle();
         assert!(ids.iter().all(|id| rig.cleanup.close(*id, Cause::Lost) == Closed::NotFound));
+        assert_eq!((rig.cleanup.stats().stale, rig.cleanup.stats().not_found), (5, 0));
         assert_eq!(quota.load(Ordering::Relaxed), 0);
         rig.check_empty();
     }

@@ -4,10 +4,11 @@ use std::hash::Hash;
 
 use super::delivery::{self, Delivery};
 use super::entry::{Event, Subject};
-use super::grace::{self, Delay, Grace};
+use super::grace::{Delay, Grace};
 use super::moment::Moment;
 use super::sequence::Sequence;
 use super::sink::DeadLetter;
+use super::stats::EventCounters;
 use super::transitions::Change;
 
 /// A change of a group, and the time that it waits if the group was vacated.
@@ -30,10 +31,10 @@ pub(crate) struct Events<A, G> {
 }
 
 /// Changes that were due for the sink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) occupied: u64,
-    pub(crate) vacated: u64,
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    occupied: u64,
+    vacated: u64,
 }
 
 impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
@@ -80,12 +81,21 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
         due.into_iter().filter_map(|subject| self.pass(subject, Change::Vacated, now)).collect()
     }
 
-    pub(crate) fn grace_figures(&self) -> grace::Figures {
-        self.grace.figures()
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        self.counts
+    /// Copies the figures, which are behind a lock, to where they are read without it.
+    pub(crate) fn publish(&self, stats: &EventCounters) {
+        let (grace, delivery) = (self.grace.figures(), self.delivery.figures());
+        let figures = [
+            (&stats.occupied, self.counts.occupied),
+            (&stats.vacated, self.counts.vacated),
+            (&stats.cancelled, grace.cancelled),
+            (&stats.suppressed, grace.suppressed),
+            (&stats.overflowed, grace.overflowed),
+            (&stats.delivered, delivery.delivered),
+            (&stats.retries, delivery.retries),
+            (&stats.pending, self.pending() as u64),
+            (&stats.waiting, self.delivery.len() as u64),
+        ];
+        figures.into_iter().for_each(|(counter, figure)| counter.set(figure));
     }
 
     /// Passes on an event that is due.

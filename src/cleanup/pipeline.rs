@@ -7,20 +7,19 @@ pub(super) mod figures;
 #[cfg(all(test, not(switchboard_loom)))] // Too large for loom: `cleanup::models` explores the parts.
 mod models;
 pub(super) mod open;
+mod parts;
 pub(super) mod run;
 #[cfg(all(test, not(switchboard_model)))]
 mod tests;
 pub(super) mod threads;
 
 use std::fmt;
-use std::hash::BuildHasher;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use super::breaker::{self, Breaker};
+use super::breaker::Breaker;
 use super::clean::Changed;
 use super::config::{Config, Tuning};
-use super::delivery;
 use super::entry::{Entry, Event, Groups, Resources, groups_of};
 use super::events::{DeadLetters, Events};
 use super::gate::Gate;
@@ -29,7 +28,6 @@ use super::hooks::Hooks;
 use super::limits::Limits;
 use super::marks::Crossing;
 use super::moment::Moment;
-use super::queue::WorkQueue;
 use super::recent::Recent;
 use super::sender::Sender;
 use super::sink::EventSink;
@@ -38,7 +36,7 @@ use super::stats::Counters;
 use super::worker::Worker;
 use crate::clock::Clock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex, StdArc, lock_order};
+use crate::sync::{Condvar, Mutex, StdArc};
 use crate::table::builder::TableBuilder;
 use crate::table::shared::{CommitError, Committed};
 use crate::table::{DefaultHashBuilder, GroupIndex};
@@ -268,11 +266,13 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         };
         let (events, old) = changed.map(|changed| (changed.events, changed.old)).unzip();
         if let Some(number) = number.get() {
-            let now = self.now();
+            // Unwind safety: the clock, of which nothing remains. If it panics the graces are over at once; without this
+            // number, no later event would come out.
+            let now = contain(AssertUnwindSafe(|| self.now())).unwrap_or(Moment::START);
             let mut all = self.events.lock();
             let dead = all.settle(number, events, now);
             let has_work = all.next_due(now).is_some();
-            figures::publish(&all, &self.counters.events);
+            all.publish(&self.counters.events);
             drop(all);
             if has_work {
                 self.new_events.notify_all();
@@ -294,52 +294,6 @@ impl<V: Entry, R: Resources> Shared<V, R> {
 }
 
 impl<V: Entry, R: Resources> Shared<V, R> {
-    /// The settings are valid.
-    fn new<S>(
-        settings: Settings,
-        writer: SharedWriter<ConnectionId, V, Groups<V>>,
-        sink: StdArc<S>,
-    ) -> StdArc<Self>
-    where
-        S: EventSink<V::App, Event<V::Group>> + 'static,
-    {
-        let Settings { config, max_connections, clock, hooks } = settings;
-        let workers = config.workers.count(crate::sync::processors());
-        let origin = clock.now();
-        let hasher = DefaultHashBuilder::default();
-        let events = Events::new(config.events_pending, delivery_terms(&config));
-        StdArc::new(Self {
-            slots: Slots::new(max_connections.max(1)),
-            sender: Sender::new(workers, || queue(&config)),
-            breaker: Breaker::new(breaker_terms(&config)),
-            gate: Gate::new(config.inline_limit(workers)),
-            limits: Mutex::new(&lock_order::CLEANUP_LIMITS, figures::limits(&config)),
-            is_limited: AtomicBool::new(figures::is_limited(&config)),
-            tuning: AtomicU64::new(figures::pack(&config)),
-            rates: Mutex::new(&lock_order::CLEANUP_LIMITS, config.tuning()),
-            recent: Mutex::new(&lock_order::CLEANUP_RECENT, Recent::default()),
-            counters: Counters::default(),
-            events: Mutex::new(&lock_order::CLEANUP_EVENTS, events),
-            new_events: Condvar::new(),
-            pause: Mutex::new(&lock_order::CLEANUP_PAUSE, 0),
-            end_of_pause: Condvar::new(),
-            drained: Condvar::new(),
-            sink,
-            clock,
-            hooks,
-            origin,
-            random: AtomicU64::new(hasher.hash_one(0_u64)),
-            hasher,
-            next: AtomicU64::new(0),
-            cursor: AtomicUsize::new(0),
-            is_draining: AtomicBool::new(false),
-            is_stopped: AtomicBool::new(false),
-            has_threads: AtomicBool::new(false),
-            config,
-            writer,
-        })
-    }
-
     /// Ends the threads, once the workers have handed out what is queued. Queues nothing any more.
     fn stop(&self) {
         self.stop_admission();
@@ -377,31 +331,6 @@ struct Settings {
     max_connections: u32,
     clock: StdArc<dyn Clock>,
     hooks: Hooks,
-}
-
-fn queue(config: &Config) -> WorkQueue<ConnectionId> {
-    WorkQueue::new(config.capacity, config.high_water_percent, config.low_water_percent)
-}
-
-fn breaker_terms(config: &Config) -> breaker::Terms {
-    breaker::Terms {
-        failures: config.breaker_failures,
-        window: config.breaker_window,
-        open: config.breaker_open,
-        jitter_percent: config.breaker_jitter_percent,
-        probes: config.breaker_probes,
-    }
-}
-
-fn delivery_terms(config: &Config) -> delivery::Terms {
-    delivery::Terms {
-        capacity: config.sink_capacity,
-        app_capacity: config.sink_capacity.div_ceil(4),
-        batch: config.sink_batch,
-        retries: config.sink_retries,
-        backoff: config.sink_backoff,
-        backoff_max: config.sink_backoff_max,
-    }
 }
 
 impl<V: Entry, R: Resources> Clone for Cleanup<V, R> {

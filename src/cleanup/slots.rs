@@ -129,6 +129,11 @@ impl<R> Slots<R> {
         Ok(Reservation { slots: self.clone(), id, is_open: false })
     }
 
+    /// Returns whether this was a connection whose slot is vacant, or another one's, since.
+    pub(crate) fn was_removed(&self, id: ConnectionId) -> bool {
+        self.slot(id).is_some_and(|slot| slot.word.state().generation() > id.generation)
+    }
+
     /// Returns whether the connection is open.
     pub(crate) fn is_open(&self, id: ConnectionId) -> bool {
         self.slot(id).is_some_and(|slot| slot.word.state().check_open(id.generation).is_ok())

@@ -58,6 +58,7 @@
 //! table                pages, cell, writer, readers, feeds, indexes; above them, the shared writer
 //! claim                a place that one holder at a time may claim, and the queue of those who wait for it
 //! sessions             runs, connections and data by key; on claim, and on the cell of tables
+//! cleanup              connections that end: slots on claim, a table behind a shared writer, events
 //! link                 the record of one node, its addresses, nets, streams and policies
 //! manager
 //!   model              plain data: commands, effects, settings, the directory, rules over a version
@@ -65,7 +66,7 @@
 //!   read               queries on a version: counts, clusters, explanations, exports; differences and feeds
 //!   run                threads and queues: handle, driver, outbox, transport worker, meters, trace
 //!   link_manager, builder
-//! metrics              figures of a manager and of registries of sessions, for Prometheus and for other recorders
+//! metrics              figures of managers, registries of sessions and cleanup pipelines, for Prometheus and for other recorders
 //! shadow               an old manager and the new one side by side (optional)
 //! ```
 //!

@@ -185,6 +185,62 @@
 //! [`Stats::headers`](crate::table::Stats::headers) counts them. *Tested by*
 //! `tests/stats.rs::headers_are_as_many_as_versions_at_the_same_time_and_small`.
 //!
+//! # Disconnects
+//!
+//! The rules of [`cleanup`](crate::cleanup) have numbers, and their tests are called `r01_…` to `r22_…` without the zero.
+//!
+//! | operation | progress | remarks |
+//! |---|---|---|
+//! | [`Cleanup::close`](crate::cleanup::Cleanup::close) | blocking, briefly | one exchange of the slot decides; then the locks of the slot and of one queue for a few steps each, and [`Resources::closed`](crate::cleanup::Resources::closed) with no lock held |
+//! | [`Cleanup::open`](crate::cleanup::Cleanup::open), [`update`](crate::cleanup::Cleanup::update) | as [`SharedWriter::try_reserve`](crate::SharedWriter::try_reserve) | never waits for a batch, and never for room |
+//! | [`Cleanup::stats`](crate::cleanup::Cleanup::stats) | wait-free | adds up at every moment |
+//! | [`Cleanup::pressure`](crate::cleanup::Cleanup::pressure), [`worker_stats`](crate::cleanup::Cleanup::worker_stats) | blocking, briefly | the lock of each queue in turn |
+//! | [`Drain::run`](crate::cleanup::Drain::run) | blocking | up to its deadline |
+//!
+//! **Of any number of reports that a connection has ended, one wins**, and its resources are told once. A report that names
+//! an earlier connection of the same slot changes nothing. *Tested by*
+//! `cleanup::models::r2_of_two_reports_one_wins_and_releases_once`,
+//! `cleanup::models::r14_a_stale_report_does_not_touch_the_successor`,
+//! `tests/cleanup.rs::r3_b9_n13_quotas_are_released_at_once_and_once`.
+//!
+//! **A connection that was closed is removed**, whatever happens to queues and workers, as long as the pipeline is driven and
+//! its entry can be removed from the table. *Tested by* `cleanup::models::d1_a_worker_and_a_sweep_clean_once`,
+//! `cleanup::pipeline::tests::d1_what_no_queue_takes_is_swept`,
+//! `cleanup::pipeline::tests::faults::r13_n9_a_worker_that_panics_is_restarted_and_loses_nothing`,
+//! `cleanup::pipeline::tests::faults::r1_r5_n1_with_all_queues_full_a_close_returns_and_the_sweep_finds_it`.
+//!
+//! **A batch is one version**, and each way of a removal has the same effects. *Tested by*
+//! `cleanup::pipeline::tests::d3_n5_a_batch_is_one_version_and_each_emptied_group_one_event`,
+//! `tests/cleanup.rs::r6_n5_n6_n11_each_path_has_the_same_effects`,
+//! `cleanup::pipeline::tests::reference::r6_r2_the_pipeline_is_a_sequential_reference_whatever_the_way`.
+//!
+//! **The events of a group alternate**, from Occupied on, also for the sink and also over suppressed ones, unless code of the
+//! group panics or a dead letter is among them; and they come after the publication of what they tell. *Tested by*
+//! `cleanup::pipeline::models::r6_each_connection_is_cleaned_once_inline_by_a_worker_or_by_a_sweep`,
+//! `cleanup::grace::tests::r11_the_sink_is_not_told_twice_that_a_suppressed_group_is_occupied`,
+//! `tests/cleanup.rs::b5_r9_events_come_after_the_publication`.
+//!
+//! **A change never follows the removal of its connection.** *Tested by*
+//! `tests/cleanup.rs::r9_r15_n12_registrations_come_before_removals`.
+//!
+//! **A sink that blocks or panics holds up neither the table nor, with another thread, the other apps.** *Tested by*
+//! `cleanup::pipeline::tests::faults::r12_n8_a_sink_that_blocks_holds_up_one_app`,
+//! `cleanup::pipeline::tests::faults::r12_a_sink_that_panics_gets_its_events_again`.
+//!
+//! **A drain ends in time, and its report accounts for every connection.** *Tested by*
+//! `cleanup::pipeline::models::r18_a_drain_and_reports_end_each_connection_once`,
+//! `cleanup::pipeline::tests::drain::r18_a_drain_ends_in_time_and_says_what_is_left`.
+//!
+//! **No thread outlives the pipeline**: all end when the last handle is dropped, and a pipeline of which a thread cannot be
+//! started leaves none. *Tested by* `cleanup::pipeline::models::r18_threads_end_with_the_last_handle`,
+//! `cleanup::models::r19_a_parked_worker_misses_no_task_and_no_close`,
+//! `cleanup::pipeline::tests::threads::r18_if_a_thread_cannot_be_started_everything_comes_back`.
+//!
+//! **Connections that have come and gone leave nothing behind.** *Tested by*
+//! `tests/cleanup_memory.rs::connections_that_come_and_go_leave_nothing_behind`,
+//! `tests/cleanup_memory.rs::d2_fifty_thousand_tasks_take_less_than_two_megabytes`,
+//! `tests/cleanup.rs::n14_b6_nothing_is_kept_of_what_has_gone`.
+//!
 //! # Locks
 //!
 //! **No lock is held while user code runs**: callbacks, wakers, transports, sinks, subscribers of `tracing`, clocks,
@@ -454,6 +510,9 @@
 //! | metrics | four buffers, each for one report | `tests/allocation.rs::collecting_and_reading_metrics_allocates_nothing` |
 //! | operations recorded for the second copy | the largest of 1,024, an eighth of the entries and the history of a feed; as many again for the staged batch | `tests/promises.rs::the_first_operation_after_a_batch_repeats_up_to_an_eighth_of_the_entries`, `tests/feed.rs::a_subscriber_that_never_reads_costs_bounded_memory` |
 //! | history for feeds | twice [`TableBuilder::history`](crate::TableBuilder::history), shared by all feeds | `table::history::tests::what_fits_into_the_bounds_is_there_and_at_most_twice_as_much` |
+//! | connections of a pipeline, with those that are closed and not removed yet | [`Builder::max_connections`](crate::cleanup::Builder::max_connections) | `cleanup::slots::tests` |
+//! | connections in the queue of a worker | [`cleanup::Config::capacity`](crate::cleanup::Config::capacity) | `tests/cleanup.rs::b1_the_queue_is_bounded` |
+//! | events in their grace, and for the sink | [`events_pending`](crate::cleanup::Config::events_pending), [`sink_capacity`](crate::cleanup::Config::sink_capacity) | `cleanup::grace::tests::r11_over_the_bound_the_event_is_due_at_once`, `cleanup::delivery::tests::r12_one_app_cannot_fill_the_queue` |
 //! | queued operations of a shadow | [`Builder::queue`](crate::shadow::Builder::queue) for each side | `shadow::models::a_full_queue_skips_and_counts` |
 //!
 //! The application sets three bounds itself: the number of entries in a table of its own, the number of versions that

@@ -114,6 +114,24 @@
 //!   (`sessions::store::file::tests::a_folder_has_one_store_at_a_time`); of two that use one SQLite database, the later one
 //!   wins. The lock is advisory, and on network file systems it may not work.
 //!
+//! # Disconnects
+//!
+//! * **An entry that cannot be removed stays in the table**: if [`Entry::groups`](crate::cleanup::Entry::groups), or `Hash` or
+//!   `Eq` of a group, panics in the removal by itself, the index cannot be told. The slot and the resources are freed, the
+//!   connection is counted as failed, and [`on_poison`](crate::cleanup::Builder::on_poison) is called.
+//!   (`cleanup::pipeline::tests::r13_a_connection_whose_removal_panics_is_isolated`)
+//! * **Delivery is at least once.** A sink that took an event and then panicked, or said that it did not, gets it again.
+//! * **`Hash`, `Eq`, `Clone` and `Drop` of apps and groups run under the lock of the events**, and must be cheap, must not
+//!   block and must not call the pipeline.
+//! * **Resources and dead letters are dropped, or handed over, by the thread that drives the writer**, or by one that closes
+//!   or delivers. They must not block, and must not wait for the writer.
+//! * **The slots are allocated at the start**, about 100 bytes for each of
+//!   [`max_connections`](crate::cleanup::Builder::max_connections).
+//! * **Threads wait by the clock of the operating system**, whatever the clock of the pipeline.
+//! * **A sink that holds a handle of its pipeline keeps it alive**: end that one by a drain, or by
+//!   [`CleanupThreads::shutdown`](crate::cleanup::CleanupThreads::shutdown).
+//! * **One node.** What other nodes have in the same group is unknown here.
+//!
 //! # Link manager
 //!
 //! * **No wire protocol, no socket, no name resolution.** The manager decides; a transport carries the decisions

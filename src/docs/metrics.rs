@@ -81,4 +81,16 @@
 //! | `switchboard_session_refused`, `_contended`, `_full`, `_dropped`, `_timeouts`, `_cancelled`, `_cleared`, `_detached`, `_stale_releases`, `_displaced`, `_expired`, `_removed`, `_evicted` | counters |
 //! | `switchboard_session_cancel_latency_seconds`, `_hold_time_seconds` | summaries without quantiles; a gauge `_max` each |
 //!
+//! And cleanup pipelines: [`Page::add_cleanup`](crate::metrics::Page::add_cleanup), with the label `pipeline`. What the
+//! figures count is described at [`cleanup::Stats`](crate::cleanup::Stats).
+//!
+//! | name | shape |
+//! |---|---|
+//! | `switchboard_cleanup_open`, `_queued`, `_deferred`, `_events_pending`, `_events_waiting`, `_pressure`, `_breaker_open` | gauges |
+//! | `switchboard_cleanup_queue_len`, `_queue_len_peak`, `_queue_age_seconds` | gauges per `worker` |
+//! | `switchboard_cleanup_opened`, `_submitted`, `_done`, `_failed`, `_ran_inline`, `_already_closing`, `_not_found`, `_rejected_full`, `_rejected_closed`, `_rejected_breaker`, `_rerouted`, `_batches`, `_sweeps`, `_swept`, `_worker_restarts` | counters |
+//! | `switchboard_cleanup_events_occupied`, `_events_vacated`, `_events_cancelled`, `_events_suppressed`, `_events_overflowed`, `_events_delivered`, `_event_retries`, `_dead_letters`, `_sink_panics` | counters |
+//! | `switchboard_cleanup_breaker_opens`, `_breaker_probes`, `_breaker_refused` | counters |
+//! | `switchboard_cleanup_batch_size`, `_removal_seconds`, `_delivery_seconds` | histograms |
+//!
 //! Prometheus appends `_total` to the names of counters.

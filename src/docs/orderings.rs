@@ -3,7 +3,7 @@
 //! Reference counting is the responsibility of `Arc`; it is listed only where a thread relies on being the only
 //! owner. Each edge is explored by the models of its module, under loom: `table::cell::models`, `table::models`,
 //! `table::feed::models`, `table::watch::models`, `mailbox::models`, `mailbox::future::models`,
-//! `mailbox::semaphore::models`, `ticket::models`, `table::shared::models`, `claim::models`, `sessions::models`,
+//! `mailbox::semaphore::models`, `ticket::models`, `table::shared::models`, `claim::models`, `sessions::models`, `cleanup::models`,
 //! `manager::run::meters::models` and `metrics::models`. The test
 //! `tests/promises.rs` checks that the methods named here exist.
 //!
@@ -127,6 +127,24 @@
 //!
 //! Saving adds no edge: its changes, jobs and loads are under the lock of the saver, which `sessions::saving::models`
 //! explores.
+//!
+//! # Disconnects
+//!
+//! The slot of a connection is such a word, too: C1 and C2 carry what its last owner did. The queues, the events and the
+//! resources are under locks.
+//!
+//! | # | written by | read by | what it carries |
+//! |---|---|---|---|
+//! | D1 | the drop of `Visible`, `Cleaning::park`: the end of a connection, `Release` | `Slot::end`, `Acquire` | a sweep that sees the end finds the resources in their place, and not the thread that has closed it still at them |
+//! | D2 | `Counter::add`, `Release` | `Counter::get`, `Acquire` | a reader that sees a move sees the moves before it: the figures add up |
+//! | D3 | `Shared::stop`, `Release`, then each lock that a thread waits with | `Shared::is_stopped`, `Acquire`; under those locks before each wait | a thread sees the stop, or is waiting and is woken |
+//!
+//! | access | ordered by |
+//! |---|---|
+//! | the number of a transaction | drawn by the one writer; read after its ticket is complete (K1) |
+//! | the word of the breaker, the permits of callers, the settings that change | nothing: each is one word, and a decision |
+//! | whether a worker is open, whether the pipeline drains | nothing: hints; the queue decides under its lock, and a drain looks at the slots |
+//! | the figures of the events | copied under their lock; each is read on its own |
 //!
 //! # Manager
 //!

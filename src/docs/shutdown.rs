@@ -45,6 +45,21 @@
 //!    left alone when the time is up.
 //! 3. If some sessions could not be saved, the call says how many, and why. They remain in the saver, for another flush.
 //!
+//! # A cleanup pipeline
+//!
+//! The steps of a [`Drain`](crate::cleanup::Drain), each as often as [`step`](crate::cleanup::Drain::step) is called:
+//!
+//! 1. No connection is opened any more. One that was being opened is found when it is open.
+//! 2. Connections are closed, evenly by the rate, or all at once. Their resources are told at that moment.
+//! 3. The workers remove them; what no queue took is swept without waiting for its age.
+//! 4. When no slot is in use, pending events are due, or are dropped, and the sink gets what there is.
+//! 5. When nothing waits, or the time is up, the pipeline is stopped: what is still open is closed, the queues take no more,
+//!    the workers hand out what is queued, events that were not delivered become dead letters, and the threads end. The
+//!    report counts what is left.
+//!
+//! Dropping the last handle, or [`CleanupThreads::close`](crate::cleanup::CleanupThreads::close), performs step 5 alone, and
+//! closes nothing. No drop waits. A thread in a call of the sink ends after it.
+//!
 //! # Waits and wake-ups
 //!
 //! | waiter | waits for | woken by | if the waker dies |
@@ -60,11 +75,21 @@
 //! | the thread of a saver | a change that is due | each change; the end of a save; `shutdown`; its owner's drop | a panic of the store is contained |
 //! | a flush | a save by another thread | the end of that save | as before |
 //! | a load | a read by another thread | the end of that read | as before |
+//! | a worker of a pipeline | a task, or the end of a linger | each close that finds it parked; a batch that panicked; `close_worker`; the stop | a panic of the worker itself is contained, and it goes on; of another thread: the sweep finds the connection |
+//! | a worker of a pipeline | room in the queue of the writer | the writer; after 100 ms it looks whether it is to end | the writer's drop closes the queue |
+//! | a thread of the sink | an event that is due | each transaction with events; the stop; its deadline | as before |
+//! | the thread that sweeps | the interval | the stop; its deadline | as before |
+//! | a drain | a removal or a delivery | each; after 10 ms at most it looks again | as before |
 //! | `wait_for` | a version | each publish; the writer's drop | as before |
 //! | `changed`, `reached`, the `next` of a feed | a version | the publish of that version; the writer's drop | as before |
 //!
 //! # Races
 //!
+//! * *A close against a worker that parks, or ends.* Both are under the lock of the queue: a worker parks only if nothing has
+//!   come since it looked, and ends only if the queue is closed and no room in it is reserved. (Model:
+//!   `cleanup::models::r19_a_parked_worker_misses_no_task_and_no_close`.)
+//! * *A drain against opens and closes.* A drain counts connections by their slots, and goes back to closing when one was
+//!   opened meanwhile. (Model: `cleanup::pipeline::models::r18_a_drain_and_reports_end_each_connection_once`.)
 //! * *Send against close.* A send is accepted by taking a room, and the close forbids taking. A
 //!   sender that took a room before the close pushes afterwards, and step 4 waits for it. (Model: `a_shutdown_applies_exactly_what_was_accepted`.)
 //! * *Push against the receiver's drop.* After its push, a sender checks whether the receiver is gone, and the

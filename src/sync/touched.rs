@@ -124,6 +124,13 @@ macro_rules! atomic {
             )*
         }
 
+        impl Default for $name {
+            #[track_caller]
+            fn default() -> Self {
+                Self::new(Default::default())
+            }
+        }
+
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name)).finish_non_exhaustive()

@@ -154,6 +154,7 @@ impl<V: Entry, R: Resources> Builder<V, R> {
     /// # Errors
     /// [`SpawnError`] if a setting is invalid or the operating system cannot create a thread, with everything that was
     /// passed. No thread is left then.
+    #[allow(clippy::type_complexity)] // The two ends belong together.
     pub fn spawn<S>(
         self,
         writer: Writer<V>,
@@ -166,6 +167,7 @@ impl<V: Entry, R: Resources> Builder<V, R> {
     }
 
     /// Starts threads by `start`, which is [`sync::spawn`](crate::sync::spawn) except in tests.
+    #[allow(clippy::type_complexity)] // As in `spawn`.
     pub(super) fn spawn_with<S>(
         self,
         start: impl Fn(String, Box<dyn FnOnce() + Send>) -> io::Result<threads::JoinHandle>,
@@ -176,11 +178,15 @@ impl<V: Entry, R: Resources> Builder<V, R> {
         S: EventSink<V::App, Event<V::Group>> + 'static,
     {
         if let Err(error) = self.config.validate() {
-            return Err(SpawnError { kind: SpawnErrorKind::Config(error), builder: self, writer, sink });
+            return Err(SpawnError {
+                kind: SpawnErrorKind::Config(error),
+                parts: Box::new((self, writer, sink)),
+            });
         }
         match threads::Waiting::start(start, &self.name, &self.config) {
             Err(error) => {
-                Err(SpawnError { kind: SpawnErrorKind::Thread(error), builder: self, writer, sink })
+                let kind = SpawnErrorKind::Thread(error);
+                Err(SpawnError { kind, parts: Box::new((self, writer, sink)) })
             }
             Ok(waiting) => {
                 let shared = Shared::new(self.settings(), writer, StdArc::new(sink));
@@ -213,9 +219,7 @@ impl<V: Entry, R: Resources> fmt::Debug for Builder<V, R> {
 /// A pipeline was not started. Contains everything that was passed.
 pub struct SpawnError<V: Entry, R: Resources, S> {
     kind: SpawnErrorKind,
-    builder: Builder<V, R>,
-    writer: Writer<V>,
-    sink: S,
+    parts: Box<(Builder<V, R>, Writer<V>, S)>,
 }
 
 /// The reason why a pipeline was not started.
@@ -236,9 +240,9 @@ impl<V: Entry, R: Resources, S> SpawnError<V, R, S> {
     }
 
     /// Returns the reason, and everything that was passed.
-    #[must_use]
     pub fn into_parts(self) -> (SpawnErrorKind, Builder<V, R>, Writer<V>, S) {
-        (self.kind, self.builder, self.writer, self.sink)
+        let (builder, writer, sink) = *self.parts;
+        (self.kind, builder, writer, sink)
     }
 }
 

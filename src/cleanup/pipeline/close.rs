@@ -71,7 +71,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     pub(super) fn close(shared: &StdArc<Self>, id: ConnectionId, cause: Cause, overflow: Overflow) -> Closed {
         let source = match shared.slots.source(id) {
             Ok(source) => source,
-            Err(lost) => return shared.count_lost(lost),
+            Err(lost) => return shared.count_lost(id, lost),
         };
         let now = shared.now();
         let (room, pass) = shared.ask(source.app, now);
@@ -87,7 +87,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             if let Ok(room) = room {
                 shared.sender.workers()[room.worker].unreserve();
             }
-            return shared.count_lost(lost);
+            return shared.count_lost(id, lost);
         }
         if let Some(pass) = pass {
             pass.succeed(now);
@@ -157,10 +157,13 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         }
     }
 
-    fn count_lost(&self, lost: CloseRefused) -> Closed {
+    fn count_lost(&self, id: ConnectionId, lost: CloseRefused) -> Closed {
         if lost == CloseRefused::Already {
             self.counters.already_closing.add(1);
             Closed::AlreadyClosing
+        } else if self.slots.was_removed(id) {
+            self.counters.stale.add(1);
+            Closed::NotFound
         } else {
             self.counters.not_found.add(1);
             Closed::NotFound

@@ -7,10 +7,14 @@
 //!      +---------------------------------+--------------------------------+---- the time is up -------------+
 //! ```
 
+mod report;
+
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
+
+pub use report::{DrainPhase, DrainProgress, DrainReport, DrainStep, PendingEvents};
 
 use super::run::Progress;
 use super::{Cleanup, Shared};
@@ -29,17 +33,6 @@ const STEP: usize = 2;
 
 /// The longest time between two steps, and the shortest if a rate makes it shorter.
 const STEP_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(1));
-
-/// The treatment of events whose grace has not ended when all connections are removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PendingEvents {
-    /// They are due at once.
-    #[default]
-    Fire,
-    /// They are dropped, and counted as suppressed.
-    Drop,
-}
 
 /// The planned end of a pipeline: [`Cleanup::drain`].
 ///
@@ -98,9 +91,11 @@ pub struct Drain<V: Entry, R: Resources = ()> {
     rate: Option<NonZeroU32>,
     deadline: Duration,
     pending: PendingEvents,
-    on_progress: Option<Box<dyn FnMut(&DrainProgress) + Send>>,
+    on_progress: Option<Box<OnProgress>>,
     state: Option<State>,
 }
+
+type OnProgress = dyn FnMut(&DrainProgress) + Send;
 
 /// A drain that has begun.
 #[derive(Clone, Copy, Debug)]
@@ -122,77 +117,6 @@ struct Before {
     failed: u64,
     delivered: u64,
     dead_letters: u64,
-}
-
-/// The phase of a [`Drain`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DrainPhase {
-    /// Connections are being closed.
-    Closing,
-    /// All are closed, and are being removed.
-    Removing,
-    /// All are removed, and the events are being delivered.
-    Delivering,
-    /// The drain is done, or its time was up.
-    Done,
-}
-
-/// The progress of a [`Drain`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DrainProgress {
-    /// The phase.
-    pub phase: DrainPhase,
-    /// Connections that are open.
-    pub open: u64,
-    /// Connections that are closed and not removed yet.
-    pub closing: u64,
-    /// Connections that the drain has closed.
-    pub closed: u64,
-    /// Events whose grace has not ended.
-    pub pending: usize,
-    /// Events that wait for the sink.
-    pub undelivered: usize,
-    /// The time since the drain began.
-    pub elapsed: Duration,
-}
-
-/// The result of a [`Drain`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DrainReport {
-    /// Connections that the drain has closed.
-    pub closed: u64,
-    /// Connections that were removed meanwhile.
-    pub done: u64,
-    /// Connections whose removal has panicked, and which were removed without their events.
-    pub failed: u64,
-    /// Connections that are closed and still in the table.
-    pub deferred: u64,
-    /// Connections that were closed, and are neither removed nor known to the pipeline. Zero.
-    pub lost: u64,
-    /// Events that the sink has taken meanwhile.
-    pub delivered: u64,
-    /// Events that became dead letters meanwhile.
-    pub dead_letters: u64,
-    /// Pending events that were [dropped](PendingEvents::Drop).
-    pub dropped: u64,
-    /// Whether all connections were removed and all events delivered before the time was up.
-    pub is_complete: bool,
-    /// The time that the drain took.
-    pub elapsed: Duration,
-}
-
-/// The result of one step of a [`Drain`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "it says when the next step is due"]
-#[non_exhaustive]
-pub enum DrainStep {
-    /// The next step is due at this moment, on the clock of the pipeline, or when something was removed or delivered.
-    WaitUntil(Instant),
-    /// The drain is done.
-    Done(DrainReport),
 }
 
 impl<V: Entry, R: Resources> Cleanup<V, R> {
@@ -462,7 +386,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             PendingEvents::Fire => (0, events.fire_all(now)),
             PendingEvents::Drop => (events.drop_pending(), Vec::new()),
         };
-        super::figures::publish(&events, &self.counters.events);
+        events.publish(&self.counters.events);
         drop(events);
         self.new_events.notify_all();
         self.report(dead);
@@ -504,14 +428,5 @@ impl<V: Entry, R: Resources> fmt::Debug for Drain<V, R> {
             .field("pending", &self.pending)
             .field("state", &self.state)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for DrainReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { closed, done, failed, deferred, lost, .. } = self;
-        write!(f, "{closed} closed, {done} removed, {failed} failed, {deferred} left, {lost} lost; ")?;
-        let Self { delivered, dead_letters, dropped, elapsed, .. } = self;
-        write!(f, "{delivered} events delivered, {dead_letters} dead letters, {dropped} dropped; {elapsed:?}")
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{Cleanup, Shared};
 use crate::cleanup::config::{Config, ConfigError, Tuning};
 use crate::cleanup::entry::{Entry, Resources};
-use crate::cleanup::events::Events;
 use crate::cleanup::fair::Lane;
 use crate::cleanup::limits::Limits;
 use crate::cleanup::marks::pressure;
@@ -184,25 +183,4 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let linger = Duration::from_micros(word & ((1 << 32) - 1));
         crate::cleanup::batch::Tuning { batch_max: (word >> 32) as usize, linger }
     }
-}
-
-/// Copies the figures of the events, which are behind a lock, to where they are read without it.
-pub(super) fn publish<A, G>(events: &Events<A, G>, stats: &crate::cleanup::stats::EventCounters)
-where
-    A: std::hash::Hash + Eq + Clone,
-    G: std::hash::Hash + Eq + Clone,
-{
-    let (grace, delivery, counts) = (events.grace_figures(), events.delivery.figures(), events.counts());
-    let figures = [
-        (&stats.occupied, counts.occupied),
-        (&stats.vacated, counts.vacated),
-        (&stats.cancelled, grace.cancelled),
-        (&stats.suppressed, grace.suppressed),
-        (&stats.overflowed, grace.overflowed),
-        (&stats.delivered, delivery.delivered),
-        (&stats.retries, delivery.retries),
-        (&stats.pending, events.pending() as u64),
-        (&stats.waiting, events.delivery.len() as u64),
-    ];
-    figures.into_iter().for_each(|(counter, figure)| counter.set(figure));
 }

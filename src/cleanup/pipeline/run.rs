@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use super::{Cleanup, Number, Outcome, Shared, figures};
+use super::{Cleanup, Number, Outcome, Shared};
 use crate::cleanup::clean::{self, Changed};
 use crate::cleanup::entry::{Entry, Groups, Resources};
 use crate::cleanup::gate::GatePermit;
@@ -306,7 +306,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let mut events = self.events.lock();
         let dead = events.fire(now, max, |group| snapshot.index().count(group) == 0);
         let attempt = events.delivery.next(now);
-        figures::publish(&events, &self.counters.events);
+        events.publish(&self.counters.events);
         drop(events);
         self.report(dead);
         let Some(attempt) = attempt else { return false };
@@ -316,7 +316,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let mut events = self.events.lock();
         let timed = |time| self.counters.delivery.record_time(time);
         let dead = events.delivery.finish(attempt, &delivered.outcomes, now, timed);
-        figures::publish(&events, &self.counters.events);
+        events.publish(&self.counters.events);
         drop(events);
         self.report(dead);
         self.note_progress();
@@ -328,7 +328,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let now = self.now();
         let mut events = self.events.lock();
         let dead = events.close(now);
-        figures::publish(&events, &self.counters.events);
+        events.publish(&self.counters.events);
         drop(events);
         self.report(dead);
     }

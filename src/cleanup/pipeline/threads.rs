@@ -236,10 +236,9 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         self.counters.worker_restarts.add(1);
         // As a queue that refuses: a worker that panics again and again is better left alone. Unwind safety: the clock, of
         // which nothing remains.
-        if let Some(now) = contain(AssertUnwindSafe(|| self.now())) {
-            if let Some(pass) = self.breaker.enter(now) {
-                pass.fail(now, self.random());
-            }
+        let now = contain(AssertUnwindSafe(|| self.now()));
+        if let Some((pass, now)) = now.and_then(|now| Some((self.breaker.enter(now)?, now))) {
+            pass.fail(now, self.random());
         }
     }
 }
