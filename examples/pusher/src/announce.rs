@@ -12,10 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use switchboard::table::Change;
+use tokio::task::yield_now;
 
 use crate::channel::{ChannelName, Kind};
 use crate::entry::{AppId, Connection, Feed, Group, Membership, Snapshot, users};
+use crate::outbox::Batch;
 use crate::protocol::{Frame, Member, member_added, member_removed, subscribed, subscribed_with_members};
+
+/// Receivers that are served without a pause.
+const BURST: usize = 256;
 
 /// Changes of groups, counted from the versions of the table: what webhooks are compared with.
 #[derive(Debug, Default, serde::Serialize)]
@@ -35,13 +40,13 @@ pub async fn run(mut feed: Feed, derived: Arc<Derived>) {
         // Versions that have come in the meantime are announced together.
         while feed.try_next().is_some() {}
         let to = feed.snapshot().clone();
-        announce(&from, &to, &derived);
+        announce(&from, &to, &derived).await;
         from = to;
     }
 }
 
 /// Announces everything that lies between two versions.
-fn announce(from: &Snapshot, to: &Snapshot, derived: &Derived) {
+async fn announce(from: &Snapshot, to: &Snapshot, derived: &Derived) {
     let (mut touched, mut answers) = (HashSet::new(), Vec::new());
     for change in to.diff(from) {
         let (old, new) = match change {
@@ -59,10 +64,10 @@ fn announce(from: &Snapshot, to: &Snapshot, derived: &Derived) {
         }
     }
     let announcements = announcements(from, to, touched, derived);
-    for ((app, channel), frames) in &announcements {
-        send(from, to, *app, channel, frames);
+    for ((app, channel), frames) in announcements {
+        send(from, to, app, &channel, &frames.into()).await;
     }
-    answer(to, &answers);
+    answer(to, &answers).await;
 }
 
 /// Notes the groups that `one` is in and `other` is not.
@@ -117,23 +122,23 @@ fn announcements(
 
 /// Sends frames to the members of a channel that were its members before. Those that have just subscribed, or once more,
 /// receive the list instead.
-fn send(from: &Snapshot, to: &Snapshot, app: AppId, channel: &ChannelName, frames: &[Frame]) {
-    for id in to.index().chunks(&Group::Channel(app, channel.clone())).flatten() {
+async fn send(from: &Snapshot, to: &Snapshot, app: AppId, channel: &ChannelName, frames: &Arc<[Frame]>) {
+    for (number, id) in (1..).zip(to.index().chunks(&Group::Channel(app, channel.clone())).flatten()) {
+        pause(number).await;
         let Some(connection) = to.get(id) else { continue };
         let before = from.get(id).and_then(|before| before.membership(channel.as_str()));
         let is_new = connection.membership(channel.as_str()).is_none_or(|now| now.is_new(before));
         if !is_new {
-            for frame in frames {
-                connection.outbox.send(frame.clone());
-            }
+            connection.outbox.send(Batch::Many(frames.clone()));
         }
     }
 }
 
 /// Answers subscriptions. The list of members of a channel is made once for all of them.
-fn answer(to: &Snapshot, answers: &[(&Connection, &Membership)]) {
+async fn answer(to: &Snapshot, answers: &[(&Connection, &Membership)]) {
     let mut lists: HashMap<Place<'_>, Frame> = HashMap::new();
-    for (connection, Membership { channel, .. }) in answers {
+    for (number, (connection, Membership { channel, .. })) in (1..).zip(answers) {
+        pause(number).await;
         let frame = lists.entry((connection.app, channel)).or_insert_with(|| match channel.kind() {
             Kind::Presence => {
                 let users = users(to, connection.app, channel);
@@ -143,5 +148,12 @@ fn answer(to: &Snapshot, answers: &[(&Connection, &Membership)]) {
         });
         connection.outbox.send(frame.clone());
         connection.outbox.answered();
+    }
+}
+
+/// Lets the tasks of sockets run, now and then.
+async fn pause(number: usize) {
+    if number.is_multiple_of(BURST) {
+        yield_now().await;
     }
 }

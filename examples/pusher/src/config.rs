@@ -48,7 +48,7 @@ pub struct Settings {
     pub connections: u32,
     /// Channels of one connection.
     pub channels: usize,
-    /// Frames that wait for one client.
+    /// Bytes of frames that wait for one client.
     pub outbox: usize,
     /// Silence after which a client is asked whether it still lives.
     pub activity_timeout: Duration,
@@ -82,7 +82,7 @@ impl Settings {
             limit_per_ip: None,
             connections: 100_000,
             channels: 100,
-            outbox: 256,
+            outbox: 4 << 20,
             activity_timeout: Duration::from_secs(120),
             pong_timeout: Duration::from_secs(30),
             drain_rate: 10_000,

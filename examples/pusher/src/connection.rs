@@ -8,15 +8,14 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::SinkExt;
 use switchboard::cleanup::{Cause, ConnectionId};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 use tracing::debug;
 
 use crate::channel::SocketId;
 use crate::entry::{AppId, Connection};
 use crate::hub::Hub;
-use crate::outbox::{End, Inbox, Outbox, Signals};
+use crate::outbox::{End, Frames, Inbox, Outbox, Signals, size};
 use crate::pipeline::PipelineError;
 use crate::protocol::{Code, Frame, Incoming, Subscribe, error, established, ping, pong};
 use crate::subscribe::{self, Rate, Relay};
@@ -186,9 +185,8 @@ impl Client {
                 continue;
             }
             let written = tokio::select! {
-                written = write(socket, &mut frames, first, last) => written.map_err(|_| Finish::Lost),
+                written = write(socket, &mut frames, first, last, hub.settings.pong_timeout) => written,
                 end = signals.ended() => Err(Finish::Ended(end)),
-                () = sleep(hub.settings.pong_timeout) => Err(Finish::Ended(End::Slow)),
             };
             if let Err(finish) = written {
                 return finish;
@@ -269,25 +267,44 @@ impl Client {
     }
 }
 
-/// Writes frames, and those that wait, and then `last`: an answer comes after everything that was sent before it.
+/// Writes frames, and those that wait, and then `last`: an answer comes after everything that was sent before it. Fails if
+/// the client takes nothing for the time of `patience`.
 async fn write(
     socket: &mut WebSocket,
-    frames: &mut mpsc::Receiver<Frame>,
+    frames: &mut Frames,
     first: Option<Frame>,
     last: Option<Frame>,
-) -> Result<(), axum::Error> {
+    patience: Duration,
+) -> Result<(), Finish> {
     if let Some(frame) = first {
-        socket.feed(Message::Text(frame)).await?;
+        feed(socket, frame, patience).await?;
     }
-    // A bound, so that what the client sends is read as well, however much comes.
-    for _ in 0..frames.max_capacity() {
-        let Ok(frame) = frames.try_recv() else { break };
-        socket.feed(Message::Text(frame)).await?;
+    // Those that wait now, and no later ones, so that what the client sends is read as well, however much comes.
+    let mut bytes = frames.bytes();
+    while bytes > 0 {
+        let Some(frame) = frames.try_recv() else { break };
+        bytes = bytes.saturating_sub(size(&frame));
+        feed(socket, frame, patience).await?;
     }
     if let Some(frame) = last {
-        socket.feed(Message::Text(frame)).await?;
+        feed(socket, frame, patience).await?;
     }
-    socket.flush().await
+    progress(socket.flush(), patience).await
+}
+
+async fn feed(socket: &mut WebSocket, frame: Frame, patience: Duration) -> Result<(), Finish> {
+    progress(socket.feed(Message::Text(frame)), patience).await
+}
+
+async fn progress(
+    written: impl Future<Output = Result<(), axum::Error>>,
+    patience: Duration,
+) -> Result<(), Finish> {
+    match timeout(patience, written).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Finish::Lost),
+        Err(_) => Err(Finish::Ended(End::Slow)),
+    }
 }
 
 /// Returns the text of a message, if it has one for the server.

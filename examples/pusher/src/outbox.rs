@@ -1,6 +1,7 @@
-//! The way to a socket: a bounded queue of frames, and the request to end.
+//! The way to a socket: a queue of frames that is bounded by their size, and the request to end.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Notify, mpsc};
@@ -12,16 +13,37 @@ use crate::protocol::{Code, Frame};
 pub struct Outbox(Arc<Inner>);
 
 struct Inner {
-    frames: mpsc::Sender<Frame>,
+    batches: mpsc::UnboundedSender<Batch>,
+    /// Bytes that wait, and how many may.
+    waiting: AtomicUsize,
+    capacity: usize,
     end: OnceLock<End>,
     ending: Notify,
     answered: Notify,
 }
 
+/// Bytes by which a frame counts more than its text, so that empty ones are bounded, too.
+const OVERHEAD: usize = 64;
+
+/// Frames that are queued together. Those of one announcement are shared by all its receivers.
+#[derive(Clone, Debug)]
+pub enum Batch {
+    One(Frame),
+    Many(Arc<[Frame]>),
+}
+
 /// The receiving side, which the task of the socket holds.
 pub struct Inbox {
-    pub frames: mpsc::Receiver<Frame>,
+    pub frames: Frames,
     pub signals: Signals,
+}
+
+/// The frames that wait. Their space is free once they are taken.
+pub struct Frames {
+    batches: mpsc::UnboundedReceiver<Batch>,
+    /// A batch that was taken in part, and the position in it.
+    rest: Option<(Arc<[Frame]>, usize)>,
+    outbox: Outbox,
 }
 
 /// The events that the task of the socket waits for, besides frames.
@@ -52,27 +74,58 @@ impl End {
     }
 }
 
+impl Batch {
+    fn frames(&self) -> &[Frame] {
+        match self {
+            Self::One(frame) => std::slice::from_ref(frame),
+            Self::Many(frames) => frames,
+        }
+    }
+}
+
+impl From<Frame> for Batch {
+    fn from(frame: Frame) -> Self {
+        Self::One(frame)
+    }
+}
+
+/// Returns the bytes that a frame counts.
+pub fn size(frame: &Frame) -> usize {
+    frame.len() + OVERHEAD
+}
+
 impl Outbox {
-    /// At most `capacity` frames wait.
+    /// At most `capacity` bytes wait.
     pub fn new(capacity: usize) -> (Self, Inbox) {
-        let (sender, frames) = mpsc::channel(capacity);
-        let inner =
-            Inner { frames: sender, end: OnceLock::new(), ending: Notify::new(), answered: Notify::new() };
+        let (batches, receiver) = mpsc::unbounded_channel();
+        let inner = Inner {
+            batches,
+            waiting: AtomicUsize::new(0),
+            capacity,
+            end: OnceLock::new(),
+            ending: Notify::new(),
+            answered: Notify::new(),
+        };
         let outbox = Self(Arc::new(inner));
+        let frames = Frames { batches: receiver, rest: None, outbox: outbox.clone() };
         (outbox.clone(), Inbox { frames, signals: Signals(outbox) })
     }
 
-    /// Queues a frame. Never waits: a client with a full queue is too slow, and its connection is ended. Returns whether
-    /// the frame was queued.
-    pub fn send(&self, frame: Frame) -> bool {
-        match self.0.frames.try_send(frame) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.end(End::Slow);
-                false
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
+    /// Queues frames. Never waits: a client for which too much waits is too slow, and its connection is ended. A batch that
+    /// finds the queue empty is taken, however long it is. Returns whether the frames were queued.
+    pub fn send(&self, batch: impl Into<Batch>) -> bool {
+        let batch = batch.into();
+        let size = batch.frames().iter().map(size).sum();
+        let before = self.0.waiting.fetch_add(size, Ordering::Relaxed);
+        let fits = before == 0 || before.saturating_add(size) <= self.0.capacity;
+        let is_queued = fits && self.0.batches.send(batch).is_ok();
+        if !is_queued {
+            self.0.waiting.fetch_sub(size, Ordering::Relaxed);
         }
+        if !fits {
+            self.end(End::Slow);
+        }
+        is_queued
     }
 
     /// Asks the socket to end. Only the first reason counts. Returns whether this is it.
@@ -87,6 +140,62 @@ impl Outbox {
     /// Tells the task of the socket that a subscription was answered.
     pub fn answered(&self) {
         self.0.answered.notify_one();
+    }
+}
+
+impl Frames {
+    /// Returns the next frame. `None` only if there is no more, which does not happen while this exists.
+    pub async fn recv(&mut self) -> Option<Frame> {
+        if self.rest.is_none() {
+            let batch = self.batches.recv().await?;
+            return self.begin(batch);
+        }
+        self.go_on()
+    }
+
+    /// Returns the next frame, if one waits.
+    pub fn try_recv(&mut self) -> Option<Frame> {
+        if self.rest.is_none() {
+            let batch = self.batches.try_recv().ok()?;
+            return self.begin(batch);
+        }
+        self.go_on()
+    }
+
+    /// Returns the bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.outbox.0.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of batches that wait, with the one that was taken in part.
+    #[cfg(test)]
+    pub fn batches(&self) -> usize {
+        self.batches.len() + usize::from(self.rest.is_some())
+    }
+
+    fn begin(&mut self, batch: Batch) -> Option<Frame> {
+        match batch {
+            Batch::One(frame) => Some(self.release(frame)),
+            Batch::Many(frames) => {
+                self.rest = Some((frames, 0));
+                self.go_on()
+            }
+        }
+    }
+
+    fn go_on(&mut self) -> Option<Frame> {
+        let (frames, position) = self.rest.as_mut()?;
+        let frame = frames.get(*position).cloned();
+        *position += 1;
+        if *position >= frames.len() {
+            self.rest = None;
+        }
+        frame.map(|frame| self.release(frame))
+    }
+
+    fn release(&self, frame: Frame) -> Frame {
+        self.outbox.0.waiting.fetch_sub(size(&frame), Ordering::Relaxed);
+        frame
     }
 }
 
@@ -121,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_outbox_ends_its_connection_and_delays_no_sender() {
-        let (outbox, mut inbox) = Outbox::new(2);
+        let (outbox, mut inbox) = Outbox::new(2 * size(&ping()));
         assert!(outbox.send(ping()) && outbox.send(ping()));
         assert!(!outbox.send(ping()));
         assert_eq!(inbox.signals.ended().await, End::Slow);
@@ -138,5 +247,28 @@ mod tests {
         inbox.signals.answered().await;
         drop(inbox);
         assert!(!outbox.send(ping()));
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_small_frames_is_not_a_slow_client() {
+        let (outbox, mut inbox) = Outbox::new(1 << 20);
+        let burst: Arc<[Frame]> = (0..300).map(|number| Frame::from(number.to_string())).collect();
+        assert!(outbox.send(Batch::Many(burst)));
+        assert!((300..1000).all(|number| outbox.send(Frame::from(number.to_string()))));
+        assert_eq!(inbox.frames.batches(), 701);
+        for number in 0..1000 {
+            let frame = if number % 2 == 0 { inbox.frames.recv().await } else { inbox.frames.try_recv() };
+            assert_eq!(frame.unwrap().as_str(), number.to_string());
+        }
+        assert!(inbox.frames.try_recv().is_none());
+        assert_eq!((inbox.frames.bytes(), inbox.frames.batches()), (0, 0));
+        assert!(outbox.0.end.get().is_none());
+    }
+
+    #[test]
+    fn one_large_batch_is_taken_and_the_next_must_fit() {
+        let (outbox, mut inbox) = Outbox::new(1);
+        assert!(outbox.send(ping()) && inbox.frames.try_recv().is_some());
+        assert!(outbox.send(ping()) && !outbox.send(ping()));
     }
 }

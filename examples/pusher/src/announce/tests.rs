@@ -36,7 +36,7 @@ impl Board {
 
     fn open(&mut self) -> (ConnectionId, Inbox) {
         self.sockets += 1;
-        let (outbox, inbox) = Outbox::new(64);
+        let (outbox, inbox) = Outbox::new(1 << 20);
         let connection = Connection::new(0, SocketId::new(0, self.sockets), outbox, None);
         let ticket = self.cleanup.open(connection, None, ()).unwrap();
         let _ = self.driver.turn();
@@ -66,7 +66,8 @@ impl Board {
 
     fn announce(&mut self) {
         let to = self.cleanup.table().snapshot();
-        announce(&self.from, &to, &self.derived);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(announce(&self.from, &to, &self.derived));
         self.from = to;
     }
 
@@ -79,7 +80,7 @@ impl Board {
 /// Returns the events that a client has received, with the user or the users that they name.
 fn received(inbox: &mut Inbox) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    while let Ok(frame) = inbox.frames.try_recv() {
+    while let Some(frame) = inbox.frames.try_recv() {
         let frame: serde_json::Value = serde_json::from_str(&frame).unwrap();
         let data: serde_json::Value = serde_json::from_str(frame["data"].as_str().unwrap()).unwrap();
         let mut users: Vec<_> = match &data["presence"]["ids"] {
@@ -205,4 +206,25 @@ fn another_user_on_the_same_connection_replaces_the_first() {
     news.sort();
     assert_eq!(news, [told("member_added", "cleo"), told("member_removed", "ben")]);
     assert_eq!(received(&mut other_inbox), [told("subscription_succeeded", "ada,cleo")]);
+}
+
+#[test]
+fn a_burst_of_leavers_is_announced_at_once_and_ends_no_connection() {
+    let mut board = Board::new();
+    let (watcher, mut inbox) = board.open();
+    board.join(watcher, "presence-a", Some("watcher"));
+    let others: Vec<_> = (0..300).map(|number| (number, board.open())).collect();
+    for (number, (id, _)) in &others {
+        board.join(*id, "presence-a", Some(&format!("u{number}")));
+    }
+    board.announce();
+    received(&mut inbox);
+    for (_, (id, _)) in &others {
+        board.close(*id);
+    }
+    board.announce();
+    assert_eq!(inbox.frames.batches(), 1);
+    let news = received(&mut inbox);
+    assert_eq!(news.len(), 300);
+    assert!(news.iter().all(|(event, _)| event == "member_removed"));
 }

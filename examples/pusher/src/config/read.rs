@@ -74,7 +74,7 @@ impl Fields {
             limit_per_ip: limit.map(|limit| limit as usize),
             connections: self.number("connections", 1..=1 << 24, default.connections.into()) as u32,
             channels: self.number("channels_per_connection", 1..=1000, default.channels as u64) as usize,
-            outbox: self.number("frames_per_connection", 16..=1 << 16, default.outbox as u64) as usize,
+            outbox: self.number("bytes_per_connection", 1 << 16..=1 << 30, default.outbox as u64) as usize,
             activity_timeout: self.seconds("activity_timeout_s", default.activity_timeout),
             pong_timeout: self.seconds("pong_timeout_s", default.pong_timeout),
             drain_rate: self.number("drain_per_second", 1..=1_000_000, default.drain_rate.into()) as u32,

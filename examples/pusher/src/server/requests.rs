@@ -10,6 +10,7 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
+use tokio::task::yield_now;
 
 use crate::api::{self, ApiError, Info, MAX_BODY, Trigger};
 use crate::auth::Signed;
@@ -55,12 +56,14 @@ impl Checked {
     }
 
     /// Sends an event, and returns the attributes of its channels that the request asks for.
-    fn send(&self, trigger: &Trigger) -> Map<String, Value> {
+    async fn send(&self, trigger: &Trigger) -> Map<String, Value> {
         let snapshot = (!trigger.info.is_none()).then(|| self.hub.pipeline.snapshot());
         let mut channels = Map::new();
         for channel in &trigger.channels {
             let frame = event(channel, &trigger.name, &trigger.data);
             self.hub.broadcast(self.app, channel, &frame, trigger.except);
+            // The tasks of sockets write what they have, before there is more.
+            yield_now().await;
             let attributes =
                 snapshot.as_ref().map(|snapshot| attributes(snapshot, self.app, channel, trigger.info));
             channels.extend(attributes.map(|attributes| (channel.to_string(), attributes.into())));
@@ -105,7 +108,7 @@ pub(super) async fn events(
     let answer = async move {
         let request = Checked::new(hub, &id, "POST", &uri, query, body).await?;
         let trigger = api::event(&request.body)?;
-        let channels = request.send(&trigger);
+        let channels = request.send(&trigger).await;
         Ok(if trigger.info.is_none() { json!({}) } else { json!({ "channels": channels }) })
     };
     respond(main, answer).await
@@ -123,11 +126,11 @@ pub(super) async fn batch_events(
         let request = Checked::new(hub, &id, "POST", &uri, query, body).await?;
         let triggers = api::batch(&request.body)?;
         let asked = triggers.iter().any(|trigger| !trigger.info.is_none());
-        let sent = triggers.iter().map(|trigger| {
-            let channels = request.send(trigger);
-            channels.into_iter().next().map_or_else(|| json!({}), |(_, attributes)| attributes)
-        });
-        let sent: Vec<_> = sent.collect();
+        let mut sent = Vec::new();
+        for trigger in &triggers {
+            let attributes = request.send(trigger).await.into_iter().next();
+            sent.push(attributes.map_or_else(|| json!({}), |(_, attributes)| attributes));
+        }
         Ok(if asked { json!({ "batch": sent }) } else { json!({}) })
     };
     respond(main, answer).await
