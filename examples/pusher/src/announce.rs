@@ -54,11 +54,14 @@ async fn announce(from: &Snapshot, to: &Snapshot, derived: &Derived) {
             Change::Updated { old, new, .. } => (Some(old), Some(new)),
             Change::Removed { old, .. } => (Some(old), None),
         };
-        touch(old, new, &mut touched);
-        touch(new, old, &mut touched);
-        for membership in new.map_or(&[][..], Connection::memberships) {
-            let before = old.and_then(|old| old.membership(membership.channel.as_str()));
-            if membership.is_new(before) {
+        if old == new {
+            continue;
+        }
+        let (of_old, of_new) = (Channels::new(old), Channels::new(new));
+        touch(old, &of_new, &mut touched);
+        touch(new, &of_old, &mut touched);
+        for membership in new.map(Connection::memberships).unwrap_or_default() {
+            if membership.is_new(of_old.get(&membership.channel)) {
                 answers.extend(new.map(|new| (new, membership)));
             }
         }
@@ -70,11 +73,37 @@ async fn announce(from: &Snapshot, to: &Snapshot, derived: &Derived) {
     answer(to, &answers).await;
 }
 
+/// Channels from which they are looked up in a map.
+const MANY: usize = 8;
+
+/// Finds the channels of a connection.
+enum Channels<'a> {
+    Few(&'a [Membership]),
+    Many(HashMap<&'a str, &'a Membership>),
+}
+
+impl<'a> Channels<'a> {
+    fn new(connection: Option<&'a Connection>) -> Self {
+        let memberships = connection.map(Connection::memberships).unwrap_or_default();
+        if memberships.len() < MANY {
+            return Self::Few(memberships);
+        }
+        Self::Many(memberships.iter().map(|membership| (membership.channel.as_str(), membership)).collect())
+    }
+
+    fn get(&self, channel: &ChannelName) -> Option<&'a Membership> {
+        match self {
+            Self::Few(few) => few.iter().find(|membership| membership.channel == *channel),
+            Self::Many(many) => many.get(channel.as_str()).copied(),
+        }
+    }
+}
+
 /// Notes the groups that `one` is in and `other` is not.
-fn touch(one: Option<&Connection>, other: Option<&Connection>, touched: &mut HashSet<Group>) {
+fn touch(one: Option<&Connection>, other: &Channels<'_>, touched: &mut HashSet<Group>) {
     let Some(one) = one else { return };
     for Membership { channel, member, .. } in one.memberships() {
-        let there = other.and_then(|other| other.membership(channel.as_str()));
+        let there = other.get(channel);
         if there.is_none() {
             touched.insert(Group::Channel(one.app, channel.clone()));
         }

@@ -57,6 +57,8 @@ struct Client {
     opened: Opened,
     rate: Rate,
     started: Instant,
+    /// Whether a subscription waits for its answer. Nothing is read from the client meanwhile.
+    is_subscribing: bool,
 }
 
 /// A connection that is in the table, and established.
@@ -96,7 +98,14 @@ pub async fn open(hub: Arc<Hub>, mut socket: WebSocket, app: AppId, address: IpA
         return None;
     }
     hub.traffic.accepted.fetch_add(1, Ordering::Relaxed);
-    let client = Client { app, socket: id, opened, rate: Rate::default(), started: Instant::now() };
+    let client = Client {
+        app,
+        socket: id,
+        opened,
+        rate: Rate::default(),
+        started: Instant::now(),
+        is_subscribing: false,
+    };
     Some(Session { hub, socket, inbox, client })
 }
 
@@ -153,7 +162,11 @@ impl Client {
             let (first, last) = tokio::select! {
                 end = signals.ended() => return Finish::Ended(end),
                 Some(frame) = frames.recv() => (Some(frame), None),
-                message = socket.recv() => {
+                () = signals.answered(), if self.is_subscribing => {
+                    self.is_subscribing = false;
+                    continue;
+                }
+                message = socket.recv(), if !self.is_subscribing => {
                     (heard, is_asked) = (Instant::now(), false);
                     let received = match text(message) {
                         Ok(Some(text)) => self.receive(hub, &text, &signals).await,
@@ -201,13 +214,18 @@ impl Client {
             Ok(Incoming::Pong) => None,
             Ok(Incoming::Subscribe(request)) => self.subscribe(hub, &request, signals).await?,
             Ok(Incoming::Unsubscribe { channel }) => {
-                let left = hub.pipeline.update(self.opened.id, move |connection| connection.leave(&channel));
-                left.await.map_err(|_| Finish::Ended(End::Shutdown))?;
+                // Only this task changes its channels. So the newest version has them, and the writer is asked only if
+                // there is something to change.
+                if self.channels(hub, &channel).1 {
+                    self.change(hub, signals, move |connection| connection.leave(&channel)).await?;
+                }
                 None
             }
             Ok(Incoming::Client { event, channel, data }) => {
                 self.relay(hub, &event, &channel, data.as_deref())
             }
+            #[cfg(test)]
+            Ok(Incoming::Unknown(event)) if event == "test:panic" => panic!("as the test asks for"),
             Ok(Incoming::Unknown(event)) => {
                 debug!(socket = %self.socket, event = format!("{event:.50}"), "unknown event");
                 None
@@ -218,28 +236,55 @@ impl Client {
     }
 
     /// Subscribes. The answer to a subscription that is allowed comes from the announcer: no frame of this client is read
-    /// before that.
+    /// before that, but everything else goes on.
     async fn subscribe(
         &mut self,
         hub: &Hub,
         request: &Subscribe,
         signals: &Signals,
     ) -> Result<Option<Frame>, Finish> {
+        let max = hub.settings.channels;
+        // Before the signature, which costs more; and without the writer, which would find the same.
+        let (held, is_held) = self.channels(hub, &request.channel);
+        if held >= max && !is_held {
+            return Ok(Some(subscribe::too_many(&request.channel, max)));
+        }
         let join = match subscribe::decide(hub.app(self.app), self.socket, request) {
             Ok(join) => join,
             Err(refused) => return Ok(Some(refused)),
         };
-        let max = hub.settings.channels;
-        let joined = hub
-            .pipeline
-            .update(self.opened.id, move |connection| connection.join(join.channel, join.member, max));
-        match joined.await {
-            Ok(Some(true)) => signals.answered().await,
-            Ok(Some(false)) => return Ok(Some(subscribe::too_many(&request.channel, max))),
-            Ok(None) => return Err(Finish::Lost),
-            Err(_) => return Err(Finish::Ended(End::Shutdown)),
+        let change = move |connection: &mut Connection| connection.join(join.channel, join.member, max);
+        if !self.change(hub, signals, change).await? {
+            return Ok(Some(subscribe::too_many(&request.channel, max)));
         }
+        self.is_subscribing = true;
         Ok(None)
+    }
+
+    /// Returns the number of channels of this connection, and whether `channel` is one of them.
+    fn channels(&self, hub: &Hub, channel: &str) -> (usize, bool) {
+        let snapshot = hub.pipeline.snapshot();
+        let Some(connection) = snapshot.get(&self.opened.id) else { return (0, false) };
+        (connection.memberships().len(), connection.membership(channel).is_some())
+    }
+
+    /// Changes the entry of this connection.
+    async fn change<T: Send + 'static>(
+        &self,
+        hub: &Hub,
+        signals: &Signals,
+        change: impl FnOnce(&mut Connection) -> T + Send + 'static,
+    ) -> Result<T, Finish> {
+        let changed = tokio::select! {
+            changed = hub.pipeline.update(self.opened.id, change) => changed,
+            end = signals.ended() => return Err(Finish::Ended(end)),
+        };
+        match changed {
+            Ok(Some(result)) => Ok(result),
+            // Closed by a drain, which tells why.
+            Ok(None) => Err(timeout(FAREWELL, signals.ended()).await.map_or(Finish::Lost, Finish::Ended)),
+            Err(_) => Err(Finish::Ended(End::Shutdown)),
+        }
     }
 
     /// Passes a client event on. Returns the frame that says why not.

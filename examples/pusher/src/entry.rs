@@ -64,13 +64,16 @@ impl Connection {
 
     /// Subscribes to a channel, or again. Returns `false` if there are `max` channels already.
     pub fn join(&mut self, channel: ChannelName, member: Option<Arc<Member>>, max: usize) -> bool {
+        let position = self.memberships.iter().position(|held| held.channel == channel);
+        if position.is_none() && self.memberships.len() >= max {
+            return false;
+        }
         self.serial += 1;
         let joined = Membership { channel, member, serial: self.serial };
         let memberships = Arc::make_mut(&mut self.memberships);
-        match memberships.iter().position(|membership| membership.channel == joined.channel) {
+        match position {
             Some(old) => memberships[old] = joined,
-            None if memberships.len() < max => memberships.push(joined),
-            None => return false,
+            None => memberships.push(joined),
         }
         true
     }
@@ -182,7 +185,9 @@ mod tests {
     fn the_number_of_channels_is_bounded() {
         let mut connection = connection();
         assert!(connection.join(channel("a"), None, 1));
+        let before = connection.clone();
         assert!(!connection.join(channel("b"), None, 1));
+        assert_eq!(connection, before);
         assert!(connection.join(channel("a"), None, 1));
     }
 

@@ -36,6 +36,8 @@ mod smoke;
 mod stats;
 mod storm;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod webhook;
 
 use std::io;
@@ -47,7 +49,8 @@ use clap::{Parser, Subcommand};
 use config::{ConfigError, Flags, Settings};
 use hub::Hub;
 use switchboard::cleanup::DrainProgress;
-use tracing::{info, warn};
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 /// A WebSocket server for clients of the Pusher Channels protocol.
@@ -78,7 +81,9 @@ async fn run(settings: Settings) -> io::Result<()> {
         server::listen(settings.listen)?
     };
     let hub = Hub::start(settings)?;
-    tokio::spawn(announce::run(hub.pipeline.subscribe(), hub.derived.clone()));
+    // In a thread of its own: what it sends to thousands is not in the way of those who read.
+    let announcing = Background::new("pusher-announce")?;
+    let announcer = announcing.handle().spawn(announce::run(hub.pipeline.subscribe(), hub.derived.clone()));
     if hub.settings.apps == [config::App::for_trials()] {
         warn!("the app 1:app-key:app-secret is for trials: anyone knows its secret; set --app");
     }
@@ -87,16 +92,35 @@ async fn run(settings: Settings) -> io::Result<()> {
     accepting.handle().spawn(server::serve(hub.clone(), listener, async move {
         let _ = stopped.await;
     }));
-    interrupted().await?;
+    let ended = until(interrupted(), announcer).await;
+    if let Err(error) = &ended {
+        error!(%error, "the server ends");
+    }
     // A second Ctrl-C ends the process.
     let impatient = async {
         interrupted().await?;
         Err(io::Error::other("stopped before the end of the drain"))
     };
     drop(stop);
-    tokio::select! {
+    let finished = tokio::select! {
         result = finish(&hub) => result,
         result = impatient => result,
+    };
+    ended.and(finished)
+}
+
+/// Waits for the request to end. If the announcer ends before that, no subscription would be answered any more: that is an
+/// error, and the server drains.
+async fn until(
+    interrupted: impl Future<Output = io::Result<()>>,
+    announcer: JoinHandle<()>,
+) -> io::Result<()> {
+    tokio::select! {
+        result = interrupted => result,
+        end = announcer => match end {
+            Ok(()) => Err(io::Error::other("the announcer has ended")),
+            Err(error) => Err(io::Error::other(format!("the announcer has ended: {error}"))),
+        },
     }
 }
 

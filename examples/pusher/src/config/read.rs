@@ -73,7 +73,7 @@ impl Fields {
             apps: self.apps(flags),
             limit_per_ip: limit.map(|limit| limit as usize),
             connections: self.number("connections", 1..=1 << 24, default.connections.into()) as u32,
-            channels: self.number("channels_per_connection", 1..=1000, default.channels as u64) as usize,
+            channels: self.number("channels_per_connection", 1..=200, default.channels as u64) as usize,
             outbox: self.number("bytes_per_connection", 1 << 16..=1 << 30, default.outbox as u64) as usize,
             activity_timeout: self.seconds("activity_timeout_s", default.activity_timeout),
             pong_timeout: self.seconds("pong_timeout_s", default.pong_timeout),
