@@ -54,6 +54,8 @@ pub struct Settings {
     pub activity_timeout: Duration,
     /// Time for its answer, and for a client to take a frame.
     pub pong_timeout: Duration,
+    /// Time for a client to send a request, or the start of a connection.
+    pub request_timeout: Duration,
     /// Connections that are closed per second when the server ends.
     pub drain_rate: u32,
     pub cleanup: cleanup::Config,
@@ -85,6 +87,7 @@ impl Settings {
             outbox: 4 << 20,
             activity_timeout: Duration::from_secs(120),
             pong_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(10),
             drain_rate: 10_000,
             cleanup: cleanup(Duration::from_secs(3)),
         }
@@ -99,7 +102,20 @@ impl Settings {
         };
         read::settings(flags, &file)
     }
+
+    /// Lowers the number of connections to what that many file descriptors allow. Returns whether it was higher.
+    pub fn fit(&mut self, files: u64) -> bool {
+        let allowed = files.saturating_sub(RESERVED_FILES).max(1);
+        let is_higher = u64::from(self.connections) > allowed;
+        if is_higher {
+            self.connections = allowed as u32;
+        }
+        is_higher
+    }
 }
+
+/// File descriptors that are not for connections: of requests to the HTTP API, webhooks, and the process itself.
+const RESERVED_FILES: u64 = 256;
 
 /// The settings of the pipeline: the grace is that of the protocol, and webhooks are tried for five minutes.
 pub fn cleanup(grace: Duration) -> cleanup::Config {

@@ -167,12 +167,21 @@ fn main() -> ExitCode {
         Some(Command::Storm(options)) => return end(storm::run(options)),
         None => {}
     }
-    let settings = match Settings::load(&options.flags) {
+    let mut settings = match Settings::load(&options.flags) {
         Ok(settings) => settings,
         Err(error) => return invalid(&error),
     };
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(files) => info!(files, "file descriptors"),
+        Ok(files) => {
+            info!(files, "file descriptors");
+            if settings.fit(files) {
+                warn!(
+                    files,
+                    connections = settings.connections,
+                    "fewer connections than set: raise the limit of files"
+                );
+            }
+        }
         Err(error) => warn!(%error, "the limit of file descriptors stays as it is"),
     }
     end(run(settings))

@@ -10,16 +10,25 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Request, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use switchboard::metrics::Page;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tracing::warn;
 
 use crate::connection;
 use crate::entry::AppId;
@@ -40,18 +49,66 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Sockets that have not sent a complete request yet, at most. Those beyond it are closed at once.
+const PENDING_MAX: usize = if cfg!(test) { 8 } else { 8192 };
+
+/// Pause after a socket could not be accepted, as when there are no file descriptors left.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Serves until `stop` completes. Sockets that were accepted before that go on.
-pub async fn serve(
-    hub: Arc<Hub>,
-    listener: TcpListener,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let listener = listener.tap_io(|socket| {
-        // Only a delay, if it fails.
-        let _ = socket.set_nodelay(true);
+pub async fn serve(hub: Arc<Hub>, listener: TcpListener, stop: impl Future<Output = ()>) {
+    let (router, pending) = (router(hub.clone()), Arc::new(Semaphore::new(PENDING_MAX)));
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, from)) => match pending.clone().try_acquire_owned() {
+                Ok(permit) => {
+                    let serving = serve_socket(&hub, router.clone(), socket, from);
+                    tokio::spawn(async move {
+                        serving.await;
+                        drop(permit);
+                    });
+                }
+                Err(_) => {
+                    hub.traffic.refused_busy.fetch_add(1, Ordering::Relaxed);
+                }
+            },
+            // The client has gone already.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                warn!(%error, "no connection can be accepted");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves the requests of a socket, until it is one of the protocol. A client that does not send a request in time is
+/// disconnected.
+fn serve_socket(
+    hub: &Hub,
+    router: Router,
+    socket: TcpStream,
+    from: SocketAddr,
+) -> impl Future<Output = ()> + Send + use<> {
+    // Only a delay, if it fails.
+    let _ = socket.set_nodelay(true);
+    let service = TowerToHyperService::new(router);
+    let with_address = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(from));
+        service.call(request)
     });
-    let service = router(hub).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop).await
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(hub.settings.request_timeout);
+    let serving = http.serve_connection(TokioIo::new(socket), with_address).with_upgrades();
+    async move {
+        // A client that has gone, or that was too slow.
+        let _ = serving.await;
+    }
 }
 
 fn router(hub: Arc<Hub>) -> Router {

@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{sleep, timeout};
 
@@ -202,4 +204,55 @@ async fn a_server_without_its_announcer_ends_with_an_error() {
     assert!(until(std::future::pending::<io::Result<()>>(), announcer).await.is_err());
     let announcer = tokio::spawn(std::future::pending());
     assert!(until(async { Ok(()) }, announcer).await.is_ok());
+}
+
+/// Sends a text, and returns everything that the server answers until it closes the socket.
+async fn exchange(server: &Server, text: &str) -> String {
+    let mut socket = TcpStream::connect(server.target.address).await.unwrap();
+    socket.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let closed = timeout(LIMIT, socket.read_to_string(&mut answer)).await;
+    assert!(closed.is_ok(), "the socket stays open after {text:?}");
+    answer
+}
+
+#[test]
+fn a_request_that_does_not_come_ends_its_socket_and_no_other() {
+    let (accepting, main) = (runtime(), runtime());
+    let settings = Settings { request_timeout: Duration::from_millis(200), ..settings() };
+    let server = Server::start(settings, &accepting, &main).announce(&main);
+    accepting.block_on(async {
+        let mut client = Client::connect(&server.target).await.unwrap();
+        for text in ["", "GET /sta", "GET /stats HTTP/1.1\r\nHost: x\r\nx"] {
+            assert!(!exchange(&server, text).await.contains("200"), "{text}");
+        }
+        let answered = exchange(&server, "GET /page.js HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(answered.starts_with("HTTP/1.1 200"), "{answered}");
+        let head = "POST /apps/1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{";
+        let late = exchange(&server, head).await;
+        assert!(late.starts_with("HTTP/1.1 408"), "{late}");
+        client.subscribe("news", None).await.unwrap();
+    });
+}
+
+#[test]
+fn sockets_without_a_request_are_limited() {
+    let (accepting, main) = (runtime(), runtime());
+    let settings = Settings { request_timeout: Duration::from_millis(200), ..settings() };
+    let server = Server::start(settings, &accepting, &main).announce(&main);
+    accepting.block_on(async {
+        let mut sockets = Vec::new();
+        for _ in 0..50 {
+            sockets.push(TcpStream::connect(server.target.address).await.unwrap());
+        }
+        for mut socket in sockets {
+            let mut answer = Vec::new();
+            // With or without an error.
+            let closed = timeout(LIMIT, socket.read_to_end(&mut answer)).await;
+            assert!(closed.is_ok() && answer.is_empty());
+        }
+        assert!(server.hub.traffic.refused_busy.load(Ordering::Relaxed) > 0);
+        let mut client = Client::connect(&server.target).await.unwrap();
+        client.subscribe("news", None).await.unwrap();
+    });
 }

@@ -77,6 +77,7 @@ impl Fields {
             outbox: self.number("bytes_per_connection", 1 << 16..=1 << 30, default.outbox as u64) as usize,
             activity_timeout: self.seconds("activity_timeout_s", default.activity_timeout),
             pong_timeout: self.seconds("pong_timeout_s", default.pong_timeout),
+            request_timeout: self.seconds("request_timeout_s", default.request_timeout),
             drain_rate: self.number("drain_per_second", 1..=1_000_000, default.drain_rate.into()) as u32,
             cleanup: self.cleanup(Duration::from_millis(grace)),
         }

@@ -128,3 +128,11 @@ fn secrets_are_not_shown() {
     let flags = Flags { apps: vec!["hidden".to_owned()], ..Flags::default() };
     assert!(!read(&flags, "").unwrap_err().concat().contains("hidden"));
 }
+
+#[test]
+fn there_are_no_more_connections_than_file_descriptors() {
+    let mut settings = Settings { connections: 1000, ..Settings::new(Vec::new()) };
+    assert!(!settings.fit(u64::MAX) && !settings.fit(1256) && settings.connections == 1000);
+    assert!(settings.fit(1255) && settings.connections == 999);
+    assert!(settings.fit(0) && settings.connections == 1);
+}

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::api::{self, ApiError, Info, MAX_BODY, Trigger};
 use crate::auth::Signed;
@@ -41,7 +42,8 @@ impl Checked {
     ) -> Result<Self, ApiError> {
         let app =
             hub.find(|app| app.id == id).ok_or_else(|| ApiError::new(404, "there is no app with this id"))?;
-        let body = to_bytes(body, MAX_BODY).await;
+        let body = timeout(hub.settings.request_timeout, to_bytes(body, MAX_BODY)).await;
+        let body = body.map_err(|_| ApiError::new(408, "the body did not come in time"))?;
         let body =
             body.map_err(|_| ApiError::new(413, format!("the body is longer than {MAX_BODY} bytes")))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -88,8 +90,9 @@ fn attributes(snapshot: &Snapshot, app: AppId, channel: &ChannelName, info: Info
 /// Makes the answer in the main runtime.
 async fn respond(main: Handle, answer: impl Future<Output = Answer> + Send + 'static) -> Response {
     let failed = |_| Err(ApiError::new(500, "the request was not completed"));
-    match main.spawn(answer).await.unwrap_or_else(failed) {
-        Ok(value) => ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response(),
+    let text = async { answer.await.map(|value| value.to_string()) };
+    match main.spawn(text).await.unwrap_or_else(failed) {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(ApiError { status, reason }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, format!("{reason}\n")).into_response()
