@@ -95,12 +95,10 @@ impl Settings {
 
     /// Reads flags, and the file that they name.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
-        let file = match &flags.config {
-            None => String::new(),
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| ConfigError(vec![format!("{}: {error}", path.display())]))?,
-        };
-        read::settings(flags, &file)
+        let file = flags.config.as_ref().map(|path| {
+            std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+        });
+        read::settings(flags, file.unwrap_or_else(|| Ok(String::new())))
     }
 
     /// Lowers the number of connections to what that many file descriptors allow. Returns whether it was higher.

@@ -256,3 +256,23 @@ fn sockets_without_a_request_are_limited() {
         client.subscribe("news", None).await.unwrap();
     });
 }
+
+#[test]
+fn a_drain_with_a_receiver_that_is_down_is_complete() {
+    let (accepting, main) = (runtime(), runtime());
+    let webhook = Some(String::from("http://127.0.0.1:1/"));
+    let mut settings = Settings::new(vec![App { webhook, ..App::for_trials() }]);
+    settings.cleanup.drain_timeout = Duration::from_millis(500);
+    let server = Server::start(settings, &accepting, &main).announce(&main);
+    accepting.block_on(async {
+        let mut client = Client::connect(&server.target).await.unwrap();
+        client.subscribe("news", None).await.unwrap();
+        let (report, end) = tokio::join!(drain::drain(&server.hub, |_| {}), client.closed());
+        assert_eq!(end.unwrap(), Some(4200));
+        assert!(
+            report.is_complete() && report.to_string().contains("1 connections closed, 0 left"),
+            "{report}"
+        );
+        assert_eq!(server.hub.webhooks.posted.load(Ordering::Relaxed), 0);
+    });
+}

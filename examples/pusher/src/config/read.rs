@@ -12,16 +12,16 @@ use toml::{Table, Value};
 use super::{App, ConfigError, Flags, Settings};
 
 /// Names in `[cleanup]` that a default configuration does not show.
-const MORE_NAMES: [&str; 9] = [
-    "inline_max",
-    "app_rate",
-    "prefix_rate",
-    "queue_buffer_size",
-    "batch_size",
-    "batch_timeout_ms",
-    "worker_threads",
-    "fallback_to_sync",
-    "max_retry_attempts",
+const MORE_NAMES: [&str; 3] = ["inline_max", "app_rate", "prefix_rate"];
+
+/// Other names in `[cleanup]`, with those that they stand for.
+const ALIASES: [(&str, &str); 6] = [
+    ("queue_buffer_size", "capacity"),
+    ("batch_size", "batch_max"),
+    ("batch_timeout_ms", "linger_ms"),
+    ("worker_threads", "workers"),
+    ("fallback_to_sync", "overflow"),
+    ("max_retry_attempts", "sink_retries"),
 ];
 
 /// A table of settings, of which each is taken once.
@@ -32,10 +32,16 @@ struct Fields {
     problems: Vec<String>,
 }
 
-pub(super) fn settings(flags: &Flags, file: &str) -> Result<Settings, ConfigError> {
-    let mut table: Table = file.parse().map_err(|error| ConfigError(vec![format!("{error}")]))?;
+/// Reads flags, and the text of the file, or the reason why there is none.
+pub(super) fn settings(flags: &Flags, file: Result<String, String>) -> Result<Settings, ConfigError> {
+    let parsed = file.and_then(|text| text.parse::<Table>().map_err(|error| error.to_string()));
+    // What is wrong with the flags is reported in any case.
+    let (mut table, problems) = match parsed {
+        Ok(table) => (table, Vec::new()),
+        Err(problem) => (Table::new(), vec![problem]),
+    };
     override_by(flags, &mut table);
-    let mut fields = Fields { table, section: String::new(), problems: Vec::new() };
+    let mut fields = Fields { table, section: String::new(), problems };
     let settings = fields.settings(flags);
     let problems = fields.finish();
     if problems.is_empty() { Ok(settings) } else { Err(ConfigError(problems)) }
@@ -162,18 +168,34 @@ impl Fields {
         let default = super::cleanup(grace);
         let Ok(known) = Table::try_from(&default) else { return default };
         let mut all = known.clone();
-        for (name, value) in self.take::<Table>("cleanup").unwrap_or_default() {
-            let mut alone = known.clone();
-            if !alone.contains_key(&name) && !MORE_NAMES.contains(&name.as_str()) {
-                self.problem(&format!("cleanup.{name}"), "is not known");
+        let mut seen = HashSet::new();
+        for (given, value) in self.take::<Table>("cleanup").unwrap_or_default() {
+            let alias = ALIASES.iter().find(|(alias, _)| *alias == given);
+            let name = alias.map_or(given.as_str(), |(_, name)| name).to_owned();
+            if !known.contains_key(&name) && !MORE_NAMES.contains(&name.as_str()) {
+                self.problem(&format!("cleanup.{given}"), "is not known");
+                continue;
             }
+            if name.starts_with("event_delay") {
+                self.problem(&format!("cleanup.{given}"), "is set by grace_ms");
+                continue;
+            }
+            if !seen.insert(name.clone()) {
+                self.problem(&format!("cleanup.{given}"), &format!("is {name}, which is given twice"));
+                continue;
+            }
+            let mut alone = known.clone();
             alone.insert(name.clone(), value.clone());
             match alone.try_into::<cleanup::Config>() {
                 Ok(_) => drop(all.insert(name, value)),
-                Err(error) => self.problem(&format!("cleanup.{name}"), &error.to_string()),
+                Err(error) => self.problem(&format!("cleanup.{given}"), &error.to_string()),
             }
         }
-        let config = all.try_into().unwrap_or(default);
+        let config: cleanup::Config = all.try_into().unwrap_or(default);
+        if config.overflow == cleanup::Overflow::Reject {
+            // A connection whose end is refused would stay in the table for ever.
+            self.problem("cleanup.overflow", "must not be reject here");
+        }
         if let Err(error) = config.validate() {
             let problems = error.problems().iter().map(|problem| format!("cleanup: {problem}"));
             self.problems.extend(problems);

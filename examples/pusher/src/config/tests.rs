@@ -2,7 +2,7 @@ use super::*;
 use crate::auth;
 
 fn read(flags: &Flags, file: &str) -> Result<Settings, Vec<String>> {
-    super::read::settings(flags, file).map_err(|error| error.0)
+    super::read::settings(flags, Ok(file.to_owned())).map_err(|error| error.0)
 }
 
 #[test]
@@ -119,6 +119,10 @@ fn a_file_that_is_not_toml_is_an_error() {
     assert_eq!(read(&Flags::default(), "listen =").unwrap_err().len(), 1);
     let missing = Flags { config: Some("/no/such/file".into()), ..Flags::default() };
     assert!(Settings::load(&missing).unwrap_err().to_string().contains("/no/such/file"));
+    // It does not hide what is wrong with the flags.
+    let both = Flags { listen: Some("here".to_owned()), ..missing };
+    assert_eq!(Settings::load(&both).unwrap_err().0.len(), 2);
+    assert_eq!(read(&both, "listen =").unwrap_err().len(), 2);
 }
 
 #[test]
@@ -135,4 +139,30 @@ fn there_are_no_more_connections_than_file_descriptors() {
     assert!(!settings.fit(u64::MAX) && !settings.fit(1256) && settings.connections == 1000);
     assert!(settings.fit(1255) && settings.connections == 999);
     assert!(settings.fit(0) && settings.connections == 1);
+}
+
+#[test]
+fn settings_of_the_pipeline_have_other_names() {
+    let cases = [
+        ("queue_buffer_size = 777", "capacity = 777"),
+        ("batch_size = 7", "batch_max = 7"),
+        ("batch_timeout_ms = 7", "linger_ms = 7"),
+        ("worker_threads = 2", "workers = 2"),
+        ("max_retry_attempts = 7", "sink_retries = 7"),
+        ("fallback_to_sync = false", "overflow = \"defer\""),
+    ];
+    let cleanup = |line: &str| read(&Flags::default(), &format!("[cleanup]\n{line}"));
+    for (alias, name) in cases {
+        assert_eq!(cleanup(alias).unwrap(), cleanup(name).unwrap(), "{alias}");
+        assert_ne!(cleanup(name).unwrap(), read(&Flags::default(), "").unwrap(), "{name}");
+        let twice = cleanup(&format!("{alias}\n{name}")).unwrap_err();
+        assert!(twice[0].ends_with("is given twice"), "{twice:?}");
+    }
+}
+
+#[test]
+fn no_end_of_a_connection_is_refused_and_the_grace_has_one_setting() {
+    let file = "[cleanup]\noverflow = \"reject\"\nevent_delay_ms = 5\nevent_delay_closed_ms = 5";
+    let problems = read(&Flags::default(), file).unwrap_err();
+    assert_eq!(problems.len(), 3, "{problems:?}");
 }
