@@ -89,7 +89,7 @@ impl Settings {
             pong_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(10),
             drain_rate: 10_000,
-            cleanup: cleanup(Duration::from_secs(3)),
+            cleanup: cleanup(Duration::from_secs(3), 100_000, 1),
         }
     }
 
@@ -115,9 +115,18 @@ impl Settings {
 /// File descriptors that are not for connections: of requests to the HTTP API, webhooks, and the process itself.
 const RESERVED_FILES: u64 = 256;
 
-/// The settings of the pipeline: the grace is that of the protocol, and webhooks are tried for five minutes.
-pub fn cleanup(grace: Duration) -> cleanup::Config {
+/// Events of a connection that ends, for which there is room even if all end at once.
+const EVENTS: usize = 4;
+
+/// The settings of the pipeline: the grace is that of the protocol, webhooks are tried for five minutes, and the end of all
+/// connections of an app has room.
+pub fn cleanup(grace: Duration, connections: u32, apps: usize) -> cleanup::Config {
     let mut config = cleanup::Config::default();
+    config.events_pending = config.events_pending.max(EVENTS * connections as usize);
+    // An app may use a quarter of it.
+    config.sink_capacity = config.sink_capacity.max(4 * config.events_pending);
+    // A receiver that does not answer keeps one of them busy.
+    config.sink_threads = apps.clamp(2, 16);
     config.event_delay = grace;
     config.event_delay_closed = grace;
     config.sink_batch = 100;

@@ -42,8 +42,8 @@ pub enum Group {
     Channel(AppId, ChannelName),
     /// The connections of a user in a presence channel.
     Member(AppId, ChannelName, Arc<str>),
-    /// The connections from an address.
-    Address(IpAddr),
+    /// The connections of an app from an address.
+    Address(AppId, IpAddr),
 }
 
 pub type Snapshot = switchboard::Snapshot<ConnectionId, Connection, Groups<Connection>>;
@@ -112,7 +112,7 @@ impl Entry for Connection {
 
     fn groups(&self, visit: &mut dyn FnMut(Group)) {
         if let Some(address) = self.address {
-            visit(Group::Address(address));
+            visit(Group::Address(self.app, address));
         }
         for Membership { channel, member, .. } in self.memberships.iter() {
             visit(Group::Channel(self.app, channel.clone()));
@@ -192,6 +192,19 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_different_apps_differ() {
+        let groups_in = |app| {
+            let address = Some(IpAddr::from([127, 0, 0, 1]));
+            let mut connection = Connection::new(app, SocketId::new(1, 1), Outbox::new(1).0, address);
+            let member = Arc::new(Member::parse(Some(r#"{"user_id":7}"#)).unwrap());
+            assert!(connection.join(channel("presence-a"), Some(member), 10));
+            groups(&connection)
+        };
+        let (one, other) = (groups_in(1), groups_in(2));
+        assert!(one.len() == 3 && one.iter().all(|group| !other.contains(group)));
+    }
+
+    #[test]
     fn presence_is_two_groups_and_an_address_is_one() {
         let member = Arc::new(Member::parse(Some(r#"{"user_id":7}"#)).unwrap());
         let mut connection = connection();
@@ -199,7 +212,7 @@ mod tests {
         assert!(connection.join(channel("presence-a"), Some(member), 10));
         let name = channel("presence-a");
         let expected = [
-            Group::Address(IpAddr::from([127, 0, 0, 1])),
+            Group::Address(0, IpAddr::from([127, 0, 0, 1])),
             Group::Channel(0, name.clone()),
             Group::Member(0, name, "7".into()),
         ];

@@ -150,7 +150,10 @@ impl Hub {
     /// Whether there are more connections from an address than allowed, `more` of them not counted yet.
     pub fn is_over_limit(&self, address: Option<IpAddr>, more: usize) -> bool {
         let Some((address, limit)) = address.zip(self.settings.limit_per_ip) else { return false };
-        self.pipeline.snapshot().index().count(&Group::Address(address)) + more > limit
+        let snapshot = self.pipeline.snapshot();
+        let apps = 0..self.settings.apps.len() as AppId;
+        let held: usize = apps.map(|app| snapshot.index().count(&Group::Address(app, address))).sum();
+        held + more > limit
     }
 
     /// Decides whether there is room for a connection.
@@ -224,6 +227,18 @@ mod tests {
         assert_eq!(hub.admit("::ffff:127.0.0.1".parse().unwrap()), Err(Busy::Address));
         assert_eq!(hub.admit("127.0.0.2".parse().unwrap()), Ok(()));
         assert!(!hub.is_over_limit(hub.limited(HERE), 0));
+    }
+
+    #[tokio::test]
+    async fn the_connections_of_an_address_to_all_apps_count() {
+        let apps = vec![App::for_trials(), App::new("2", "k2", "s2")];
+        let hub = Hub::start(Settings { limit_per_ip: Some(2), ..Settings::new(apps) }).unwrap();
+        for app in 0..2 {
+            assert_eq!(hub.admit(HERE), Ok(()));
+            let connection = Connection::new(app, hub.new_socket(), Outbox::new(1).0, hub.limited(HERE));
+            hub.pipeline.open(connection).await.unwrap();
+        }
+        assert_eq!(hub.admit(HERE), Err(Busy::Address));
     }
 
     #[test]

@@ -88,3 +88,59 @@ impl Pipeline {
         let _ = self.cleanup.close(id, cause);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
+    use switchboard::cleanup::{DeadLetter, Outcome};
+
+    use super::*;
+    use crate::channel::{ChannelName, SocketId};
+    use crate::protocol::Member;
+
+    /// A receiver that takes its time.
+    #[derive(Default)]
+    struct Slow {
+        delivered: AtomicUsize,
+        dead: AtomicUsize,
+    }
+
+    impl EventSink<AppId, Event<Group>> for &'static Slow {
+        fn deliver(&self, _: &AppId, events: &[Event<Group>]) -> Vec<Outcome> {
+            std::thread::sleep(Duration::from_millis(5));
+            self.delivered.fetch_add(events.len(), Ordering::Relaxed);
+            vec![Outcome::Delivered; events.len()]
+        }
+
+        fn dead_letter(&self, _: DeadLetter<AppId, Event<Group>>) {
+            self.dead.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_all_connections_at_once_gives_no_webhook_up() {
+        const CONNECTIONS: u32 = 20_000;
+        let sink: &'static Slow = Box::leak(Box::default());
+        let config = crate::config::cleanup(Duration::from_millis(100), CONNECTIONS, 1);
+        let pipeline = Pipeline::start(config, CONNECTIONS, sink).unwrap();
+        let mut opened = Vec::new();
+        for number in 0..CONNECTIONS {
+            let (outbox, _) = Outbox::new(1);
+            let mut connection = Connection::new(0, SocketId::new(1, number.into()), outbox, None);
+            let member = Member::parse(Some(&format!(r#"{{"user_id":{number}}}"#))).unwrap();
+            assert!(connection.join(ChannelName::parse("presence-a").unwrap(), Some(Arc::new(member)), 1));
+            opened.push(pipeline.open(connection).await.unwrap());
+        }
+        opened.into_iter().for_each(|id| pipeline.close(id, Cause::Lost));
+        let (limit, expected) = (Instant::now() + Duration::from_secs(60), 2 * (CONNECTIONS as usize + 1));
+        let done = || sink.delivered.load(Ordering::Relaxed) + sink.dead.load(Ordering::Relaxed);
+        while done() < expected && Instant::now() < limit {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let (delivered, dead) = (sink.delivered.load(Ordering::Relaxed), sink.dead.load(Ordering::Relaxed));
+        assert_eq!((delivered, dead), (expected, 0));
+    }
+}

@@ -48,7 +48,7 @@ impl<'a> Figures<'a> {
             match group {
                 Group::Channel(..) => channels += 1,
                 Group::Member(..) => users += 1,
-                Group::Address(_) => {}
+                Group::Address(..) => {}
             }
         }
         let pipeline = &hub.pipeline.cleanup;

@@ -19,13 +19,28 @@ use crate::config::App;
 use crate::entry::{AppId, Group};
 
 /// Time that the receiver of a webhook has for its answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time for the connection to it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The sink of the pipeline.
 pub struct Webhooks {
     apps: Arc<[App]>,
     agent: ureq::Agent,
     counts: Arc<Counts>,
+    log: Occasional,
+}
+
+/// Admits something once per second.
+#[derive(Debug, Default)]
+struct Occasional(AtomicU64);
+
+impl Occasional {
+    /// Whether nothing was admitted in the second `now_s` yet, counted from 1.
+    fn admit(&self, now_s: u64) -> bool {
+        self.0.fetch_max(now_s, Ordering::Relaxed) < now_s
+    }
 }
 
 /// Figures of the webhooks.
@@ -55,11 +70,12 @@ struct Item<'a> {
     user_id: Option<&'a str>,
 }
 
-/// Returns the body of a webhook. `None` if none of the events is for webhooks.
-fn body(events: &[Event<Group>], time_ms: u64) -> Option<String> {
+/// Returns the body of a webhook, and the number of its events. `None` if none of the events is for webhooks.
+fn body(events: &[Event<Group>], time_ms: u64) -> Option<(String, usize)> {
     let events: Vec<_> = events.iter().filter_map(|event| item(&event.group, event.change)).collect();
+    let number = events.len();
     let body = (!events.is_empty()).then_some(Body { time_ms, events })?;
-    Some(serde_json::to_string(&body).expect("texts and numbers can be serialized"))
+    Some((serde_json::to_string(&body).expect("texts and numbers can be serialized"), number))
 }
 
 fn item(group: &Group, change: Change) -> Option<Item<'_>> {
@@ -72,14 +88,17 @@ fn item(group: &Group, change: Change) -> Option<Item<'_>> {
             let name = if change == Change::Occupied { "member_added" } else { "member_removed" };
             Some(Item { name, channel: channel.as_str(), user_id: Some(user) })
         }
-        Group::Address(_) => None,
+        Group::Address(..) => None,
     }
 }
 
 impl Webhooks {
     pub fn new(apps: Arc<[App]>, counts: Arc<Counts>) -> Self {
-        let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(0);
-        Self { apps, agent: config.build().new_agent(), counts }
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .max_redirects(0);
+        Self { apps, agent: config.build().new_agent(), counts, log: Occasional::default() }
     }
 
     /// Posts a body. Any status but one of success is a failure, to be tried again.
@@ -106,11 +125,13 @@ impl EventSink<AppId, Event<Group>> for Webhooks {
             return all(Outcome::Delivered);
         };
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let Some(body) = body(events, time.as_millis() as u64) else { return all(Outcome::Delivered) };
+        let Some((body, number)) = body(events, time.as_millis() as u64) else {
+            return all(Outcome::Delivered);
+        };
         match self.post(app, url, &body) {
             Ok(()) => {
                 self.counts.posted.fetch_add(1, Ordering::Relaxed);
-                self.counts.events.fetch_add(events.len() as u64, Ordering::Relaxed);
+                self.counts.events.fetch_add(number as u64, Ordering::Relaxed);
                 all(Outcome::Delivered)
             }
             Err(error) => {
@@ -125,6 +146,11 @@ impl EventSink<AppId, Event<Group>> for Webhooks {
         let Some(item) = item(&letter.event.group, letter.event.change) else { return };
         let app = self.apps.get(usize::from(letter.app)).map(|app| app.id.as_str()).unwrap_or_default();
         let given_up = self.counts.given_up.fetch_add(1, Ordering::Relaxed) + 1;
+        // The writer may be what reports, and it is not to wait for the log.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if !self.log.admit(now.as_secs()) {
+            return;
+        }
         warn!(app, event = item.name, channel = item.channel, reason = ?letter.reason, given_up, "webhook given up");
     }
 }

@@ -74,18 +74,21 @@ impl Fields {
         let grace = self.number("grace_ms", 0..=3_600_000, 3000);
         let limit =
             self.table.contains_key("limit_per_ip").then(|| self.number("limit_per_ip", 1..=1 << 30, 1));
+        let connections = self.number("connections", 1..=1 << 24, default.connections.into()) as u32;
+        let apps = self.apps(flags);
+        let number = apps.len();
         Settings {
             listen: listen.and_then(Result::ok).unwrap_or(default.listen),
-            apps: self.apps(flags),
+            apps,
             limit_per_ip: limit.map(|limit| limit as usize),
-            connections: self.number("connections", 1..=1 << 24, default.connections.into()) as u32,
+            connections,
             channels: self.number("channels_per_connection", 1..=200, default.channels as u64) as usize,
             outbox: self.number("bytes_per_connection", 1 << 16..=1 << 30, default.outbox as u64) as usize,
             activity_timeout: self.seconds("activity_timeout_s", default.activity_timeout),
             pong_timeout: self.seconds("pong_timeout_s", default.pong_timeout),
             request_timeout: self.seconds("request_timeout_s", default.request_timeout),
             drain_rate: self.number("drain_per_second", 1..=1_000_000, default.drain_rate.into()) as u32,
-            cleanup: self.cleanup(Duration::from_millis(grace)),
+            cleanup: self.cleanup(Duration::from_millis(grace), connections, number),
         }
     }
 
@@ -164,8 +167,8 @@ impl Fields {
         Some(url)
     }
 
-    fn cleanup(&mut self, grace: Duration) -> cleanup::Config {
-        let default = super::cleanup(grace);
+    fn cleanup(&mut self, grace: Duration, connections: u32, apps: usize) -> cleanup::Config {
+        let default = super::cleanup(grace, connections, apps);
         let Ok(known) = Table::try_from(&default) else { return default };
         let mut all = known.clone();
         let mut seen = HashSet::new();

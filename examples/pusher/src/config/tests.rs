@@ -17,7 +17,7 @@ fn without_settings_there_is_an_app_for_trials() {
 
 #[test]
 fn webhooks_are_tried_for_five_minutes() {
-    let config = cleanup(Duration::from_secs(3));
+    let config = cleanup(Duration::from_secs(3), 100_000, 1);
     let pauses = (0..config.sink_retries)
         .map(|retry| (config.sink_backoff * (1 << retry.min(20))).min(config.sink_backoff_max));
     let total: Duration = pauses.sum();
