@@ -40,7 +40,8 @@ mod subscribe;
 mod tests;
 mod webhook;
 
-use std::io;
+use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ async fn run(settings: Settings) -> io::Result<()> {
     if hub.settings.apps == [config::App::for_trials()] {
         warn!("the app 1:app-key:app-secret is for trials: anyone knows its secret; set --app");
     }
-    println!("{READY}{}", listener.local_addr()?);
+    print(format_args!("{READY}{}", listener.local_addr()?));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     accepting.handle().spawn(server::serve(hub.clone(), listener, async move {
         let _ = stopped.await;
@@ -131,15 +132,22 @@ async fn finish(hub: &Arc<Hub>) -> io::Result<()> {
         let (phase, thousands) = (progress.phase, progress.closed / 1000);
         if shown.replace((phase, thousands)) != Some((phase, thousands)) {
             let DrainProgress { open, closing, undelivered, .. } = progress;
-            println!("draining: {open} open, {closing} to be removed, {undelivered} webhook events");
+            print(format_args!(
+                "draining: {open} open, {closing} to be removed, {undelivered} webhook events"
+            ));
         }
     });
     let report = report.await;
-    println!("{report}");
+    print(format_args!("{report}"));
     if !report.is_complete() {
         return Err(io::Error::other("the drain was not complete"));
     }
     Ok(())
+}
+
+/// Prints a line. No one may read it: that does not end a server.
+fn print(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Waits for Ctrl-C or the signal to terminate.

@@ -49,7 +49,7 @@ function show(stats) {
   history.push(stats.connections);
   history.splice(0, history.length - 120);
   chart();
-  rows('batches', stats.batch_sizes.map(([size, count]) => [`up to ${size}`, count]));
+  rows('batches', stats.batch_sizes.map(([size, count]) => [size > 2 ** 53 ? 'more' : `up to ${size}`, count]));
   rows('cleanup', Object.entries(stats.cleanup).filter(([, value]) => typeof value === 'number'));
 }
 

@@ -92,7 +92,7 @@ impl Pipeline {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::{Duration, Instant};
 
     use switchboard::cleanup::{DeadLetter, Outcome};
@@ -101,16 +101,19 @@ mod tests {
     use crate::channel::{ChannelName, SocketId};
     use crate::protocol::Member;
 
-    /// A receiver that takes its time.
+    /// A receiver that answers nothing until it is opened.
     #[derive(Default)]
     struct Slow {
+        is_open: AtomicBool,
         delivered: AtomicUsize,
         dead: AtomicUsize,
     }
 
     impl EventSink<AppId, Event<Group>> for &'static Slow {
         fn deliver(&self, _: &AppId, events: &[Event<Group>]) -> Vec<Outcome> {
-            std::thread::sleep(Duration::from_millis(5));
+            while !self.is_open.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             self.delivered.fetch_add(events.len(), Ordering::Relaxed);
             vec![Outcome::Delivered; events.len()]
         }
@@ -122,9 +125,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_all_connections_at_once_gives_no_webhook_up() {
-        const CONNECTIONS: u32 = 20_000;
+        const CONNECTIONS: u32 = 10_000;
         let sink: &'static Slow = Box::leak(Box::default());
-        let config = crate::config::cleanup(Duration::from_millis(100), CONNECTIONS, 1);
+        let config = crate::config::cleanup(Duration::from_millis(10), CONNECTIONS, 1);
         let pipeline = Pipeline::start(config, CONNECTIONS, sink).unwrap();
         let mut opened = Vec::new();
         for number in 0..CONNECTIONS {
@@ -136,6 +139,15 @@ mod tests {
         }
         opened.into_iter().for_each(|id| pipeline.close(id, Cause::Lost));
         let (limit, expected) = (Instant::now() + Duration::from_secs(60), 2 * (CONNECTIONS as usize + 1));
+        let waiting = || {
+            let (in_grace, to_deliver) = pipeline.cleanup.pending_events();
+            in_grace > 0 || to_deliver + sink.dead.load(Ordering::Relaxed) < expected
+        };
+        while waiting() && Instant::now() < limit {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(!waiting(), "{:?}", pipeline.cleanup.pending_events());
+        sink.is_open.store(true, Ordering::Relaxed);
         let done = || sink.delivered.load(Ordering::Relaxed) + sink.dead.load(Ordering::Relaxed);
         while done() < expected && Instant::now() < limit {
             tokio::time::sleep(Duration::from_millis(1)).await;
