@@ -144,7 +144,7 @@ impl Outbox {
 }
 
 impl Frames {
-    /// Returns the next frame. `None` only if there is no more, which does not happen while this exists.
+    /// Returns the next frame. `None` does not occur: this holds a sender as well.
     pub async fn recv(&mut self) -> Option<Frame> {
         if self.rest.is_none() {
             let batch = self.batches.recv().await?;

@@ -196,7 +196,7 @@ impl Fields {
         }
         let config: cleanup::Config = all.try_into().unwrap_or(default);
         if config.overflow == cleanup::Overflow::Reject {
-            // A connection whose end is refused would stay in the table for ever.
+            // A connection whose end is refused would stay in the table forever.
             self.problem("cleanup.overflow", "must not be reject here");
         }
         if let Err(error) = config.validate() {

@@ -21,6 +21,8 @@ pub struct Client {
     target: Target,
     /// The id of the socket, once the connection is established.
     pub id: String,
+    /// Whether pings of the server are answered, and not returned.
+    pub answers_pings: bool,
 }
 
 /// A frame that a client receives, or the end.
@@ -40,7 +42,7 @@ impl Client {
         let url = format!("ws://{}{path}", target.address);
         let (stream, _) =
             client_async_with_config(url, socket, Some(config)).await.map_err(io::Error::other)?;
-        Ok(Self { stream, target: target.clone(), id: String::new() })
+        Ok(Self { stream, target: target.clone(), id: String::new(), answers_pings: true })
     }
 
     /// Connects, and waits until the connection is established.
@@ -83,7 +85,12 @@ impl Client {
             let message = timeout(LIMIT, self.stream.next()).await?;
             return match message {
                 Some(Ok(Message::Text(text))) => {
-                    let frame = serde_json::from_str(&text).map_err(io::Error::other)?;
+                    let frame: Value = serde_json::from_str(&text).map_err(io::Error::other)?;
+                    if self.answers_pings && frame["event"] == "pusher:ping" {
+                        // If it cannot be sent, the end is read next.
+                        let _ = self.send(&json!({ "event": "pusher:pong" })).await;
+                        continue;
+                    }
                     Ok(Received::Frame(frame))
                 }
                 Some(Ok(Message::Close(frame))) => Ok(Received::Closed(frame.map(|frame| frame.code.into()))),

@@ -21,6 +21,7 @@ secret = "secret"
 pub(super) async fn run() -> io::Result<()> {
     settings().await?;
     per_address().await?;
+    bursts().await?;
     slow_and_silent().await?;
     end().await
 }
@@ -68,12 +69,14 @@ async fn slow_and_silent() -> io::Result<()> {
     let server = server?;
     let target = Target { address: server.address, app: App::new("1", "key", "secret") };
     let mut silent = Client::connect(&target).await?;
+    silent.answers_pings = false;
     let (mut slow, mut bystander) = (Client::connect(&target).await?, Client::connect(&target).await?);
     let channels: Vec<_> = (0..100).map(|number| format!("c{number}")).collect();
     for channel in &channels {
         slow.subscribe(channel, None).await?;
     }
-    bystander.subscribe("other", None).await?;
+    // One channel that both are in.
+    bystander.subscribe("c99", None).await?;
     // 1 MB each: more than the buffers of the system hold.
     let large = json!({ "name": "large", "channels": channels, "data": "x".repeat(10_000) }).to_string();
     while figure(&target, "/traffic/slow").await? == 0 {
@@ -88,7 +91,7 @@ async fn slow_and_silent() -> io::Result<()> {
     while figure(&target, "/traffic/slow").await? == 0 {
         tokio::task::yield_now().await;
     }
-    let small = json!({ "name": "small", "channels": ["other"], "data": "" }).to_string();
+    let small = json!({ "name": "small", "channels": ["c99"], "data": "" }).to_string();
     expect("an event", request(&target, "POST", "/apps/1/events", &[], small).await?.0, 200)?;
     bystander.until("small").await?;
     expect("the end of the silent", silent.closed().await?, Some(4201))?;
@@ -96,8 +99,44 @@ async fn slow_and_silent() -> io::Result<()> {
     Ok(())
 }
 
+/// Many frames at once are no reason to end a connection that reads.
+async fn bursts() -> io::Result<()> {
+    let server = Process::start(&["--app", "1:key:secret"]).await?;
+    let target = Target { address: server.address, app: App::new("1", "key", "secret") };
+    let (mut watchers, mut leavers) = (Vec::new(), Vec::new());
+    for number in 0..330 {
+        let mut client = Client::connect(&target).await?;
+        client.subscribe("presence-a", Some(&number.to_string())).await?;
+        if number < 30 { watchers.push(client) } else { leavers.push(client) }
+    }
+    // As when a proxy dies.
+    drop(leavers);
+    for watcher in &mut watchers {
+        for _ in 0..300 {
+            watcher.until("pusher_internal:member_removed").await?;
+        }
+        expect("after the last", watcher.ping().await?, Vec::new())?;
+    }
+    let reader = &mut watchers[0];
+    let channels: Vec<_> = (0..99).map(|number| format!("c{number}")).collect();
+    for channel in &channels {
+        reader.subscribe(channel, None).await?;
+    }
+    let body = json!({ "name": "x", "channels": channels, "data": "x".repeat(5000) }).to_string();
+    let trigger = || request(&target, "POST", "/apps/1/events", &[], body.clone());
+    for sent in <[_; 4]>::from(tokio::join!(trigger(), trigger(), trigger(), trigger())) {
+        expect("an event", sent?.0, 200)?;
+    }
+    for _ in 0..4 * channels.len() {
+        reader.until("x").await?;
+    }
+    expect("slow clients", figure(&target, "/traffic/slow").await?, 0)?;
+    done("bursts of members that leave, and of events, end no connection");
+    Ok(())
+}
+
 /// Returns a figure of the server.
-async fn figure(target: &Target, path: &str) -> io::Result<u64> {
+pub(super) async fn figure(target: &Target, path: &str) -> io::Result<u64> {
     let (_, text) = request(target, "GET", "/stats", &[], String::new()).await?;
     let stats: serde_json::Value = serde_json::from_str(&text)?;
     stats

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::done;
+use super::limits::figure;
 use crate::config::App;
 use crate::harness::{Client, Hook, Process, Receiver, Target, expect};
 
@@ -75,6 +76,10 @@ async fn with_grace(app: &App) -> io::Result<()> {
         let mut client = Client::connect(&target).await?;
         client.subscribe("presence-a", Some("7")).await?;
         drop(client);
+        // The grace has begun: of the channel, and of its user.
+        while figure(&target, "/connections").await? > 0 || figure(&target, "/events_in_grace").await? < 2 {
+            sleep(PAUSE).await;
+        }
     }
     let mut other = Client::connect(&target).await?;
     other.subscribe("news", None).await?;
