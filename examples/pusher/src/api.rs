@@ -89,8 +89,11 @@ pub fn batch(body: &[u8]) -> Result<Vec<Trigger>, ApiError> {
         return Err(ApiError::bad(format!("a batch has at most {MAX_BATCH} events")));
     }
     let numbered = batch.into_iter().enumerate().map(|(number, body)| {
-        trigger(body)
-            .map_err(|error| ApiError::new(error.status, format!("event {number}: {}", error.reason)))
+        let event = match body.channels {
+            Some(_) => Err(ApiError::bad("an event of a batch has one channel")),
+            None => trigger(body),
+        };
+        event.map_err(|error| ApiError::new(error.status, format!("event {number}: {}", error.reason)))
     });
     numbered.collect()
 }

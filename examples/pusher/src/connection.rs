@@ -18,7 +18,7 @@ use crate::hub::Hub;
 use crate::outbox::{End, Frames, Inbox, Outbox, Signals, size};
 use crate::pipeline::PipelineError;
 use crate::protocol::{Code, Frame, Incoming, Subscribe, error, established, ping, pong};
-use crate::subscribe::{self, Rate, Relay};
+use crate::subscribe::{self, Changes, Rate, Relay};
 
 /// Time that a client has to answer the end of its connection.
 pub const FAREWELL: Duration = Duration::from_secs(2);
@@ -59,6 +59,9 @@ struct Client {
     started: Instant,
     /// Whether a subscription waits for its answer. Nothing is read from the client meanwhile.
     is_subscribing: bool,
+    changes: Changes,
+    /// The moment from which it is read on, after too many changes.
+    paused: Option<Instant>,
 }
 
 /// A connection that is in the table, and established.
@@ -105,6 +108,8 @@ pub async fn open(hub: Arc<Hub>, mut socket: WebSocket, app: AppId, address: IpA
         rate: Rate::default(),
         started: Instant::now(),
         is_subscribing: false,
+        changes: Changes::new(2 * hub.settings.channels),
+        paused: None,
     };
     Some(Session { hub, socket, inbox, client })
 }
@@ -166,7 +171,11 @@ impl Client {
                     self.is_subscribing = false;
                     continue;
                 }
-                message = socket.recv(), if !self.is_subscribing => {
+                () = sleep_until(self.paused.unwrap_or(heard)), if self.paused.is_some() => {
+                    self.paused = None;
+                    continue;
+                }
+                message = socket.recv(), if !self.is_subscribing && self.paused.is_none() => {
                     (heard, is_asked) = (Instant::now(), false);
                     let received = match text(message) {
                         Ok(Some(text)) => self.receive(hub, &text, &signals).await,
@@ -270,11 +279,13 @@ impl Client {
 
     /// Changes the entry of this connection.
     async fn change<T: Send + 'static>(
-        &self,
+        &mut self,
         hub: &Hub,
         signals: &Signals,
         change: impl FnOnce(&mut Connection) -> T + Send + 'static,
     ) -> Result<T, Finish> {
+        let pause = self.changes.pause_ms(self.started.elapsed().as_millis() as u64);
+        self.paused = (pause > 0).then(|| Instant::now() + Duration::from_millis(pause));
         let changed = tokio::select! {
             changed = hub.pipeline.update(self.opened.id, change) => changed,
             end = signals.ended() => return Err(Finish::Ended(end)),

@@ -132,10 +132,13 @@ fn router(hub: Arc<Hub>) -> Router {
 fn refusal(app: Option<AppId>, protocol: Option<&str>) -> Result<AppId, (Code, &'static str)> {
     let app = app.ok_or((Code::UnknownApp, "there is no app with this key"))?;
     let protocol = protocol.ok_or((Code::NoProtocol, "the parameter protocol is missing"))?;
+    if protocol.is_empty() || !protocol.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err((Code::BadProtocol, "the protocol is not a number"));
+    }
+    // A number of any length.
     match protocol.parse::<u32>() {
         Ok(5..=7) => Ok(app),
-        Ok(_) => Err((Code::OtherProtocol, "the server supports the protocols 5, 6 and 7")),
-        Err(_) => Err((Code::BadProtocol, "the protocol is not a number")),
+        _ => Err((Code::OtherProtocol, "the server supports the protocols 5, 6 and 7")),
     }
 }
 
@@ -211,10 +214,10 @@ mod tests {
     fn unknown_apps_and_protocols_have_their_codes() {
         assert_eq!(refusal(None, Some("7")).unwrap_err().0 as u16, 4001);
         assert_eq!(refusal(Some(0), None).unwrap_err().0 as u16, 4006);
-        for other in ["0", "1", "4", "8", "4294967295"] {
+        for other in ["0", "1", "4", "8", "4294967295", "4294967296"] {
             assert_eq!(refusal(Some(0), Some(other)).unwrap_err().0 as u16, 4007, "{other}");
         }
-        for text in ["", "x", "7.0", "-7", " 7", "4294967296"] {
+        for text in ["", "x", "7.0", "-7", " 7"] {
             assert_eq!(refusal(Some(0), Some(text)).unwrap_err().0 as u16, 4008, "{text}");
         }
         assert!(["5", "6", "7"].iter().all(|protocol| refusal(Some(3), Some(protocol)) == Ok(3)));

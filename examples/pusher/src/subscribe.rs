@@ -110,6 +110,30 @@ impl Rate {
     }
 }
 
+/// The changes that a client may make at once, and per second: a bucket that fills. Beyond it the client is not refused: the
+/// next frame is read later.
+#[derive(Debug)]
+pub struct Changes {
+    /// The moment at which the bucket is full, in milliseconds.
+    full_at_ms: u64,
+    burst: u64,
+}
+
+impl Changes {
+    /// Time until there is room for one more.
+    const EACH_MS: u64 = 20;
+
+    pub fn new(burst: usize) -> Self {
+        Self { full_at_ms: 0, burst: burst as u64 }
+    }
+
+    /// Counts a change at `ms`. Returns the milliseconds to wait before the next one.
+    pub fn pause_ms(&mut self, ms: u64) -> u64 {
+        self.full_at_ms = self.full_at_ms.max(ms) + Self::EACH_MS;
+        (self.full_at_ms - ms).saturating_sub(self.burst * Self::EACH_MS)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +227,15 @@ mod tests {
         assert!(relay(&app, &connection(), "client-x", "private-a", Some(&long)).is_err());
         let name = format!("client-{}", "x".repeat(MAX_EVENT));
         assert!(relay(&app, &connection(), &name, "private-a", None).is_err());
+    }
+
+    #[test]
+    fn changes_beyond_a_burst_are_slowed_down() {
+        let mut changes = Changes::new(3);
+        assert_eq!([0, 0, 0, 0, 0].map(|ms| changes.pause_ms(ms)), [0, 0, 0, 20, 40]);
+        assert_eq!(changes.pause_ms(60), 0);
+        assert_eq!(changes.pause_ms(60), 20);
+        assert_eq!([9000, 9000, 9000, 9000].map(|ms| changes.pause_ms(ms)), [0, 0, 0, 20]);
     }
 
     #[test]

@@ -71,6 +71,8 @@ fn one_wrong_event_refuses_its_batch() {
     let error = read(vec![one("a"), one("b c"), one("d")]).unwrap_err();
     assert!(error.status == 400 && error.reason.starts_with("event 1: "), "{error}");
     assert_eq!(batch(b"{}").unwrap_err().status, 400);
+    let many = json!({"name": "x", "channels": ["a", "b"], "data": ""});
+    assert_eq!(read(vec![many]).unwrap_err().status, 400);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Frames of the server.
 
+use std::collections::BTreeMap;
+
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -98,15 +100,15 @@ pub fn subscribed_with_members<'a>(
     #[derive(Serialize)]
     struct Presence<'a> {
         ids: Vec<&'a str>,
-        hash: serde_json::Map<String, serde_json::Value>,
+        hash: BTreeMap<&'a str, Option<&'a RawValue>>,
         count: usize,
     }
 
-    let (mut ids, mut hash) = (Vec::new(), serde_json::Map::new());
+    let (mut ids, mut hash) = (Vec::new(), BTreeMap::new());
     for member in members {
         ids.push(&*member.user);
-        let info = member.info.as_ref().and_then(|info| serde_json::from_str(info.get()).ok());
-        hash.insert(member.user.to_string(), info.unwrap_or_default());
+        // As it was signed, and as `member_added` has it.
+        hash.insert(&*member.user, member.info.as_deref());
     }
     let count = ids.len();
     let data = Data { presence: Presence { ids, hash, count } };
@@ -205,6 +207,10 @@ mod tests {
         let data: serde_json::Value = serde_json::from_str(frame["data"].as_str().unwrap()).unwrap();
         let expected = serde_json::json!({"presence": {"ids": ["1", "b"], "hash": {"1": {"n": 2}, "b": null}, "count": 2}});
         assert_eq!(data, expected);
+        // Numbers, spaces and the order stay as they are.
+        let exact = [member(r#"{"user_id":1,"user_info":{"z":1.0e400,  "a":18446744073709551616}}"#)];
+        let list = subscribed_with_members(&channel("presence-a"), exact.iter());
+        assert!(list.contains(r#"{\"z\":1.0e400,  \"a\":18446744073709551616}"#), "{list}");
         let added = member_added(&channel("presence-a"), &members[0]);
         assert!(added.contains(r#""data":"{\"user_id\":\"1\",\"user_info\":{\"n\":2}}""#), "{added}");
     }

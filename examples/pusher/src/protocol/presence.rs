@@ -18,6 +18,9 @@ pub struct Member {
     pub info: Option<Box<RawValue>>,
 }
 
+/// The longest data about a user, in bytes: each member of a channel receives those of all others.
+const MAX_INFO: usize = 2048;
+
 /// The reason why `channel_data` is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberError {
@@ -25,6 +28,7 @@ pub enum MemberError {
     NotJson,
     UserId,
     TooLong,
+    InfoTooLong,
 }
 
 impl Member {
@@ -45,6 +49,9 @@ impl Member {
         let user = data.user_id.and_then(user_id).ok_or(MemberError::UserId)?;
         if user.len() > MAX_USER {
             return Err(MemberError::TooLong);
+        }
+        if data.user_info.as_ref().is_some_and(|info| info.get().len() > MAX_INFO) {
+            return Err(MemberError::InfoTooLong);
         }
         Ok(Self { user: user.into(), info: data.user_info })
     }
@@ -67,6 +74,7 @@ impl fmt::Display for MemberError {
             Self::NotJson => f.write_str("channel_data is not a JSON object"),
             Self::UserId => f.write_str("channel_data has no user_id that is a text or a number"),
             Self::TooLong => write!(f, "the user_id is longer than {MAX_USER} characters"),
+            Self::InfoTooLong => write!(f, "the user_info is longer than {MAX_INFO} bytes"),
         }
     }
 }
@@ -74,6 +82,16 @@ impl fmt::Display for MemberError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_data_about_a_user_is_bounded() {
+        let parse = |length| {
+            let info = "x".repeat(length - 2);
+            Member::parse(Some(&format!(r#"{{"user_id":7,"user_info":"{info}"}}"#)))
+        };
+        assert!(parse(MAX_INFO).is_ok());
+        assert_eq!(parse(MAX_INFO + 1).unwrap_err(), MemberError::InfoTooLong);
+    }
 
     fn user(data: &str) -> Result<String, MemberError> {
         Member::parse(Some(data)).map(|member| member.user.to_string())
