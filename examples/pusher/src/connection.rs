@@ -235,6 +235,10 @@ impl Client {
             }
             #[cfg(test)]
             Ok(Incoming::Unknown(event)) if event == "test:panic" => panic!("as the test asks for"),
+            // A client waits for the answer.
+            Ok(Incoming::Unknown(event)) if event == "pusher:signin" => {
+                Some(error(None, "users cannot sign in here"))
+            }
             Ok(Incoming::Unknown(event)) => {
                 debug!(socket = %self.socket, event = format!("{event:.50}"), "unknown event");
                 None

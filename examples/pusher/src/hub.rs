@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -141,10 +141,14 @@ impl Hub {
         sent
     }
 
-    /// Returns the address by which connections are counted, if they are.
+    /// Returns the address by which connections are counted, if they are. That of IPv6 is its network of 64 bits, as one
+    /// host may have all of that.
     pub fn limited(&self, address: IpAddr) -> Option<IpAddr> {
         // Of an IPv4 client of a socket that also accepts IPv6.
-        self.settings.limit_per_ip.map(|_| address.to_canonical())
+        self.settings.limit_per_ip.map(|_| match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+            address => address,
+        })
     }
 
     /// Whether there are more connections from an address than allowed, `more` of them not counted yet.
@@ -227,6 +231,9 @@ mod tests {
         assert_eq!(hub.admit("::ffff:127.0.0.1".parse().unwrap()), Err(Busy::Address));
         assert_eq!(hub.admit("127.0.0.2".parse().unwrap()), Ok(()));
         assert!(!hub.is_over_limit(hub.limited(HERE), 0));
+        let limited = |address: &str| hub.limited(address.parse().unwrap());
+        assert_eq!(limited("2001:db8::1"), limited("2001:db8::ffff:1"));
+        assert_ne!(limited("2001:db8::1"), limited("2001:db8:0:1::1"));
     }
 
     #[tokio::test]

@@ -22,5 +22,5 @@ pub const MAX_NESTING: usize = 32;
 /// The longest data of an event, in bytes.
 pub const MAX_DATA: usize = 10 * 1024;
 
-/// The longest name of an event, in bytes.
+/// The longest name of an event, in characters.
 pub const MAX_EVENT: usize = 200;

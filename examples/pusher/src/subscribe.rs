@@ -72,7 +72,7 @@ pub fn relay(
     if !app.client_events {
         return Err("this app does not allow client events");
     }
-    if event.len() > MAX_EVENT {
+    if event.chars().count() > MAX_EVENT {
         return Err("the name of the event is longer than 200 characters");
     }
     if data.is_some_and(|data| data.get().len() > MAX_DATA) {
@@ -225,6 +225,8 @@ mod tests {
         let long: Box<serde_json::value::RawValue> =
             serde_json::from_str(&format!("\"{}\"", "x".repeat(MAX_DATA))).unwrap();
         assert!(relay(&app, &connection(), "client-x", "private-a", Some(&long)).is_err());
+        let name = format!("client-{}", "ö".repeat(MAX_EVENT - 7));
+        assert!(relay(&app, &connection(), &name, "private-a", None).is_ok());
         let name = format!("client-{}", "x".repeat(MAX_EVENT));
         assert!(relay(&app, &connection(), &name, "private-a", None).is_err());
     }

@@ -174,6 +174,8 @@ async fn wrong_frames(target: &Target) -> io::Result<()> {
         expect("a wrong frame", &client.frame().await?["event"], &json!("pusher:error"))?;
     }
     client.send_raw(Message::text(r#"{"event":"unknown:event","data":{}}"#)).await?;
+    client.send_raw(Message::text(r#"{"event":"pusher:signin","data":{}}"#)).await?;
+    expect("signin", &client.frame().await?["event"], &json!("pusher:error"))?;
     expect("after wrong frames", client.ping().await?, Vec::new())?;
     let raw = |code, bytes: &[u8]| Message::Frame(Frame::message(bytes.to_vec(), OpCode::Data(code), true));
     let cases = [
