@@ -219,7 +219,7 @@ async fn exchange(server: &Server, text: &str) -> String {
 #[test]
 fn a_request_that_does_not_come_ends_its_socket_and_no_other() {
     let (accepting, main) = (runtime(), runtime());
-    let settings = Settings { request_timeout: Duration::from_millis(200), ..settings() };
+    let settings = Settings { request_timeout: Duration::from_secs(1), ..settings() };
     let server = Server::start(settings, &accepting, &main).announce(&main);
     accepting.block_on(async {
         let mut client = Client::connect(&server.target).await.unwrap();
@@ -238,7 +238,7 @@ fn a_request_that_does_not_come_ends_its_socket_and_no_other() {
 #[test]
 fn sockets_without_a_request_are_limited() {
     let (accepting, main) = (runtime(), runtime());
-    let settings = Settings { request_timeout: Duration::from_millis(200), ..settings() };
+    let settings = Settings { request_timeout: Duration::from_secs(1), ..settings() };
     let server = Server::start(settings, &accepting, &main).announce(&main);
     accepting.block_on(async {
         let mut sockets = Vec::new();
