@@ -16,8 +16,8 @@
 //! [export]: LinksSnapshot::export
 //! [import]: manager::LinkManagerBuilder::import
 //! [reconfigure]: Handle::reconfigure
-//! [sessions]: sessions::Sessions
 //! [cleanup]: cleanup
+//! [sessions]: sessions::Sessions
 //! [metrics]: Metrics
 //! [driver]: Driver
 //! [docs]: docs

@@ -2,6 +2,7 @@
 
 pub(super) mod builder;
 pub(super) mod close;
+pub(super) mod connection;
 pub(super) mod drain;
 pub(super) mod figures;
 #[cfg(all(test, not(switchboard_loom)))] // Too large for loom: `cleanup::models` explores the parts.
@@ -58,7 +59,7 @@ use crate::{SharedWriter, Table};
 ///
 /// # Panics in user code
 /// A panic of the resources, of the sink, or of an entry ends nothing. A batch in which an entry panics is repeated one
-/// by one; the connection whose entry panics again is removed without its events, and counted in [`Stats::failed`].
+/// by one; the connection whose entry panics again is removed without its events, and counted in [`Stats::failed`](crate::cleanup::Stats::failed).
 ///
 /// # Examples
 /// ```

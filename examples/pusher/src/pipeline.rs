@@ -70,7 +70,9 @@ impl Pipeline {
             OpenErrorKind::TooMany => PipelineError::Full,
             _ => PipelineError::Closed,
         })?;
-        ticket.await.map_err(|_| PipelineError::Closed)
+        // A ticket that is dropped closes the connection; from here on its session does.
+        let opened = ticket.await.map_err(|_| PipelineError::Closed)?;
+        Ok(opened.detach())
     }
 
     /// Changes a connection. `None` if it is not open.

@@ -6,9 +6,9 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::connection::Connection;
 use super::{Cleanup, Number, Shared};
 use crate::cleanup::clean::{self, Changed};
-use crate::cleanup::connection::Connection;
 use crate::cleanup::entry::{Entry, Groups, Resources, subjects};
 use crate::cleanup::grace::Delay;
 use crate::cleanup::limits::Prefix;

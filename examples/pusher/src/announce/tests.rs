@@ -40,7 +40,7 @@ impl Board {
         let connection = Connection::new(0, SocketId::new(0, self.sockets), outbox, None);
         let ticket = self.cleanup.open(connection, None, ()).unwrap();
         let _ = self.driver.turn();
-        (ticket.wait().unwrap(), inbox)
+        (ticket.wait().unwrap().detach(), inbox)
     }
 
     fn join(&mut self, id: ConnectionId, channel: &str, user: Option<&str>) {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::entry::{Entry, Resources};
-use super::pipeline::Shared;
-use super::pipeline::close::Closed;
-use super::slots::{Cause, ConnectionId};
+use super::Shared;
+use super::close::Closed;
+use crate::cleanup::entry::{Entry, Resources};
+use crate::cleanup::slots::{Cause, ConnectionId};
 use crate::sync::StdArc;
 
 /// A connection that was opened, for the task that serves it.
@@ -40,7 +40,7 @@ use crate::sync::StdArc;
 /// let (writer, table) = Cleanup::<Peer>::table_builder().build();
 /// let (writer, mut driver) = SharedWriter::new(writer, shared::Config::new());
 /// let cleanup: Cleanup<Peer> = Cleanup::builder().config(Config::default()).build(writer, Sink)?;
-/// let ticket = cleanup.open(Peer, None, ()).map_err(|refused| refused.kind)?;
+/// let ticket = cleanup.open(Peer, None, ())?;
 /// let _ = driver.turn();
 /// let connection = ticket.wait()?;
 /// assert!(cleanup.is_open(connection.id()));
