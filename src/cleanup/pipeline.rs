@@ -195,6 +195,18 @@ impl Number {
     }
 }
 
+/// Entries whose destructors, which are the user's, run one by one: a second panic in one drop ends the process.
+struct Old<V>(Vec<V>);
+
+impl<V> Drop for Old<V> {
+    fn drop(&mut self) {
+        for old in self.0.drain(..) {
+            // Unwind safety: nothing of it remains.
+            let _ = contain(AssertUnwindSafe(|| drop(old)));
+        }
+    }
+}
+
 type Outcome<V> = Result<Committed<Changed<V>>, CommitError>;
 
 impl<V: Entry, R: Resources> Cleanup<V, R> {
@@ -263,8 +275,9 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         }
     }
 
-    /// Passes on the events of a transaction. Called once for each that was sent.
-    fn settle(&self, number: &Number, outcome: Outcome<V>) -> Result<(), CommitError> {
+    /// Passes on the events of a transaction. Called once for each that was sent. Returns the entries that were replaced or
+    /// removed, for the caller to drop at last.
+    fn settle(&self, number: &Number, outcome: Outcome<V>) -> (Result<(), CommitError>, Old<V>) {
         let (changed, result) = match outcome {
             Ok(Committed { value, .. }) => (Some(value), Ok(())),
             Err(error) => (None, Err(error)),
@@ -289,11 +302,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             }
             self.tell(letters);
         }
-        // User code, and therefore last; one by one, because a second panic in one drop ends the process.
-        for old in old.into_iter().flatten() {
-            let _ = contain(AssertUnwindSafe(|| drop(old)));
-        }
-        result
+        (result, Old(old.unwrap_or_default()))
     }
 
     fn report(&self, dead: DeadLetters<V::App, V::Group>) {

@@ -199,7 +199,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
             let opened = outcome.is_ok();
             // Before code that may panic: whatever happens, the connection is closed, or someone has it.
             let connection = opened.then(|| Connection::new(here.clone(), id));
-            let settled = here.settle(&number, outcome);
+            let (settled, _old) = here.settle(&number, outcome);
             if !opened && here.slots.close(id).is_ok() {
                 // The slot was opened, and then the whole turn was discarded.
                 here.end(id, End { cause: Cause::Lost, at: here.now(), is_parked: true });
@@ -246,7 +246,8 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
                 }
                 Err(error) => (None, Err(error)),
             };
-            let _ = completion.finish(here.settle(&number, outcome).map(|()| result));
+            let (settled, _old) = here.settle(&number, outcome);
+            let _ = completion.finish(settled.map(|()| result));
         });
         Ok(ticket)
     }

@@ -293,6 +293,8 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     /// Ends a batch, after its version was published.
     fn finish(&self, batch: Vec<Cleaning<R>>, how: How, number: &Number, outcome: Outcome<V>) {
         let error = outcome.as_ref().err().copied();
+        // The events first: whoever sees that all is done, such as a drain, finds them all.
+        let (_, _old) = self.settle(number, outcome);
         match error {
             None => self.release(batch, how),
             Some(CommitError::Panicked) if how == How::Bare => self.release(batch, how),
@@ -304,7 +306,6 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             }
             Some(_) => batch.into_iter().for_each(|cleaning| self.park(cleaning)),
         }
-        let _ = self.settle(number, outcome);
     }
 
     /// Makes the slots of a batch vacant, counts it, and drops its resources.
