@@ -296,6 +296,29 @@ fn polled<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// The work of a run panics: the run ends in the unwinding, and the next one begins and sees what it had written.
+#[cfg(not(switchboard_loom))] // Its locks fail in a thread that unwinds.
+#[test]
+fn a_run_that_panics_ends_and_the_next_one_begins() {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    model(|| {
+        let sessions = registry();
+        let mut run = sessions.try_begin(&1).unwrap();
+        let thread = spawn(move || {
+            let work = AssertUnwindSafe(move || {
+                assert!(run.update(|value| value + 1).is_ok());
+                // As `panic!`, without the message.
+                resume_unwind(Box::new("the work of a run"));
+            });
+            assert!(catch_unwind(work).is_err());
+        });
+        let next = block_on(sessions.begin_async(&1)).unwrap();
+        assert_eq!(next.read().as_deref(), Ok(&1));
+        thread.join().unwrap();
+    });
+}
+
 /// A clear that joined another one returns when that one has ended, not before: the session can be begun at once.
 #[test]
 fn a_clear_that_joined_returns_when_the_session_can_be_begun() {
