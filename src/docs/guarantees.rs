@@ -417,11 +417,11 @@
 //! **Sessions without a run, a connection and data of their own are bounded.** *Tested by*
 //! `sessions::models::a_blank_session_is_evicted_or_gets_its_run_and_is_evicted_later`,
 //! `sessions::models::a_session_without_run_and_connection_is_in_the_ring`,
-//! `sessions::tests::blank_sessions_are_bounded_and_the_oldest_goes_first`.
+//! `sessions::tests::eviction::blank_sessions_are_bounded_and_the_oldest_goes_first`.
 //!
 //! **User code that panics leaves the registry whole**: destructors of data and peers, `Hash`, `Eq` and `Clone` of
 //! keys, functions, wakers and clocks. *Tested by* `tests/fuse_sessions.rs`,
-//! `sessions::tests::a_waker_may_call_the_registry_and_may_panic`.
+//! `sessions::tests::begins::a_waker_may_call_the_registry_and_may_panic`.
 //!
 //! # Shared writer
 //!

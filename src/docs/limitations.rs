@@ -99,7 +99,8 @@
 //!   (`table::cell::slim`).
 //! * **Idle times are those that calls of [`prune`](crate::sessions::Sessions::prune) have seen**, because the end of a
 //!   run reads no clock. The age of a run counts from [`Run::start`](crate::sessions::Run::start), or from the first
-//!   caller that finds the session busy. (`sessions::tests::a_use_between_two_prunes_starts_the_idle_time_again`)
+//!   caller that finds the session busy.
+//!   (`sessions::tests::removal::a_use_between_two_prunes_starts_the_idle_time_again`)
 //! * **No thread of the registry**: runs to be resumed expire when
 //!   [`expire`](crate::sessions::Sessions::expire) is called, idle sessions go when `prune` is.
 //! * **The destructor of a key must not panic**: it runs inside the map, at a time that the map chooses.
