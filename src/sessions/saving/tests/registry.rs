@@ -1,7 +1,6 @@
 //! Saving as a registry sees it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
 
 use super::super::super::{ClearPolicy, Loaded, Run, Sessions};
 use super::*;
@@ -103,23 +102,16 @@ fn s18_a_cleared_session_is_stored_as_cleared() {
 /// The save is in progress when the session is removed.
 #[test]
 fn s18_a_removed_session_does_not_come_back_by_a_save_in_progress() {
-    let (enter, entered) = sync_channel(10);
-    let (open, opened) = sync_channel::<()>(10);
-    let opened = Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, opened);
-    let store = Scripted::new().on_write(move |_, _| {
-        enter.send(()).unwrap();
-        opened.lock().recv().unwrap();
-        Ok(())
-    });
+    let (gate, store) = Gate::before_writes();
     let sessions = registry(&store);
     update(&sessions, 1, "one");
     let thread = {
         let saver = sessions.saver().unwrap().clone();
         spawn(move || drop(saver.run_once()))
     };
-    entered.recv().unwrap();
+    gate.entered();
     assert_eq!(sessions.remove(&1).unwrap().as_deref().map(String::as_str), Some("one"));
-    (0..2).for_each(|_| open.send(()).unwrap());
+    (0..2).for_each(|_| gate.open());
     thread.join().unwrap();
     flush(&sessions);
     assert_eq!((store.stored(1), sessions.saver().unwrap().stats().deletes), (None, 1));
@@ -327,23 +319,16 @@ fn a_load_of_a_session_that_is_not_stored_leaves_nothing_behind() {
 
 #[test]
 fn s21_a_load_waits_for_another_thread_no_longer_than_its_timeout() {
-    let (enter, entered) = sync_channel(10);
-    let (open, opened) = sync_channel::<()>(10);
-    let opened = Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, opened);
-    let store = Scripted::new().on_read(move |_, ()| {
-        enter.send(()).unwrap();
-        opened.lock().recv().unwrap();
-        Ok(())
-    });
+    let (gate, store) = Gate::after_reads();
     let sessions = registry(&store);
     let thread = {
         let sessions = sessions.clone();
         spawn(move || sessions.load(&1).unwrap())
     };
-    entered.recv().unwrap();
+    assert_eq!(gate.entered(), 1);
     let error = sessions.load_timeout(&1, Duration::ZERO).unwrap_err();
     assert!(error.is_timeout() && std::error::Error::source(&error).is_none());
-    (0..2).for_each(|_| open.send(()).unwrap());
+    (0..2).for_each(|_| gate.open());
     assert_eq!(thread.join().unwrap(), Loaded::Missing);
     assert_eq!(sessions.saver().unwrap().shared.loads(), 0, "no result is left for the one who has gone");
     assert_eq!(sessions.load_timeout(&1, Duration::ZERO).unwrap(), Loaded::Missing, "no one is in the way");

@@ -1,9 +1,7 @@
 //! The saver, with its store, clock and threads.
-#![allow(clippy::disallowed_types)] // Channels hold the stores of these tests back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::super::super::mark::Mark;
 use super::super::backoff::Backoff;
@@ -34,34 +32,6 @@ fn wait(step: &Step) -> Duration {
     match step {
         Step::Idle { wait: Some(wait) } => *wait,
         other => panic!("{other:?}"),
-    }
-}
-
-/// A store whose writes wait until they are let through.
-struct Gate {
-    store: Scripted,
-    entered: Mutex<Receiver<u64>>,
-    open: SyncSender<()>,
-}
-
-impl Gate {
-    fn new() -> Self {
-        let ((enter, entered), (open, opened)) = (sync_channel(100), sync_channel(100));
-        let opened = Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, opened);
-        let store = Scripted::new().on_write(move |_, number| {
-            enter.send(number).unwrap();
-            opened.lock().recv().unwrap();
-            Ok(())
-        });
-        Self { store, entered: Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, entered), open }
-    }
-
-    fn entered(&self) -> u64 {
-        self.entered.lock().recv().unwrap()
-    }
-
-    fn open(&self) {
-        self.open.send(()).unwrap();
     }
 }
 
@@ -260,8 +230,8 @@ fn a_flush_waits_neither_for_the_delay_nor_for_a_retry() {
 
 #[test]
 fn a_flush_waits_for_the_save_of_another_thread_up_to_its_timeout() {
-    let gate = Gate::new();
-    let saver = saver(&gate.store);
+    let (gate, store) = Gate::before_writes();
+    let saver = saver(&store);
     let mark = saver.mark(&1);
     save(&saver, &mark, 1);
     let thread = {
@@ -273,15 +243,15 @@ fn a_flush_waits_for_the_save_of_another_thread_up_to_its_timeout() {
     assert_eq!(saver.stats().in_flight, 1);
     gate.open();
     saver.flush(&1, LONG).unwrap();
-    assert_eq!(gate.store.stored(1).as_deref(), Some("1"));
+    assert_eq!(store.stored(1).as_deref(), Some("1"));
     thread.join().unwrap();
 }
 
 /// What is noted during a save is not taken for saved.
 #[test]
 fn s19_dirty_is_cleared_only_if_nothing_has_changed_meanwhile() {
-    let gate = Gate::new();
-    let saver = saver(&gate.store);
+    let (gate, store) = Gate::before_writes();
+    let saver = saver(&store);
     let mark = saver.mark(&1);
     save(&saver, &mark, 1);
     let thread = {
@@ -297,7 +267,7 @@ fn s19_dirty_is_cleared_only_if_nothing_has_changed_meanwhile() {
     gate.open();
     assert!(matches!(saver.run_once(), Step::Saved));
     assert_eq!((mark.saved(), saver.stats().dirty), (2, 0));
-    assert_eq!(gate.store.stored(1).as_deref(), Some("2"));
+    assert_eq!(store.stored(1).as_deref(), Some("2"));
 }
 
 #[test]
@@ -363,14 +333,7 @@ fn a_load_finds_what_is_noted_before_what_is_stored() {
 
 #[test]
 fn s20_several_loads_of_one_session_share_one_read() {
-    let (enter, entered) = sync_channel(10);
-    let (open, opened) = sync_channel::<()>(10);
-    let opened = Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, opened);
-    let store = Scripted::new().on_read(move |_, ()| {
-        enter.send(()).unwrap();
-        opened.lock().recv().unwrap();
-        Ok(())
-    });
+    let (gate, store) = Gate::after_reads();
     let saver = saver(&store);
     store.inner.save(&1, Version::new(1, 1), &String::from("old")).unwrap();
     let loads: Vec<_> = (0..4)
@@ -379,13 +342,13 @@ fn s20_several_loads_of_one_session_share_one_read() {
             spawn(move || saver.load(&1).unwrap().map(|loaded| loaded.data.to_string()))
         })
         .collect();
-    entered.recv().unwrap();
+    assert_eq!(gate.entered(), 1);
     while saver.stats().joined_loads < 3 {
         std::thread::yield_now();
     }
     // Changed while the store is read: the result is not older.
     save(&saver, &saver.mark(&1), 2);
-    open.send(()).unwrap();
+    gate.open();
     for load in loads {
         assert_eq!(load.join().unwrap().as_deref(), Some("2"));
     }
@@ -406,15 +369,15 @@ fn a_load_that_panics_is_an_error_and_the_next_one_reads_again() {
 
 #[test]
 fn a_thread_saves_what_is_noted_and_a_shutdown_saves_the_rest() {
-    let gate = Gate::new();
-    let saver = saver(&gate.store);
+    let (gate, store) = Gate::before_writes();
+    let saver = saver(&store);
     let thread = saver.spawn("saver").unwrap();
     save(&saver, &saver.mark(&1), 1);
     assert_eq!(gate.entered(), 1);
     save(&saver, &saver.mark(&2), 2);
     (0..2).for_each(|_| gate.open());
     thread.shutdown(LONG).unwrap();
-    assert_eq!((gate.store.inner.len(), saver.stats().dirty), (2, 0));
+    assert_eq!((store.inner.len(), saver.stats().dirty), (2, 0));
     save(&saver, &saver.mark(&3), 3);
     assert_eq!(saver.stats().dirty, 1, "the thread has ended");
 }
@@ -433,8 +396,8 @@ fn a_shutdown_reports_what_is_not_saved_and_ends_the_thread() {
 
 #[test]
 fn a_shutdown_does_not_wait_for_ever_for_the_store_and_neither_does_a_drop() {
-    let gate = Gate::new();
-    let saver = saver(&gate.store);
+    let (gate, store) = Gate::before_writes();
+    let saver = saver(&store);
     let threads = [saver.spawn("saver-1").unwrap(), saver.spawn("saver-2").unwrap()];
     save(&saver, &saver.mark(&1), 1);
     save(&saver, &saver.mark(&2), 1);
@@ -464,13 +427,10 @@ fn a_shutdown_without_time_ends_a_thread_that_is_not_in_the_store() {
 
 #[test]
 fn a_save_that_hangs_does_not_keep_a_flush_of_all_from_the_others() {
-    let (enter, entered) = sync_channel(100);
-    let (open, opened) = sync_channel::<()>(100);
-    let opened = Mutex::new(&crate::sync::lock_order::TEST_AUXILIARY, opened);
-    let store = Scripted::new().on_write(move |key, _| {
+    let (gate, pass) = Gate::new();
+    let store = Scripted::new().on_write(move |key, number| {
         if *key == 1 {
-            enter.send(()).unwrap();
-            opened.lock().recv().unwrap();
+            pass(number);
         }
         Ok(())
     });
@@ -480,12 +440,12 @@ fn a_save_that_hangs_does_not_keep_a_flush_of_all_from_the_others() {
         let saver = saver.clone();
         spawn(move || drop(saver.run_once()))
     };
-    entered.recv().unwrap();
+    assert_eq!(gate.entered(), 1);
     (2..=9).for_each(|key| save(&saver, &saver.mark(&key), 1));
     // Long enough for the others, unless it waits for the one that hangs before.
     let error = saver.flush_all(Duration::from_secs(1)).unwrap_err();
     assert_eq!((error.unsaved, store.inner.len()), (1, 8));
-    open.send(()).unwrap();
+    gate.open();
     thread.join().unwrap();
     saver.flush_all(LONG).unwrap();
 }
@@ -591,7 +551,7 @@ fn data_whose_destructor_panics_does_not_stop_the_saver() {
     let saver: Saver<u32, Bomb> =
         Saver::new(Box::new(Store), Config::default(), StdArc::new(ManualClock::new()));
     let mark = saver.mark(&1);
-    (1..=2).for_each(|number| saver.note(&mark, number, Some(StdArc::new(Bomb))));
+    (1..=2).for_each(|number| drop(saver.note(&mark, number, Some(StdArc::new(Bomb)))));
     assert_eq!((saver.stats().dirty, saver.stats().lost), (1, 0), "the second one is noted");
     assert!(matches!(saver.run_once(), Step::Saved));
     assert_eq!((saver.stats().dirty, saver.stats().in_flight), (0, 0));
