@@ -559,8 +559,8 @@
 //!
 //! **A session is dirty until its newest change is stored.** A failure or a panic of the store leaves it dirty.
 //! *Tested by* `sessions::saving::tests::saver::s19_dirty_is_cleared_only_if_nothing_has_changed_meanwhile`,
-//! `sessions::saving::tests::saver::a_failure_keeps_the_session_dirty_and_is_repeated_after_a_growing_delay`,
-//! `sessions::saving::tests::saver::a_panic_of_the_store_counts_as_a_failure`.
+//! `sessions::saving::tests::saver::faults::a_failure_keeps_the_session_dirty_and_is_repeated_after_a_growing_delay`,
+//! `sessions::saving::tests::saver::faults::a_panic_of_the_store_counts_as_a_failure`.
 //!
 //! **A change that a flush has acknowledged survives `kill -9`.** After it, each session is in a state that a run wrote:
 //! the acknowledged one, or a later one. Power failures are up to the file system and the hardware. *Tested by*
@@ -571,14 +571,14 @@
 //! session only, and is kept aside. A save checks the header only: one that comes before the load replaces a file whose
 //! header is whole, and keeps aside, and reports, one whose header is damaged or of a newer release. *Tested by*
 //! `sessions::store::file::tests::a_save_or_a_deletion_over_a_file_that_cannot_be_read_keeps_it_aside_and_reports_it`,
-//! `sessions::saving::tests::saver::what_a_save_could_not_read_is_reported_and_the_save_goes_on`,
+//! `sessions::saving::tests::saver::faults::what_a_save_could_not_read_is_reported_and_the_save_goes_on`,
 //! `sessions::store::file::tests::a_file_with_any_byte_changed_is_kept_aside_and_the_others_load`,
 //! `sessions::store::file::tests::a_file_that_ends_early_at_any_byte_is_kept_aside_and_the_others_load`,
 //! `sessions::store::file::tests::a_file_of_a_newer_format_is_kept_aside_and_the_others_load`.
 //!
 //! **Runs never wait for the store, and the store is called with nothing held.** A change takes a short lock of the saver.
 //! *Tested by* `sessions::saving::tests::registry::s17_the_store_may_use_the_sessions_that_it_saves`,
-//! `sessions::saving::tests::saver::s17_the_store_and_destructors_are_called_with_nothing_held`,
+//! `sessions::saving::tests::saver::faults::s17_the_store_and_destructors_are_called_with_nothing_held`,
 //! `sessions::store::tests::reentry`.
 //!
 //! **A load neither replaces newer data nor brings a removed session back.** *Tested by*
