@@ -12,7 +12,9 @@
 
 // * `report`: the figures. `board`: the store of the newest report, with the one lock of the data path.
 // * `ticker`, `collector`: an optional thread that collects.
-// * `figures`, `session_figures`, `saver_figures`: all figures by name. `page`, `prometheus`, `facade`: the exporters.
+// * `figures`, `session_figures`, `saver_figures`, `cleanup_figures`: all figures by name. `numbers`: writes those that
+//   are one number of an owner.
+// * `page`, `prometheus`, `facade`: the exporters.
 // * The counters themselves are in `manager::run::meters`.
 
 mod board;
@@ -23,6 +25,8 @@ pub(crate) mod collector;
 mod facade;
 mod figures;
 pub(crate) mod handle;
+#[cfg(any(feature = "cleanup", feature = "sessions"))]
+mod numbers;
 mod page;
 #[cfg(feature = "prometheus-client")]
 mod prometheus;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::figures::Shape;
+use super::numbers::{Figure, counter, gauge, write_figures};
 use crate::cleanup::{BreakerPhase, Histogram, Stats, WorkerStats};
 
 /// The figures of one pipeline at one moment.
@@ -11,14 +11,6 @@ pub(super) struct Pipeline {
     pub(super) stats: Stats,
     pub(super) workers: Vec<WorkerStats>,
     pub(super) pressure: f64,
-}
-
-/// A number of a pipeline.
-struct Figure {
-    name: &'static str,
-    help: &'static str,
-    shape: Shape,
-    of: fn(&Pipeline) -> f64,
 }
 
 /// A number of each worker.
@@ -38,67 +30,58 @@ struct Buckets {
 
 macro_rules! figures {
     ($($shape:ident $name:literal $help:literal $field:ident;)*) => {
-        &[$(Figure {
-            name: concat!("switchboard_cleanup_", $name),
-            help: $help,
-            shape: Shape::$shape,
-            of: |pipeline| pipeline.stats.$field as f64,
-        },)*]
+        &[$($shape(concat!("switchboard_cleanup_", $name), $help, |pipeline| {
+            pipeline.stats.$field as f64
+        }),)*]
     };
 }
 
-const FIGURES: &[Figure] = figures! {
-    Gauge "open" "Connections that are open." open;
-    Gauge "queued" "Connections in a queue, or being removed." queued;
-    Gauge "deferred" "Connections that a sweep will remove." deferred;
-    Gauge "events_pending" "Events whose grace has not ended." events_pending;
-    Gauge "events_waiting" "Events that wait for the sink." events_waiting;
-    Counter "opened" "Connections opened." opened;
-    Counter "submitted" "Connections closed." submitted;
-    Counter "done" "Connections removed." done;
-    Counter "failed" "Connections whose removal panicked." failed;
-    Counter "ran_inline" "Connections removed by their callers." ran_inline;
-    Counter "already_closing" "Further reports of the end of a connection." already_closing;
-    Counter "not_found" "Reports about unknown connections." not_found;
-    Counter "rejected_full" "Submissions refused by a full queue." rejected_full;
-    Counter "rejected_closed" "Submissions refused because there was no worker." rejected_closed;
-    Counter "rejected_breaker" "Submissions refused by the breaker." rejected_breaker;
-    Counter "rerouted" "Submissions to another worker than that of their app." rerouted;
-    Counter "batches" "Batches published." batches;
-    Counter "sweeps" "Sweeps." sweeps;
-    Counter "swept" "Connections found by sweeps." swept;
-    Counter "worker_restarts" "Panics of threads." worker_restarts;
-    Counter "events_occupied" "Groups that were occupied, due for the sink." events_occupied;
-    Counter "events_vacated" "Groups that were vacated, due for the sink." events_vacated;
-    Counter "events_cancelled" "Events cancelled by a return." events_cancelled;
-    Counter "events_suppressed" "Events suppressed." events_suppressed;
-    Counter "events_overflowed" "Events without a grace for lack of room." events_overflowed;
-    Counter "events_delivered" "Events the sink has taken." events_delivered;
-    Counter "event_retries" "Attempts of events that were repeated." event_retries;
-    Counter "dead_letters" "Events that were not delivered." dead_letters;
-    Counter "sink_panics" "Calls of the sink that panicked." sink_panics;
-    Counter "breaker_opens" "Number of times the breaker was opened." breaker_opens;
-    Counter "breaker_probes" "Disconnects that probed a queue." breaker_probes;
-    Counter "breaker_refused" "Disconnects kept from trying a queue." breaker_refused;
+const FIGURES: &[Figure<Pipeline, f64>] = figures! {
+    gauge "open" "Connections that are open." open;
+    gauge "queued" "Connections in a queue, or being removed." queued;
+    gauge "deferred" "Connections that a sweep will remove." deferred;
+    gauge "events_pending" "Events whose grace has not ended." events_pending;
+    gauge "events_waiting" "Events that wait for the sink." events_waiting;
+    counter "opened" "Connections opened." opened;
+    counter "submitted" "Connections closed." submitted;
+    counter "done" "Connections removed." done;
+    counter "failed" "Connections whose removal panicked." failed;
+    counter "ran_inline" "Connections removed by their callers." ran_inline;
+    counter "already_closing" "Further reports of the end of a connection." already_closing;
+    counter "not_found" "Reports about unknown connections." not_found;
+    counter "rejected_full" "Submissions refused by a full queue." rejected_full;
+    counter "rejected_closed" "Submissions refused because there was no worker." rejected_closed;
+    counter "rejected_breaker" "Submissions refused by the breaker." rejected_breaker;
+    counter "rerouted" "Submissions to another worker than that of their app." rerouted;
+    counter "batches" "Batches published." batches;
+    counter "sweeps" "Sweeps." sweeps;
+    counter "swept" "Connections found by sweeps." swept;
+    counter "worker_restarts" "Panics of threads." worker_restarts;
+    counter "events_occupied" "Groups that were occupied, due for the sink." events_occupied;
+    counter "events_vacated" "Groups that were vacated, due for the sink." events_vacated;
+    counter "events_cancelled" "Events cancelled by a return." events_cancelled;
+    counter "events_suppressed" "Events suppressed." events_suppressed;
+    counter "events_overflowed" "Events without a grace for lack of room." events_overflowed;
+    counter "events_delivered" "Events the sink has taken." events_delivered;
+    counter "event_retries" "Attempts of events that were repeated." event_retries;
+    counter "dead_letters" "Events that were not delivered." dead_letters;
+    counter "sink_panics" "Calls of the sink that panicked." sink_panics;
+    counter "breaker_opens" "Number of times the breaker was opened." breaker_opens;
+    counter "breaker_probes" "Disconnects that probed a queue." breaker_probes;
+    counter "breaker_refused" "Disconnects kept from trying a queue." breaker_refused;
 };
 
-const OTHERS: &[Figure] = &[
-    Figure {
-        name: "switchboard_cleanup_pressure",
-        help: "Pressure, from 0 to 1.",
-        shape: Shape::Gauge,
-        of: |pipeline| pipeline.pressure,
-    },
-    Figure {
-        name: "switchboard_cleanup_breaker_open",
-        help: "State of the breaker: 0 closed, 0.5 half-open, 1 open.",
-        shape: Shape::Gauge,
-        of: |pipeline| match pipeline.stats.breaker {
+const OTHERS: &[Figure<Pipeline, f64>] = &[
+    gauge("switchboard_cleanup_pressure", "Pressure, from 0 to 1.", |pipeline| pipeline.pressure),
+    gauge(
+        "switchboard_cleanup_breaker_open",
+        "State of the breaker: 0 closed, 0.5 half-open, 1 open.",
+        |pipeline| match pipeline.stats.breaker {
             BreakerPhase::Closed => 0.0,
             BreakerPhase::HalfOpen => 0.5,
             BreakerPhase::Open => 1.0,
         },
-    },
+    ),
 ];
 
 const WORKERS: &[WorkerFigure] = &[
@@ -163,15 +146,8 @@ pub(super) fn write(
         write_labels(f, owner, labels)?;
         writeln!(f, " {value}")
     };
-    for Figure { name, help, shape, of } in FIGURES.iter().chain(OTHERS) {
-        let (suffix, shape) = match shape {
-            Shape::Counter => ("_total", "counter"),
-            Shape::Gauge => ("", "gauge"),
-        };
-        writeln!(f, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {shape}")?;
-        for (owner, pipeline) in pipelines {
-            sample(f, name, suffix, owner, &[], of(pipeline))?;
-        }
+    for figures in [FIGURES, OTHERS] {
+        write_figures(f, figures, pipelines, |f, owner| write_labels(f, owner, &[]))?;
     }
     for WorkerFigure { name, help, of } in WORKERS {
         writeln!(f, "# HELP {name} {help}\n# TYPE {name} gauge")?;

@@ -2,13 +2,8 @@
 
 use std::fmt;
 
-use super::figures::Shape;
-use super::session_figures::{Figure, counter, write_figures};
+use super::numbers::{Figure, counter, gauge, write_figures};
 use crate::sessions::saving::Stats;
-
-const fn gauge(name: &'static str, help: &'static str, of: fn(&Stats) -> u64) -> Figure<Stats> {
-    Figure { name, help, shape: Shape::Gauge, of }
-}
 
 const FIGURES: &[Figure<Stats>] = &[
     counter("switchboard_saver_saves", "Changes of sessions that were stored.", |stats| stats.saves),

@@ -2,16 +2,8 @@
 
 use std::fmt;
 
-use super::figures::Shape;
+use super::numbers::{Figure, counter, gauge, write_figures};
 use crate::sessions::{Stats, Timing};
-
-/// A number of a registry or of its saver, whose figures are `S`.
-pub(super) struct Figure<S> {
-    pub(super) name: &'static str,
-    pub(super) help: &'static str,
-    pub(super) shape: Shape,
-    pub(super) of: fn(&S) -> u64,
-}
 
 /// The total of a kind of measured time.
 struct Times {
@@ -20,17 +12,8 @@ struct Times {
     of: fn(&Stats) -> Timing,
 }
 
-pub(super) const fn counter<S>(name: &'static str, help: &'static str, of: fn(&S) -> u64) -> Figure<S> {
-    Figure { name, help, shape: Shape::Counter, of }
-}
-
 const FIGURES: &[Figure<Stats>] = &[
-    Figure {
-        name: "switchboard_sessions",
-        help: "Sessions in the registry.",
-        shape: Shape::Gauge,
-        of: |stats| stats.sessions as u64,
-    },
+    gauge("switchboard_sessions", "Sessions in the registry.", |stats| stats.sessions as u64),
     counter("switchboard_session_refused", "Begins refused because the session was busy.", |stats| {
         stats.refused
     }),
@@ -62,28 +45,6 @@ const TIMES: &[Times] = &[
         of: |stats| stats.hold_time,
     },
 ];
-
-/// Writes the numbers of each owner; `write_label` writes the label of one.
-pub(super) fn write_figures<S>(
-    f: &mut fmt::Formatter<'_>,
-    figures: &[Figure<S>],
-    owners: &[(String, S)],
-    write_label: impl Fn(&mut fmt::Formatter<'_>, &str) -> fmt::Result,
-) -> fmt::Result {
-    for Figure { name, help, shape, of } in figures {
-        let (suffix, shape) = match shape {
-            Shape::Counter => ("_total", "counter"),
-            Shape::Gauge => ("", "gauge"),
-        };
-        writeln!(f, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {shape}")?;
-        for (owner, stats) in owners {
-            write!(f, "{name}{suffix}")?;
-            write_label(f, owner)?;
-            writeln!(f, " {}", of(stats))?;
-        }
-    }
-    Ok(())
-}
 
 /// Writes the figures of the registries; `write_label` writes the label of one.
 pub(super) fn write(
