@@ -170,8 +170,8 @@ impl<A: Hash + Eq + Clone, E> Delivery<A, E> {
         self.paused.first_key_value().map(|(&(end, _), _)| end)
     }
 
-    /// Ends an attempt with the outcomes of its events, in order. Returns the events that are given up, and passes the time
-    /// that each delivered one has waited to `delivered`.
+    /// Ends an attempt with the outcomes of its events, in order. Returns the events that are given
+    /// up, and passes the time that each delivered one has waited to `delivered`.
     pub(crate) fn finish(
         &mut self,
         attempt: Attempt<A, E>,

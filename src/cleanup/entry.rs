@@ -8,16 +8,17 @@ use crate::table::GroupIndex;
 
 /// The entry of a connection: everything that the connection is in.
 ///
-/// It is the value of the [table](super::Cleanup::table), and all that has to be known to remove the connection from every
-/// index: the table derives its indexes from it. Cloning should be cheap.
+/// It is the value of the [table](super::Cleanup::table), and all that has to be known to remove
+/// the connection from every index: the table derives its indexes from it. Cloning should be cheap.
 pub trait Entry: Clone + Send + Sync + 'static {
-    /// The tenant that the connection belongs to. The events of one app are delivered in order, and apps share the workers
-    /// fairly.
+    /// The tenant that the connection belongs to. The events of one app are delivered in order, and
+    /// apps share the workers fairly.
     type App: Hash + Eq + Clone + Send + Sync + 'static;
 
     /// A channel, or a user in a channel. Groups of different apps must differ.
     ///
-    /// It is hashed, compared, cloned and dropped under a lock: that must be cheap and not block. A panic there loses events.
+    /// It is hashed, compared, cloned and dropped under a lock: that must be cheap and not block. A
+    /// panic there loses events.
     type Group: Hash + Eq + Clone + Send + Sync + 'static;
 
     /// Returns the app.
@@ -32,9 +33,9 @@ pub type Groups<V> = GroupIndex<ConnectionId, V, <V as Entry>::Group>;
 
 /// The resources that a connection holds until it has ended: permits of quotas, the handle of its socket, its run.
 pub trait Resources: Send + 'static {
-    /// Called once when the connection is closed, by the thread that closes it, before anything is queued. Releases what
-    /// must not wait for the cleanup: permits, gauges, I/O. Must be short. The value itself is dropped after the version
-    /// without the connection was published.
+    /// Called once when the connection is closed, by the thread that closes it, before anything is
+    /// queued. Releases what must not wait for the cleanup: permits, gauges, I/O. Must be short.
+    /// The value itself is dropped after the version without the connection was published.
     fn closed(&mut self, cause: Cause);
 }
 

@@ -1,9 +1,10 @@
 //! A bounded queue that the apps share fairly: deficit round robin.
 //!
-//! Each app has a FIFO of its own, and the FIFOs take turns. In its turn, an app may take tasks up to its *deficit*; when
-//! that does not suffice for its next task, it is raised by the quantum, and the next app is served. A task costs as much
-//! as its removal does, so an app whose connections are in many channels gets fewer of them done per round. Shreedhar and
-//! Varghese, "Efficient fair queuing using deficit round robin", 1995.
+//! Each app has a FIFO of its own, and the FIFOs take turns. In its turn, an app may take tasks up
+//! to its *deficit*; when that does not suffice for its next task, it is raised by the quantum, and
+//! the next app is served. A task costs as much as its removal does, so an app whose connections
+//! are in many channels gets fewer of them done per round. Shreedhar and Varghese, "Efficient fair
+//! queuing using deficit round robin", 1995.
 //!
 //! There are two *lanes*. The late one is for sources that disconnect too often: it is served when the prompt one is
 //! empty, and otherwise once in [`LATE_EVERY`] tasks, so it is never starved. Within an app and a lane, order is kept.
@@ -11,8 +12,8 @@
 //! Apps are 64-bit hashes, so that no user code runs in here. Two apps with the same hash share their turns.
 //!
 //! # Memory
-//! One node of 32 bytes per task of 16, allocated when it is first needed and then kept; and per app that has tasks about
-//! 80 bytes.
+//! One node of 32 bytes per task of 16, allocated when it is first needed and then kept; and per
+//! app that has tasks about 80 bytes.
 
 #[cfg(all(test, not(switchboard_model)))]
 mod tests;

@@ -1,4 +1,5 @@
-//! The grace of events: a group that is vacated and soon occupied again has not changed, as far as the sink is concerned.
+//! The grace of events: a group that is vacated and soon occupied again has not changed, as far as
+//! the sink is concerned.
 //!
 //! A vacated group waits for its deadline before the event is due. If it is occupied before that, neither event is. So
 //! the events of a group alternate for the sink as well, and each Vacated has its Occupied.
@@ -32,8 +33,9 @@ pub(crate) struct Grace<G> {
     stats: Figures,
 }
 
-/// A group that was vacated. There is no `deadline` once it has passed, while the group has members again; and if the event
-/// is suppressed: the sink takes the group for occupied, so it gets no Occupied either when the group is.
+/// A group that was vacated. There is no `deadline` once it has passed, while the group has members
+/// again; and if the event is suppressed: the sink takes the group for occupied, so it gets no
+/// Occupied either when the group is.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     generation: u64,

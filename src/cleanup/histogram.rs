@@ -42,8 +42,9 @@ impl Histogram {
         self.buckets.iter().enumerate().map(move |(bucket, count)| (bound(bucket), *count))
     }
 
-    /// Returns a number that a fraction `quantile` of those that were counted does not exceed: at most twice as large as
-    /// necessary, and never above the largest one. Zero if nothing was counted.
+    /// Returns a number that a fraction `quantile` of those that were counted does not exceed: at
+    /// most twice as large as necessary, and never above the largest one. Zero if nothing was
+    /// counted.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> u64 {
         let count = self.count();

@@ -1,8 +1,8 @@
 //! Limits per source: an app, or a prefix of addresses, that disconnects too often is cleaned later than others.
 //!
-//! A limit never refuses a cleanup: refusing to release something only raises the load. It chooses the [`Lane`]. The
-//! buckets are those of `governor`; what it does not have is here: a bounded table of keys that fails open, and the time
-//! as a parameter.
+//! A limit never refuses a cleanup: refusing to release something only raises the load. It chooses
+//! the [`Lane`]. The buckets are those of `governor`; what it does not have is here: a bounded
+//! table of keys that fails open, and the time as a parameter.
 
 mod store;
 #[cfg(all(test, not(switchboard_model)))]

@@ -70,8 +70,8 @@ fn r16_a_failed_probe_and_a_dropped_one_leave_the_breaker_open() {
     });
 }
 
-/// Two connections move while a third thread reads: each reading adds up, shows no end without its beginning, and is not
-/// behind the one before.
+/// Two connections move while a third thread reads: each reading adds up, shows no end without its
+/// beginning, and is not behind the one before.
 #[test]
 fn r21_every_reading_adds_up() {
     model(|| {
@@ -174,8 +174,8 @@ fn r14_a_stale_report_does_not_touch_the_successor() {
     });
 }
 
-/// A worker that parks when there is nothing to do, a thread that reserves room and pushes, and one that closes: no wake-up
-/// is lost, and what was accepted is handed out before the end.
+/// A worker that parks when there is nothing to do, a thread that reserves room and pushes, and one
+/// that closes: no wake-up is lost, and what was accepted is handed out before the end.
 #[test]
 fn r19_a_parked_worker_misses_no_task_and_no_close() {
     model(|| {

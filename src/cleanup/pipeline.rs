@@ -58,8 +58,9 @@ use crate::{SharedWriter, Table};
 /// one worker's queue and of the limits, under which no user code runs), and [`Resources::closed`].
 ///
 /// # Panics in user code
-/// A panic of the resources, of the sink, or of an entry ends nothing. A batch in which an entry panics is repeated one
-/// by one; the connection whose entry panics again is removed without its events, and counted in [`Stats::failed`](crate::cleanup::Stats::failed).
+/// A panic of the resources, of the sink, or of an entry ends nothing. A batch in which an entry
+/// panics is repeated one by one; the connection whose entry panics again is removed without its
+/// events, and counted in [`Stats::failed`](crate::cleanup::Stats::failed).
 ///
 /// # Examples
 /// ```
@@ -275,8 +276,8 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         }
     }
 
-    /// Passes on the events of a transaction. Called once for each that was sent. Returns the entries that were replaced or
-    /// removed, for the caller to drop at last.
+    /// Passes on the events of a transaction. Called once for each that was sent. Returns the
+    /// entries that were replaced or removed, for the caller to drop at last.
     fn settle(&self, number: &Number, outcome: Outcome<V>) -> (Result<(), CommitError>, Old<V>) {
         let (changed, result) = match outcome {
             Ok(Committed { value, .. }) => (Some(value), Ok(())),
@@ -284,8 +285,8 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         };
         let (events, old) = changed.map(|changed| (changed.events, changed.old)).unzip();
         if let Some(number) = number.get() {
-            // Unwind safety: the clock, of which nothing remains. If it panics the graces are over at once; without this
-            // number, no later event would come out.
+            // Unwind safety: the clock, of which nothing remains. If it panics the graces are over
+            // at once; without this number, no later event would come out.
             let now = contain(AssertUnwindSafe(|| self.now())).unwrap_or(Moment::START);
             let mut all = self.events.lock();
             let due_before = all.next_due(now);

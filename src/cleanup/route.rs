@@ -7,9 +7,9 @@ pub(crate) struct Route {
     pub(crate) is_rerouted: bool,
 }
 
-/// Returns the worker of the app: the one with the highest weight for it among those that are open ("rendezvous
-/// hashing", Thaler and Ravishankar, 1998). All tasks of an app go to one worker, and when a worker closes, only its own
-/// apps move. `None` if all are closed. O(workers).
+/// Returns the worker of the app: the one with the highest weight for it among those that are open
+/// ("rendezvous hashing", Thaler and Ravishankar, 1998). All tasks of an app go to one worker, and
+/// when a worker closes, only its own apps move. `None` if all are closed. O(workers).
 pub(crate) fn route(app: u64, workers: usize, is_open: impl Fn(usize) -> bool) -> Option<Route> {
     let best = |allowed: &dyn Fn(usize) -> bool| {
         (0..workers).filter(|&worker| allowed(worker)).max_by_key(|&worker| weight(app, worker))

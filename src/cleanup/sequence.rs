@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 /// Puts batches back into the order of their numbers.
 ///
-/// A batch draws its number inside its transaction, so the numbers are in the order in which the one writer applied
-/// them; but it is completed by its worker, later, and the workers overtake each other. A transaction that drew a number
-/// and was then taken back is completed without a result, or else no later one would come through. Holds at most one
-/// batch per worker.
+/// A batch draws its number inside its transaction, so the numbers are in the order in which the
+/// one writer applied them; but it is completed by its worker, later, and the workers overtake each
+/// other. A transaction that drew a number and was then taken back is completed without a result,
+/// or else no later one would come through. Holds at most one batch per worker.
 #[derive(Debug)]
 pub(crate) struct Sequence<T> {
     next: u64,

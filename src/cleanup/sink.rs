@@ -7,9 +7,9 @@ use crate::unwind::contain;
 
 /// The receiver of the events of a pipeline: webhooks, other nodes, a log.
 ///
-/// It is called with no lock held, by threads that do nothing else. The table never waits for it and is never taken back
-/// by it. A call that takes long delays the later events of the same app, and no others as long as there is another
-/// thread that calls the sink.
+/// It is called with no lock held, by threads that do nothing else. The table never waits for it
+/// and is never taken back by it. A call that takes long delays the later events of the same app,
+/// and no others as long as there is another thread that calls the sink.
 ///
 /// # Panics
 /// A panic is contained. All events of that call count as [`Outcome::Retry`].

@@ -1,7 +1,8 @@
 //! The slots of connections: the truth about which are open, closed, and to be cleaned.
 //!
-//! A slot is one word (see `claim::cleaning`), the moment and the cause of its end, and what the host wants to be released
-//! with it. A queue only says which slots are worth a look: one that no queue knows is found by walking over them.
+//! A slot is one word (see `claim::cleaning`), the moment and the cause of its end, and what the
+//! host wants to be released with it. A queue only says which slots are worth a look: one that no
+//! queue knows is found by walking over them.
 
 #[cfg(all(test, not(switchboard_model)))]
 mod tests;
@@ -147,14 +148,15 @@ impl<R> Slots<R> {
         slot.word.state().check_open(id.generation).map(|()| source)
     }
 
-    /// Closes the connection: of any number of calls, one succeeds. That one calls [`end`](Self::end) next. One exchange.
+    /// Closes the connection: of any number of calls, one succeeds. That one calls
+    /// [`end`](Self::end) next. One exchange.
     pub(crate) fn close(&self, id: ConnectionId) -> Result<(), CloseRefused> {
         self.slot(id).map_or(Err(CloseRefused::Stale), |slot| slot.word.close(id.generation))
     }
 
-    /// Ends what must end at once, by `release`, and makes the slot visible to sweeps. Called once per connection, by the
-    /// thread that has closed it, before it queues the connection. `release` runs with no lock held; if it panics, the
-    /// panic goes on, and the slot is visible.
+    /// Ends what must end at once, by `release`, and makes the slot visible to sweeps. Called once
+    /// per connection, by the thread that has closed it, before it queues the connection. `release`
+    /// runs with no lock held; if it panics, the panic goes on, and the slot is visible.
     pub(crate) fn end(&self, id: ConnectionId, end: End, release: impl FnOnce(&mut R)) {
         let Some(slot) = self.slot(id) else { return };
         let resources = slot.resources.lock().1.take();

@@ -10,8 +10,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 ///
 /// > `submitted = done + queued + deferred + failed`
 ///
-/// and no snapshot shows the end of a cleanup without its beginning. Reading is wait-free. The figures after `failed` are
-/// read one by one.
+/// and no snapshot shows the end of a cleanup without its beginning. Reading is wait-free. The
+/// figures after `failed` are read one by one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -94,9 +94,9 @@ pub struct Stats {
 
 /// The counters behind [`Stats`].
 ///
-/// Neither `queued` nor `deferred` is a counter, or else a snapshot could count a connection twice while it moves. There
-/// are five counters that only grow, one per kind of move, and a move is counted by the thread that makes it, before it
-/// hands the connection on:
+/// Neither `queued` nor `deferred` is a counter, or else a snapshot could count a connection twice
+/// while it moves. There are five counters that only grow, one per kind of move, and a move is
+/// counted by the thread that makes it, before it hands the connection on:
 ///
 /// ```text
 ///  submitted             done
@@ -107,9 +107,10 @@ pub struct Stats {
 ///              | unparked
 /// ```
 ///
-/// [`snapshot`](Self::snapshot) reads them against the flow: the end of a way before its beginning. A thread that sees a
-/// move therefore sees those before it, so no difference is negative, except that a connection may be parked, unparked
-/// and parked again between two reads. `deferred` is therefore limited to what is neither done nor failed.
+/// [`snapshot`](Self::snapshot) reads them against the flow: the end of a way before its beginning.
+/// A thread that sees a move therefore sees those before it, so no difference is negative, except
+/// that a connection may be parked, unparked and parked again between two reads. `deferred` is
+/// therefore limited to what is neither done nor failed.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     opened: Counter,

@@ -16,9 +16,9 @@ pub enum Change {
 
 /// Compares the groups before a batch with those after it.
 ///
-/// It is asked in the transaction that changes the entries, about the staged state. No other operation comes between, so
-/// each change of a group is in exactly one batch, and the changes of one group alternate. A group that a batch empties
-/// and fills again has not changed.
+/// It is asked in the transaction that changes the entries, about the staged state. No other
+/// operation comes between, so each change of a group is in exactly one batch, and the changes of
+/// one group alternate. A group that a batch empties and fills again has not changed.
 #[derive(Debug)]
 pub(crate) struct Transitions<G> {
     /// Whether each group had members before, and the order in which they were touched.

@@ -144,8 +144,8 @@ impl<R> Worker<R> {
         self.change(|inbox| inbox.queue.close());
     }
 
-    /// Waits for news, and no longer than until `deadline`, on the real clock. For the one thread of the worker. Woken by
-    /// `change`.
+    /// Waits for news, and no longer than until `deadline`, on the real clock. For the one thread
+    /// of the worker. Woken by `change`.
     pub(crate) fn park(&self, deadline: Option<Instant>) {
         let mut inbox = self.inbox.lock();
         while !inbox.has_news {

@@ -15,8 +15,8 @@ use crate::metrics::handle::Metrics;
 #[cfg(feature = "sessions")]
 use crate::sessions::{Stats, saving};
 
-/// A page with the figures of one or more managers, of registries of sessions and of cleanup pipelines, in the Prometheus text format (version 0.0.4), without any
-/// dependency.
+/// A page with the figures of one or more managers, of registries of sessions and of cleanup
+/// pipelines, in the Prometheus text format (version 0.0.4), without any dependency.
 ///
 /// All figures of one manager are taken from one snapshot when it is added: every gauge of links and nets
 /// belongs to the version in `switchboard_version`. [`docs::metrics`](crate::docs::metrics) lists the names.

@@ -15,9 +15,10 @@ use crate::sync::{Mutex, StdArc, lock_order};
 /// Number of keys that one question for a new key looks at, when the table is full.
 const LOOKS: usize = 8;
 
-/// A table of at most so many keys. A key whose bucket is full again differs in nothing from a new one, and is replaced.
-/// If there is no such key among those that are looked at, the new one is not tracked, and not limited: an attacker who
-/// uses many sources must not be able to slow down the others.
+/// A table of at most so many keys. A key whose bucket is full again differs in nothing from a new
+/// one, and is replaced. If there is no such key among those that are looked at, the new one is not
+/// tracked, and not limited: an attacker who uses many sources must not be able to slow down the
+/// others.
 pub(super) struct Store<K>(StdArc<Shared<K>>);
 
 struct Shared<K> {

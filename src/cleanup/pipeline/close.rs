@@ -53,8 +53,9 @@ impl Closed {
 }
 
 impl<V: Entry, R: Resources> Cleanup<V, R> {
-    /// Closes a connection. Of any number of calls, one takes effect; it releases what must not wait, and leaves the rest
-    /// to a worker, or takes the way of the [overflow policy](crate::cleanup::Config::overflow). Never waits.
+    /// Closes a connection. Of any number of calls, one takes effect; it releases what must not
+    /// wait, and leaves the rest to a worker, or takes the way of the [overflow
+    /// policy](crate::cleanup::Config::overflow). Never waits.
     #[allow(clippy::must_use_candidate)] // The connection is closed, whatever the result.
     pub fn close(&self, id: ConnectionId, cause: Cause) -> Closed {
         Shared::close(&self.shared, id, cause, self.shared.config.overflow)

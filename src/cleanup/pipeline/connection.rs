@@ -10,9 +10,9 @@ use crate::sync::StdArc;
 
 /// A connection that was opened, for the task that serves it.
 ///
-/// Dropping it closes the connection with [`Cause::Lost`], also when the task panics or is aborted, and when the ticket of
-/// [`Cleanup::open`](super::Cleanup::open) is dropped before it was read. So no connection is left open that no one knows.
-/// It does not keep the pipeline running.
+/// Dropping it closes the connection with [`Cause::Lost`], also when the task panics or is aborted,
+/// and when the ticket of [`Cleanup::open`](super::Cleanup::open) is dropped before it was read. So
+/// no connection is left open that no one knows. It does not keep the pipeline running.
 ///
 /// # Examples
 /// ```

@@ -36,13 +36,14 @@ const STEP_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::f
 
 /// The planned end of a pipeline: [`Cleanup::drain`].
 ///
-/// It closes all connections, with [`Cause::Shutdown`], at an even [rate](Self::rate) if one is set, so that the peers do
-/// not all return to the other servers at the same moment; waits until they are removed; and delivers the events, until
-/// the sink has taken all or the [time](Self::deadline) is up. Then, connections that are still open are closed at once,
-/// the other events become dead letters, and the threads of the pipeline end.
+/// It closes all connections, with [`Cause::Shutdown`], at an even [rate](Self::rate) if one is
+/// set, so that the peers do not all return to the other servers at the same moment; waits until
+/// they are removed; and delivers the events, until the sink has taken all or the
+/// [time](Self::deadline) is up. Then, connections that are still open are closed at once, the
+/// other events become dead letters, and the threads of the pipeline end.
 ///
-/// No connection is opened from the first step on. A drain that is dropped before it is done goes no further; connections
-/// are refused nevertheless, and another drain can go on.
+/// No connection is opened from the first step on. A drain that is dropped before it is done goes
+/// no further; connections are refused nevertheless, and another drain can go on.
 ///
 /// # Examples
 /// ```
@@ -135,8 +136,8 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
 }
 
 impl<V: Entry, R: Resources> Drain<V, R> {
-    /// Sets the number of connections that are closed per second, evenly. By default, and with `None`, all are closed at
-    /// once.
+    /// Sets the number of connections that are closed per second, evenly. By default, and with
+    /// `None`, all are closed at once.
     pub fn rate(self, per_second: impl Into<Option<NonZeroU32>>) -> Self {
         Self { rate: per_second.into(), ..self }
     }
@@ -157,8 +158,8 @@ impl<V: Entry, R: Resources> Drain<V, R> {
         Self { on_progress: Some(Box::new(on_progress)), ..self }
     }
 
-    /// Drains, and blocks meanwhile; not longer than the [deadline](Self::deadline), and one call of the sink if there are
-    /// no threads.
+    /// Drains, and blocks meanwhile; not longer than the [deadline](Self::deadline), and one call
+    /// of the sink if there are no threads.
     ///
     /// Not to be called by the thread that drives the writer, nor by user code that this thread runs: nothing would be
     /// removed before the time is up.
@@ -179,8 +180,8 @@ impl<V: Entry, R: Resources> Drain<V, R> {
         }
     }
 
-    /// Drains, as a task: `sleep` is the timer of the runtime, such as `tokio::time::sleep`. It is used for at most 10 ms
-    /// at a time.
+    /// Drains, as a task: `sleep` is the timer of the runtime, such as `tokio::time::sleep`. It is
+    /// used for at most 10 ms at a time.
     ///
     /// # Cancel safety
     /// As for a drain that is dropped.

@@ -123,8 +123,9 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         Ok(())
     }
 
-    /// Closes up to `max` connections that the predicate chooses, among those of the present version: all of a node that
-    /// has failed, or those that a ban applies to. Returns their number.
+    /// Closes up to `max` connections that the predicate chooses, among those of the present
+    /// version: all of a node that has failed, or those that a ban applies to. Returns their
+    /// number.
     ///
     /// It is called with no lock held. Connections that are closed meanwhile are skipped, so it can be called again and
     /// again until it returns 0, also after an interruption. O(n) per call.

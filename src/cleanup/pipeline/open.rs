@@ -115,12 +115,12 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         }
     }
 
-    /// Changes the entry of a connection that is open: subscribes, unsubscribes. The ticket yields the result of `change`
-    /// once it is in a published version, or `None` if the connection was not open when it was the turn of the change.
-    /// Does not wait.
+    /// Changes the entry of a connection that is open: subscribes, unsubscribes. The ticket yields
+    /// the result of `change` once it is in a published version, or `None` if the connection was
+    /// not open when it was the turn of the change. Does not wait.
     ///
-    /// The state of the connection is looked at where the change is made, so no change follows its removal. A group that
-    /// the connection leaves is vacated without a grace if
+    /// The state of the connection is looked at where the change is made, so no change follows its
+    /// removal. A group that the connection leaves is vacated without a grace if
     /// [`event_delay_closed`](crate::cleanup::Config::event_delay_closed) is zero, as by default.
     ///
     /// # Errors

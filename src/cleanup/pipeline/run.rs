@@ -54,22 +54,24 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         self.shared.sender.workers().len()
     }
 
-    /// Closes the queue of a worker: it hands out what it has, and then has [ended](Progress::Ended). Its apps move to the
-    /// other workers; without any, disconnects take the way of an overflow.
+    /// Closes the queue of a worker: it hands out what it has, and then has
+    /// [ended](Progress::Ended). Its apps move to the other workers; without any, disconnects take
+    /// the way of an overflow.
     pub fn close_worker(&self, worker: usize) {
         if let Some(worker) = self.shared.sender.workers().get(worker) {
             worker.close();
         }
     }
 
-    /// Does the next step of a worker: hands one batch of closed connections to the writer, if one is due. Does not wait.
+    /// Does the next step of a worker: hands one batch of closed connections to the writer, if one
+    /// is due. Does not wait.
     pub fn run_batch(&self, worker: usize) -> Progress {
         Shared::run_batch(&self.shared, worker)
     }
 
-    /// Does the next steps of all workers until nothing is due or the time is up, which is looked at after each batch. For a
-    /// loop that has other work as well, such as accepting connections. Returns whether there may be more to do, now or when
-    /// the writer has applied a batch.
+    /// Does the next steps of all workers until nothing is due or the time is up, which is looked
+    /// at after each batch. For a loop that has other work as well, such as accepting connections.
+    /// Returns whether there may be more to do, now or when the writer has applied a batch.
     #[allow(clippy::must_use_candidate)] // As `sweep`.
     pub fn run_for(&self, budget: std::time::Duration) -> bool {
         let end = self.shared.now().after(budget);
@@ -103,8 +105,8 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         self.shared.run_sink()
     }
 
-    /// Returns the moment at which [`run_sink`](Self::run_sink) has something to do. `None` if that is not before another
-    /// group changes or another call of it returns.
+    /// Returns the moment at which [`run_sink`](Self::run_sink) has something to do. `None` if that
+    /// is not before another group changes or another call of it returns.
     #[must_use]
     pub fn next_event(&self) -> Option<Instant> {
         // User code, and therefore before the lock.

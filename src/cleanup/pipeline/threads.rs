@@ -6,7 +6,8 @@
 //! | those of the sink | events: the ends of graces, deliveries, retries | events that are due |
 //! | one | sweeps | the time between two sweeps |
 //!
-//! Each wait ends when the pipeline is stopped. User code that panics in a step of a thread ends the step, not the thread.
+//! Each wait ends when the pipeline is stopped. User code that panics in a step of a thread ends
+//! the step, not the thread.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -234,8 +235,8 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     /// Counts a step of a thread that has panicked.
     fn note_restart(&self) {
         self.counters.worker_restarts.add(1);
-        // As a queue that refuses: a worker that panics again and again is better left alone. Unwind safety: the clock, of
-        // which nothing remains.
+        // As a queue that refuses: a worker that panics again and again is better left alone.
+        // Unwind safety: the clock, of which nothing remains.
         let now = contain(AssertUnwindSafe(|| self.now()));
         if let Some((pass, now)) = now.and_then(|now| Some((self.breaker.enter(now)?, now))) {
             pass.fail(now, self.random());
@@ -269,8 +270,8 @@ impl<T> JoinError<T> {
 }
 
 impl<V: Entry, R: Resources> CleanupThreads<V, R> {
-    /// Ends the pipeline without a [drain](crate::cleanup): no connection is opened or queued any more, the workers hand
-    /// out what is queued, and the threads end. Does not wait.
+    /// Ends the pipeline without a [drain](crate::cleanup): no connection is opened or queued any
+    /// more, the workers hand out what is queued, and the threads end. Does not wait.
     ///
     /// Events that are not delivered become dead letters. Connections stay in the table.
     pub fn close(&self) {

@@ -84,8 +84,8 @@ pub struct FileStore<K, D, C = Json> {
 impl<K, D> FileStore<K, D, Json> {
     /// Opens the store in `folder`, which is created if it does not exist, with [`Json`] as the codec.
     ///
-    /// A relative path counts from the current directory of this moment. Blocks for a few accesses; if the file `opening`
-    /// is missing or damaged, for one per session.
+    /// A relative path counts from the current directory of this moment. Blocks for a few accesses;
+    /// if the file `opening` is missing or damaged, for one per session.
     ///
     /// # Errors
     /// [`StoreErrorKind::Locked`] if another store has the folder, [`StoreErrorKind::Io`].

@@ -46,8 +46,8 @@ const DROP: &str = "DELETE FROM sessions WHERE key = ?1 AND opening IS ?2 AND nu
 
 /// A store in one SQLite database, which other programs can read.
 ///
-/// The database is in WAL mode and syncs each save. SQLite is compiled into the program. Every call that runs at the same
-/// time as others has a connection of its own.
+/// The database is in WAL mode and syncs each save. SQLite is compiled into the program. Every call
+/// that runs at the same time as others has a connection of its own.
 ///
 /// # Format
 ///

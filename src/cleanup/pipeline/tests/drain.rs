@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use super::*;
 use crate::cleanup::pipeline::drain::{DrainPhase, DrainReport, DrainStep, PendingEvents};
 
-/// Steps until the drain is done: `ms` pass between two steps. Returns the report, and the number of connections that were
-/// closed after each step.
+/// Steps until the drain is done: `ms` pass between two steps. Returns the report, and the number
+/// of connections that were closed after each step.
 fn drain(rig: &mut Rig, mut drain: crate::cleanup::Drain<Peer, Counted>, ms: u64) -> (DrainReport, Vec<u64>) {
     let mut closed = Vec::new();
     for _ in 0..100_000 {

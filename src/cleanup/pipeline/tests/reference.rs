@@ -30,9 +30,9 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Any mix of opens, subscribes, closes, batches, turns and sweeps, with every close reported twice: the figures add up
-    /// at every step, the table is that of a sequential reference, the events of each group alternate, and in the end nothing
-    /// is left.
+    /// Any mix of opens, subscribes, closes, batches, turns and sweeps, with every close reported
+    /// twice: the figures add up at every step, the table is that of a sequential reference, the
+    /// events of each group alternate, and in the end nothing is left.
     #[test]
     fn r6_r2_the_pipeline_is_a_sequential_reference_whatever_the_way(
         steps in prop::collection::vec(step(), 1..80), overflow in 0..2_u8, capacity in 1..4_usize, grace in 0..2_u64
