@@ -249,6 +249,7 @@ impl Breaker {
             if next.0 == word {
                 return Some(next);
             }
+            // Relaxed: as above. On failure, the newer word is all that is used.
             match self.word.compare_exchange(word, next.0, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(next),
                 Err(newer) => word = newer,

@@ -90,6 +90,7 @@ impl Recorder {
 
     /// Wait-free. May contain a part of a recording in progress.
     pub(crate) fn read(&self) -> Histogram {
+        // Relaxed, here and below: statistics, which may be of different moments.
         Histogram {
             buckets: std::array::from_fn(|bucket| self.buckets[bucket].load(Ordering::Relaxed)),
             sum: self.sum.load(Ordering::Relaxed),

@@ -33,6 +33,7 @@ impl Limit {
     /// sessions, is paid by as many creations.
     fn wait_from(&self, len: usize) {
         let len = self.max_idle.max(len);
+        // Relaxed: as in `look`.
         self.next.store(len.saturating_add(len / 8 + 1), Ordering::Relaxed);
     }
 }

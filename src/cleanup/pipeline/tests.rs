@@ -28,6 +28,7 @@ static POISON: AtomicBool = AtomicBool::new(false);
 
 impl Clone for App {
     fn clone(&self) -> Self {
+        // Relaxed: set by the same thread.
         assert!(self.0 != 255 || !POISON.load(Ordering::Relaxed), "a poisoned app");
         Self(self.0)
     }
@@ -78,6 +79,7 @@ struct Counted(StdArc<AtomicU64>);
 
 impl Resources for Counted {
     fn closed(&mut self, _: Cause) {
+        // Relaxed: a counter.
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -147,6 +149,7 @@ impl Rig {
         let stats = self.cleanup.stats();
         assert!(stats.adds_up(), "{stats:?}");
         assert_eq!((stats.queued, stats.deferred), (0, 0), "{stats:?}");
+        // Relaxed: all have been counted by this thread.
         assert_eq!(self.ended.load(Ordering::Relaxed), stats.submitted, "told once");
         assert_eq!(StdArc::strong_count(&self.ended), 1, "all resources were dropped");
         assert_eq!((self.table.snapshot().len(), self.cleanup.connections()), (0, 0));
@@ -257,6 +260,7 @@ fn r13_a_connection_whose_removal_panics_is_isolated() {
     rig.run();
     rig.seen();
     ids.iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued));
+    // Relaxed, here and below: read by this thread.
     POISON.store(true, Ordering::Relaxed);
     for _ in 0..9 {
         let _ = rig.cleanup.run_batch(0);

@@ -104,17 +104,19 @@ fn run<K: Hash + Eq + Clone, D>(shared: &Shared<K, D>, state: &State) {
     loop {
         let now = shared.now();
         let mut inner = shared.inner.lock();
-        // Relaxed, here and below: changed under the lock that is held here.
+        // Relaxed: changed under the lock that is held here.
         if state.is_stopped.load(Ordering::Relaxed) {
             return;
         }
         match inner.core.begin(now) {
             Begin::Job(job) => {
+                // Relaxed: changed and read under the lock that is held here.
                 state.is_busy.store(true, Ordering::Relaxed);
                 drop(inner);
                 // A failure is noted, and repeated later.
                 let _result = shared.perform(job);
                 let inner = shared.inner.lock();
+                // Relaxed: as above.
                 state.is_busy.store(false, Ordering::Relaxed);
                 drop(inner);
                 shared.done.notify_all();

@@ -20,6 +20,7 @@ impl EventSink<App, Event<(u8, u8)>> for Blocks {
                 is_open = self.door.1.wait(is_open);
             }
         } else {
+            // Relaxed: a counter.
             self.others.fetch_add(events.len(), Ordering::Relaxed);
         }
         vec![Outcome::Delivered; events.len()]
@@ -36,6 +37,7 @@ fn r12_n8_a_sink_that_blocks_holds_up_one_app() {
     let ids: Vec<_> = (0..6).map(|app| live.open(peer(app, &[1]))).collect();
     ids.iter().for_each(|id| assert!(!live.cleanup.close(*id, Cause::Killed).is_refused()));
     live.cleanup.close(stuck, Cause::Killed);
+    // Relaxed: asked until it is so.
     wait_until(|| others.load(Ordering::Relaxed) == 12 && live.cleanup.stats().done == 7);
     let report = live.cleanup.drain().deadline(Duration::from_millis(50)).run();
     assert!(!report.is_complete && report.deferred == 0 && report.lost == 0, "{report}");
@@ -54,6 +56,7 @@ struct Panics(AtomicUsize, Recorder);
 
 impl EventSink<App, Event<(u8, u8)>> for Panics {
     fn deliver(&self, app: &App, events: &[Event<(u8, u8)>]) -> Vec<Outcome> {
+        // Relaxed: each call draws its own number.
         assert!(self.0.fetch_add(1, Ordering::Relaxed) >= 2, "a sink panics");
         self.1.deliver(app, events)
     }
@@ -80,6 +83,7 @@ struct Breaks(StdArc<AtomicUsize>);
 impl Clock for Breaks {
     fn now(&self) -> Instant {
         let is_worker = crate::sync::thread::current().name().is_some_and(|name| name == "cleanup-0");
+        // Relaxed, here and below: the one worker decreases it.
         if is_worker && self.0.load(Ordering::Relaxed) > 0 {
             self.0.fetch_sub(1, Ordering::Relaxed);
             panic!("a clock panics");
@@ -96,8 +100,10 @@ fn r13_n9_a_worker_that_panics_is_restarted_and_loses_nothing() {
     let builder = Cleanup::builder().config(config()).clock(Breaks(breaks.clone()));
     let live = live_with(builder, Recorder(seen.clone()));
     let ids: Vec<_> = (0..20).map(|_| live.open(peer(1, &[1]))).collect();
+    // Relaxed: the queue orders it for the worker.
     breaks.store(3, Ordering::Relaxed);
     ids.iter().for_each(|id| assert!(!live.cleanup.close(*id, Cause::Killed).is_refused()));
+    // Relaxed: asked until it is so.
     wait_until(|| live.cleanup.stats().done == 20 && breaks.load(Ordering::Relaxed) == 0);
     // The clock is also asked when a panic is noted, and may panic there.
     assert!((1..=3).contains(&live.cleanup.stats().worker_restarts));
@@ -184,6 +190,7 @@ fn r18_n9_a_drop_without_a_drain_reports_its_events() {
         }
         fn dead_letter(&self, letter: DeadLetter<App, Event<(u8, u8)>>) {
             assert_eq!(letter.reason, DeadReason::Closed);
+            // Relaxed: a counter.
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -203,6 +210,7 @@ fn r18_n9_a_drop_without_a_drain_reports_its_events() {
     cleanup.close(ids[1], Cause::Lost);
     assert_eq!(cleanup.pending_events(), (1, 2));
     drop(cleanup);
+    // Relaxed: counted by this thread.
     assert_eq!(dead.load(Ordering::Relaxed), 3, "two were ready and one was pending");
     assert_eq!(driver.turn(), shared::Turn::Ended);
     assert_eq!(StdArc::strong_count(&ended), 1, "resources were dropped");
@@ -227,6 +235,7 @@ fn b8_b13_a_connection_that_no_one_has_is_closed() {
         assert!(!kept.is_open(), "the task that serves it panics");
     }));
     assert!(result.is_err());
+    // Relaxed: counted by this thread.
     assert_eq!((rig.cleanup.stats().open, rig.ended.load(Ordering::Relaxed)), (0, 4));
     rig.clock.advance(Duration::from_secs(60));
     rig.run();

@@ -108,6 +108,7 @@ fn r18_threads_drain_on_their_own() {
         .deadline(BOUND)
         .on_progress(move |progress| {
             assert!(progress.open + progress.closing <= 100);
+            // Relaxed: a counter.
             counted.fetch_add(1, Ordering::Relaxed);
         })
         .run();
@@ -116,6 +117,7 @@ fn r18_threads_drain_on_their_own() {
         (100, 100, 0, true),
         "{report}"
     );
+    // Relaxed: the drain has ended.
     assert!(steps.load(Ordering::Relaxed) >= 2 && seen.lock().len() == 8);
     // The threads have ended although there is a handle.
     let Live { cleanup, threads, writer, .. } = live;
@@ -151,6 +153,7 @@ fn r18_if_a_thread_cannot_be_started_everything_comes_back() {
     for fails in 0..5 {
         let started = AtomicUsize::new(0);
         let start = |name: String, body: Box<dyn FnOnce() + Send>| {
+            // Relaxed: a counter of one thread.
             if started.fetch_add(1, Ordering::Relaxed) == fails {
                 return Err(io::Error::from(io::ErrorKind::WouldBlock));
             }
@@ -182,6 +185,7 @@ impl EventSink<App, Event<(u8, u8)>> for Joins {
             Err(JoinError::OwnThread(threads)) => drop(threads),
             _ => return vec![Outcome::Refused; events.len()],
         }
+        // Relaxed: a counter.
         self.1.fetch_add(1, Ordering::Relaxed);
         vec![Outcome::Delivered; events.len()]
     }
@@ -195,6 +199,7 @@ fn r19_a_thread_does_not_wait_for_itself() {
     *place.lock() = Some(threads);
     let ticket = cleanup.open(peer(1, &[1]), None, Counted(ended)).unwrap();
     let id = ticket.wait_timeout(BOUND).unwrap().unwrap().detach();
+    // Relaxed: asked until it is so.
     wait_until(|| joined.load(Ordering::Relaxed) == 1);
     cleanup.close(id, Cause::Killed);
     wait_until(|| cleanup.stats().done == 1);
