@@ -31,7 +31,8 @@ where
         self.map().with(key, |session| session.read())?
     }
 
-    /// Returns whether the key has a session. One that only the store has does not count.
+    /// Returns whether the key has a session. One that only the store has does not count. O(1), and
+    /// wait-free as [`read`](Self::read).
     #[must_use]
     pub fn contains(&self, key: &K) -> bool {
         self.find(key).is_some_and(|session| session.published().is_some())
@@ -120,7 +121,8 @@ where
             .collect()
     }
 
-    /// Returns the number of sessions.
+    /// Returns the number of sessions. Wait-free, and O(1) regardless of their number: the sum of about
+    /// one counter per CPU. A session that is created or removed meanwhile may be counted or not.
     #[must_use]
     pub fn len(&self) -> usize {
         self.map().len()
