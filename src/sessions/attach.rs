@@ -6,7 +6,7 @@ use super::mark::Mark;
 use super::saving::{Config, Saver};
 use super::session::Session;
 use super::store::SessionStore;
-use super::watch::{Gone, Watch};
+use super::watch::{Gone, Unused, Watch};
 use crate::clock::Clock;
 use crate::sync::{Arc, StdArc};
 
@@ -32,23 +32,24 @@ where
 
 impl<K, D, C> Watch<K, Session<K, D, C>> for Saver<K, D>
 where
-    K: Hash + Eq + Clone + Send + Sync,
-    D: Send + Sync,
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    D: Send + Sync + 'static,
 {
     fn mark(&self, key: &K) -> Mark<K> {
         Saver::mark(self, key)
     }
 
-    fn changed(&self, session: &Arc<Session<K, D, C>>, _version: u64) {
+    fn changed(&self, session: &Arc<Session<K, D, C>>, _version: u64) -> Unused {
         // If the data has changed again, the newer one is noted: the call that is still to come has no effect then.
-        if let (Some(mark), Some(published)) = (&session.mark, session.published()) {
-            self.note(mark, published.version, Some(published.data));
+        match (&session.mark, session.published()) {
+            (Some(mark), Some(published)) => self.note(mark, published.version, Some(published.data)),
+            _ => Unused::default(),
         }
     }
 
     fn removed(&self, session: &Arc<Session<K, D, C>>, gone: Gone, version: u64) {
         if let (Gone::Deleted, Some(mark)) = (gone, &session.mark) {
-            self.note(mark, version, None);
+            drop(self.note(mark, version, None));
         }
     }
 

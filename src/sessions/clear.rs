@@ -123,7 +123,8 @@ impl Until {
         (!goes_on).then_some(())
     }
 
-    /// The last steps of a clear run no user code that could block.
+    /// The last steps of a clear call no one who may block: the clock of the saver, and `Eq` of two keys with equal
+    /// hashes. What was replaced is dropped after them.
     fn deadline(self, deadline: Option<Instant>) -> Option<Instant> {
         match self {
             Self::Left(_) => deadline,

@@ -1,5 +1,7 @@
 //! Sessions, as a saver knows them.
 
+use std::any::Any;
+
 use crate::sync::StdArc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,6 +40,14 @@ impl<K> Mark<K> {
 
     pub(super) fn key(&self) -> &K {
         &self.0.key
+    }
+
+    /// For its destructor, which may be that of the key.
+    pub(super) fn into_any(self) -> StdArc<dyn Any + Send + Sync>
+    where
+        K: Send + Sync + 'static,
+    {
+        self.0
     }
 
     /// Returns whether the number is above all that came before. Called under the lock of the saver.

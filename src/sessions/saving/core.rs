@@ -67,7 +67,7 @@ pub(super) enum BeginNow<K, P> {
 /// Values to be dropped without the lock.
 pub(super) struct Garbage<K, P> {
     _mark: Option<Mark<K>>,
-    _changes: [Option<Change<K, P>>; 2],
+    pub(super) changes: [Option<Change<K, P>>; 2],
 }
 
 /// Numbers of events.
@@ -300,12 +300,12 @@ impl Counts {
 
 impl<K, P> Garbage<K, P> {
     fn of(mark: Option<Mark<K>>, change: Option<Change<K, P>>) -> Self {
-        Self { _mark: mark, _changes: [change, None] }
+        Self { _mark: mark, changes: [change, None] }
     }
 
     pub(super) fn and(self, other: Option<Change<K, P>>) -> Self {
-        let [change, _] = self._changes;
-        Self { _mark: self._mark, _changes: [change, other] }
+        let [change, _] = self.changes;
+        Self { _mark: self._mark, changes: [change, other] }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::super::mark::Mark;
 use super::super::store::{Keys, Saved, SessionStore, StoreError};
+use super::super::watch::Unused;
 use super::config::Config;
 use super::error::{FlushAllError, FlushError};
 use super::shared::{Loaded, Shared, Wait};
@@ -80,10 +81,18 @@ impl<K: Hash + Eq + Clone, D> Saver<K, D> {
     ///
     /// A deletion must be noted before the first change of another session object with the key. Other than that, changes
     /// may be noted in any order. A panic of `Eq` of a key is contained, and the change is counted as lost.
-    pub(in crate::sessions) fn note(&self, mark: &Mark<K>, number: u64, data: Option<StdArc<D>>) {
+    pub(in crate::sessions) fn note(&self, mark: &Mark<K>, number: u64, data: Option<StdArc<D>>) -> Unused
+    where
+        K: Send + Sync + 'static,
+        D: Send + Sync + 'static,
+    {
         // Unwind safety: the saver is whole after a panic of `Eq`.
-        if contain(AssertUnwindSafe(|| self.shared.note(mark, number, data))).is_none() {
-            self.shared.note_lost();
+        match contain(AssertUnwindSafe(|| self.shared.note(mark, number, data))) {
+            Some(garbage) => garbage.into(),
+            None => {
+                self.shared.note_lost();
+                Unused::default()
+            }
         }
     }
 

@@ -1,13 +1,15 @@
 //! The state machines behind their lock, the store, and the calls of user code, which run without the lock.
 
+use std::any::Any;
 use std::hash::{BuildHasher, Hash};
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use super::super::mark::Mark;
 use super::super::store::{Saved, SessionStore, StoreError, StoreErrorKind, Version};
+use super::super::watch::Unused;
 use super::config::{Config, Random};
-use super::core::{Begin, BeginNow, Change, Core, Job, Outcome};
+use super::core::{Begin, BeginNow, Change, Core, Garbage, Job, Outcome};
 use super::loads::{BeginLoad, Loads};
 use super::stats::Stats;
 use crate::clock::Clock;
@@ -81,7 +83,12 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
 
     /// Notes a change. `payload` is `None` if the session was deleted: then this comes before the first change of another
     /// session object with the key.
-    pub(super) fn note(&self, mark: &Mark<K>, number: u64, payload: Option<StdArc<D>>) {
+    pub(super) fn note(
+        &self,
+        mark: &Mark<K>,
+        number: u64,
+        payload: Option<StdArc<D>>,
+    ) -> Garbage<K, StdArc<D>> {
         let change = Change { mark: mark.clone(), number, payload };
         let now = self.now();
         let mut inner = self.inner.lock();
@@ -90,8 +97,7 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
         let garbage = inner.core.note(change, is_loading, now).and(newer);
         drop(inner);
         self.work.notify_one();
-        // Unwind safety: nothing of it remains observable. The change is noted, also if a destructor panics.
-        let _ = contain(AssertUnwindSafe(|| drop(garbage)));
+        garbage
     }
 
     /// Counts a change that was not noted.
@@ -279,6 +285,20 @@ impl<K: Hash + Eq + Clone, D> Shared<K, D> {
     fn random(&self) -> u64 {
         // Unwind safety: the source is only asked.
         contain(AssertUnwindSafe(|| (self.random)())).unwrap_or(0)
+    }
+}
+
+impl<K, D> From<Garbage<K, StdArc<D>>> for Unused
+where
+    K: Send + Sync + 'static,
+    D: Send + Sync + 'static,
+{
+    fn from(garbage: Garbage<K, StdArc<D>>) -> Self {
+        let [(a, b), (c, d)] = garbage.changes.map(|change| {
+            let (mark, payload) = change.map(|change| (change.mark, change.payload)).unzip();
+            (mark.map(Mark::into_any), payload.flatten().map(|data| data as StdArc<dyn Any + Send + Sync>))
+        });
+        Self::new([a, b, c, d])
     }
 }
 

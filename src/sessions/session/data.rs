@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{BLANK, Home, Locked, Published, Session, drop_home};
 use crate::claim::{Change, ClaimRefused, State};
 use crate::sessions::error::{RemoveError, Stale};
-use crate::sessions::watch::Gone;
+use crate::sessions::watch::{Gone, Unused};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, StdArc};
 use crate::table::Replaced;
@@ -13,6 +13,12 @@ use crate::table::Replaced;
 /// The data of a session that was retired, and older data that was kept for readers: user code, to be dropped last.
 pub(in crate::sessions) struct Last<D> {
     pub(in crate::sessions) data: StdArc<D>,
+    _replaced: Replaced<Option<Published<D>>>,
+}
+
+/// What a clear has replaced: user code, to be dropped last. In this order: only the second one may panic.
+pub(in crate::sessions) struct Cleared<D> {
+    _unused: Unused,
     _replaced: Replaced<Option<Published<D>>>,
 }
 
@@ -55,18 +61,16 @@ impl<K, D, C> Session<K, D, C> {
         let replaced = contents.publish(Some(Published { version, clears, is_blank: false, data }));
         this.hint(BLANK, false);
         drop(contents);
-        Self::changed(this, version);
+        let unused = Self::changed(this, version);
         // The old data is user code, and therefore last.
-        drop(replaced);
+        drop((unused, replaced));
         Ok(())
     }
 
     /// Replaces the data and begins a new epoch, whose number is returned with the old data. The caller holds
-    /// the place for a clear.
-    pub(in crate::sessions) fn reset(
-        this: &Arc<Self>,
-        fresh: StdArc<D>,
-    ) -> (u64, Replaced<Option<Published<D>>>) {
+    /// the place for a clear, which ends before the old data is dropped: a destructor that clears the session would wait
+    /// for itself.
+    pub(in crate::sessions) fn reset(this: &Arc<Self>, fresh: StdArc<D>) -> (u64, Cleared<D>) {
         let mut contents = this.cell.lock();
         let (version, clears) = this.current(&contents).unwrap_or_default();
         let (version, clears) = (this.next_version(version), clears + 1);
@@ -75,8 +79,8 @@ impl<K, D, C> Session<K, D, C> {
         let replaced = contents.publish(Some(Published { version, clears, is_blank: true, data: fresh }));
         this.hint(BLANK, true);
         drop(contents);
-        Self::changed(this, version);
-        (clears, replaced)
+        let _unused = Self::changed(this, version);
+        (clears, Cleared { _unused, _replaced: replaced })
     }
 
     /// Installs data that was stored before, with its version, unless the session is in use. Holds the place meanwhile,
@@ -126,11 +130,9 @@ impl<K, D, C> Session<K, D, C> {
         replaced
     }
 
-    /// The data has changed. Every change comes through here, with nothing held.
-    fn changed(this: &Arc<Self>, version: u64) {
-        if let Some(watch) = &this.common.watch {
-            watch.changed(this, version);
-        }
+    /// The data has changed. Every change comes through here, under no lock. Returns what is to be dropped last.
+    fn changed(this: &Arc<Self>, version: u64) -> Unused {
+        this.common.watch.as_ref().map(|watch| watch.changed(this, version)).unwrap_or_default()
     }
 
     /// Returns the version and the number of clears, or `None` if the session is retired.

@@ -230,6 +230,21 @@ fn s19_a_flush_of_a_clear_is_true_also_if_the_session_was_loaded_from_the_saver(
     assert_eq!(store.stored(1).as_deref(), Some("seven"), "stored when the flush of the clear returns");
 }
 
+/// A clear still has its place when it is noted: a destructor that cleared the same session would wait for itself.
+#[test]
+fn s15_what_a_note_replaces_is_left_to_the_caller() {
+    let clock = StdArc::new(crate::clock::ManualClock::new());
+    let saver = Saver::new(Box::new(Scripted::new()), Config::default(), clock);
+    let (first, second) = (saver.mark(&1), saver.mark(&1));
+    let data = StdArc::new(String::from("one"));
+    let weak = StdArc::downgrade(&data);
+    drop(saver.note(&first, 1, Some(data)));
+    let unused = saver.note(&second, 2, None);
+    assert_eq!(weak.strong_count(), 1, "the caller has it");
+    drop(unused);
+    assert_eq!((weak.strong_count(), saver.stats().dirty), (0, 1));
+}
+
 /// In use, and therefore not evicted between the load and the first look.
 #[test]
 fn a_run_may_load_its_session_and_finds_what_was_stored() {
