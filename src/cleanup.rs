@@ -33,8 +33,9 @@
 //! # Overload
 //!
 //! Nothing waits and nothing is refused for lack of room: a close that no queue takes is handed to the writer by its caller
-//! ([`Overflow::Inline`], up to a [limit](Config::inline_max)), or left to the sweep. A breaker stops asking queues that
-//! refuse. The queues share the workers fairly among the apps; an app or a source of addresses that disconnects too often is
+//! ([`Overflow::Inline`], up to a [limit](Config::inline_max)), or left to the sweep. Each queue has a breaker, which
+//! stops asking it while it refuses. The queues share the workers fairly among the apps, and keep some room for apps that
+//! have less than their share; an app or a source of addresses that disconnects too often is
 //! cleaned later, and never refused. [`Cleanup::pressure`] tells the code that accepts connections when to slow down.
 //!
 //! # Without threads
@@ -56,7 +57,7 @@
 //! | part | purpose |
 //! |---|---|
 //! | [`Config`], [`Tuning`] | one default, one validation that reports all problems; what can change while it runs |
-//! | breaker | the admission breaker: stops trying queues that refuse |
+//! | breakers | one per queue: stops trying it while it refuses |
 //! | fair queue | one bounded queue per worker, shared fairly by the apps |
 //! | batches | when a batch is taken: full, after a linger, or at once |
 //! | limits | sources that disconnect too often are cleaned later, never refused |

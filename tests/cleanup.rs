@@ -298,6 +298,46 @@ fn r20_b7_user_code_may_call_the_pipeline() {
     assert!(rig.sink.dead.load(Ordering::Relaxed) > 0 && rig.cleanup.stats().sink_panics == 0);
 }
 
+/// B3: the whole batch was removed under the lock that accepts take.
+#[test]
+fn b3_a_batch_that_is_being_removed_holds_no_lock() {
+    let mut rig = Rig::new(config());
+    let ids: Vec<_> = (0..3).map(|number| rig.open(peer(1, &[number]))).collect();
+    ids[..2].iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued));
+    // The same thread goes on with everything else, which would wait for a lock that the batch holds.
+    assert_eq!(rig.cleanup.run_batch(0), Progress::Cleaned(2));
+    let opening = rig.cleanup.open(peer(1, &[7]), None, Socket::default()).unwrap();
+    assert_eq!(rig.cleanup.close(ids[2], Cause::Lost), Closed::Queued);
+    assert_eq!(rig.cleanup.close(ids[0], Cause::Lost), Closed::AlreadyClosing);
+    assert_eq!(rig.cleanup.worker_stats()[0].len, 1);
+    assert_eq!((rig.cleanup.sweep(), rig.cleanup.run_batch(0)), (0, Progress::Cleaned(1)));
+    assert_eq!(rig.cleanup.table().snapshot().len(), 3, "nothing is published yet");
+    rig.turn();
+    assert_eq!(rig.cleanup.table().snapshot().len(), 1);
+    drop(opening);
+    rig.settle();
+    rig.check_empty();
+}
+
+/// B11: the peer was told of another reason than the one for which it was closed, or of none.
+#[test]
+fn b11_the_cause_of_the_first_close_is_the_one_that_counts() {
+    let mut rig = Rig::new(config());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let noted = told.clone();
+    let on_close = move |cause| noted.lock().unwrap().push(cause);
+    let id = rig.open_with(peer(1, &[1]), Socket { on_close: Some(Box::new(on_close)), on_drop: None });
+    assert_eq!(rig.cleanup.close(id, Cause::Killed), Closed::Queued);
+    assert_eq!(*told.lock().unwrap(), [Cause::Killed], "told before the connection is queued");
+    for cause in [Cause::Closed, Cause::Lost, Cause::Shutdown] {
+        assert_eq!(rig.cleanup.close(id, cause), Closed::AlreadyClosing);
+    }
+    rig.settle();
+    assert_eq!(*told.lock().unwrap(), [Cause::Killed]);
+    assert_eq!(rig.cleanup.recent().iter().map(|ended| ended.cause).collect::<Vec<_>>(), [Cause::Killed]);
+    rig.check_empty();
+}
+
 /// R3: what must not wait is released by the call itself, once, on each path.
 #[test]
 fn r3_b9_n13_quotas_are_released_at_once_and_once() {

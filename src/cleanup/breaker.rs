@@ -1,4 +1,4 @@
-//! The admission breaker: while the queues refuse, it stops asking them.
+//! The admission breaker of a queue: while the queue refuses, it is not asked.
 //!
 //! A disconnect first asks the breaker, and tries the queue only with a [`Pass`]. An open breaker never refuses a
 //! cleanup: the disconnect then takes the path that an overflow takes, at once.
@@ -40,18 +40,18 @@ pub(crate) struct Terms {
     pub(crate) probes: u8,
 }
 
-/// The phase of the breaker that stops trying queues which refuse.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// The phase of a breaker, which stops trying a queue that refuses. In the order of their gravity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Phase {
-    /// The queues are tried.
+    /// The queue is tried.
     #[default]
     Closed,
-    /// No queue is tried: disconnects take the way of an overflow.
-    Open,
-    /// Single disconnects try a queue.
+    /// Single disconnects try the queue.
     HalfOpen,
+    /// The queue is not tried: disconnects take the way of an overflow.
+    Open,
 }
 
 impl Phase {

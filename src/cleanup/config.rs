@@ -19,7 +19,7 @@ pub use problem::{ConfigError, Problem};
 /// |---|---|---|
 /// | `async_enabled` | `true` | whether there are queues and workers; otherwise each disconnect is cleaned by its caller |
 /// | `workers` | `Auto` | number of workers, each with a queue of its own |
-/// | `capacity` | `10000` | tasks that can wait, per worker |
+/// | `capacity` | `10000` | tasks that can wait, per worker; one in 64 is kept for apps with less than their share |
 /// | `high_water_percent` | `80` | fill of a queue from which it counts as congested |
 /// | `low_water_percent` | `50` | fill of a queue below which it no longer does |
 /// | `batch_max` | `64` | connections that are removed, and published, together |

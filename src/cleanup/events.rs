@@ -89,6 +89,11 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Events<A, G> {
         std::mem::take(&mut self.letters)
     }
 
+    /// Returns whether the grace of an event is over.
+    pub(crate) fn has_fired(&self, now: Moment) -> bool {
+        self.grace.next_deadline().is_some_and(|deadline| deadline <= now)
+    }
+
     /// Passes on up to `max` events whose grace is over.
     pub(crate) fn fire(
         &mut self,

@@ -84,6 +84,7 @@ struct Drr {
 struct Flow {
     head: u32,
     tail: u32,
+    len: u32,
     deficit: u32,
 }
 
@@ -112,6 +113,12 @@ impl<T: Copy> FairQueue<T> {
     /// Returns the number of apps that have tasks, counted per lane.
     pub(crate) fn apps(&self) -> usize {
         self.prompt.ring.len() + self.late.ring.len()
+    }
+
+    /// Returns the number of tasks of the app.
+    pub(crate) fn len_of(&self, app: u64) -> usize {
+        let of_lane = |lane: &Drr| lane.flows.get(&app).map_or(0, |flow| flow.len as usize);
+        of_lane(&self.prompt) + of_lane(&self.late)
     }
 
     /// Returns the moment at which the oldest task was queued.
@@ -154,6 +161,7 @@ impl<T: Copy> FairQueue<T> {
         let index = flow.head;
         let node = &mut self.nodes[index as usize];
         flow.deficit -= node.cost;
+        flow.len -= 1;
         flow.head = node.next;
         let queued = Queued { task: node.task, app, lane, at: node.at, cost: node.cost };
         let next = flow.head;
@@ -193,9 +201,10 @@ impl Drr {
     /// Appends the node to the FIFO of the app. Returns the node before it.
     fn append(&mut self, app: u64, index: u32, at: Moment) -> Option<u32> {
         if let Some(flow) = self.flows.get_mut(&app) {
+            flow.len += 1;
             return Some(std::mem::replace(&mut flow.tail, index));
         }
-        self.flows.insert(app, Flow { head: index, tail: index, deficit: QUANTUM });
+        self.flows.insert(app, Flow { head: index, tail: index, len: 1, deficit: QUANTUM });
         self.ring.push_back(app);
         self.heads.insert((at, app));
         None

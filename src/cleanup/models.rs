@@ -183,7 +183,7 @@ fn r19_a_parked_worker_misses_no_task_and_no_close() {
         let worker = Arc::new(Worker::<()>::new(WorkQueue::new(2, 80, 50)));
         let (pushing, closing) = (worker.clone(), worker.clone());
         let pushing = spawn(move || {
-            let is_accepted = pushing.reserve().is_ok();
+            let is_accepted = pushing.reserve(0).is_ok();
             if is_accepted {
                 let task = Queued { task: id, app: 1, lane: Lane::Prompt, at: Moment::START, cost: 1 };
                 assert_eq!(pushing.push(task), None);

@@ -135,7 +135,8 @@ pub(super) struct Shared<V: Entry, R> {
     writer: SharedWriter<ConnectionId, V, Groups<V>>,
     slots: StdArc<Slots<R>>,
     sender: Sender<R>,
-    breaker: Breaker,
+    /// One per worker: that one queue is full says nothing about the others.
+    breakers: Box<[Breaker]>,
     gate: StdArc<Gate>,
     limits: Mutex<StdArc<Limits>>,
     /// There is a limit.

@@ -9,6 +9,10 @@ use super::fair::{FairQueue, Queued};
 use super::marks::{Crossing, WaterMarks};
 use super::moment::Moment;
 
+/// The last part of the room, one in so many, is kept for apps that have less than their share of it: an app that fills
+/// the queue leaves some to the others.
+const KEPT: usize = 64;
+
 #[derive(Debug)]
 pub(crate) struct WorkQueue<T> {
     tasks: FairQueue<T>,
@@ -24,6 +28,8 @@ pub(crate) struct WorkQueue<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     Full,
+    /// The app has its share of a queue that is nearly full.
+    Share,
     Closed,
     /// The breaker is open: the queue was not asked.
     Breaker,
@@ -100,16 +106,27 @@ impl<T: Copy> WorkQueue<T> {
         self.tasks.oldest()
     }
 
-    /// Reserves room for one task, to be used by [`push`](Self::push) or given back by [`unreserve`](Self::unreserve).
-    pub(crate) fn reserve(&mut self) -> Result<(), Refused> {
+    /// Reserves room for one task of the app, to be used by [`push`](Self::push) or given back by
+    /// [`unreserve`](Self::unreserve).
+    pub(crate) fn reserve(&mut self, app: u64) -> Result<(), Refused> {
         if self.is_closed {
             return Err(Refused::Closed);
         }
-        if self.tasks.len() + self.reserved >= self.tasks.capacity() {
+        let (taken, capacity) = (self.tasks.len() + self.reserved, self.tasks.capacity());
+        let is_scarce = taken >= capacity - capacity / KEPT;
+        if taken >= capacity {
             return Err(Refused::Full);
+        }
+        if is_scarce && self.has_its_share(app) {
+            return Err(Refused::Share);
         }
         self.reserved += 1;
         Ok(())
+    }
+
+    /// Whether the app has as many tasks as each could have if one more came.
+    fn has_its_share(&self, app: u64) -> bool {
+        self.tasks.len_of(app) >= self.tasks.capacity() / (self.tasks.apps() + 1)
     }
 
     /// Gives a reserved room back.
@@ -173,14 +190,27 @@ mod tests {
     fn r1_a_full_and_a_closed_queue_are_two_answers() {
         for capacity in [1, 2, 10] {
             let mut queue = queue(capacity);
-            (0..capacity).for_each(|_| queue.reserve().unwrap());
-            assert_eq!(queue.reserve(), Err(Refused::Full));
+            (0..capacity).for_each(|_| queue.reserve(0).unwrap());
+            assert_eq!(queue.reserve(0), Err(Refused::Full));
             queue.unreserve();
-            assert_eq!(queue.reserve(), Ok(()));
+            assert_eq!(queue.reserve(0), Ok(()));
             queue.close();
             queue.unreserve();
-            assert_eq!(queue.reserve(), Err(Refused::Closed));
+            assert_eq!(queue.reserve(0), Err(Refused::Closed));
         }
+    }
+
+    #[test]
+    fn r17a_an_app_that_fills_the_queue_leaves_room_to_the_others() {
+        let mut queue = queue(128);
+        let task = |number| Queued { app: 0, ..task(number) };
+        for number in 0..126 {
+            queue.reserve(0).unwrap();
+            queue.push(task(number)).unwrap();
+        }
+        assert_eq!(queue.reserve(0), Err(Refused::Share));
+        (0..2).for_each(|_| queue.reserve(1).unwrap());
+        assert_eq!(queue.reserve(1), Err(Refused::Full), "a queue is bounded, whoever comes");
     }
 
     #[test]
@@ -203,8 +233,8 @@ mod tests {
     #[test]
     fn r18_a_closed_queue_hands_out_what_was_accepted_and_then_ends() {
         let mut queue = queue(4);
-        queue.reserve().unwrap();
-        queue.reserve().unwrap();
+        queue.reserve(0).unwrap();
+        queue.reserve(0).unwrap();
         queue.push(task(1)).unwrap();
         queue.close();
         let lingering = Tuning { linger: Duration::from_secs(1), ..TUNING };
@@ -220,10 +250,10 @@ mod tests {
     fn r4_crossings_are_reported_where_they_happen() {
         let mut queue = queue(10);
         (0..7).for_each(|number| {
-            queue.reserve().unwrap();
+            queue.reserve(0).unwrap();
             assert_eq!(queue.push(task(number)), Ok(None));
         });
-        queue.reserve().unwrap();
+        queue.reserve(0).unwrap();
         assert_eq!(queue.push(task(7)), Ok(Some(Crossing::High)));
         assert!(queue.is_congested());
         let crossing = |taken| match taken {
@@ -244,7 +274,7 @@ mod tests {
                 match step {
                     0 | 1 => {
                         let is_free = rooms + (pushed - taken) < capacity as u32 as usize;
-                        prop_assert_eq!(queue.reserve().is_ok(), is_free);
+                        prop_assert_eq!(queue.reserve(0).is_ok(), is_free);
                         rooms += usize::from(is_free);
                     }
                     2 if rooms > 0 => {

@@ -1,7 +1,7 @@
 //! The way of a disconnect to its worker.
 
-use super::queue::{Refused, WorkQueue};
-use super::route::route;
+use super::queue::WorkQueue;
+use super::route::{Route, route};
 use super::slots::ConnectionId;
 use super::worker::Worker;
 
@@ -9,14 +9,6 @@ use super::worker::Worker;
 pub(crate) enum Sender<R> {
     Direct(Box<Worker<R>>),
     MultiWorker(Box<[Worker<R>]>),
-}
-
-/// Room in the queue of a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
-    pub(crate) worker: usize,
-    /// The worker of the app was closed.
-    pub(crate) is_rerouted: bool,
 }
 
 impl<R> Sender<R> {
@@ -34,16 +26,16 @@ impl<R> Sender<R> {
         }
     }
 
-    /// Reserves room in the queue of the worker of this app, or, if that is closed, of another one.
-    pub(crate) fn reserve(&self, app: u64) -> Result<Room, Refused> {
-        let room = match self {
-            Self::Direct(_) => Room { worker: 0, is_rerouted: false },
+    /// Returns the worker of this app, or, if that is closed, another one that is not.
+    pub(crate) fn route(&self, app: u64) -> Route {
+        let closed = Route { worker: 0, is_rerouted: false };
+        match self {
+            Self::Direct(_) => closed,
             Self::MultiWorker(workers) => {
                 let is_open = |worker: usize| workers.get(worker).is_some_and(Worker::is_open);
-                let route = route(app, workers.len(), is_open).ok_or(Refused::Closed)?;
-                Room { worker: route.worker, is_rerouted: route.is_rerouted }
+                // If all are closed, any of them says so.
+                route(app, workers.len(), is_open).unwrap_or(closed)
             }
-        };
-        self.workers()[room.worker].reserve().map(|()| room)
+        }
     }
 }

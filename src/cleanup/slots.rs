@@ -148,6 +148,16 @@ impl<R> Slots<R> {
         slot.word.state().check_open(id.generation).map(|()| source)
     }
 
+    /// Sets the cost of the removal of a connection that is open: only a weight.
+    pub(crate) fn set_cost(&self, id: ConnectionId, cost: u32) {
+        if let Some(slot) = self.slot(id) {
+            let mut contents = slot.resources.lock();
+            if slot.word.state().check_open(id.generation).is_ok() {
+                contents.0.cost = cost;
+            }
+        }
+    }
+
     /// Closes the connection: of any number of calls, one succeeds. That one calls
     /// [`end`](Self::end) next. One exchange.
     pub(crate) fn close(&self, id: ConnectionId) -> Result<(), CloseRefused> {

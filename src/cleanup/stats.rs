@@ -76,13 +76,13 @@ pub struct Stats {
     pub events_pending: u64,
     /// Events that wait for the sink, or are being delivered.
     pub events_waiting: u64,
-    /// The phase of the breaker.
+    /// The gravest phase of the breakers, of which each worker has one.
     pub breaker: Phase,
-    /// Number of times that the breaker was opened.
+    /// Number of times that a breaker was opened.
     pub breaker_opens: u64,
     /// Disconnects that were let through to probe a queue.
     pub breaker_probes: u64,
-    /// Disconnects that the breaker kept from trying a queue.
+    /// Disconnects that a breaker kept from trying a queue.
     pub breaker_refused: u64,
     /// Connections per batch.
     pub batch_sizes: Histogram,

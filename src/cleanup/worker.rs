@@ -87,9 +87,9 @@ impl<R> Worker<R> {
         }
     }
 
-    /// Reserves room for one task, for [`push`](Self::push) or [`unreserve`](Self::unreserve).
-    pub(crate) fn reserve(&self) -> Result<(), Refused> {
-        self.inbox.lock().queue.reserve()
+    /// Reserves room for one task of the app, for [`push`](Self::push) or [`unreserve`](Self::unreserve).
+    pub(crate) fn reserve(&self, app: u64) -> Result<(), Refused> {
+        self.inbox.lock().queue.reserve(app)
     }
 
     pub(crate) fn unreserve(&self) {

@@ -4,13 +4,14 @@ use std::panic::AssertUnwindSafe;
 
 use super::{Cleanup, Shared};
 use crate::claim::CloseRefused;
+use crate::cleanup::breaker::Pass;
 use crate::cleanup::config::Overflow;
 use crate::cleanup::entry::{Entry, Resources};
 use crate::cleanup::fair::Queued;
 use crate::cleanup::gate::GatePermit;
 use crate::cleanup::moment::Moment;
 use crate::cleanup::queue::{Admission, Refused, admit};
-use crate::cleanup::sender::Room;
+use crate::cleanup::route::Route;
 use crate::cleanup::slots::{Cause, ConnectionId, End, Source};
 use crate::sync::StdArc;
 use crate::sync::atomic::Ordering;
@@ -124,18 +125,17 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         });
     }
 
-    /// Asks the breaker, and then a queue for room.
-    fn ask(
-        &self,
-        app: u64,
-        now: Moment,
-    ) -> (Result<Room, Refused>, Option<crate::cleanup::breaker::Pass<'_>>) {
+    /// Asks the breaker of a queue, and then the queue for room.
+    fn ask(&self, app: u64, now: Moment) -> (Result<Route, Refused>, Option<Pass<'_>>) {
         if !self.config.async_enabled {
             return (Err(Refused::Closed), None);
         }
-        let Some(pass) = self.breaker.enter(now) else { return (Err(Refused::Breaker), None) };
-        match self.sender.reserve(app) {
-            Ok(room) => (Ok(room), Some(pass)),
+        let room = self.sender.route(app);
+        let Some(pass) = self.breakers[room.worker].enter(now) else { return (Err(Refused::Breaker), None) };
+        match self.sender.workers()[room.worker].reserve(app) {
+            Ok(()) => (Ok(room), Some(pass)),
+            // It says nothing about the queue, which may have room for others.
+            Err(Refused::Share) => (Err(Refused::Share), None),
             Err(refused) => {
                 pass.fail(now, self.random());
                 (Err(refused), None)
@@ -143,7 +143,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         }
     }
 
-    fn push(&self, room: Room, id: ConnectionId, source: Source, end: End) -> Closed {
+    fn push(&self, room: Route, id: ConnectionId, source: Source, end: End) -> Closed {
         let lane = self.lane(source, end);
         let task = Queued { task: id, app: source.app, lane, at: end.at, cost: source.cost };
         self.counters.rerouted.add(u64::from(room.is_rerouted));
@@ -182,7 +182,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
 
     fn count_rejected(&self, reason: Refused) -> Closed {
         let (counter, result) = match reason {
-            Refused::Full => (&self.counters.rejected_full, Closed::Full),
+            Refused::Full | Refused::Share => (&self.counters.rejected_full, Closed::Full),
             Refused::Closed => (&self.counters.rejected_closed, Closed::NoWorkers),
             Refused::Breaker => (&self.counters.rejected_breaker, Closed::BreakerOpen),
         };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Cleanup, Shared};
+use crate::cleanup::breaker::Breaker;
 use crate::cleanup::config::{Config, ConfigError, Tuning};
 use crate::cleanup::entry::{Entry, Resources};
 use crate::cleanup::fair::Lane;
@@ -39,12 +40,12 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
-        let breaker = &shared.breaker;
+        let sum = |figure: fn(&Breaker) -> u64| shared.breakers.iter().map(figure).sum();
         Stats {
-            breaker: breaker.phase(),
-            breaker_opens: breaker.opens(),
-            breaker_probes: breaker.probes(),
-            breaker_refused: breaker.refused(),
+            breaker: shared.breakers.iter().map(Breaker::phase).max().unwrap_or_default(),
+            breaker_opens: sum(Breaker::opens),
+            breaker_probes: sum(Breaker::probes),
+            breaker_refused: sum(Breaker::refused),
             ..shared.counters.snapshot()
         }
     }
@@ -68,14 +69,19 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
     }
 
     /// Returns the pressure, from 0 to 1: the largest of the fill of a queue, the age of its oldest task as a part of
-    /// [`target_age`](Config::target_age), and the part of the inline limit that is in use. For the code that accepts
-    /// connections, to slow down. Takes the lock of each queue for a moment.
+    /// [`target_age`](Config::target_age), the part of the inline limit that is in use, and the connections that are left
+    /// to the sweep as a part of what the queues hold. For the code that accepts connections, to slow down. Takes the lock
+    /// of each queue for a moment.
     #[must_use]
     pub fn pressure(&self) -> f64 {
         let target = self.shared.config.target_age;
+        let deferred = self.shared.counters.snapshot().deferred as f64;
+        let workers = self.worker_stats();
+        let capacity: usize = workers.iter().map(|worker| worker.capacity).sum();
+        let of_all = self.shared.gate.share().max(deferred / capacity.max(1) as f64).min(1.0);
         let of_worker =
             |worker: WorkerStats| pressure(worker.len, worker.capacity, worker.oldest, target, 0.0);
-        self.worker_stats().into_iter().map(of_worker).fold(self.shared.gate.share(), f64::max)
+        workers.into_iter().map(of_worker).fold(of_all, f64::max)
     }
 
     /// Returns the connections that were removed last, the latest one first: up to 128.

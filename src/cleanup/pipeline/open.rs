@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::{Cleanup, Number, Shared};
 use crate::cleanup::clean::{self, Changed};
-use crate::cleanup::entry::{Entry, Groups, Resources, subjects};
+use crate::cleanup::entry::{Entry, Groups, Resources};
 use crate::cleanup::grace::Delay;
 use crate::cleanup::limits::Prefix;
 use crate::cleanup::slots::{Cause, ConnectionId, End, Source};
@@ -231,6 +231,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
                 return (None, Changed { events: Vec::new(), old: Vec::new() });
             };
             let result = change(&mut value);
+            here.slots.set_cost(id, cost(&value));
             let changed = clean::put(table, id, value, delay);
             drawn.draw(&here.next);
             (Some(result), changed)
@@ -255,12 +256,15 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
 
 impl<V: Entry, R: Resources> Shared<V, R> {
     fn source(self: &StdArc<Self>, value: &V, address: Option<IpAddr>) -> Source {
-        Source {
-            app: self.hasher.hash_one(value.app()),
-            prefix: address.map(Prefix::of),
-            cost: 1 + u32::try_from(subjects(value).len()).unwrap_or(u32::MAX - 1),
-        }
+        Source { app: self.hasher.hash_one(value.app()), prefix: address.map(Prefix::of), cost: cost(value) }
     }
+}
+
+/// The cost of the removal of a connection.
+fn cost<V: Entry>(value: &V) -> u32 {
+    let mut cost = 1_u32;
+    value.groups(&mut |_| cost = cost.saturating_add(1));
+    cost
 }
 
 fn refused(error: TryReserveError) -> UpdateErrorKind {

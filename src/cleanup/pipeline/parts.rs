@@ -38,7 +38,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         StdArc::new(Self {
             slots: Slots::new(max_connections.max(1)),
             sender: Sender::new(workers, || queue(&config)),
-            breaker: Breaker::new(breaker_terms(&config)),
+            breakers: (0..workers).map(|_| Breaker::new(breaker_terms(&config))).collect(),
             gate: Gate::new(config.inline_limit(workers)),
             limits: Mutex::new(&lock_order::CLEANUP_LIMITS, figures::limits(&config)),
             is_limited: AtomicBool::new(figures::is_limited(&config)),

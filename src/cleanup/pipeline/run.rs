@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{Cleanup, Number, Outcome, Shared};
 use crate::cleanup::clean::{self, Changed};
 use crate::cleanup::entry::{Entry, Groups, Resources};
+use crate::cleanup::events::DeadLetters;
 use crate::cleanup::gate::GatePermit;
 use crate::cleanup::moment::Moment;
 use crate::cleanup::queue::Taken;
@@ -149,7 +150,11 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let room = match shared.writer.try_reserve() {
             Ok(room) => room,
             Err(TryReserveError::Full) => return Progress::Busy,
-            Err(_) => return Progress::Ended,
+            Err(_) => {
+                // No one serves its queue any more.
+                inbox.close();
+                return Progress::Ended;
+            }
         };
         let taken = match inbox.next(shared.now(), shared.tuning()) {
             Next::Again(again) => {
@@ -339,10 +344,14 @@ impl<V: Entry, R: Resources> Shared<V, R> {
 
     pub(super) fn run_sink(&self) -> bool {
         let now = self.now();
-        let snapshot = self.writer.table().snapshot();
         let max = self.config.sink_batch;
         let mut events = self.events.lock();
-        let dead = events.fire(now, max, |group| snapshot.index().count(group) == 0);
+        // Under the lock: so it has every change that a grace knows of. An older one could show members that have left, for
+        // whose return the grace would wait.
+        let snapshot = events.has_fired(now).then(|| self.writer.table().snapshot());
+        let dead = snapshot.as_ref().map_or_else(DeadLetters::new, |snapshot| {
+            events.fire(now, max, |group| snapshot.index().count(group) == 0)
+        });
         let attempt = events.delivery.next(now);
         let letters = events.take_letters();
         events.publish(&self.counters.events);

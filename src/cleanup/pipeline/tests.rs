@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)] // These tests fail by panicking.
 
 mod drain;
+mod fairness;
 mod faults;
 mod figures;
 mod reference;
@@ -101,7 +102,7 @@ impl Rig {
         let sink = Recorder(seen.clone());
         let cleanup = Cleanup::builder()
             .config(config)
-            .max_connections(64)
+            .max_connections(128)
             .clock(clock.clone())
             .build(writer, sink)
             .unwrap();
@@ -289,8 +290,8 @@ fn r16_n2_refusals_open_the_breaker_and_nothing_is_lost() {
     let closed: Vec<_> = ids.iter().map(|id| rig.cleanup.close(*id, Cause::Lost)).collect();
     assert_eq!(closed[0], Closed::Queued);
     assert!(closed[1..].iter().all(|closed| *closed == Closed::RanInline), "{closed:?}");
-    assert_eq!(rig.cleanup.shared.breaker.opens(), 1);
-    assert_eq!(rig.cleanup.shared.breaker.refused(), 5, "the queue was not asked");
+    assert_eq!(rig.cleanup.stats().breaker_opens, 1);
+    assert_eq!(rig.cleanup.stats().breaker_refused, 5, "the queue was not asked");
     rig.run();
     rig.check_empty();
 }

@@ -137,7 +137,7 @@ fn run<V: Entry, R: Resources>(shared: &StdArc<Shared<V, R>>, role: Role) {
             Some(Step::More) => pause = RESTART_PAUSE.0,
             Some(Step::End) => return,
             None => {
-                shared.note_restart();
+                shared.note_restart(role);
                 if shared.is_stopped() && pause >= RESTART_PAUSE.1 {
                     return;
                 }
@@ -233,12 +233,13 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     }
 
     /// Counts a step of a thread that has panicked.
-    fn note_restart(&self) {
+    fn note_restart(&self, role: Role) {
         self.counters.worker_restarts.add(1);
+        let Role::Worker(worker) = role else { return };
         // As a queue that refuses: a worker that panics again and again is better left alone.
         // Unwind safety: the clock, of which nothing remains.
         let now = contain(AssertUnwindSafe(|| self.now()));
-        if let Some((pass, now)) = now.and_then(|now| Some((self.breaker.enter(now)?, now))) {
+        if let Some((pass, now)) = now.and_then(|now| Some((self.breakers[worker].enter(now)?, now))) {
             pass.fail(now, self.random());
         }
     }

@@ -1,0 +1,85 @@
+//! One app's storm, and the others.
+
+use super::*;
+use crate::cleanup::breaker::Phase;
+
+fn one_worker(capacity: usize) -> Config {
+    Config { workers: Workers::Fixed(NonZeroUsize::MIN), capacity, batch_max: 1, ..config() }
+}
+
+fn worker_of(rig: &Rig, id: ConnectionId) -> usize {
+    let source = rig.cleanup.shared.slots.source(id).unwrap();
+    rig.cleanup.shared.sender.route(source.app).worker
+}
+
+#[test]
+fn r17a_r16_the_breaker_of_one_queue_stops_no_other() {
+    let workers = Workers::Fixed(NonZeroUsize::new(2).unwrap());
+    let mut rig = Rig::new(Config { workers, breaker_failures: 2, ..one_worker(1) });
+    let ids: Vec<_> = (0..32).map(|app| rig.open(peer(app, &[1]))).collect();
+    let (home, other): (Vec<ConnectionId>, Vec<_>) = ids.iter().partition(|id| worker_of(&rig, **id) == 0);
+    assert!(home.len() > 3 && !other.is_empty(), "32 apps, and two workers");
+    let closed: Vec<_> = home.iter().map(|id| rig.cleanup.close(*id, Cause::Lost)).collect();
+    assert_eq!(closed[0], Closed::Queued);
+    assert!(closed[1..].iter().all(|closed| *closed != Closed::Queued), "{closed:?}");
+    assert_eq!(rig.cleanup.stats().breaker, Phase::Open);
+    assert_eq!(rig.cleanup.close(other[0], Cause::Lost), Closed::Queued);
+    assert_eq!(rig.cleanup.stats().breaker_opens, 1);
+}
+
+#[test]
+fn r17a_a_storm_of_one_app_leaves_room_in_the_queue() {
+    let mut rig = Rig::new(Config { overflow: Overflow::Defer, breaker_failures: 2, ..one_worker(64) });
+    let storm: Vec<_> = (0..66).map(|_| rig.open(peer(1, &[1]))).collect();
+    let quiet = rig.open(peer(2, &[1]));
+    let closed: Vec<_> = storm.iter().map(|id| rig.cleanup.close(*id, Cause::Lost)).collect();
+    assert_eq!(closed.iter().filter(|closed| **closed == Closed::Queued).count(), 63);
+    assert_eq!(closed.iter().filter(|closed| **closed == Closed::Deferred).count(), 3);
+    assert_eq!(rig.cleanup.close(quiet, Cause::Lost), Closed::Queued);
+    assert_eq!(rig.cleanup.stats().breaker, Phase::Closed, "the queue has refused one app, and is not full");
+    rig.run();
+    rig.clock.advance(Duration::from_secs(9));
+    rig.cleanup.sweep();
+    rig.run();
+    rig.check_empty();
+}
+
+#[test]
+fn r17a_the_cost_of_a_connection_follows_its_subscriptions() {
+    let mut rig = Rig::new(config());
+    let id = rig.open(peer(1, &[]));
+    let cost = |rig: &Rig| rig.cleanup.shared.slots.source(id).unwrap().cost;
+    assert_eq!(cost(&rig), 1);
+    assert!(rig.update(id, |peer| peer.channels.extend([1, 2, 3])));
+    assert_eq!(cost(&rig), 4);
+    rig.cleanup.close(id, Cause::Lost);
+    rig.run();
+    let next = rig.open(peer(1, &[7]));
+    assert!(!rig.update(id, |peer| peer.channels.extend([1, 2, 3])), "the slot is that of another one");
+    assert_eq!(rig.cleanup.shared.slots.source(next).unwrap().cost, 2);
+}
+
+#[test]
+fn r17d_what_is_left_to_the_sweep_is_pressure() {
+    let mut rig = Rig::new(Config { overflow: Overflow::Defer, ..one_worker(4) });
+    let ids: Vec<_> = (0..2).map(|_| rig.open(peer(1, &[1]))).collect();
+    rig.cleanup.close_worker(0);
+    ids.iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Deferred));
+    assert!((rig.cleanup.pressure() - 0.5).abs() < 1e-9);
+    rig.clock.advance(Duration::from_secs(9));
+    rig.cleanup.sweep();
+    rig.run();
+    assert!(rig.cleanup.pressure() < 1e-9);
+}
+
+#[test]
+fn r8_a_worker_whose_writer_is_gone_takes_no_more() {
+    let mut rig = Rig::new(one_worker(4));
+    let ids: Vec<_> = (0..2).map(|_| rig.open(peer(1, &[1]))).collect();
+    let Rig { cleanup, driver, .. } = rig;
+    drop(driver);
+    assert_eq!(cleanup.close(ids[0], Cause::Lost), Closed::Queued);
+    assert_eq!(cleanup.run_batch(0), Progress::Ended);
+    assert_eq!(cleanup.close(ids[1], Cause::Lost), Closed::Deferred);
+    assert!(cleanup.stats().adds_up());
+}
