@@ -4,13 +4,35 @@ use std::io;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
+/// How much nicer the threads are that serve than those that accept.
+#[cfg(target_os = "linux")]
+const NICER: i32 = 10;
+
+/// Lets the other threads of this process go first, if there are more of them than processors: those that accept
+/// connections and write the table, which have little to do each time.
+pub fn give_way() {
+    // Only slower, if it fails.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICER);
+}
+
 /// Ends in the background when it is dropped, so that a task can drop it.
 pub struct Background(Option<Runtime>);
 
 impl Background {
     pub fn new(name: &str) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build()?;
-        Ok(Self(Some(runtime)))
+        Self::with(name, || ())
+    }
+
+    /// A runtime whose thread [gives way](give_way) to others.
+    pub fn nice(name: &str) -> io::Result<Self> {
+        Self::with(name, give_way)
+    }
+
+    fn with(name: &str, start: fn()) -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).thread_name(name).on_thread_start(start).enable_all();
+        Ok(Self(Some(builder.build()?)))
     }
 
     pub fn handle(&self) -> &Handle {

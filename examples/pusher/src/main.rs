@@ -83,7 +83,7 @@ async fn run(settings: Settings) -> io::Result<()> {
     };
     let hub = Hub::start(settings)?;
     // In a thread of its own: what it sends to thousands is not in the way of those who read.
-    let announcing = Background::new("pusher-announce")?;
+    let announcing = Background::nice("pusher-announce")?;
     let announcer = announcing.handle().spawn(announce::run(hub.pipeline.subscribe(), hub.derived.clone()));
     if hub.settings.apps == [config::App::for_trials()] {
         warn!("the app 1:app-key:app-secret is for trials: anyone knows its secret; set --app");
@@ -198,7 +198,8 @@ fn main() -> ExitCode {
 fn end(work: impl Future<Output = io::Result<()>>) -> ExitCode {
     // One processor is left to the runtime that accepts connections.
     let threads = std::thread::available_parallelism().map_or(1, |all| all.get().saturating_sub(1).max(1));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(threads).on_thread_start(background::give_way).enable_all().build();
     match runtime.and_then(|runtime| runtime.block_on(work)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
