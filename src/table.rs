@@ -40,6 +40,7 @@ pub use hash::{DefaultHashBuilder, DefaultHasher};
 pub use index::{GroupIndex, Index};
 pub use published::Published;
 pub use snapshot::Iter;
+pub use snapshot::get_each::GetEach;
 pub use stats::{Memory, Stats};
 pub use waiters::{WaitError, WriterClosed};
 pub use writer::publish::TooManyVersions;

@@ -422,6 +422,29 @@ fn a_reader_never_runs_a_destructor() {
 }
 
 #[test]
+fn several_keys_are_looked_up_as_one_by_one() {
+    let (mut writer, table) = Table::<u64, u64>::new();
+    writer.extend((0..5_000).map(|key| (key * 2, key)));
+    writer.publish();
+    let snapshot = table.snapshot();
+    for len in 0..70 {
+        let keys: Vec<u64> = (0..len).map(|number| number * 37 % 101 * 99).collect();
+        let each = snapshot.get_each(&keys);
+        assert_eq!(each.len(), keys.len());
+        assert!(each.eq(keys.iter().map(|key| snapshot.get(key))), "{len}");
+    }
+    let mut reader = table.reader();
+    writer.insert(1, 7);
+    writer.publish();
+    assert_eq!(reader.get_many([&0, &1, &2, &0]), [Some(&0), Some(&7), Some(&1), Some(&0)]);
+    assert_eq!(snapshot.get_many([&1]), [None], "an older version");
+    assert_eq!(snapshot.get_many::<u64, 0>([]), []);
+    let mut each = snapshot.get_each([&2, &3]);
+    assert_eq!((each.next(), each.size_hint()), (Some(Some(&1)), (1, Some(1))));
+    assert_eq!((each.next(), each.next(), each.next()), (Some(None), None, None));
+}
+
+#[test]
 fn keys_are_looked_up_borrowed() {
     let (mut writer, table) = Table::<String, u64>::new();
     writer.insert(String::from("one"), 1);
@@ -430,6 +453,8 @@ fn keys_are_looked_up_borrowed() {
     writer.publish();
     assert_eq!(table.snapshot().get_key_value("one"), Some((&String::from("one"), &11)));
     assert_eq!(table.reader().get("one"), Some(&11));
+    assert_eq!(table.snapshot().get_many(["one", "two"]), [Some(&11), None]);
+    assert!(table.snapshot().get_each(["two", "one"]).eq([None, Some(&11)]));
     assert_eq!(writer.remove("one"), Some(11));
 }
 

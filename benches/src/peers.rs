@@ -14,7 +14,7 @@ pub use arc_swapped::{Flat, Imbl, Rpds};
 pub use concurrent::{Dashmap, Papaya, SccIndex, SccMap};
 pub use left_right::{Evmap, LeftRight};
 pub use locked::{ParkingLot, StdLock};
-pub use switchboard::{Plain, Switchboard};
+pub use switchboard::{Many, Plain, Switchboard};
 
 /// The hasher of all maps.
 pub type Hasher = foldhash::fast::RandomState;
@@ -62,6 +62,15 @@ pub trait Peer<K: Key, V: Value>: Send + Sized + 'static {
 pub trait Read<K, V> {
     /// Applies `look` to the value of `key`, if there is one.
     fn with<R>(&mut self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R>;
+
+    /// Looks up keys, and adds up what they have: one for a key without a value.
+    #[inline]
+    fn sum(&mut self, keys: &[K]) -> u64
+    where
+        V: Value,
+    {
+        keys.iter().fold(0, |sum, key| sum.wrapping_add(self.with(key, Value::word).unwrap_or(1)))
+    }
 
     /// Visits all entries.
     fn for_each(&mut self, visit: impl FnMut(&K, &V));

@@ -7,9 +7,9 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::{self, Entry};
 
 use super::op::Op;
-use super::page_map::PageMap;
 use super::page_map::node::{LEVELS, Slot};
 use super::page_map::pages::Pages;
+use super::page_map::{PageMap, TOGETHER};
 
 /// One difference between an old and a new state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ pub(crate) fn diff_by_ops<'a, K: Eq, V>(
             touched.push(op);
         }
     }
-    DiffByOps { old, new, touched: touched.into_iter() }
+    DiffByOps { old, new, touched: touched.into_iter(), values: [(None, None); TOGETHER], next: 0, len: 0 }
 }
 
 /// The iterator of [`diff_by_ops`].
@@ -143,6 +143,30 @@ pub(crate) struct DiffByOps<'a, K, V> {
     new: &'a PageMap<K, V>,
     /// The newest operation of each key.
     touched: vec::IntoIter<&'a Op<K, V>>,
+    /// The values of the next keys, from `next` to `len`, in both versions.
+    values: [(Option<&'a V>, Option<&'a V>); TOGETHER],
+    next: usize,
+    len: usize,
+}
+
+impl<K: Eq, V> DiffByOps<'_, K, V> {
+    /// Looks up the next keys.
+    fn look_up(&mut self) {
+        // `Eq` may panic: the next call looks them up again.
+        (self.next, self.len) = (0, 0);
+        let touched = self.touched.as_slice();
+        let len = touched.len().min(TOGETHER);
+        let Some(first) = touched.first() else { return };
+        let (mut keys, mut hashes) = ([&first.key; TOGETHER], [0; TOGETHER]);
+        for ((key, hash), op) in keys.iter_mut().zip(&mut hashes).zip(touched) {
+            (*key, *hash) = (&op.key, op.hash);
+        }
+        let (keys, hashes) = (&keys[..len], &hashes[..len]);
+        let old: [_; TOGETHER] = self.old.get_many(hashes, keys);
+        let new: [_; TOGETHER] = self.new.get_many(hashes, keys);
+        self.values = std::array::from_fn(|index| (old[index], new[index]));
+        self.len = len;
+    }
 }
 
 impl<'a, K: Eq, V: PartialEq> Iterator for DiffByOps<'a, K, V> {
@@ -150,8 +174,13 @@ impl<'a, K: Eq, V: PartialEq> Iterator for DiffByOps<'a, K, V> {
 
     fn next(&mut self) -> Option<Change<'a, K, V>> {
         loop {
-            let Op { hash, key, .. } = self.touched.next()?;
-            match (self.old.get(*hash, key), self.new.get(*hash, key)) {
+            if self.next == self.len {
+                self.look_up();
+            }
+            let Op { key, .. } = self.touched.next()?;
+            let values = self.values[self.next];
+            self.next += 1;
+            match values {
                 (None, Some(new)) => return Some(Change::Inserted { key, new }),
                 (Some(old), None) => return Some(Change::Removed { key, old }),
                 (Some(old), Some(new)) if old != new => return Some(Change::Updated { key, old, new }),

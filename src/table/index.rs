@@ -72,6 +72,15 @@ pub trait Index<K, V>: Clone + Send + Sync + 'static {
     /// Called when `key` had the value `old` and is now absent.
     fn remove(&mut self, key: &K, old: &V);
 
+    /// Reads what a change of this entry is going to read, and changes nothing. The default implementation does
+    /// nothing.
+    ///
+    /// A table that is larger than the caches of the processor calls it for a number of entries before it changes the
+    /// first of them, so that their waits for memory overlap. It may be called for entries that are not changed then.
+    fn look_ahead(&self, key: &K, value: &V) {
+        let _ = (key, value);
+    }
+
     /// Copies state that is not derived from keys and values from `newest`. The default implementation does
     /// nothing.
     ///
@@ -129,6 +138,10 @@ macro_rules! tuple_index {
 
             fn remove(&mut self, key: &K, old: &V) {
                 $(self.$field.remove(key, old);)+
+            }
+
+            fn look_ahead(&self, key: &K, value: &V) {
+                $(self.$field.look_ahead(key, value);)+
             }
 
             fn refresh(&mut self, newest: &Self) {
@@ -319,6 +332,12 @@ where
         let set = &mut self.set;
         (self.groups_of)(key, old, &mut |group| {
             set.remove(&group, key);
+        });
+    }
+
+    fn look_ahead(&self, key: &K, value: &V) {
+        (self.groups_of)(key, value, &mut |group| {
+            std::hint::black_box(self.set.contains(&group, key));
         });
     }
 

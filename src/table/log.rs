@@ -12,7 +12,8 @@ use std::mem;
 use super::history::{History, Limits, Link};
 use super::index::Index;
 use super::op::Op;
-use super::state::State;
+use super::page_map::TOGETHER;
+use super::state::{LARGE, State};
 use crate::sync::StdArc;
 use crate::table::version::Version;
 
@@ -26,12 +27,8 @@ const ENTRIES_PER_KEPT: usize = 8;
 /// Empty buffers to keep, of up to [`KEPT_MIN`] operations each.
 const SPARE_MAX: usize = 16;
 
-/// Number of entries from which a table exceeds the caches next to the processor, and [`look_ahead`] pays
-/// off.
-const LARGE: usize = 16 * 1024;
-
 /// Number of operations that [`look_ahead`] reads ahead.
-const AHEAD: usize = 32;
+const AHEAD: usize = TOGETHER;
 
 /// The operations of a sealed batch.
 enum Ops<K, V> {
@@ -334,16 +331,20 @@ impl<K: Hash + Eq + Clone, V: Clone> Log<K, V> {
     }
 }
 
-/// Reads the entries that are about to be changed. These reads are independent of each other, so their cache
-/// misses overlap, unlike those of the changes themselves.
+/// Reads the entries that up to [`AHEAD`] operations are going to change; see [`State::look_ahead`].
 fn look_ahead<K, V, I, S>(state: &State<K, V, I, S>, ops: &[Op<K, V>])
 where
     K: Hash + Eq,
+    I: Index<K, V>,
+    S: BuildHasher,
 {
-    if state.map.len() >= LARGE {
-        let found = ops.iter().filter(|op| state.map.get(op.hash, &op.key).is_some()).count();
-        std::hint::black_box(found);
+    let Some(first) = ops.first().filter(|_| state.map.len() >= LARGE) else { return };
+    let (mut keys, mut hashes) = ([&first.key; AHEAD], [0; AHEAD]);
+    for ((key, hash), op) in keys.iter_mut().zip(&mut hashes).zip(ops) {
+        (*key, *hash) = (&op.key, op.hash);
     }
+    let len = ops.len().min(AHEAD);
+    state.look_ahead_hashed(&hashes[..len], &keys[..len]);
 }
 
 fn repeat<K, V, I, S>(state: &mut State<K, V, I, S>, ops: &[Op<K, V>])

@@ -17,6 +17,9 @@ use std::mem;
 
 use pages::{Dismantle, Entry, Pages};
 
+/// Number of keys that are looked up together: more of them take as long each.
+pub(super) const TOGETHER: usize = 16;
+
 /// A persistent hash map. The caller computes the hashes.
 ///
 /// Every operation on a key takes the hash of that key, and those that may move entries also take a hasher
@@ -126,6 +129,18 @@ impl<K: Eq, V> PageMap<K, V> {
         Q: Eq + ?Sized,
     {
         self.pages.find(hash, |(k, _)| k.borrow() == key).map(|(_, value)| value)
+    }
+
+    /// Returns the values of up to `N` keys; see [`Pages::find_many`].
+    #[inline]
+    pub(crate) fn get_many<Q, const N: usize>(&self, hashes: &[u64], keys: &[&Q]) -> [Option<&V>; N]
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.pages
+            .find_many(hashes, |index, (key, _)| key.borrow() == keys[index])
+            .map(|entry| entry.map(|(_, value)| value))
     }
 
     #[inline]

@@ -194,6 +194,18 @@ impl<K: Hash + Eq, V, I, S: BuildHasher> Reader<K, V, I, S> {
         self.snapshot().get(key)
     }
 
+    /// Returns the values of several keys, all from the newest version. O(N); see
+    /// [`Snapshot::get_many`](crate::Snapshot::get_many). For any number of keys, use
+    /// [`snapshot`](Self::snapshot) and [`get_each`](crate::Snapshot::get_each).
+    #[inline]
+    pub fn get_many<Q, const N: usize>(&mut self, keys: [&Q; N]) -> [Option<&V>; N]
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.snapshot().get_many(keys)
+    }
+
     /// Whether the newest version has an entry for `key`. O(1).
     #[inline]
     pub fn contains_key<Q>(&mut self, key: &Q) -> bool

@@ -1,9 +1,12 @@
+pub(super) mod get_each;
 mod traits;
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::iter::FusedIterator;
+
+use get_each::GetEach;
 
 use super::cell::Header;
 use super::diff::{self, Change, EitherDiff};
@@ -89,6 +92,52 @@ impl<K: Hash + Eq, V, I, S: BuildHasher> Snapshot<K, V, I, S> {
         Q: Hash + Eq + ?Sized,
     {
         self.state().get(key)
+    }
+
+    /// Returns the values of several keys. O(N), without allocation.
+    ///
+    /// Faster than one [`get`](Self::get) after the other in tables that are larger than the caches next to the
+    /// processor, because the waits for memory overlap: with sixteen keys at a time, lookups take less than half of
+    /// the time ([`docs::performance`](crate::docs::performance)). For any number of keys, use
+    /// [`get_each`](Self::get_each).
+    ///
+    /// # Examples
+    /// ```
+    /// let (mut writer, table) = switchboard::Table::<u64, &str>::new();
+    /// writer.extend([(1, "one"), (2, "two")]);
+    /// writer.publish();
+    /// assert_eq!(table.snapshot().get_many([&1, &3, &2]), [Some(&"one"), None, Some(&"two")]);
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn get_many<Q, const N: usize>(&self, keys: [&Q; N]) -> [Option<&V>; N]
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.state().get_many(&keys)
+    }
+
+    /// Returns an iterator over the values of the keys, in their order: [`get_many`](Self::get_many) for any number
+    /// of keys. Takes sixteen keys at a time, before it returns the value of the first of them. Does not allocate.
+    ///
+    /// # Examples
+    /// ```
+    /// let (mut writer, table) = switchboard::Table::<u64, u64>::new();
+    /// writer.extend((0..100).map(|key| (key, key * key)));
+    /// writer.publish();
+    /// let snapshot = table.snapshot();
+    /// let keys: Vec<u64> = (90..110).collect();
+    /// assert_eq!(snapshot.get_each(&keys).flatten().sum::<u64>(), (90..100).map(|key| key * key).sum());
+    /// ```
+    #[must_use = "iterators are lazy"]
+    pub fn get_each<'a, Q, T>(&'a self, keys: T) -> GetEach<'a, K, V, I, S, T::IntoIter>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized + 'a,
+        T: IntoIterator<Item = &'a Q>,
+    {
+        GetEach::new(self.state(), keys.into_iter())
     }
 
     /// Returns the stored key that equals `key`, with its value. O(1).

@@ -8,8 +8,11 @@ use std::mem;
 
 use super::history::History;
 use super::index::Index;
-use super::page_map::PageMap;
+use super::page_map::{PageMap, TOGETHER};
 use crate::sync::StdArc;
+
+/// Number of entries from which a table exceeds the caches next to the processor, and [`State::look_ahead`] pays off.
+pub(super) const LARGE: usize = 16 * 1024;
 
 /// The entries, the index over them, and the hasher. Cloning shares all pages.
 #[derive(Clone)]
@@ -72,12 +75,60 @@ impl<K: Hash + Eq, V, I, S: BuildHasher> State<K, V, I, S> {
     }
 
     #[inline]
+    pub(crate) fn get_many<Q, const N: usize>(&self, keys: &[&Q; N]) -> [Option<&V>; N]
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.map.get_many(&keys.map(|key| self.hash(key)), keys)
+    }
+
+    #[inline]
     pub(crate) fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         self.map.get_key_value(self.hash(key), key)
+    }
+}
+
+impl<K: Hash + Eq, V, I: Index<K, V>, S: BuildHasher> State<K, V, I, S> {
+    /// Reads the entries of the keys, and what the index has of them: they are about to be changed. These reads are
+    /// independent of each other, so their cache misses overlap, unlike those of the changes themselves.
+    ///
+    /// In a table that fits into the caches next to the processor, it does nothing.
+    pub(crate) fn look_ahead<'a>(&self, keys: impl Iterator<Item = &'a K>)
+    where
+        K: 'a,
+    {
+        if self.map.len() < LARGE {
+            return;
+        }
+        let mut keys = keys.fuse();
+        while let Some(first) = keys.next() {
+            let (mut some, mut hashes, mut len) = ([first; TOGETHER], [self.hash(first); TOGETHER], 1);
+            for key in keys.by_ref().take(TOGETHER - 1) {
+                (some[len], hashes[len]) = (key, self.hash(key));
+                len += 1;
+            }
+            self.look_ahead_hashed(&hashes[..len], &some[..len]);
+        }
+    }
+
+    /// As [`look_ahead`](Self::look_ahead), for up to [`TOGETHER`] keys whose hashes are known.
+    pub(crate) fn look_ahead_hashed(&self, hashes: &[u64], keys: &[&K]) {
+        let values: [_; TOGETHER] = self.map.get_many(hashes, keys);
+        if Self::is_indexed() {
+            let found = keys.iter().zip(values).filter_map(|(key, value)| Some((key, value?)));
+            found.for_each(|(key, value)| self.index.look_ahead(key, value));
+        }
+        std::hint::black_box(values);
+    }
+
+    /// Whether the index has to be told of changes. Known at compile time.
+    pub(crate) fn is_indexed() -> bool {
+        TypeId::of::<I>() != TypeId::of::<()>()
     }
 }
 
@@ -112,11 +163,6 @@ where
             history: History::default(),
             is_torn: false,
         }
-    }
-
-    /// Whether the index has to be told of changes. Known at compile time.
-    pub(crate) fn is_indexed() -> bool {
-        TypeId::of::<I>() != TypeId::of::<()>()
     }
 
     // The three methods below change the index first, and then the entries in a step that runs no user code.

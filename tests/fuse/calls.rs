@@ -226,6 +226,12 @@ fn snapshots<I: Parts>() -> Vec<Call<I>> {
         read("Snapshot::keys", |world| _ = snapshot(world).keys().count()),
         read("Snapshot::values", |world| _ = snapshot(world).values().count()),
         read("Snapshot::get", |world| _ = snapshot(world).get(&key(3)).is_some()),
+        read("Snapshot::get_many", |world| _ = snapshot(world).get_many([&key(3), &key(19)])[0].is_some()),
+        read("Snapshot::get_each", |world| {
+            let keys: Vec<Key> = (0..20).map(key).collect();
+            let values = snapshot(world);
+            assert_eq!(values.get_each(&keys).count(), 20);
+        }),
         read("Snapshot::get_key_value", |world| _ = snapshot(world).get_key_value(&key(3)).is_some()),
         read("Snapshot::contains_key", |world| _ = snapshot(world).contains_key(&key(3))),
         read("Snapshot::diff", |world| {
@@ -244,6 +250,7 @@ fn snapshots<I: Parts>() -> Vec<Call<I>> {
         read("Reader::snapshot", |world| drop(world.table().reader().snapshot().clone())),
         read("Reader::version", |world| _ = world.table().reader().version()),
         read("Reader::get", |world| _ = world.table().reader().get(&key(3)).is_some()),
+        read("Reader::get_many", |world| _ = world.table().reader().get_many([&key(3)])[0].is_some()),
         read("Reader::contains_key", |world| _ = world.table().reader().contains_key(&key(3))),
         read("Reader::snapshot, of a newer version", |world| {
             if let Some(reader) = &mut world.reader {

@@ -6,7 +6,7 @@ use super::Settings;
 use crate::data::{Data, Key, Value};
 use crate::measure::{Plan, histogram, interleave, median};
 use crate::peers::{
-    Dashmap, Evmap, Flat, Imbl, LeftRight, Papaya, ParkingLot, Plain, Rpds, SccIndex, SccMap, StdLock,
+    Dashmap, Evmap, Flat, Imbl, LeftRight, Many, Papaya, ParkingLot, Plain, Rpds, SccIndex, SccMap, StdLock,
     Switchboard,
 };
 use crate::report::{CONTROL, OURS, Report, Section, size};
@@ -16,6 +16,7 @@ type Sides<K, V> = Vec<Box<dyn Side<K, V>>>;
 
 /// The rivals for lookups, of which the best in each case counts.
 const RIVALS: [&str; 4] = ["papaya (pinned once)", "scc::HashIndex", "dashmap", "evmap"];
+const MANY: &str = "switchboard, get_many of 16";
 const LIMIT: &str = "ArcSwap + hashbrown (the limit)";
 const IMBL: &str = "ArcSwap + imbl";
 const LOCK: &str = "RwLock<HashMap> (std)";
@@ -47,7 +48,9 @@ pub fn tables(settings: &Settings, report: &mut Report) {
         let data = Data::<u64, [u64; 4]>::new(len);
         let mut sides = sides(&data);
         if settings.wants("lookup") {
+            sides.push(side::<Many<_, _>, _, _>(&data));
             sections.look_up(len, &data, &mut sides, report);
+            sides.pop();
         }
         if settings.wants("iterate") {
             sections.iterate(len, &mut sides);
@@ -184,6 +187,12 @@ impl Sections {
             let what = format!("{}, {}", section.title, size(len));
             if let Some((rival, theirs)) = section.best(&RIVALS, case) {
                 report.goal(what.clone(), rival, (ours, theirs), at_size(len, [0.7, 0.75, 0.9, 0.7]), "ns");
+            }
+            if let Some((rival, theirs)) = section.best(&RIVALS, case)
+                && let Some(many) = section.figure(MANY, case)
+            {
+                let what = format!("{what}, get_many of 16");
+                report.goal(what, rival, (many, theirs), at_size(len, [0.6, 0.6, 0.5, 0.4]), "ns");
             }
             if let Some(theirs) = section.figure(LIMIT, case) {
                 report.goal(what, "the limit", (ours, theirs), 1.6, "ns");

@@ -106,6 +106,36 @@ impl<T> Pages<T> {
         self.page(hash)?.find(hash, eq)
     }
 
+    /// Finds the entries of up to `N` hashes: what one waits for overlaps with what the others wait for. The result
+    /// has `None` in the places beyond the hashes.
+    ///
+    /// In steps, each of them for all: the pages, the tags, the entries. The processor looks a few hundred
+    /// instructions ahead, and a step of all is less than that, while several whole lookups are more.
+    #[inline]
+    pub(crate) fn find_many<const N: usize>(
+        &self,
+        hashes: &[u64],
+        mut eq: impl FnMut(usize, &T) -> bool,
+    ) -> [Option<&T>; N] {
+        debug_assert!(hashes.len() <= N, "the result has a place for each");
+        let mut pages = [None; N];
+        for (page, hash) in pages.iter_mut().zip(hashes) {
+            *page = self.page(*hash);
+        }
+        // The first entry with the tag of the hash, whose memory is not looked at yet. It is the one that is looked
+        // for, unless two tags are equal.
+        let mut found = [None; N];
+        for ((found, page), hash) in found.iter_mut().zip(&pages).zip(hashes) {
+            *found = page.and_then(|page| page.find(*hash, |_| true));
+        }
+        for (index, ((found, page), hash)) in found.iter_mut().zip(&pages).zip(hashes).enumerate() {
+            if found.is_some_and(|entry| !eq(index, entry)) {
+                *found = page.and_then(|page| page.find(*hash, |entry| eq(index, entry)));
+            }
+        }
+        found
+    }
+
     #[inline]
     fn page(&self, hash: u64) -> Option<&HashTable<T>> {
         let mut route = route(hash);

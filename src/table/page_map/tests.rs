@@ -149,7 +149,26 @@ impl Pair {
         for (key, value) in &self.model {
             assert_eq!(self.map.get(self.hashing.hash(*key), key), Some(&Big::new(*value)));
         }
+        self.check_many();
         check_shape(self.map.pages(), |(key, _)| self.hashing.hash(*key));
+    }
+}
+
+impl Pair {
+    /// Several keys at a time, some of them absent or the same, and their tags equal with some hashings: equal to one
+    /// by one.
+    fn check_many(&self) {
+        let mut keys: Vec<u64> = self.model.keys().copied().take(200).collect();
+        keys.extend((0..40).map(|key| key * 3001));
+        keys.extend_from_within(..keys.len().min(3));
+        for (len, keys) in (0..=16).cycle().zip(keys.chunks(16)) {
+            let keys: Vec<&u64> = keys.iter().take(len).collect();
+            let hashes: Vec<u64> = keys.iter().map(|key| self.hashing.hash(**key)).collect();
+            let many: [_; 16] = self.map.get_many(&hashes, &keys);
+            let single = hashes.iter().zip(&keys).map(|(hash, key)| self.map.get(*hash, *key));
+            assert!(many.into_iter().take(keys.len()).eq(single));
+            assert!(many[keys.len()..].iter().all(Option::is_none));
+        }
     }
 }
 

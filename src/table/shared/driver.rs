@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use super::common::Common;
 use super::message::{CommitError, Job, Message};
-use super::pending::{Pending, Unneeded};
+use super::pending::{Pending, Received, Unneeded};
 use super::transaction::Transaction;
 use crate::mailbox::{Priority, Receiver, TryRecvError};
 use crate::sync::{self, StdArc};
 use crate::table::hash::DefaultHashBuilder;
 use crate::table::index::Index;
+use crate::table::page_map::TOGETHER;
 use crate::table::version::Version;
 use crate::table::writer::Writer;
 use crate::table::writer::reclaim::Reclaimed;
@@ -322,7 +323,12 @@ where
         self.open_batch();
         let mut inbox = self.pending.begin_batch();
         let mut applied = 0;
-        for (_, message) in inbox.drain(..) {
+        let mut messages = inbox.drain(..);
+        for number in 0.. {
+            if number % TOGETHER == 0 {
+                self.look_ahead(messages.as_slice());
+            }
+            let Some((_, message)) = messages.next() else { break };
             if self.pending.common.is_aborted() {
                 self.pending.refuse(message);
             } else {
@@ -330,7 +336,18 @@ where
                 applied += 1;
             }
         }
+        drop(messages);
         self.pending.end_batch(inbox, applied);
+    }
+
+    /// Reads the entries that the next operations are going to change; see [`Writer::look_ahead`].
+    fn look_ahead(&self, messages: &[Received<K, V, I, S>]) {
+        let keys = messages.iter().take(TOGETHER).filter_map(|(_, message)| match message {
+            Message::Insert(key, _) | Message::Remove(key) => Some(key),
+            Message::Transaction(_) => None,
+        });
+        // Unwind safety: it only reads. An operation whose key panics does so again, and is counted then.
+        let _ = contain(AssertUnwindSafe(|| self.writer.look_ahead(keys)));
     }
 
     /// Does what the first operation would do for the batches before it, so that user code that panics there

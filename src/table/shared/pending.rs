@@ -32,8 +32,10 @@ pub(super) enum Unneeded<K, V> {
     Value(V),
 }
 
-/// Operations, with their lane of the queue.
-pub(super) type Batch<K, V, I, S> = Vec<(Priority, Message<K, V, I, S>)>;
+/// An operation, with its lane of the queue.
+pub(super) type Received<K, V, I, S> = (Priority, Message<K, V, I, S>);
+
+pub(super) type Batch<K, V, I, S> = Vec<Received<K, V, I, S>>;
 
 impl<K, V, I, S> Pending<K, V, I, S> {
     pub(super) fn new(receiver: Receiver<Message<K, V, I, S>>, common: StdArc<Common<K, V, I, S>>) -> Self {

@@ -1,10 +1,14 @@
 //! Bulk changes, and updates in the style of the entry API.
 
 use std::hash::{BuildHasher, Hash};
+use std::panic::AssertUnwindSafe;
 
 use super::Writer;
 use crate::table::handle::Table;
 use crate::table::index::Index;
+use crate::table::page_map::TOGETHER;
+use crate::table::state::LARGE;
+use crate::unwind;
 
 impl<K, V, I, S> Writer<K, V, I, S>
 where
@@ -155,8 +159,58 @@ where
     /// [Inserts](Self::insert) each entry. If the iterator or other user code panics, the entries before that
     /// are staged.
     fn extend<T: IntoIterator<Item = (K, V)>>(&mut self, entries: T) {
-        for (key, value) in entries {
-            self.insert(key, value);
-        }
+        let mut entries = entries.into_iter();
+        while self.take_and_insert(&mut entries) {}
+    }
+}
+
+impl<K, V, I, S> Writer<K, V, I, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    I: Index<K, V>,
+    S: BuildHasher + Clone + Send + Sync + 'static,
+{
+    /// Inserts the next entries, whose places are read before the first of them is changed. Returns whether there may
+    /// be more.
+    fn take_and_insert(&mut self, entries: &mut impl Iterator<Item = (K, V)>) -> bool {
+        let number = if self.len() < LARGE { 1 } else { TOGETHER };
+        let mut taken = [const { None }; TOGETHER];
+        let mut all = (self, &mut taken[..number], false);
+        let take = |(writer, taken, has_more): &mut (&mut Self, &mut [Option<(K, V)>], bool)| {
+            // In this order: `zip` takes no entry that has no place.
+            taken.iter_mut().zip(entries).for_each(|(place, entry)| *place = Some(entry));
+            *has_more = taken.iter().all(Option::is_some);
+            if number > 1 {
+                writer.look_ahead(taken.iter().flatten().map(|(key, _)| key));
+            }
+        };
+        // If that panics, what the iterator has returned is inserted, and then the panic goes on.
+        unwind::both(&mut all, take, |(writer, taken, _)| writer.insert_taken(taken));
+        all.2
+    }
+
+    fn insert_taken(&mut self, taken: &mut [Option<(K, V)>]) {
+        let insert = |(writer, taken): &mut (&mut Self, &mut [Option<(K, V)>])| {
+            for (key, value) in taken.iter_mut().map_while(Option::take) {
+                writer.insert(key, value);
+            }
+        };
+        // Those that are left after a panic, one by one: a second panic in one drop would end the process.
+        unwind::both(&mut (self, taken), insert, |(_, taken)| {
+            for entry in taken.iter_mut() {
+                // Unwind safety: nothing of it remains.
+                let _ = unwind::contain(AssertUnwindSafe(|| drop(entry.take())));
+            }
+        });
+    }
+
+    /// Reads the entries that are about to be changed; see [`State::look_ahead`](crate::table::state::State::look_ahead).
+    /// For as many keys as are changed next, a few dozen at most.
+    pub(crate) fn look_ahead<'a>(&self, keys: impl Iterator<Item = &'a K>)
+    where
+        K: 'a,
+    {
+        self.view().look_ahead(keys);
     }
 }
