@@ -28,6 +28,7 @@ pub(crate) struct Changed<V: Entry> {
 /// drains alike, whatever the size of the batch. One that is not there is no error.
 pub(crate) fn remove<V: Entry>(table: &mut Rows<'_, V>, batch: &[(ConnectionId, Delay)]) -> Changed<V> {
     let mut noting = Noting::new();
+    table.look_ahead(batch.iter().map(|(id, _)| id));
     for (id, delay) in batch {
         if let Some(value) = table.get(id) {
             subjects(value).into_iter().for_each(|subject| noting.touch(subject, *delay, table));
@@ -68,12 +69,12 @@ pub(crate) fn put<V: Entry>(table: &mut Rows<'_, V>, id: ConnectionId, value: V,
 /// The groups that a change touches, and the longest delay for each.
 struct Noting<A, G> {
     transitions: Transitions<Subject<A, G>>,
-    delays: HashMap<Subject<A, G>, Delay>,
+    delays: HashMap<Subject<A, G>, Delay, DefaultHashBuilder>,
 }
 
 impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Noting<A, G> {
     fn new() -> Self {
-        Self { transitions: Transitions::new(), delays: HashMap::new() }
+        Self { transitions: Transitions::new(), delays: HashMap::default() }
     }
 
     fn touch<V>(&mut self, subject: SubjectOf<V>, delay: Delay, table: &Rows<'_, V>)

@@ -22,7 +22,7 @@ pub use problem::{ConfigError, Problem};
 /// | `capacity` | `10000` | tasks that can wait, per worker; one in 64 is kept for apps with less than their share |
 /// | `high_water_percent` | `80` | fill of a queue from which it counts as congested |
 /// | `low_water_percent` | `50` | fill of a queue below which it no longer does |
-/// | `batch_max` | `64` | connections that are removed, and published, together |
+/// | `batch_max` | `64` | connections that are removed, and published, together; up to 8 while others are opened |
 /// | `linger` | `0ns` | wait for a batch to fill, from its first task; zero: a worker takes what is queued |
 /// | `overflow` | `Inline` | path of a disconnect for which no queue has room |
 /// | `inline_max` | `None` | cleanups by callers at the same time; `None`: twice the number of workers |
@@ -96,7 +96,8 @@ pub struct Config {
     pub high_water_percent: u8,
     /// Fill of a queue, in percent, below which it no longer counts as congested.
     pub low_water_percent: u8,
-    /// Connections that are removed together.
+    /// Connections that are removed together. While connections are opened or changed, up to 8: those that wait for the
+    /// writer do not wait for a large batch.
     #[cfg_attr(feature = "serde", serde(alias = "batch_size"))]
     pub batch_max: usize,
     /// Wait for a batch to fill, measured from its first task.

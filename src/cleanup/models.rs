@@ -193,7 +193,7 @@ fn r19_a_parked_worker_misses_no_task_and_no_close() {
         let closing = spawn(move || closing.close());
         let mut taken = 0;
         loop {
-            match worker.next(Moment::START, Tuning { batch_max: 2, linger: Duration::ZERO }) {
+            match worker.next(Moment::START, Tuning { batch_max: 2, linger: Duration::ZERO }, 0) {
                 Next::Queue(Taken::Batch(batch, _)) => {
                     taken += batch.len();
                     worker.landed();

@@ -166,6 +166,8 @@ pub(super) struct Shared<V: Entry, R> {
     /// The number of the next transaction.
     next: AtomicU64,
     random: AtomicU64,
+    /// Connections that were opened or changed.
+    asked: AtomicU64,
     /// The slot at which the next sweep begins.
     cursor: AtomicUsize,
     /// No connection is opened any more.
@@ -332,6 +334,16 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         self.new_events.notify_all();
         drop(self.pause.lock());
         self.end_of_pause.notify_all();
+    }
+
+    /// Returns the number of connections that were opened or changed so far.
+    fn asked(&self) -> u64 {
+        // Relaxed, here and below: only a hint, for the size of batches.
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn note_asked(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
     }
 
     fn is_stopped(&self) -> bool {

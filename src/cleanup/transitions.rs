@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use crate::table::DefaultHashBuilder;
+
 /// A change of a group: it has members now, or has none any longer.
 ///
 /// A group is a channel, or a user in a channel, whose members are that user's connections.
@@ -22,12 +24,12 @@ pub enum Change {
 #[derive(Debug)]
 pub(crate) struct Transitions<G> {
     /// Whether each group had members before, and the order in which they were touched.
-    before: HashMap<G, (usize, bool)>,
+    before: HashMap<G, (usize, bool), DefaultHashBuilder>,
 }
 
 impl<G: Hash + Eq> Transitions<G> {
     pub(crate) fn new() -> Self {
-        Self { before: HashMap::new() }
+        Self { before: HashMap::default() }
     }
 
     /// Notes that a member of `group` is about to join or leave. Called before that change; `is_occupied` is asked once

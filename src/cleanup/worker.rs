@@ -28,6 +28,10 @@ struct Inbox<R> {
     /// Something has come since the last look. The thread parks only without news.
     has_news: bool,
     is_parked: bool,
+    /// The number of connections that were opened or changed, as of the last step.
+    asked: u64,
+    /// Steps since it last grew.
+    calm: u32,
 }
 
 /// A connection of a batch that panicked.
@@ -49,6 +53,13 @@ pub(crate) enum Next<R> {
 /// with the time that a publish takes, and those who open connections wait for few of them.
 const MAX_IN_FLIGHT: usize = 2;
 
+/// The size of a batch while connections are opened or changed: those that wait for the writer wait for the removal of so
+/// few. A larger batch is applied in nearly the same time per connection, as far as memory is what it waits for.
+pub(crate) const BRIEF: usize = 8;
+
+/// Number of steps after the last connection that was opened or changed until batches are large again.
+pub(crate) const CALM: u32 = 256;
+
 /// The figures of one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Depth {
@@ -61,7 +72,15 @@ pub(crate) struct Depth {
 
 impl<R> Worker<R> {
     pub(crate) fn new(queue: WorkQueue<ConnectionId>) -> Self {
-        let inbox = Inbox { queue, again: Vec::new(), in_flight: 0, has_news: false, is_parked: false };
+        let inbox = Inbox {
+            queue,
+            again: Vec::new(),
+            in_flight: 0,
+            has_news: false,
+            is_parked: false,
+            asked: 0,
+            calm: CALM,
+        };
         Self {
             inbox: Mutex::new(&lock_order::CLEANUP_QUEUE, inbox),
             news: Condvar::new(),
@@ -107,13 +126,18 @@ impl<R> Worker<R> {
         self.change(|inbox| inbox.again.extend(again));
     }
 
-    /// Takes the next work. What comes after that is news. A batch is in flight until [`landed`](Self::landed).
-    pub(crate) fn next(&self, now: Moment, tuning: Tuning) -> Next<R> {
+    /// Takes the next work. What comes after that is news. A batch is in flight until [`landed`](Self::landed). `asked` is
+    /// the number of connections that were opened or changed so far.
+    pub(crate) fn next(&self, now: Moment, tuning: Tuning, asked: u64) -> Next<R> {
         let mut inbox = self.inbox.lock();
         inbox.has_news = false;
         if inbox.in_flight >= MAX_IN_FLIGHT {
             return Next::Wait;
         }
+        inbox.calm = if inbox.asked == asked { inbox.calm.saturating_add(1) } else { 0 };
+        inbox.asked = asked;
+        let batch_max = if inbox.calm < CALM { tuning.batch_max.min(BRIEF) } else { tuning.batch_max };
+        let tuning = Tuning { batch_max, ..tuning };
         let next = match inbox.again.pop() {
             Some(again) => Next::Again(again),
             None => Next::Queue(inbox.queue.take(now, tuning)),

@@ -181,6 +181,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
             Ok(reservation) => reservation,
             Err(resources) => return Err(OpenError { kind: OpenErrorKind::TooMany, value, resources }),
         };
+        shared.note_asked();
         let (number, here) = (Number::new(), shared.clone());
         let drawn = number.clone();
         let id = reservation.id();
@@ -222,6 +223,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         F: FnOnce(&mut V) -> T + Send + 'static,
         T: Send + 'static,
     {
+        self.shared.note_asked();
         let (number, here) = (Number::new(), self.shared.clone());
         let drawn = number.clone();
         let delay = self.shared.delay(Cause::Closed);

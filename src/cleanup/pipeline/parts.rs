@@ -58,6 +58,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             random: AtomicU64::new(hasher.hash_one(0_u64)),
             hasher,
             next: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             cursor: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),

@@ -92,9 +92,10 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
         }
     }
 
-    /// Cleans connections that were closed some time ago and that no queue has taken, as long as there is room in the
-    /// queue of the writer. Returns their number. The next call goes on where this one ends. To be called every
-    /// [`sweep_every`](crate::cleanup::Config::sweep_every).
+    /// Cleans connections that were closed some time ago and that no queue has taken: up to 16 batches, as long as there is
+    /// room in the queue of the writer. Returns their number. The next call goes on where this one ends. To be called every
+    /// [`sweep_every`](crate::cleanup::Config::sweep_every), and again soon as long as it returns more than
+    /// [`batch_max`](crate::cleanup::Config::batch_max).
     #[allow(clippy::must_use_candidate)] // The work is done, whatever the result.
     pub fn sweep(&self) -> usize {
         Shared::sweep(&self.shared)
@@ -138,6 +139,9 @@ impl<V: Entry, R: Resources> Drop for Flight<V, R> {
     }
 }
 
+/// Number of batches that one call of a sweep sends: those who open connections wait for them.
+const SWEEP_BATCHES: usize = 16;
+
 /// Number of slots that a sweep looks at before it sends a batch.
 const SWEEP_SLOTS: usize = 1024;
 
@@ -156,7 +160,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
                 return Progress::Ended;
             }
         };
-        let taken = match inbox.next(shared.now(), shared.tuning()) {
+        let taken = match inbox.next(shared.now(), shared.tuning(), shared.asked()) {
             Next::Again(again) => {
                 let flight = Flight { shared: shared.clone(), worker };
                 Self::send_again(shared, again, room, flight);
@@ -189,16 +193,12 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     pub(super) fn sweep_before(shared: &StdArc<Self>, before: Moment) -> usize {
         shared.counters.sweeps.add(1);
         let mut swept = 0;
-        let mut left = shared.slots.capacity();
-        while left > 0 {
-            // Half of the queue is left to those who open connections.
-            let queue = shared.writer.stats().queue;
-            if queue.len > queue.capacity / 2 {
-                break;
-            }
+        let (mut left, mut sent) = (shared.slots.capacity(), 0);
+        while left > 0 && sent < SWEEP_BATCHES {
             let Ok(room) = shared.writer.try_reserve() else { break };
             if let Some(again) = shared.next_again() {
                 Self::send_again(shared, again, room, ());
+                sent += 1;
                 continue;
             }
             // Relaxed: a hint where to go on.
@@ -210,6 +210,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             shared.cursor.store(first + found.seen, Ordering::Relaxed);
             let cleanings: Vec<_> = found.ids.into_iter().filter_map(|id| shared.begin(id)).collect();
             swept += cleanings.len();
+            sent += usize::from(!cleanings.is_empty());
             shared.counters.swept.add(cleanings.len() as u64);
             Self::send(shared, cleanings, room, ());
         }

@@ -16,6 +16,7 @@ use super::*;
 use crate::cleanup::config::{Overflow, Workers};
 use crate::cleanup::sink::{DeadLetter, DeadReason, Outcome};
 use crate::cleanup::transitions::Change;
+use crate::cleanup::worker::CALM;
 use crate::clock::ManualClock;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::lock_order::TEST_AUXILIARY;
@@ -102,7 +103,7 @@ impl Rig {
         let sink = Recorder(seen.clone());
         let cleanup = Cleanup::builder()
             .config(config)
-            .max_connections(128)
+            .max_connections(512)
             .clock(clock.clone())
             .build(writer, sink)
             .unwrap();
@@ -123,6 +124,13 @@ impl Rig {
         let ticket = self.cleanup.update(id, change).unwrap();
         self.turn();
         ticket.wait().unwrap().is_some()
+    }
+
+    /// Takes steps in which no connection is opened, until batches are large.
+    fn calm(&mut self) {
+        for _ in 0..=CALM {
+            assert_eq!(self.cleanup.run_batch(0), Progress::Idle);
+        }
     }
 
     /// Runs everything that is due.
@@ -167,6 +175,7 @@ fn d3_n5_a_batch_is_one_version_and_each_emptied_group_one_event() {
     let mut rig = Rig::new(config());
     let ids: Vec<_> = (0..50).map(|_| rig.open(peer(1, &[1, 2]))).collect();
     rig.run();
+    rig.calm();
     assert_eq!(rig.seen(), [(1, Change::Occupied), (2, Change::Occupied)]);
     let before = rig.table.version().as_u64();
     ids.iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued));

@@ -27,6 +27,9 @@ pub(super) type JoinHandle = thread::JoinHandle<()>;
 /// The time for which a worker waits for room before it looks whether it is to end.
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
 
+/// The time between two calls of a sweep that has found more than one batch.
+const SWEEP_PAUSE: Duration = Duration::from_millis(20);
+
 /// Number of such pauses without room after which a worker of a stopped pipeline gives up.
 const LAST_PAUSES: u32 = 10;
 
@@ -183,19 +186,15 @@ fn serve<V: Entry, R: Resources>(shared: &Shared<V, R>) -> Step {
 
 fn sweep<V: Entry, R: Resources>(shared: &StdArc<Shared<V, R>>) -> Step {
     // Without a deadline: never, which a valid interval is not.
-    if let Some(deadline) = deadline_after(shared.config.sweep_every) {
-        let mut pause = shared.pause.lock();
-        let mut is_over = false;
-        while !is_over && !shared.is_stopped() {
-            // Woken by `stop`.
-            (pause, is_over) = shared.end_of_pause.wait_until(pause, deadline);
+    shared.wait_to_sweep(shared.config.sweep_every);
+    while !shared.is_stopped() {
+        if Shared::sweep(shared) <= shared.config.batch_max {
+            return Step::More;
         }
+        // There is more, which others need not wait for.
+        shared.wait_to_sweep(SWEEP_PAUSE.min(shared.config.sweep_every));
     }
-    if shared.is_stopped() {
-        return Step::End;
-    }
-    Shared::sweep(shared);
-    Step::More
+    Step::End
 }
 
 impl<V: Entry, R: Resources> Shared<V, R> {
@@ -211,6 +210,18 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             }
         }
         Step::End
+    }
+
+    /// Waits for this time, or until the pipeline is stopped.
+    fn wait_to_sweep(&self, time: Duration) {
+        // Without a deadline: never, which a valid interval is not.
+        let Some(deadline) = deadline_after(time) else { return };
+        let mut pause = self.pause.lock();
+        let mut is_over = false;
+        while !is_over && !self.is_stopped() {
+            // Woken by `stop`.
+            (pause, is_over) = self.end_of_pause.wait_until(pause, deadline);
+        }
     }
 
     /// Waits until there is something to fire or to deliver. Woken by `settle` and by `stop`.

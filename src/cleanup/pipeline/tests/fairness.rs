@@ -83,3 +83,56 @@ fn r8_a_worker_whose_writer_is_gone_takes_no_more() {
     assert_eq!(cleanup.close(ids[1], Cause::Lost), Closed::Deferred);
     assert!(cleanup.stats().adds_up());
 }
+
+#[test]
+fn r17c_batches_are_brief_while_connections_are_opened() {
+    let mut rig = Rig::new(Config { batch_max: 20, ..one_worker(200) });
+    let ids: Vec<_> = (0..150).map(|_| rig.open(peer(1, &[1]))).collect();
+    let close = |rig: &Rig, ids: &[ConnectionId]| {
+        ids.iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued));
+    };
+    close(&rig, &ids[..20]);
+    let cleaned = [8, 8, 4].map(|number| {
+        assert_eq!(rig.cleanup.run_batch(0), Progress::Cleaned(number));
+        rig.turn();
+    });
+    assert_eq!(cleaned.len(), 3);
+    rig.calm();
+    close(&rig, &ids[20..100]);
+    assert_eq!(rig.cleanup.run_batch(0), Progress::Cleaned(20), "no one waits for the writer");
+    rig.turn();
+    assert!(rig.update(ids[149], |peer| peer.channels.extend([2])));
+    assert_eq!(rig.cleanup.run_batch(0), Progress::Cleaned(8), "someone does");
+    close(&rig, &ids[100..]);
+    rig.run();
+    rig.check_empty();
+}
+
+/// Sweeps remove in parts, for which others do not wait long.
+#[test]
+fn r17c_one_call_of_a_sweep_hands_over_so_much_and_the_next_one_goes_on() {
+    let mut rig = Rig::new(Config { batch_max: 2, capacity: 2, overflow: Overflow::Defer, ..one_worker(2) });
+    let ids: Vec<_> = (0..100).map(|_| rig.open(peer(1, &[1]))).collect();
+    rig.cleanup.close_worker(0);
+    ids.iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Deferred));
+    rig.clock.advance(Duration::from_secs(9));
+    let swept: Vec<_> = (0..5).map(|_| rig.cleanup.sweep()).collect();
+    assert_eq!(swept, [32, 32, 32, 4, 0]);
+    rig.run();
+    rig.check_empty();
+}
+
+/// A connection that is opened waits for few batches.
+#[test]
+fn r17c_the_writer_has_few_batches_of_a_worker() {
+    let mut rig = Rig::new(Config { batch_max: 1, ..one_worker(9) });
+    let ids: Vec<_> = (0..5).map(|_| rig.open(peer(1, &[1]))).collect();
+    ids.iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued));
+    for progress in [Progress::Cleaned(1), Progress::Cleaned(1), Progress::Waiting, Progress::Waiting] {
+        assert_eq!(rig.cleanup.run_batch(0), progress);
+    }
+    rig.turn();
+    assert_eq!(rig.cleanup.run_batch(0), Progress::Cleaned(1));
+    rig.run();
+    rig.check_empty();
+}
