@@ -97,7 +97,7 @@ pub struct Config {
     /// Fill of a queue, in percent, below which it no longer counts as congested.
     pub low_water_percent: u8,
     /// Connections that are removed together. While connections are opened or changed, up to 8: those that wait for the
-    /// writer do not wait for a large batch.
+    /// writer do not wait for a large one.
     #[cfg_attr(feature = "serde", serde(alias = "batch_size"))]
     pub batch_max: usize,
     /// Wait for a batch to fill, measured from its first task.

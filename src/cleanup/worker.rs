@@ -30,7 +30,7 @@ struct Inbox<R> {
     is_parked: bool,
     /// The number of connections that were opened or changed, as of the last step.
     asked: u64,
-    /// Steps since it last grew.
+    /// Batches, and looks that found none, since it last grew.
     calm: u32,
 }
 
@@ -50,14 +50,15 @@ pub(crate) enum Next<R> {
 }
 
 /// Number of batches of one worker that the writer may have: one that it applies, and the next one. So the batches grow
-/// with the time that a publish takes, and those who open connections wait for few of them.
+/// with the time that a publish takes. While connections are opened or changed, it has one, for which they wait.
 const MAX_IN_FLIGHT: usize = 2;
 
 /// The size of a batch while connections are opened or changed: those that wait for the writer wait for the removal of so
 /// few. A larger batch is applied in nearly the same time per connection, as far as memory is what it waits for.
 pub(crate) const BRIEF: usize = 8;
 
-/// Number of steps after the last connection that was opened or changed until batches are large again.
+/// Number of batches, and looks that find none, after the last connection that was opened or changed until batches are
+/// large again.
 pub(crate) const CALM: u32 = 256;
 
 /// The figures of one queue.
@@ -131,12 +132,13 @@ impl<R> Worker<R> {
     pub(crate) fn next(&self, now: Moment, tuning: Tuning, asked: u64) -> Next<R> {
         let mut inbox = self.inbox.lock();
         inbox.has_news = false;
-        if inbox.in_flight >= MAX_IN_FLIGHT {
+        let is_calm = inbox.asked == asked && inbox.calm >= CALM;
+        if inbox.in_flight >= if is_calm { MAX_IN_FLIGHT } else { 1 } {
             return Next::Wait;
         }
         inbox.calm = if inbox.asked == asked { inbox.calm.saturating_add(1) } else { 0 };
         inbox.asked = asked;
-        let batch_max = if inbox.calm < CALM { tuning.batch_max.min(BRIEF) } else { tuning.batch_max };
+        let batch_max = if is_calm { tuning.batch_max } else { tuning.batch_max.min(BRIEF) };
         let tuning = Tuning { batch_max, ..tuning };
         let next = match inbox.again.pop() {
             Some(again) => Next::Again(again),

@@ -128,7 +128,8 @@ impl<K: Hash + Eq, V, I, S: BuildHasher> Snapshot<K, V, I, S> {
     /// writer.publish();
     /// let snapshot = table.snapshot();
     /// let keys: Vec<u64> = (90..110).collect();
-    /// assert_eq!(snapshot.get_each(&keys).flatten().sum::<u64>(), (90..100).map(|key| key * key).sum());
+    /// let values: Vec<_> = snapshot.get_each(&keys).collect();
+    /// assert_eq!((values[0], values[9], values[10]), (Some(&8_100), Some(&9_801), None));
     /// ```
     #[must_use = "iterators are lazy"]
     pub fn get_each<'a, Q, T>(&'a self, keys: T) -> GetEach<'a, K, V, I, S, T::IntoIter>

@@ -128,11 +128,16 @@ fn r17c_the_writer_has_few_batches_of_a_worker() {
     let mut rig = Rig::new(Config { batch_max: 1, ..one_worker(9) });
     let ids: Vec<_> = (0..5).map(|_| rig.open(peer(1, &[1]))).collect();
     ids.iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued));
-    for progress in [Progress::Cleaned(1), Progress::Cleaned(1), Progress::Waiting, Progress::Waiting] {
-        assert_eq!(rig.cleanup.run_batch(0), progress);
-    }
+    let (cleaned, waiting) = (Progress::Cleaned(1), Progress::Waiting);
+    let steps = |rig: &Rig| [(); 4].map(|()| rig.cleanup.run_batch(0));
+    assert_eq!(steps(&rig), [cleaned, waiting, waiting, waiting], "connections are being opened");
     rig.turn();
-    assert_eq!(rig.cleanup.run_batch(0), Progress::Cleaned(1));
+    assert_eq!(rig.cleanup.run_batch(0), cleaned);
+    rig.run();
+    let ids: Vec<_> = (0..5).map(|_| rig.open(peer(1, &[1]))).collect();
+    rig.calm();
+    ids.iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued));
+    assert_eq!(steps(&rig), [cleaned, cleaned, waiting, waiting]);
     rig.run();
     rig.check_empty();
 }
