@@ -231,11 +231,16 @@ fn s20_several_loads_of_one_session_share_one_read() {
     }
     // Changed while the store is read: the result is not older.
     save(&saver, &saver.mark(&1), 2);
+    assert!(
+        matches!(saver.run_once(), Step::Idle { wait: None }),
+        "it is not saved while the session is read"
+    );
     gate.open();
     for load in loads {
         assert_eq!(load.join().unwrap().as_deref(), Some("2"));
     }
-    assert_eq!(saver.stats().loads, 1);
+    assert!(matches!(saver.run_once(), Step::Saved));
+    assert_eq!((saver.stats().loads, store.stored(1).as_deref()), (1, Some("2")));
 }
 
 #[test]
