@@ -350,6 +350,10 @@ fn a_detached_run_is_fenced_off_also_if_the_clear_that_was_joined_is_dropped() {
             spawn(move || sessions.clear(&1, ClearPolicy::CancelAndDetach).unwrap().epoch)
         };
         drop(first);
+        // Never two runs that can write.
+        let early = sessions.try_begin(&1);
+        assert!(early.is_err() || old.update(|_| 7).is_err());
+        drop(early);
         assert_eq!(thread.join().unwrap(), 1);
         let new = sessions.try_begin(&1).unwrap();
         assert_eq!((new.epoch(), old.update(|_| 7).is_ok()), (1, false));
