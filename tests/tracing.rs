@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, Once, mpsc};
 use std::time::Duration;
 
 use switchboard::clock::{Clock, ManualClock};
@@ -13,6 +13,7 @@ use switchboard::mailbox::{self, Backpressure};
 use switchboard::{Config, Driver, Effect, Handle, LinkManager, Links, NetConfig, NetId, NodeAddr, Outcome};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 #[derive(Clone, Debug)]
@@ -49,6 +50,11 @@ struct Ear {
 }
 
 impl Subscriber for Ear {
+    /// Asks for each event, whatever another subscriber of this process said.
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("switchboard") && *metadata.level() <= self.level
     }
@@ -79,6 +85,26 @@ impl Subscriber for Ear {
     fn exit(&self, _: &Id) {}
 }
 
+/// What threads report that have no subscriber of their own.
+static ELSEWHERE: Mutex<Option<mpsc::Sender<Heard>>> = Mutex::new(None);
+
+/// Sets the subscriber of the threads that have none.
+///
+/// Every test calls this first. Without it, a thread without a subscriber that is the first to
+/// reach an event turns that event off for the whole process (tokio-rs/tracing#3611).
+fn listen_elsewhere() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let react = |event: &Heard| {
+            if let Some(sender) = &*ELSEWHERE.lock().unwrap() {
+                let _ = sender.send(event.clone());
+            }
+        };
+        let ear = Ear { heard: Arc::default(), level: Level::TRACE, react: Box::new(react) };
+        tracing::subscriber::set_global_default(ear).unwrap();
+    });
+}
+
 /// Runs `body` with a subscriber on this thread, and returns the recorded events.
 fn listen(level: Level, react: React, body: impl FnOnce()) -> Vec<Heard> {
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -89,6 +115,7 @@ fn listen(level: Level, react: React, body: impl FnOnce()) -> Vec<Heard> {
 }
 
 fn driver(capacities: mailbox::Config) -> (Driver<NodeAddr>, ManualClock) {
+    listen_elsewhere();
     let clock = ManualClock::new();
     let config = Config::default().mailbox(capacities);
     (LinkManager::builder(config).clock(clock.clone()).build().unwrap(), clock)
@@ -168,6 +195,7 @@ fn what_is_refused_or_shed_is_told_with_a_code() {
 /// The first place to look when a node stays alone: the effect handler dropped the ticket.
 #[test]
 fn a_refused_answer_to_an_effect_is_one_event_with_the_node_and_the_reason() {
+    listen_elsewhere();
     let clock = ManualClock::new();
     let config = Config::default().addresses(AddressPolicy::public());
     let mut driver = LinkManager::builder(config).clock(clock.clone()).build().unwrap();
@@ -236,24 +264,23 @@ fn a_subscriber_that_panics_is_contained() {
 /// Effects are traced on the transport's thread, before the transport is called.
 #[test]
 fn effects_are_traced_and_a_panicking_transport_is_told() {
+    listen_elsewhere();
     let (sender, told) = mpsc::channel();
-    let sender = Mutex::new(sender);
-    let react = move |event: &Heard| {
-        if event.name == "effect" || event.name == "transport_panic" {
-            sender.lock().unwrap().send(event.clone()).unwrap();
-        }
-    };
-    let ear = Ear { heard: Arc::default(), level: Level::TRACE, react: Box::new(react) };
-    // The only test with a global subscriber; those of the other tests take precedence on their threads.
-    tracing::subscriber::set_global_default(ear).unwrap();
+    *ELSEWHERE.lock().unwrap() = Some(sender);
     let transport = |_: Effect<NodeAddr>, _: &Handle<NodeAddr>| panic!("in the transport");
     let manager = LinkManager::<NodeAddr>::builder(Config::default()).transport(transport).spawn().unwrap();
     manager.handle().add_net(NetId(1), NetConfig::new().min_links(1)).unwrap();
     manager.handle().set_net_active(NetId(1), true).unwrap();
-    let effect = told.recv_timeout(Duration::from_secs(60)).unwrap();
+    let next = |name: &str| loop {
+        let event = told.recv_timeout(Duration::from_secs(60)).unwrap();
+        if event.name == name {
+            break event;
+        }
+    };
+    let effect = next("effect");
     assert_eq!((effect.name, effect.level), ("effect", Level::TRACE));
     assert!(effect.field("effect").starts_with("RequestLinks"));
-    let panic = told.recv_timeout(Duration::from_secs(60)).unwrap();
+    let panic = next("transport_panic");
     assert_eq!(
         (panic.name, panic.level, panic.field("code")),
         ("transport_panic", Level::WARN, "transport_panic")
