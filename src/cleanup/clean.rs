@@ -1,6 +1,5 @@
 //! The changes of the table: each is one transaction, which knows the groups that it has emptied or filled.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
 
@@ -27,14 +26,15 @@ pub(crate) struct Changed<V: Entry> {
 /// Removes a batch of connections. The only way in which connections leave the table: for workers, callers, sweeps and
 /// drains alike, whatever the size of the batch. One that is not there is no error.
 pub(crate) fn remove<V: Entry>(table: &mut Rows<'_, V>, batch: &[(ConnectionId, Delay)]) -> Changed<V> {
-    let mut noting = Noting::new();
+    let mut noting = Noting::new(batch.len());
     table.look_ahead(batch.iter().map(|(id, _)| id));
     for (id, delay) in batch {
         if let Some(value) = table.get(id) {
-            subjects(value).into_iter().for_each(|subject| noting.touch(subject, *delay, table));
+            noting.touch_all(value, *delay, table);
         }
     }
-    let old = batch.iter().filter_map(|(id, _)| table.remove(id)).collect();
+    let mut old = Vec::with_capacity(batch.len());
+    old.extend(batch.iter().filter_map(|(id, _)| table.remove(id)));
     Changed { events: noting.finish(table), old }
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn remove_bare<V: Entry>(table: &mut Rows<'_, V>, id: ConnectionId, d
     let found = contain(AssertUnwindSafe(|| table.get(&id).map(subjects))).flatten().unwrap_or_default();
     let noted = found.into_iter().filter_map(|subject| {
         contain(AssertUnwindSafe(|| {
-            let mut noting = Noting::new();
+            let mut noting = Noting::new(1);
             noting.touch(subject, delay, table);
             noting
         }))
@@ -58,32 +58,45 @@ pub(crate) fn remove_bare<V: Entry>(table: &mut Rows<'_, V>, id: ConnectionId, d
 
 /// Inserts a connection, or replaces its entry.
 pub(crate) fn put<V: Entry>(table: &mut Rows<'_, V>, id: ConnectionId, value: V, delay: Delay) -> Changed<V> {
-    let mut noting = Noting::new();
-    let old_subjects = table.get(&id).map(subjects).unwrap_or_default();
-    let all = old_subjects.into_iter().chain(subjects(&value));
-    all.for_each(|subject| noting.touch(subject, delay, table));
+    let mut noting = Noting::new(1);
+    if let Some(old) = table.get(&id) {
+        noting.touch_all(old, delay, table);
+    }
+    noting.touch_all(&value, delay, table);
     let old = table.insert(id, value).into_iter().collect();
     Changed { events: noting.finish(table), old }
 }
 
 /// The groups that a change touches, and the longest delay for each.
 struct Noting<A, G> {
-    transitions: Transitions<Subject<A, G>>,
-    delays: HashMap<Subject<A, G>, Delay, DefaultHashBuilder>,
+    transitions: Transitions<Subject<A, G>, Delay>,
 }
 
+/// Groups per connection for which there is room from the start.
+const GROUPS: usize = 4;
+
+/// The largest room from the start.
+const ROOM_MAX: usize = 1 << 12;
+
 impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Noting<A, G> {
-    fn new() -> Self {
-        Self { transitions: Transitions::new(), delays: HashMap::default() }
+    fn new(connections: usize) -> Self {
+        let room = connections.saturating_mul(GROUPS).min(ROOM_MAX);
+        Self { transitions: Transitions::with_capacity(room) }
+    }
+
+    fn touch_all<V>(&mut self, value: &V, delay: Delay, table: &Rows<'_, V>)
+    where
+        V: Entry<App = A, Group = G>,
+    {
+        value.groups(&mut |group| self.touch(Subject { app: value.app().clone(), group }, delay, table));
     }
 
     fn touch<V>(&mut self, subject: SubjectOf<V>, delay: Delay, table: &Rows<'_, V>)
     where
         V: Entry<App = A, Group = G>,
     {
-        let longest = self.delays.entry(subject.clone()).or_insert(delay);
+        let longest = self.transitions.touch(subject, |subject| table.index().count(&subject.group) > 0);
         *longest = longest.merge(delay);
-        self.transitions.touch(subject, |subject| table.index().count(&subject.group) > 0);
     }
 
     fn finish<V>(self, table: &Rows<'_, V>) -> Vec<Dated<A, G>>
@@ -91,10 +104,6 @@ impl<A: Hash + Eq + Clone, G: Hash + Eq + Clone> Noting<A, G> {
         V: Entry<App = A, Group = G>,
     {
         let changes = self.transitions.finish(|subject| table.index().count(&subject.group) > 0);
-        let dated = changes.into_iter().map(|(subject, change)| {
-            let delay = self.delays.get(&subject).copied().unwrap_or(Delay::Suppress);
-            Dated { subject, change, delay }
-        });
-        dated.collect()
+        changes.into_iter().map(|(subject, change, delay)| Dated { subject, change, delay }).collect()
     }
 }

@@ -43,9 +43,10 @@ struct Pending {
 }
 
 /// The time that a vacated group waits, by the cause of its last member's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Delay {
     /// There is no event, and none when the group is occupied again.
+    #[default]
     Suppress,
     After(Duration),
 }

@@ -153,9 +153,15 @@ impl<R> Worker<R> {
         next
     }
 
-    /// A batch has left the table, or could not be sent.
+    /// A batch has left the table, or could not be sent. The next look is that of the caller, or of the worker if it is
+    /// [told](Self::tell).
     pub(crate) fn landed(&self) {
-        self.change(|inbox| inbox.in_flight -= 1);
+        self.inbox.lock().in_flight -= 1;
+    }
+
+    /// Wakes the thread of the worker, for another look.
+    pub(crate) fn tell(&self) {
+        self.change(|_| ());
     }
 
     /// Takes one of the connections to be removed one by one.

@@ -186,6 +186,13 @@ impl<T> Receiver<T> {
     }
 
     /// [`poll_event`](Self::poll_event) for a command or the close of the mailbox.
+    /// Takes the next command of this lane, whatever waits in the others.
+    pub(crate) fn try_recv_from(&mut self, priority: Priority) -> Option<T> {
+        let entry = self.shared.pop(priority)?;
+        self.shared.release(entry.home, 1);
+        Some(entry.value)
+    }
+
     #[cfg(feature = "manager")]
     pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.poll_event(context, |receiver| !receiver.is_empty() || receiver.is_closed())

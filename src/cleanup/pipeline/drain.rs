@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use report::{DrainPhase, DrainProgress, DrainReport, DrainStep, PendingEvents};
 
-use super::run::Progress;
+use super::run::{Landing, Progress};
 use super::{Cleanup, Shared};
 use crate::cleanup::config::Overflow;
 use crate::cleanup::entry::{Entry, Resources};
@@ -376,7 +376,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             return;
         }
         for worker in 0..self.sender.workers().len() {
-            while matches!(Self::run_batch(self, worker), Progress::Cleaned(_)) {}
+            while matches!(Self::run_batch(self, worker, Landing::Tell), Progress::Cleaned(_)) {}
         }
     }
 

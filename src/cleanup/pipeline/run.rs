@@ -67,7 +67,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
     /// Does the next step of a worker: hands one batch of closed connections to the writer, if one
     /// is due. Does not wait.
     pub fn run_batch(&self, worker: usize) -> Progress {
-        Shared::run_batch(&self.shared, worker)
+        Shared::run_batch(&self.shared, worker, Landing::Tell)
     }
 
     /// Does the next steps of all workers until nothing is due or the time is up, which is looked
@@ -125,17 +125,36 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
     }
 }
 
+/// What happens when a batch has landed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Landing {
+    /// The worker is told.
+    Tell,
+    /// The next batch is sent at once, by the thread of the writer, which would otherwise wait until the thread of the
+    /// worker is awake. If none is due, the worker is told.
+    Chain,
+}
+
 /// A batch of a worker that the writer has.
 struct Flight<V: Entry, R: Resources> {
     shared: StdArc<Shared<V, R>>,
     worker: usize,
+    landing: Landing,
 }
 
 impl<V: Entry, R: Resources> Drop for Flight<V, R> {
     fn drop(&mut self) {
-        if let Some(worker) = self.shared.sender.workers().get(self.worker) {
-            worker.landed();
+        let Some(worker) = self.shared.sender.workers().get(self.worker) else { return };
+        worker.landed();
+        if self.landing == Landing::Chain {
+            // Unwind safety: as in the thread of the worker, which goes on after a panic.
+            let next =
+                contain(AssertUnwindSafe(|| Shared::run_batch(&self.shared, self.worker, Landing::Chain)));
+            if let Some(Progress::Cleaned(_) | Progress::Waiting) = next {
+                return;
+            }
         }
+        worker.tell();
     }
 }
 
@@ -148,10 +167,10 @@ const SWEEP_SLOTS: usize = 1024;
 type Room<'a, V> = Permit<'a, ConnectionId, V, Groups<V>, DefaultHashBuilder>;
 
 impl<V: Entry, R: Resources> Shared<V, R> {
-    pub(super) fn run_batch(shared: &StdArc<Self>, worker: usize) -> Progress {
+    pub(super) fn run_batch(shared: &StdArc<Self>, worker: usize, landing: Landing) -> Progress {
         let Some(inbox) = shared.sender.workers().get(worker) else { return Progress::Ended };
         // Room first: what is taken from the queue is not put back.
-        let room = match shared.writer.try_reserve() {
+        let room = match shared.writer.try_reserve_large() {
             Ok(room) => room,
             Err(TryReserveError::Full) => return Progress::Busy,
             Err(_) => {
@@ -162,7 +181,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         };
         let taken = match inbox.next(shared.now(), shared.tuning(), shared.asked()) {
             Next::Again(again) => {
-                let flight = Flight { shared: shared.clone(), worker };
+                let flight = Flight { shared: shared.clone(), worker, landing };
                 Self::send_again(shared, again, room, flight);
                 return Progress::Cleaned(1);
             }
@@ -171,9 +190,13 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         };
         match taken {
             Taken::Batch(batch, crossing) => {
-                let flight = Flight { shared: shared.clone(), worker };
+                let mut flight = Flight { shared: shared.clone(), worker, landing };
                 let cleanings: Vec<_> = batch.iter().filter_map(|task| shared.begin(task.task)).collect();
                 let number = cleanings.len();
+                if number == 0 {
+                    // It lands here and now: a chain would call itself.
+                    flight.landing = Landing::Tell;
+                }
                 Self::send(shared, cleanings, room, flight);
                 shared.cross(worker, crossing);
                 Progress::Cleaned(number)
@@ -195,7 +218,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
         let mut swept = 0;
         let (mut left, mut sent) = (shared.slots.capacity(), 0);
         while left > 0 && sent < SWEEP_BATCHES {
-            let Ok(room) = shared.writer.try_reserve() else { break };
+            let Ok(room) = shared.writer.try_reserve_large() else { break };
             if let Some(again) = shared.next_again() {
                 Self::send_again(shared, again, room, ());
                 sent += 1;

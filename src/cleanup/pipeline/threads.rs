@@ -14,7 +14,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use super::Shared;
-use super::run::Progress;
+use super::run::{Landing, Progress};
 use crate::cleanup::config::Config;
 use crate::cleanup::entry::{Entry, Resources};
 use crate::mailbox::ReserveTimeoutError;
@@ -157,7 +157,7 @@ enum Step {
 }
 
 fn work<V: Entry, R: Resources>(shared: &StdArc<Shared<V, R>>, worker: usize) -> Step {
-    let deadline = match Shared::run_batch(shared, worker) {
+    let deadline = match Shared::run_batch(shared, worker, Landing::Chain) {
         Progress::Cleaned(_) => return Step::More,
         Progress::Ended => return Step::End,
         Progress::Busy => return shared.wait_for_room(),
@@ -201,7 +201,7 @@ impl<V: Entry, R: Resources> Shared<V, R> {
     /// Waits until there is room in the queue of the writer, or for a while. Woken by the writer.
     fn wait_for_room(&self) -> Step {
         for _ in 0..LAST_PAUSES {
-            match self.writer.reserve_timeout(ROOM_PAUSE) {
+            match self.writer.reserve_large(ROOM_PAUSE) {
                 Ok(_) => return Step::More,
                 Err(ReserveTimeoutError::Closed) => return Step::End,
                 // What is left then, no one can remove any more.

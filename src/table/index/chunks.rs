@@ -110,13 +110,15 @@ impl<T: Clone> ChunkVec<T> {
     /// Removes the item and replaces it with the last one. If both are unshared, no item is cloned.
     pub(super) fn swap_remove(&mut self, index: usize) -> Option<T> {
         let last = self.len.checked_sub(1)?;
-        let item = self.chunk_mut(last / CHUNK).pop()?;
+        let chunk = self.chunk_mut(last / CHUNK);
+        let is_same = index / CHUNK == last / CHUNK;
+        let item = if is_same { chunk.swap_remove(index % CHUNK) } else { chunk.pop()? };
         self.len = last;
         if last.is_multiple_of(CHUNK) && last > 0 {
             remove_last_chunk(&mut self.root);
             self.lower();
         }
-        if index == last {
+        if is_same {
             return Some(item);
         }
         Some(mem::replace(&mut self.chunk_mut(index / CHUNK)[index % CHUNK], item))
@@ -132,6 +134,7 @@ impl<T: Clone> ChunkVec<T> {
         }
     }
 
+    #[inline]
     fn chunk_mut(&mut self, number: usize) -> &mut Vec<T> {
         let mut node = &mut self.root;
         let mut level = self.height;

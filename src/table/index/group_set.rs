@@ -109,7 +109,7 @@ impl<G: Hash + Eq, K> GroupSet<G, K> {
         Q: Hash + Eq + ?Sized,
         K: Hash + Eq,
     {
-        self.group(group).is_some_and(|group| group.position(key, &self.hash_builder).is_some())
+        self.group(group).is_some_and(|group| group.position(key, self.hash_builder.hash_one(key)).is_some())
     }
 }
 
@@ -120,7 +120,7 @@ impl<G: Hash + Eq + Clone, K: Hash + Eq + Clone> GroupSet<G, K> {
         let hash = hash_builder.hash_one(&group);
         *changes += 1;
         match groups.get(hash, &group) {
-            Some(members) if members.position(key, hash_builder).is_some() => return false,
+            Some(members) if members.position(key, hash_builder.hash_one(key)).is_some() => return false,
             Some(_) => {}
             None => {
                 let members = Group { keys: ChunkVec::from_one(key.clone()), positions: None };
@@ -143,12 +143,14 @@ impl<G: Hash + Eq + Clone, K: Hash + Eq + Clone> GroupSet<G, K> {
         let Self { groups, hash_builder, changes } = self;
         let hash = hash_builder.hash_one(group);
         *changes += 1;
-        let Some(members) = groups.get(hash, group) else { return false };
-        let Some(position) = members.position(key, hash_builder) else { return false };
+        // Unshared even if it has not got the key, which is the exception.
+        let Some(members) = groups.get_mut(hash, group) else { return false };
+        let hash_of_key = hash_builder.hash_one(key);
+        let Some(position) = members.position(key, hash_of_key) else { return false };
         if members.len() == 1 {
             groups.remove(hash, group, &|group| hash_builder.hash_one(group));
-        } else if let Some(members) = groups.get_mut(hash, group) {
-            members.remove_at(position, hash_builder);
+        } else {
+            members.remove_at(position, hash_of_key, hash_builder);
         }
         true
     }
@@ -183,11 +185,11 @@ impl<K> Group<K> {
 }
 
 impl<K: Hash + Eq> Group<K> {
-    fn position(&self, key: &K, hash_builder: &RandomState) -> Option<u32> {
+    fn position(&self, key: &K, hash: u64) -> Option<u32> {
         let is_at = |&position: &u32| self.key_at(position) == Some(key);
         match &self.positions {
             None => (0..self.len() as u32).find(is_at),
-            Some(positions) => positions.find(hash_builder.hash_one(key), is_at).copied(),
+            Some(positions) => positions.find(hash, is_at).copied(),
         }
     }
 }
@@ -208,18 +210,20 @@ impl<K: Hash + Eq + Clone> Group<K> {
         self.keys.push(key);
     }
 
-    /// Removes the key at the position, which is not the only one; the last key takes its position.
-    fn remove_at(&mut self, position: u32, hash_builder: &RandomState) {
+    /// Removes the key at the position, which is not the only one and has this hash; the last key takes its position.
+    fn remove_at(&mut self, position: u32, hash: u64, hash_builder: &RandomState) {
         let last = self.len() as u32 - 1;
         self.keys.unshare(last as usize);
         self.keys.unshare(position as usize);
         let hash_at =
             |position: &u32| self.keys.get(*position as usize).map_or(0, |key| hash_builder.hash_one(key));
         if let Some(positions) = &mut self.positions {
-            let (hash, hash_of_last) = (hash_at(&position), hash_at(&last));
+            let hash_of_last = if position == last { hash } else { hash_at(&last) };
             positions.remove(hash, |&other| other == position, hash_at);
             // No code of the key runs after this removal.
-            if let Some(place) = positions.find_mut(hash_of_last, |&other| other == last) {
+            if position != last
+                && let Some(place) = positions.find_mut(hash_of_last, |&other| other == last)
+            {
                 *place = position;
             }
         }

@@ -80,8 +80,14 @@ impl Config {
 }
 
 /// All operations take one lane, so that they are applied in the order in which they were accepted.
+/// Room for large operations; see [`Pending::take`](super::pending::Pending::take).
+#[cfg(not(switchboard_model))]
+const LARGE_CAPACITY: usize = 256;
+#[cfg(switchboard_model)]
+const LARGE_CAPACITY: usize = 2;
+
 fn one_lane(operations: usize) -> Result<mailbox::Config, CapacityError> {
-    mailbox::Config::try_from([1, 1, operations, 1])
+    mailbox::Config::try_from([1, 1, operations, LARGE_CAPACITY])
 }
 
 impl Default for Config {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::common::Common;
 use super::message::{CommitError, Job, Message};
-use super::pending::{Pending, Received, Unneeded};
+use super::pending::{LARGE, Pending, Received, Unneeded};
 use super::transaction::Transaction;
 use crate::mailbox::{Priority, Receiver, TryRecvError};
 use crate::sync::{self, StdArc};
@@ -251,7 +251,7 @@ where
                 self.discard_turn(CommitError::Panicked);
             }
         }
-        self.pending.receiver.listen_down_to(Priority::Low);
+        self.pending.receiver.listen_down_to(LARGE);
         self.is_refused = false;
         self.pause = Duration::ZERO;
         let version = self.writer.version();

@@ -12,6 +12,12 @@ use crate::sync::StdArc;
 use crate::table::version::Version;
 use crate::unwind::contain;
 
+/// The lane of operations that are published together.
+pub(super) const SMALL: Priority = Priority::Normal;
+
+/// The lane of operations that have a turn of their own.
+pub(super) const LARGE: Priority = Priority::Low;
+
 /// The queue, and the operations of the turn. Dropping it ends all tickets, and contains the panics of
 /// destructors and wakers.
 pub(super) struct Pending<K, V, I, S> {
@@ -19,6 +25,8 @@ pub(super) struct Pending<K, V, I, S> {
     pub(super) common: StdArc<Common<K, V, I, S>>,
     /// Operations that were taken from the queue and are not yet applied.
     inbox: Batch<K, V, I, S>,
+    /// The last turn had small operations.
+    large_is_due: bool,
     /// Transactions that were applied and wait for the publish.
     done: Vec<Box<dyn Job<K, V, I, S>>>,
     /// Keys and values that the turn has replaced, to be dropped at its end.
@@ -39,13 +47,38 @@ pub(super) type Batch<K, V, I, S> = Vec<Received<K, V, I, S>>;
 
 impl<K, V, I, S> Pending<K, V, I, S> {
     pub(super) fn new(receiver: Receiver<Message<K, V, I, S>>, common: StdArc<Common<K, V, I, S>>) -> Self {
-        Self { receiver, common, inbox: Vec::new(), done: Vec::new(), unneeded: Vec::new() }
+        Self {
+            receiver,
+            common,
+            inbox: Vec::new(),
+            large_is_due: false,
+            done: Vec::new(),
+            unneeded: Vec::new(),
+        }
     }
 
-    /// Takes operations from the queue, until the turn has as many as a batch.
+    /// Takes the operations of a turn: small ones, up to a batch, or one large one. Where both wait, they take turns, so
+    /// that one that is small waits for one that is large, and not for all of them.
     pub(super) fn take(&mut self, batch: NonZeroUsize) -> Result<usize, TryRecvError> {
+        if self.inbox.iter().any(|(lane, _)| *lane == LARGE) {
+            self.large_is_due = false;
+            return Ok(0);
+        }
+        if mem::take(&mut self.large_is_due) && self.inbox.is_empty() && self.take_large() {
+            return Ok(1);
+        }
         let room = batch.get().saturating_sub(self.inbox.len());
-        self.receiver.try_recv_batch(&mut self.inbox, room)
+        self.receiver.listen_down_to(SMALL);
+        let taken = self.receiver.try_recv_batch(&mut self.inbox, room);
+        self.receiver.listen_down_to(LARGE);
+        self.large_is_due = !self.inbox.is_empty();
+        if !self.large_is_due && self.take_large() { Ok(1) } else { taken }
+    }
+
+    fn take_large(&mut self) -> bool {
+        let large = self.receiver.try_recv_from(LARGE);
+        self.inbox.extend(large.map(|message| (LARGE, message)));
+        !self.inbox.is_empty()
     }
 
     /// Waits for one operation, for at most `timeout`.
@@ -123,7 +156,7 @@ impl<K, V, I, S> Pending<K, V, I, S> {
     /// Refuses new operations.
     pub(super) fn close(&mut self) {
         self.receiver.close();
-        self.receiver.listen_down_to(Priority::Low);
+        self.receiver.listen_down_to(LARGE);
     }
 
     /// Drops the operations that are queued, after a [close](Self::close).

@@ -37,6 +37,42 @@ fn a_turn_publishes_once_and_takes_no_more_than_its_batch() {
     }
 }
 
+/// A small operation waits for one that is large at most, and one that is large for the small ones of one turn.
+#[test]
+#[cfg(feature = "cleanup")]
+fn a_large_operation_has_a_turn_of_its_own_and_takes_turns_with_small_ones() {
+    let (shared, mut driver, table) = shared(Config::new());
+    let send = |large: std::ops::Range<u64>, small: std::ops::Range<u64>| {
+        for key in large {
+            let _ = shared.try_reserve_large().unwrap().insert(key, key);
+        }
+        small.for_each(|key| shared.insert(key, key).unwrap());
+    };
+    let keys = |table: &Table<u64, u64>| {
+        let mut keys: Vec<_> = table.snapshot().iter().map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        keys
+    };
+    send(10..13, 0..2);
+    assert_eq!((driver.turn(), keys(&table)), (Turn::More, vec![0, 1]));
+    send(0..0, 2..4);
+    assert_eq!((driver.turn(), keys(&table)), (Turn::More, vec![0, 1, 10]));
+    assert_eq!((driver.turn(), keys(&table)), (Turn::More, vec![0, 1, 2, 3, 10]));
+    assert_eq!((driver.turn(), keys(&table).len()), (Turn::More, 6));
+    assert_eq!((driver.turn(), keys(&table).len()), (Turn::More, 7), "nothing small waits");
+    // One that wakes the driver is in the next turn: alone if it is large.
+    send(13..14, 0..0);
+    driver.park(std::time::Duration::ZERO);
+    send(0..0, 4..5);
+    assert_eq!((driver.turn(), keys(&table).contains(&4)), (Turn::More, false));
+    send(14..15, 0..0);
+    driver.park(std::time::Duration::ZERO);
+    assert_eq!((driver.turn(), keys(&table).contains(&4), table.snapshot().len()), (Turn::More, true, 9));
+    shared.close();
+    assert_eq!((driver.turn(), driver.turn()), (Turn::More, Turn::Ended), "what was accepted is applied");
+    assert_eq!(table.snapshot().len(), 10);
+}
+
 #[test]
 fn a_turn_without_a_change_publishes_nothing() {
     let (shared, mut driver, table) = shared(Config::new());

@@ -9,12 +9,15 @@ use super::common::Common;
 use super::config::Config;
 use super::driver::Driver;
 use super::message::Message;
+#[cfg(feature = "cleanup")]
+use super::pending::LARGE;
+use super::pending::SMALL;
 use super::permit::{CommitTicket, Permit};
 use super::stats::Stats;
 use super::thread::{self, SpawnError, Spawned, WriterThread};
 use super::transaction::Transaction;
 use crate::mailbox::{
-    self, Priority, ReserveError, ReserveTimeoutError, SendError, Sender, TryReserveError, TrySendError,
+    self, ReserveError, ReserveTimeoutError, SendError, Sender, TryReserveError, TrySendError,
 };
 use crate::sync::thread::JoinHandle;
 use crate::sync::{self, StdArc};
@@ -130,7 +133,7 @@ impl<K, V, I, S> SharedWriter<K, V, I, S> {
     /// Returns the figures since the writer was shared.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.common.counters.stats(*self.sender.stats().lane(Priority::Normal))
+        self.common.counters.stats(*self.sender.stats().lane(SMALL))
     }
 
     /// Inserts an entry, waiting for room if the queue is full. The replaced value, if any, is dropped.
@@ -296,7 +299,7 @@ impl<K, V, I, S> SharedWriter<K, V, I, S> {
         if self.common.is_in_turn() {
             return self.try_reserve();
         }
-        match self.sender.reserve(Priority::Normal) {
+        match self.sender.reserve(SMALL) {
             Ok(room) => Ok(Permit::new(room)),
             Err(_) => Err(TryReserveError::Closed),
         }
@@ -310,7 +313,7 @@ impl<K, V, I, S> SharedWriter<K, V, I, S> {
     pub fn reserve_timeout(&self, timeout: Duration) -> Result<Permit<'_, K, V, I, S>, ReserveTimeoutError> {
         let is_in_turn = self.common.is_in_turn();
         let timeout = if is_in_turn { Duration::ZERO } else { timeout };
-        self.sender.reserve_timeout(Priority::Normal, timeout).map(Permit::new)
+        self.sender.reserve_timeout(SMALL, timeout).map(Permit::new)
     }
 
     /// Reserves room for one operation, without waiting.
@@ -318,7 +321,22 @@ impl<K, V, I, S> SharedWriter<K, V, I, S> {
     /// # Errors
     /// [`TryReserveError::Full`] and [`TryReserveError::Closed`].
     pub fn try_reserve(&self) -> Result<Permit<'_, K, V, I, S>, TryReserveError> {
-        self.sender.try_reserve(Priority::Normal).map(Permit::new)
+        self.sender.try_reserve(SMALL).map(Permit::new)
+    }
+
+    /// Reserves room for one operation that takes long, and has a turn of its own; without waiting.
+    #[cfg(feature = "cleanup")]
+    pub(crate) fn try_reserve_large(&self) -> Result<Permit<'_, K, V, I, S>, TryReserveError> {
+        self.sender.try_reserve(LARGE).map(Permit::new)
+    }
+
+    /// Waits for room for one operation that takes long, up to `timeout`. Not for user code in a turn.
+    #[cfg(feature = "cleanup")]
+    pub(crate) fn reserve_large(
+        &self,
+        timeout: Duration,
+    ) -> Result<Permit<'_, K, V, I, S>, ReserveTimeoutError> {
+        self.sender.reserve_timeout(LARGE, timeout).map(Permit::new)
     }
 
     /// Reserves room for one operation, for tasks: awaits it and does not block.
@@ -345,7 +363,7 @@ impl<K, V, I, S> SharedWriter<K, V, I, S> {
     /// # }
     /// ```
     pub async fn reserve_async(&self) -> Result<Permit<'_, K, V, I, S>, ReserveError> {
-        self.sender.reserve_async(Priority::Normal).await.map(Permit::new)
+        self.sender.reserve_async(SMALL).await.map(Permit::new)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cleanup::breaker::Phase;
+use crate::cleanup::pipeline::run::Landing;
 
 fn one_worker(capacity: usize) -> Config {
     Config { workers: Workers::Fixed(NonZeroUsize::MIN), capacity, batch_max: 1, ..config() }
@@ -138,6 +139,39 @@ fn r17c_the_writer_has_few_batches_of_a_worker() {
     rig.calm();
     ids.iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued));
     assert_eq!(steps(&rig), [cleaned, cleaned, waiting, waiting]);
+    rig.run();
+    rig.check_empty();
+}
+
+/// Without the thread of the worker, which would first have to be woken.
+#[test]
+fn r17c_the_writer_sends_itself_the_next_batch_of_a_thread() {
+    let mut rig = Rig::new(Config { batch_max: 1, ..one_worker(9) });
+    let ids: Vec<_> = (0..5).map(|_| rig.open(peer(1, &[1]))).collect();
+    ids.iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued));
+    assert_eq!(Shared::run_batch(&rig.cleanup.shared, 0, Landing::Chain), Progress::Cleaned(1));
+    let opening = rig.cleanup.open(peer(2, &[2]), None, Counted(rig.ended.clone())).unwrap();
+    let left = |rig: &Rig| rig.table.snapshot().len();
+    let _ = rig.driver.turn();
+    assert_eq!(left(&rig), 6, "what is opened comes first");
+    drop(opening);
+    let turns: Vec<_> = (0..3).map(|_| (rig.driver.turn(), left(&rig)).1).collect();
+    assert_eq!(turns, [5, 4, 3], "one batch per turn");
+    rig.run();
+    rig.check_empty();
+}
+
+/// Nor does it go through all that a sweep has left.
+#[test]
+fn r17c_a_chain_of_batches_ends_where_nothing_is_left_of_one() {
+    let mut rig = Rig::new(Config { batch_max: 1, ..one_worker(9) });
+    let ids: Vec<_> = (0..5).map(|_| rig.open(peer(1, &[1]))).collect();
+    ids.iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued));
+    rig.clock.advance(Duration::from_secs(60));
+    assert_eq!(rig.cleanup.sweep(), 5);
+    let depth = |rig: &Rig| rig.cleanup.shared.sender.workers()[0].depth().len;
+    assert_eq!(Shared::run_batch(&rig.cleanup.shared, 0, Landing::Chain), Progress::Cleaned(0));
+    assert_eq!(depth(&rig), 4, "the thread goes on, and not one step within the other");
     rig.run();
     rig.check_empty();
 }
