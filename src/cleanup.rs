@@ -21,7 +21,9 @@
 //!    [`Resources::closed`], which releases what must not wait, and queues 16 bytes for a worker.
 //! 2. A worker takes what is queued, at most [`batch_max`](Config::batch_max), and removes it in one transaction of the
 //!    [`SharedWriter`](crate::SharedWriter). While a batch is under way the next one grows, so load makes the batches
-//!    larger, and no timer delays the first.
+//!    larger, and no timer delays the first. A batch has a turn of the writer to itself, and every other turn at most: a
+//!    connection that is opened waits for one batch, which is small then, whatever the number of those that end. After a
+//!    batch, the thread of the writer takes the next one itself, without waiting until the worker is awake.
 //! 3. The transaction compares each group before and after: what it has emptied is an event, once. Events come out after the
 //!    version is published.
 //! 4. A vacated group waits for a grace, by the [`Cause`]; a return cancels the event. What is due goes to the

@@ -99,8 +99,34 @@ fn open_steadily<S: Server>(
     }
 }
 
+/// What happens to the connections while others are opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// All are closed.
+    Cut,
+    /// Nothing. Instead, two threads compute, as those that close and clean would: what remains is due to the machine.
+    Busy,
+}
+
+/// Time that a closed connection takes: of the thread that closes it, and of the one that cleans it.
+const BUSY: [Duration; 2] = [Duration::from_nanos(500), Duration::from_micros(6)];
+
+fn compute(time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
+}
+
+fn be_busy(connections: u32) {
+    thread::scope(|scope| {
+        scope.spawn(|| compute(BUSY[1] * connections));
+        compute(BUSY[0] * connections);
+    });
+}
+
 /// Opens `number` connections, cuts all of them at once, and opens others meanwhile.
-fn storm<S: Server>(server: &S, number: u64) -> Figures {
+fn storm<S: Server>(server: &S, number: u64, event: Event) -> Figures {
     let opened = AtomicU64::new(0);
     let all = (0..number).map(|number| (number, channels(number, 0, CHANNELS))).collect();
     let connections = server.open_all(all);
@@ -115,14 +141,23 @@ fn storm<S: Server>(server: &S, number: u64) -> Figures {
         });
         start.wait();
         let begin = Instant::now();
-        server.close(&connections);
-        server.settle();
+        match event {
+            Event::Cut => {
+                server.close(&connections);
+                server.settle();
+            }
+            Event::Busy => be_busy(number as u32),
+        }
         let clean = begin.elapsed();
         is_over.store(true, Ordering::Relaxed);
         let (more, storm) = opener.join().expect("an opener does not panic");
         others.extend(more);
         (clean, storm)
     });
+    if event == Event::Busy {
+        server.close(&connections);
+        server.settle();
+    }
     assert_eq!(server.len().0, others.len() as u64, "all that were cut are gone, and no others");
     server.close(&others);
     server.settle();
@@ -145,8 +180,8 @@ fn us(histogram: &Histogram<u64>, quantile: f64) -> f64 {
     histogram.value_at_quantile(quantile) as f64 / 1e3
 }
 
-fn run<S: Server>(server: &S, number: u64, side: &mut Side) -> f64 {
-    let figures = storm(server, number);
+fn run<S: Server>(server: &S, number: u64, event: Event, side: &mut Side) -> f64 {
+    let figures = storm(server, number, event);
     for (at, (_, quantile)) in QUANTILES.into_iter().enumerate() {
         side.idle[at].push(us(&figures.idle.latency, quantile));
         side.storm[at].push(us(&figures.storm.latency, quantile));
@@ -168,6 +203,7 @@ pub fn cleanup(settings: &Settings, report: &mut Report) {
         "Mutex, one by one",
         "Mutex, held for all",
         "DashMap, one by one",
+        "switchboard, none cut, two busy threads instead",
     ];
     let mut time = Section::new(
         "Cleanup after a mass disconnect",
@@ -188,12 +224,13 @@ pub fn cleanup(settings: &Settings, report: &mut Report) {
     for number in SIZES {
         let mut sides = names.map(|_| Side::default());
         let medians = interleave(names.len(), settings.plan.rounds, |side| match side {
-            5 => run(&locked, number, &mut sides[side]),
-            6 => run(&held, number, &mut sides[side]),
-            7 => run(&sharded, number, &mut sides[side]),
-            _ => run(&ours[side], number, &mut sides[side]),
+            5 => run(&locked, number, Event::Cut, &mut sides[side]),
+            6 => run(&held, number, Event::Cut, &mut sides[side]),
+            7 => run(&sharded, number, Event::Cut, &mut sides[side]),
+            8 => run(&ours[0], number, Event::Busy, &mut sides[side]),
+            _ => run(&ours[side], number, Event::Cut, &mut sides[side]),
         });
-        time.case(format!("{number} cut"), names.into_iter().zip(medians.clone()));
+        time.case(format!("{number} cut"), names.into_iter().zip(medians.clone()).take(8));
         for (at, (what, _)) in QUANTILES.into_iter().enumerate() {
             let idle = sides.each_ref().map(|side| median(&side.idle[at]));
             let storm = sides.each_ref().map(|side| median(&side.storm[at]));

@@ -114,9 +114,9 @@ impl<V: Entry, R: Resources> Builder<V, R> {
     }
 
     /// Sets a function that is called when the queue of a worker reaches its high-water mark, and
-    /// when it has fallen to its low-water mark again. It is called by a thread that closes a
-    /// connection or by a worker, with no lock held, and gets the number of the worker. By default
-    /// there is none.
+    /// when it has fallen to its low-water mark again. It is called by a thread that closes a connection, by a worker, or
+    /// by the thread that drives the writer, with no lock held, and gets the number of the worker. It must not wait for
+    /// the writer. By default there is none.
     ///
     /// Two crossings of one queue come in order, unless the second happens while the first call still runs.
     pub fn on_crossing(mut self, on_crossing: impl Fn(usize, Crossing) + Send + Sync + 'static) -> Self {
