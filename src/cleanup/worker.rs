@@ -9,7 +9,7 @@ use super::moment::Moment;
 use super::queue::{Refused, Taken, WorkQueue};
 use super::slots::{Cleaning, ConnectionId};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Condvar, Mutex, lock_order};
+use crate::sync::{Condvar, Mutex, MutexGuard, lock_order};
 
 pub(crate) struct Worker<R> {
     /// Valid after a panic: no user code runs under it, and each step changes one part.
@@ -25,6 +25,8 @@ struct Inbox<R> {
     again: Vec<Again<R>>,
     /// Batches that were handed to the writer, and are not removed yet.
     in_flight: usize,
+    /// The number of them from which none is taken, as of the last look.
+    limit: usize,
     /// Something has come since the last look. The thread parks only without news.
     has_news: bool,
     is_parked: bool,
@@ -77,6 +79,7 @@ impl<R> Worker<R> {
             queue,
             again: Vec::new(),
             in_flight: 0,
+            limit: MAX_IN_FLIGHT,
             has_news: false,
             is_parked: false,
             asked: 0,
@@ -117,9 +120,17 @@ impl<R> Worker<R> {
     }
 
     /// Appends a task for which room was reserved. Returns the mark that the queue has crossed.
+    ///
+    /// It is no news while the writer has as many batches as it may have: a look follows when one of them has landed. So
+    /// a storm does not wake the thread of the worker for each of its connections.
     pub(crate) fn push(&self, task: Queued<ConnectionId>) -> Option<Crossing> {
+        let mut inbox = self.inbox.lock();
         // Without room, which was reserved, the sweep would find the connection.
-        self.change(|inbox| inbox.queue.push(task).unwrap_or(None))
+        let crossing = inbox.queue.push(task).unwrap_or(None);
+        if inbox.in_flight < inbox.limit {
+            self.notify(inbox);
+        }
+        crossing
     }
 
     /// Has the worker remove connections one by one.
@@ -133,7 +144,8 @@ impl<R> Worker<R> {
         let mut inbox = self.inbox.lock();
         inbox.has_news = false;
         let is_calm = inbox.asked == asked && inbox.calm >= CALM;
-        if inbox.in_flight >= if is_calm { MAX_IN_FLIGHT } else { 1 } {
+        inbox.limit = if is_calm { MAX_IN_FLIGHT } else { 1 };
+        if inbox.in_flight >= inbox.limit {
             return Next::Wait;
         }
         inbox.calm = if inbox.asked == asked { inbox.calm.saturating_add(1) } else { 0 };
@@ -153,7 +165,7 @@ impl<R> Worker<R> {
         next
     }
 
-    /// A batch has left the table, or could not be sent. The next look is that of the caller, or of the worker if it is
+    /// A batch has left the table, or could not be sent. A look must follow: that of the caller, or of the worker, which is
     /// [told](Self::tell).
     pub(crate) fn landed(&self) {
         self.inbox.lock().in_flight -= 1;
@@ -197,12 +209,17 @@ impl<R> Worker<R> {
     fn change<T>(&self, change: impl FnOnce(&mut Inbox<R>) -> T) -> T {
         let mut inbox = self.inbox.lock();
         let result = change(&mut inbox);
+        self.notify(inbox);
+        result
+    }
+
+    /// There is news.
+    fn notify(&self, mut inbox: MutexGuard<'_, Inbox<R>>) {
         inbox.has_news = true;
         let is_parked = inbox.is_parked;
         drop(inbox);
         if is_parked {
             self.news.notify_one();
         }
-        result
     }
 }
