@@ -380,6 +380,13 @@ pub(crate) fn sleep(timeout: std::time::Duration) {
     }
 }
 
+/// Lets the threads run that wait for this processor, and might otherwise wait for the rest of this thread's slice: some
+/// milliseconds. No step of a protocol, and therefore nothing under the checkers.
+pub(crate) fn give_way() {
+    #[cfg(not(switchboard_model))]
+    std::thread::yield_now();
+}
+
 /// Starts a named thread.
 ///
 /// # Errors

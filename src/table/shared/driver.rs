@@ -193,6 +193,7 @@ where
     pub fn run(mut self) -> Writer<K, V, I, S> {
         loop {
             match self.turn() {
+                Turn::More if self.pending.was_large() => sync::give_way(),
                 Turn::More => {}
                 Turn::Later(pause) => self.park(pause),
                 Turn::Idle => self.park(Duration::MAX),

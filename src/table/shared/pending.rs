@@ -27,6 +27,8 @@ pub(super) struct Pending<K, V, I, S> {
     inbox: Batch<K, V, I, S>,
     /// The last turn had small operations.
     large_is_due: bool,
+    /// The last turn with operations had a large one.
+    was_large: bool,
     /// Transactions that were applied and wait for the publish.
     done: Vec<Box<dyn Job<K, V, I, S>>>,
     /// Keys and values that the turn has replaced, to be dropped at its end.
@@ -52,6 +54,7 @@ impl<K, V, I, S> Pending<K, V, I, S> {
             common,
             inbox: Vec::new(),
             large_is_due: false,
+            was_large: false,
             done: Vec::new(),
             unneeded: Vec::new(),
         }
@@ -97,7 +100,13 @@ impl<K, V, I, S> Pending<K, V, I, S> {
         let counters = &self.common.counters;
         counters.turns.add(1);
         counters.batch_max.raise(self.inbox.len() as u64);
+        self.was_large = self.inbox.first().is_some_and(|(lane, _)| *lane == LARGE);
         mem::take(&mut self.inbox)
+    }
+
+    /// Whether the last turn with operations had a large one.
+    pub(super) fn was_large(&self) -> bool {
+        self.was_large
     }
 
     /// Keeps the empty buffer.
