@@ -188,7 +188,7 @@ impl ClaimWord {
                 return Err(ClaimRefused::Busy(state.generation()));
             }
             if seen.is_some_and(|seen| state.is_listed() && !seen.is_listed()) {
-                // Whoever has listed it takes care of it.
+                // The thread that has listed it takes care of it.
                 return Err(ClaimRefused::Busy(state.generation()));
             }
             state.retire()

@@ -100,30 +100,34 @@
 //! # Disconnects
 //!
 //! Connections in 5 of 1,000 channels are cut at once, while another thread opens one every 200 us
-//! (`compare --workload cleanup`, three runs of 5 rounds, two processors for the five threads of it):
+//! (`compare --workload cleanup`, three runs of 5 and 7 rounds; two processors of a virtual machine for the five threads
+//! of it, a part of whose time the host took away, 4 to 26 percent):
 //!
 //! | | 3,000 cut | 30,000 cut |
 //! |---|---|---|
-//! | until all are removed and their events delivered: [`cleanup`](crate::cleanup) | 21 to 26 ms | 330 to 640 ms |
-//! | one mutex, one by one | 0.9 to 1.1 ms | 12 to 22 ms |
-//! | one mutex, held for all | 0.8 to 1.0 ms | 10 to 19 ms |
-//! | `DashMap`, one by one | 1.2 to 1.4 ms | 18 to 24 ms |
-//! | connections opened meanwhile, of those that were due: `cleanup` | 0.99 to 1.00 | 0.99 to 1.00 |
-//! | time to open one, median, before: `cleanup` | 30 us | 80 to 290 us |
-//! | the same, meanwhile | 90 to 120 us | 0.1 to 7 ms |
-//! | the same, one mutex held for all | up to 0.7 ms | 0.2 to 6 ms |
+//! | until all are removed and their events delivered: [`cleanup`](crate::cleanup) | 10 to 29 ms | 200 to 400 ms |
+//! | one mutex, one by one | 1.0 to 1.3 ms | 16 to 18 ms |
+//! | one mutex, held for all | 1.0 to 1.2 ms | 11 to 16 ms |
+//! | `DashMap`, one by one | 1.0 to 1.3 ms | 17 to 23 ms |
+//! | connections opened meanwhile, of those that were due: `cleanup` | 0.94 to 1.00 | 0.97 to 1.00 |
+//! | the same, one mutex held for all | 0 | 0.02 to 0.98 |
+//! | time to open one, median, before: `cleanup` | 29 to 44 us | 90 to 140 us |
+//! | the same, meanwhile | 29 to 110 us | 63 to 210 us |
+//! | the same, one mutex held for all | (none) | 4.4 to 8.7 ms |
 //!
-//! It loses to a mutex by 20 to 35 times in the time of the removal itself: each connection is removed from its channels in
-//! two copies of the index, and each batch is a version, which readers see as a whole. The time per connection grows
-//! between the two sizes because both copies no longer fit into the caches: 12 to 25 times the time for 10 times the
-//! connections, where the mutex takes 12 to 20 times and `DashMap` 13 to 19 times. In return, readers never wait, a close
-//! never waits, and no connection is refused or forgotten.
+//! It loses to a mutex by 12 to 25 times in the time of the removal itself: each connection is removed from its channels in
+//! two copies of the index, and each batch is a version, which readers see as a whole. 30,000 connections take 12 to 14
+//! times as long as 3,000, and 11 to 18 times behind a mutex or in a `DashMap`, since neither the copies of the index nor
+//! one map fit into the caches; it executes 1.3 times the instructions per connection (`callgrind`: 9,700 and 12,500). In
+//! return, readers never wait, a close never waits, and no connection is refused or forgotten.
 //!
-//! While connections are opened, a batch has 8 connections at most and one is on its way, so that a new connection waits
-//! for less than 100 us rather than for batches of 64 (before: 5 ms, and a third of the connections that were due). With
-//! 30,000 the writer is busy all the time, and those that are due every 200 us queue up behind each other whenever it is
-//! late: that is the time in the table, which counts from the moment at which one is due. The 95th percentile is 2 to 10
-//! times that of the time before, on this machine also for the others.
+//! Connections that are opened go first. While there are such, a batch removes 2 connections, it has a turn of the writer
+//! to itself, at most every other turn is one, and after it the thread of the writer lets others have the processor. With
+//! batches of 8 that share their turns, the median of those that connect during a storm of 30,000 was 0.1 to 7 ms, and
+//! that of the 95th percentile 20 to 50 ms. Now the 95th percentile is 1 to 4 times that of the time before (on a quiet
+//! host 1.3 to 2.5 times, 0.1 to 0.3 ms), where the rest is the scheduler: with a thread that closes, one that writes and one
+//! that connects on two processors, one of them waits, and two threads that only compute have the same effect (the row
+//! *none cut*).
 //!
 //! The server of `examples/pusher` in the storm of 5,000 WebSocket clients, of which 4,500 are cut at once: see its
 //! README.

@@ -99,12 +99,12 @@ fn open_steadily<S: Server>(
     }
 }
 
-/// What happens to the connections while others are opened.
+/// The fate of the connections while others are opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Event {
     /// All are closed.
     Cut,
-    /// Nothing. Instead, two threads compute, as those that close and clean would: what remains is due to the machine.
+    /// Nothing. Instead, two threads compute, as those that close and clean would: the rest is due to the machine.
     Busy,
 }
 

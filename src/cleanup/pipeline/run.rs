@@ -125,7 +125,7 @@ impl<V: Entry, R: Resources> Cleanup<V, R> {
     }
 }
 
-/// What happens when a batch has landed.
+/// The step that follows when a batch has landed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Landing {
     /// The worker is told.

@@ -60,7 +60,7 @@ impl<K, V, I, S> Pending<K, V, I, S> {
         }
     }
 
-    /// Takes the operations of a turn: small ones, up to a batch, or one large one. Where both wait, they take turns, so
+    /// Takes the operations of a turn: small ones, up to a batch, or one large one. If both wait, they take turns, so
     /// that one that is small waits for one that is large, and not for all of them.
     pub(super) fn take(&mut self, batch: NonZeroUsize) -> Result<usize, TryRecvError> {
         if self.inbox.iter().any(|(lane, _)| *lane == LARGE) {

@@ -89,6 +89,7 @@ fn r8_n10_the_apps_of_a_closed_worker_move() {
     let workers = Workers::Fixed(NonZeroUsize::new(4).unwrap());
     let mut rig = Rig::new(Config { workers, ..config() });
     let ids: Vec<_> = (0..12).map(|_| rig.open(peer(1, &[1]))).collect();
+    rig.calm();
     ids[..4].iter().for_each(|id| assert_eq!(rig.cleanup.close(*id, Cause::Lost), Closed::Queued));
     let lens: Vec<_> = rig.cleanup.worker_stats().iter().map(|worker| worker.len).collect();
     let home = lens.iter().position(|len| *len == 4).unwrap();
