@@ -49,6 +49,8 @@ mod models;
 mod tests;
 use slot::Slot;
 
+pub(crate) use completion::Settled;
+
 pub use closed::Closed;
 pub use completion::{Completion, Delivery};
 pub use pool::{Pool, PoolStats};

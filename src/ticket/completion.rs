@@ -3,9 +3,10 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
 
 use super::closed::Closed;
-use super::slot::{Finished, Slot, State};
+use super::slot::{Callback, Finished, Slot, State};
 use crate::sync::Arc;
 use crate::unwind::discard;
 
@@ -130,10 +131,17 @@ impl<T, E> Completion<T, E> {
     /// assert!(completion.finish(answer).is_delivered());
     /// assert_eq!(ticket.wait(), Ok(7));
     /// ```
-    pub fn finish(mut self, result: Result<T, E>) -> Delivery<Result<T, E>> {
+    pub fn finish(self, result: Result<T, E>) -> Delivery<Result<T, E>> {
+        self.settle(result).tell()
+    }
+
+    /// Puts `result` in place, and leaves it to the caller to [tell](Settled::tell) the ticket. A worker that
+    /// completes several tickets at once settles them all first: a thread that waits for one after the other
+    /// then sleeps once.
+    pub(crate) fn settle(mut self, result: Result<T, E>) -> Settled<T, E> {
         match self.slot.take() {
-            Some(slot) => deliver(&slot, result),
-            None => unreachable!("only `finish` and `drop` take the slot"),
+            Some(slot) => Settled::new(slot, result),
+            None => unreachable!("only `settle` and `drop` take the slot"),
         }
     }
 
@@ -145,29 +153,81 @@ impl<T, E> Completion<T, E> {
     }
 }
 
-/// Completes the slot, then runs the waker or callback that the ticket left, without the lock.
-fn deliver<T, E>(slot: &Slot<T, E>, result: Result<T, E>) -> Delivery<Result<T, E>> {
-    // Unwind safety: the slot is no longer used when the user code starts, and the call consumes the user
-    // code.
-    let outcome = match slot.finish(result) {
-        Finished::Abandoned(result) => return Delivery::Abandoned(result),
-        Finished::Delivered(None) => Ok(()),
-        Finished::Delivered(Some(waker)) => catch_unwind(AssertUnwindSafe(|| waker.wake())),
-        Finished::Call(callback, result) => catch_unwind(AssertUnwindSafe(|| callback(result))),
-    };
-    match outcome {
-        Ok(()) => Delivery::Delivered,
-        Err(payload) => Delivery::Panicked(payload),
+/// A ticket whose result is in place, and that is still to be told. Dropping it tells the ticket as well.
+///
+/// Keeps the slot only while a thread waits for it: the pool may reuse it otherwise.
+#[must_use = "a thread or task may wait for the ticket"]
+pub(crate) struct Settled<T, E>(Rest<T, E>);
+
+/// The rest of the work for a settled ticket.
+enum Rest<T, E> {
+    Nothing,
+    Notify(Arc<Slot<T, E>>),
+    Wake(Waker),
+    Call(Callback<T, E>, Result<T, E>),
+    Abandoned(Result<T, E>),
+}
+
+impl<T, E> Settled<T, E> {
+    fn new(slot: Arc<Slot<T, E>>, result: Result<T, E>) -> Self {
+        Self(match slot.finish(result) {
+            Finished::Nothing => Rest::Nothing,
+            Finished::Notify => Rest::Notify(slot),
+            Finished::Wake(waker) => Rest::Wake(waker),
+            Finished::Call(callback, result) => Rest::Call(callback, result),
+            Finished::Abandoned(result) => Rest::Abandoned(result),
+        })
+    }
+
+    /// Returns whether the ticket waits to be told: a thread waits, or it has left a waker or a callback.
+    #[cfg(feature = "manager")]
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self.0, Rest::Notify(_) | Rest::Wake(_) | Rest::Call(..))
+    }
+
+    /// Notifies the thread, or runs the waker or callback, whose panic is contained.
+    pub(crate) fn tell(mut self) -> Delivery<Result<T, E>> {
+        std::mem::replace(&mut self.0, Rest::Nothing).tell()
+    }
+}
+
+impl<T, E> Rest<T, E> {
+    fn tell(self) -> Delivery<Result<T, E>> {
+        // Unwind safety: the slot is no longer used when the user code starts, and the call consumes the user
+        // code.
+        let told = match self {
+            Self::Nothing => Ok(()),
+            Self::Notify(slot) => {
+                slot.completed().notify_one();
+                Ok(())
+            }
+            Self::Wake(waker) => catch_unwind(AssertUnwindSafe(|| waker.wake())),
+            Self::Call(callback, result) => catch_unwind(AssertUnwindSafe(|| callback(result))),
+            Self::Abandoned(result) => return Delivery::Abandoned(result),
+        };
+        match told {
+            Ok(()) => Delivery::Delivered,
+            Err(payload) => Delivery::Panicked(payload),
+        }
+    }
+}
+
+impl<T, E> Drop for Settled<T, E> {
+    fn drop(&mut self) {
+        if matches!(self.0, Rest::Nothing) {
+            return;
+        }
+        // No caller can see a panic of the callback; the panic hook has reported it.
+        if let Delivery::Panicked(payload) = std::mem::replace(&mut self.0, Rest::Nothing).tell() {
+            discard(payload);
+        }
     }
 }
 
 impl<T, E> Drop for Completion<T, E> {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            // No caller can see a panic of the callback; the panic hook has reported it.
-            if let Delivery::Panicked(payload) = deliver(&slot, Err((self.closed)())) {
-                discard(payload);
-            }
+            drop(Settled::new(slot, Err((self.closed)())));
         }
     }
 }

@@ -229,3 +229,37 @@ fn a_renewed_ticket_is_not_complete() {
         thread.join().unwrap();
     });
 }
+
+/// A thread that waits for settled tickets in order gets each of them, also if the last one is told first.
+#[test]
+fn tickets_that_are_settled_together_wake_their_threads() {
+    model(|| {
+        let (first, first_ticket) = ticket();
+        let (second, second_ticket) = ticket();
+        let thread = spawn(move || {
+            let settled = [second.settle(Ok(2)), first.settle(Ok(1))];
+            for settled in settled {
+                assert!(settled.tell().is_delivered());
+            }
+        });
+        assert_eq!(first_ticket.wait(), Ok(1));
+        assert_eq!(second_ticket.wait(), Ok(2));
+        thread.join().unwrap();
+    });
+}
+
+/// A pooled slot is not used again before the thread that waited for it was notified.
+#[test]
+fn a_settled_slot_is_renewed_after_its_thread_was_notified() {
+    model(|| {
+        let pool: Pool<u32> = Pool::new(NonZeroUsize::MIN);
+        let (completion, ticket) = pool.ticket();
+        let thread = spawn(move || drop(completion.settle(Ok(1))));
+        assert_eq!(ticket.wait(), Ok(1));
+        let (completion, ticket) = pool.ticket();
+        let other = spawn(move || drop(completion.settle(Ok(2))));
+        assert_eq!(ticket.wait(), Ok(2));
+        thread.join().unwrap();
+        other.join().unwrap();
+    });
+}

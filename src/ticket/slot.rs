@@ -40,7 +40,10 @@ pub(super) struct Slot<T, E> {
 
 /// The rest of the completer's work, to be done once the lock is released.
 pub(super) enum Finished<T, E> {
-    Delivered(Option<Waker>),
+    Nothing,
+    /// Notify the thread that waits for [`completed`](Slot::completed).
+    Notify,
+    Wake(Waker),
     Call(Callback<T, E>, Result<T, E>),
     Abandoned(Result<T, E>),
 }
@@ -86,34 +89,31 @@ impl<T, E> Slot<T, E> {
         while !self.is_done() && spin.spin() {}
     }
 
-    /// Completes the slot, once. The returned callback or waker is user code, which the caller runs without
-    /// the lock.
+    /// Puts the result in place, once. The caller does the rest later: the returned callback or waker is user
+    /// code, which runs without the lock, and a thread that waits sleeps until it is notified.
     pub(super) fn finish(&self, result: Result<T, E>) -> Finished<T, E> {
         let mut state = self.lock();
-        let (finished, notify) = match std::mem::replace(&mut *state, State::Taken) {
-            State::Pending(Waiter::Callback(callback)) => (Finished::Call(callback, result), false),
+        let finished = match std::mem::replace(&mut *state, State::Taken) {
+            State::Pending(Waiter::Callback(callback)) => Finished::Call(callback, result),
             State::Pending(waiter) => {
                 *state = State::Complete(result);
                 match waiter {
-                    Waiter::Task(waker) => (Finished::Delivered(Some(waker)), false),
-                    Waiter::Thread => (Finished::Delivered(None), true),
-                    Waiter::Nobody | Waiter::Callback(_) => (Finished::Delivered(None), false),
+                    Waiter::Task(waker) => Finished::Wake(waker),
+                    // The thread registered under the lock and released it in the wait, so it receives a
+                    // notification from now on.
+                    Waiter::Thread => Finished::Notify,
+                    Waiter::Nobody | Waiter::Callback(_) => Finished::Nothing,
                 }
             }
             State::Abandoned => {
                 *state = State::Abandoned;
-                (Finished::Abandoned(result), false)
+                Finished::Abandoned(result)
             }
             State::Complete(_) | State::Taken => unreachable!("a completion completes once"),
         };
         // Release: pairs with `is_done`. Under the lock, so the flag never lags behind the state.
         self.done.store(true, Ordering::Release);
         drop(state);
-        if notify {
-            // The thread registered under the lock and released it in the wait, so it receives this
-            // notification.
-            self.completed.notify_one();
-        }
         finished
     }
 }

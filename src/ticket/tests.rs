@@ -402,3 +402,49 @@ fn a_pooled_ticket_outlives_its_pool_and_keeps_no_value_in_it() {
     drop(ticket.wait());
     assert_eq!(drops.load(Ordering::SeqCst), 2);
 }
+
+/// A thread, a task and a callback all learn of their settled tickets, and a panic of one keeps no other
+/// waiting.
+#[test]
+fn settled_tickets_are_told_and_a_panic_stops_none() {
+    for explicitly in [true, false] {
+        let (completions, tickets): (Vec<_>, Vec<_>) = (0..4).map(|_| ticket::<u32>()).unzip();
+        let mut tickets = tickets.into_iter();
+        let (Some(first), Some(mut second), Some(third), Some(fourth)) =
+            (tickets.next(), tickets.next(), tickets.next(), tickets.next())
+        else {
+            unreachable!()
+        };
+        first.on_complete(|_| panic!("in a callback"));
+        let (bombs, bomb) = wakes(|| panic!("in a waker"));
+        assert!(poll(&mut second, &bomb).is_pending());
+        let (called, calls) = mpsc::channel();
+        third.on_complete(move |result| called.send(result).unwrap());
+        let thread = spawn(move || fourth.wait());
+
+        let settled: Vec<_> = completions.into_iter().map(|completion| completion.settle(Ok(7))).collect();
+        assert!(second.is_complete());
+        assert_eq!((bombs.0.load(Ordering::SeqCst), calls.try_recv().is_err()), (0, true));
+        if explicitly {
+            let panicked = settled.into_iter().map(|settled| settled.tell().is_panicked());
+            assert_eq!(panicked.collect::<Vec<_>>(), [true, true, false, false]);
+        } else {
+            drop(settled);
+        }
+        assert_eq!(bombs.0.load(Ordering::SeqCst), 1);
+        assert_eq!(second.try_take(), Some(Ok(7)));
+        assert_eq!(calls.recv_timeout(LONG), Ok(Ok(7)));
+        assert_eq!(thread.join().unwrap(), Ok(7));
+    }
+}
+
+#[test]
+fn a_settled_ticket_without_a_listener_frees_its_slot() {
+    let pool = pool_of(1);
+    let (completion, ticket) = pool.ticket();
+    let settled = completion.settle(Ok(1));
+    assert_eq!(ticket.wait(), Ok(1));
+    drop(pool.ticket());
+    assert_eq!(pool.stats().reused, 1);
+    drop(settled);
+}

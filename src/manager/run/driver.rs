@@ -25,7 +25,7 @@ use crate::sync::{self, StdArc};
 use crate::table::Stats;
 use crate::table::version::Version;
 use crate::table::writer::reclaim::Reclaimed;
-use crate::ticket::Completion;
+use crate::ticket::{Completion, Settled};
 use crate::unwind::contain;
 use crate::util::defer_drop::collect;
 use crate::util::time::later;
@@ -67,6 +67,8 @@ pub struct Driver<A: Addr = NodeAddr> {
     /// Messages that were taken from the mailbox and are not yet applied.
     inbox: Vec<(Priority, Message<A>)>,
     done: Vec<Done<A>>,
+    /// Tickets whose results are in place, and that are still to be told.
+    settled: Vec<(Settled<Applied, CommandError>, trace::Report<A>)>,
     /// The requests of this turn to measure the memory.
     measures: Vec<Completion<MemoryReport>>,
     outbox: StdArc<SharedOutbox<A>>,
@@ -98,6 +100,7 @@ impl<A: Addr> Driver<A> {
             receiver,
             inbox: Vec::new(),
             done: Vec::new(),
+            settled: Vec::new(),
             measures: Vec::new(),
             outbox,
             congested_batch_at: None,
@@ -330,15 +333,22 @@ impl<A: Addr> Driver<A> {
         self.core.apply(command, now)
     }
 
+    /// Completes the tickets of the turn. All results are in place before the first thread is woken: one that
+    /// waits for its tickets in order then sleeps once per turn.
     fn complete(&mut self, version: Version) {
         for Done { completion, result, log } in self.done.drain(..) {
             if let Err(error) = &result {
                 self.meters.failed(error);
             }
             let report = log.report(&result, version, || self.receiver.len_total());
-            let result = result.map(|outcome| Applied { outcome, version });
-            // A panic in a waker or a callback of the ticket is contained in `finish`.
-            let panicked = completion.finish(result).contained_panic();
+            let settled = completion.settle(result.map(|outcome| Applied { outcome, version }));
+            if settled.is_awaited() || report.is_due() {
+                self.settled.push((settled, report));
+            }
+        }
+        for (settled, report) in self.settled.drain(..) {
+            // A panic in a waker or a callback of the ticket is contained in `tell`.
+            let panicked = settled.tell().contained_panic();
             // A panic of a subscriber is contained in `emit`.
             if !report.emit() || panicked {
                 self.core.tally_mut().panics += 1;

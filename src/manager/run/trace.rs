@@ -12,6 +12,8 @@ mod on;
 #[cfg(not(feature = "tracing"))]
 pub(super) use off::Entry;
 #[cfg(not(feature = "tracing"))]
+pub(super) use off::Report;
+#[cfg(not(feature = "tracing"))]
 pub(super) use off::delivered;
 #[cfg(not(feature = "tracing"))]
 pub(super) use off::refused;
@@ -23,6 +25,8 @@ pub(super) use off::submitted;
 pub(super) use off::transport_panicked;
 #[cfg(feature = "tracing")]
 pub(super) use on::Entry;
+#[cfg(feature = "tracing")]
+pub(super) use on::Report;
 #[cfg(feature = "tracing")]
 pub(super) use on::delivered;
 #[cfg(feature = "tracing")]

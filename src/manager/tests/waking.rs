@@ -323,3 +323,26 @@ fn a_request_that_waited_too_long_for_room_expires() {
     world.settle();
     assert_eq!(ticket.try_take(), Some(Err(CommandError::Expired)));
 }
+
+/// Every waker and callback finds the results of the whole turn, even if a callback before it panicked.
+#[test]
+fn the_results_of_a_turn_are_in_place_before_the_first_ticket_is_told() {
+    let mut world = World::new(Config::default());
+    let submit = || world.handle.check_nets().unwrap();
+    submit().on_complete(|_| panic!("in a callback"));
+    let (mut second, third, fourth) = (submit(), submit(), submit());
+    let task = StdArc::new(Count::default());
+    let waker = Waker::from(task.clone());
+    assert!(pin!(&mut second).poll(&mut Context::from_waker(&waker)).is_pending());
+    let seen = StdArc::new(AtomicUsize::new(0));
+    let sight = seen.clone();
+    third.on_complete(move |_| {
+        sight.fetch_add(1 + usize::from(fourth.is_complete() && second.is_complete()), Ordering::SeqCst);
+    });
+    world.turn();
+    assert_eq!((seen.load(Ordering::SeqCst), task.take()), (2, 1));
+    assert_eq!(world.driver.links().snapshot().stats().panics(), 0, "the version precedes the callbacks");
+    world.handle.check_nets().unwrap();
+    world.turn();
+    assert_eq!(world.driver.links().snapshot().stats().panics(), 1);
+}

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::transaction::Transaction;
 use crate::table::version::Version;
-use crate::ticket::{Closed, Completion};
+use crate::ticket::{Closed, Completion, Settled};
 
 /// An operation that was accepted.
 pub(super) enum Message<K, V, I, S> {
@@ -18,9 +18,11 @@ pub(super) trait Job<K, V, I, S>: Send {
     /// Runs the closure and keeps its result. Panics if the closure panics.
     fn run(&mut self, transaction: &mut Transaction<'_, K, V, I, S>);
 
-    /// Completes the ticket: with the result, which `version` contains, or with the error. Returns whether
-    /// user code panicked.
-    fn finish(self: Box<Self>, outcome: Result<Version, CommitError>) -> bool;
+    /// Puts the outcome in the ticket: the result, which `version` contains, or the error. Runs no user code.
+    fn settle(&mut self, outcome: Result<Version, CommitError>);
+
+    /// Tells the ticket, which runs its waker or callback. Returns whether user code panicked.
+    fn tell(self: Box<Self>) -> bool;
 }
 
 /// A transaction that returns an `R`.
@@ -28,12 +30,14 @@ pub(super) struct Call<F, R> {
     /// Taken when it is run.
     work: Option<F>,
     result: Option<R>,
-    completion: Completion<Committed<R>, CommitError>,
+    /// Taken when it is settled.
+    completion: Option<Completion<Committed<R>, CommitError>>,
+    settled: Option<Settled<Committed<R>, CommitError>>,
 }
 
 impl<F, R> Call<F, R> {
     pub(super) fn new(work: F, completion: Completion<Committed<R>, CommitError>) -> Self {
-        Self { work: Some(work), result: None, completion }
+        Self { work: Some(work), result: None, completion: Some(completion), settled: None }
     }
 }
 
@@ -48,20 +52,23 @@ where
         }
     }
 
-    fn finish(self: Box<Self>, outcome: Result<Version, CommitError>) -> bool {
-        let Self { work, result, completion } = *self;
-        let outcome = match (outcome, result) {
-            (Ok(version), Some(value)) => Ok(Committed { value, version }),
+    fn settle(&mut self, outcome: Result<Version, CommitError>) {
+        let Some(completion) = self.completion.take() else { return };
+        let outcome = outcome.and_then(|version| match self.result.take() {
+            Some(value) => Ok(Committed { value, version }),
             // A job without a result was not run.
-            (Ok(_), None) => Err(CommitError::Closed),
-            (Err(error), unneeded) => {
-                let panicked = completion.fail(error).contained_panic();
-                // Dropped last: both have destructors of the user.
-                drop((work, unneeded));
-                return panicked;
-            }
-        };
-        completion.finish(outcome).contained_panic()
+            None => Err(CommitError::Closed),
+        });
+        self.settled = Some(completion.settle(outcome));
+    }
+
+    fn tell(self: Box<Self>) -> bool {
+        let Self { work, result, completion, settled } = *self;
+        drop(completion);
+        let panicked = settled.is_some_and(|settled| settled.tell().contained_panic());
+        // Dropped last: both have destructors of the user.
+        drop((work, result));
+        panicked
     }
 }
 

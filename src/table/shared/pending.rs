@@ -126,17 +126,25 @@ impl<K, V, I, S> Pending<K, V, I, S> {
         self.done.push(job);
     }
 
-    /// Completes the tickets of the applied transactions.
+    /// Completes the tickets of the applied transactions. All results are in place before the first thread is
+    /// woken.
     pub(super) fn complete(&mut self, outcome: Result<Version, CommitError>) {
         let mut done = mem::take(&mut self.done);
-        done.drain(..).for_each(|job| self.finish(job, outcome));
+        done.iter_mut().for_each(|job| job.settle(outcome));
+        done.drain(..).for_each(|job| self.tell(job));
         self.done = done;
     }
 
-    /// Completes a ticket: runs its callback or waker, and may drop the result.
-    pub(super) fn finish(&self, job: Box<dyn Job<K, V, I, S>>, outcome: Result<Version, CommitError>) {
+    /// Completes a ticket.
+    pub(super) fn finish(&self, mut job: Box<dyn Job<K, V, I, S>>, outcome: Result<Version, CommitError>) {
+        job.settle(outcome);
+        self.tell(job);
+    }
+
+    /// Tells a ticket: runs its callback or waker, and may drop the result.
+    fn tell(&self, job: Box<dyn Job<K, V, I, S>>) {
         // Unwind safety: no part of the job remains observable.
-        self.note_panic(contain(AssertUnwindSafe(|| job.finish(outcome))).unwrap_or(true));
+        self.note_panic(contain(AssertUnwindSafe(|| job.tell())).unwrap_or(true));
     }
 
     /// Keeps a key or value until the end of the turn, if it has a destructor.

@@ -570,6 +570,22 @@ fn a_task_is_woken_by_a_send_and_by_the_end() {
     assert_eq!(table.snapshot().len(), 1);
 }
 
+/// Every waker and callback finds the results of the whole turn, even if a callback before it panicked.
+#[test]
+fn the_results_of_a_turn_are_in_place_before_the_first_ticket_is_told() {
+    let (shared, mut driver, _table) = shared(Config::new());
+    let submit = || shared.transaction(|table| table.insert(1, 1)).unwrap();
+    submit().on_complete(|_| panic!("in a callback"));
+    let (second, third) = (submit(), submit());
+    let seen = StdArc::new(AtomicUsize::new(0));
+    let sight = seen.clone();
+    // Relaxed: one thread.
+    second.on_complete(move |_| _ = sight.fetch_add(1 + usize::from(third.is_complete()), Ordering::Relaxed));
+    assert_eq!(driver.turn(), Turn::More);
+    // Relaxed: one thread.
+    assert_eq!((seen.load(Ordering::Relaxed), shared.stats().panics), (2, 1));
+}
+
 /// A value that a callback panics with, and the callback itself, end nothing.
 #[test]
 fn panics_of_callbacks_are_contained_and_counted() {

@@ -76,6 +76,11 @@ impl<A: Clone + Debug> Entry<A> {
 }
 
 impl<A: Debug> Report<A> {
+    /// Returns whether a subscriber is interested.
+    pub(in crate::manager) fn is_due(&self) -> bool {
+        self.ended.is_some()
+    }
+
     /// Emits the events. Returns `false` if the subscriber panicked.
     pub(in crate::manager) fn emit(self) -> bool {
         let Some((details, result, version, queue_len)) = self.ended else { return true };
