@@ -41,8 +41,9 @@ pub use read::snapshot::{LinksPublished, LinksReader, MemberFilter};
 ///
 /// [`Command`](crate::Command) and its results are at the crate root.
 pub mod command {
-    pub use crate::manager::model::command::{SubmitError, SubmitErrorKind};
+    pub use crate::manager::model::command::{AppliedAll, SubmitAllError, SubmitError, SubmitErrorKind};
     pub use crate::manager::run::handle::Submitted;
+    pub use crate::manager::run::handle::lists::SubmittedAll;
 }
 
 /// The settings of a manager, and the errors of their validation.

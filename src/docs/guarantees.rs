@@ -466,6 +466,15 @@
 //! `manager::tests::waking::a_report_of_a_task_waits_for_room_whatever_the_policy_is`,
 //! `manager::models::reports_of_tasks_wait_for_room`.
 //!
+//! **A list of commands is visible as a whole or not at all**, in the order of the list, and a command of it that fails
+//! or panics has no effect on the others: [`Handle::submit_all`](crate::Handle::submit_all). *Tested by*
+//! `manager::tests::lists`, `manager::models::readers_see_all_of_a_list_or_nothing`.
+//!
+//! **The results of a turn are in place before the first of its tickets is told**, and a waker or callback that panics
+//! keeps no other from being told. *Tested by*
+//! `manager::tests::waking::the_results_of_a_turn_are_in_place_before_the_first_ticket_is_told`,
+//! `ticket::models::tickets_that_are_settled_together_wake_their_threads`.
+//!
 //! **A driver in a task is woken by everything that it has to do at once**: commands, the shutdown, and effects that
 //! were taken while commands had to wait for it. *Tested by* `manager::tests::waking`,
 //! `manager::models::the_commands_of_two_threads_wake_a_driver`.

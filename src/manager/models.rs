@@ -411,3 +411,45 @@ fn a_dropped_manager_ends_every_ticket() {
         assert!(producer.join().is_ok());
     });
 }
+
+/// A list is visible as a whole or not at all, and its ticket completes after its version.
+#[test]
+fn readers_see_all_of_a_list_or_nothing() {
+    model(|| {
+        let transport = |_: Effect<NodeAddr>, _: &Handle<NodeAddr>| {};
+        let builder = LinkManager::builder(config()).clock(ManualClock::new()).transport(transport);
+        let manager = builder.spawn().unwrap();
+        let producers: Vec<_> = (0..2)
+            .map(|producer| {
+                let (handle, links) = (manager.handle(), manager.links());
+                spawn(move || {
+                    let pair = [2 * producer + 1, 2 * producer + 2];
+                    let list = pair.map(|node| Command::AddStream {
+                        addr: NodeAddr(node),
+                        stream: StreamId(node),
+                        direction: Direction::Downlink,
+                    });
+                    let Ok(ticket) = handle.submit_all(list.to_vec()) else { return };
+                    let Ok(applied) = ticket.wait() else { return };
+                    assert_eq!(applied.into_outcomes(), Ok(vec![Outcome::Done; 2]));
+                    let snapshot = links.snapshot();
+                    assert!(
+                        snapshot.is_empty()
+                            || pair.iter().all(|node| snapshot.get(&NodeAddr(*node)).is_some())
+                    );
+                })
+            })
+            .collect();
+        let links = manager.links();
+        let reader = spawn(move || {
+            for _ in 0..4 {
+                let snapshot = links.snapshot();
+                let has = |node| snapshot.get(&NodeAddr(node)).is_some();
+                assert!(has(1) == has(2) && has(3) == has(4));
+            }
+        });
+        let _ = manager.shutdown(LONG);
+        assert!(producers.into_iter().all(|producer| producer.join().is_ok()));
+        assert!(reader.join().is_ok());
+    });
+}

@@ -31,6 +31,7 @@ use crate::sync::{self, StdArc};
 use crate::ticket::Ticket;
 
 mod callbacks;
+mod lists;
 mod pressure;
 mod waking;
 

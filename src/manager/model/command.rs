@@ -252,6 +252,35 @@ pub struct Applied {
     pub version: Version,
 }
 
+/// The value that the ticket of [`Handle::submit_all`](crate::Handle::submit_all) resolves to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AppliedAll {
+    /// The result of each command, in the order of the list.
+    pub results: Vec<Result<Outcome, CommandError>>,
+    /// A version that contains the changes of all commands, as does every later one.
+    pub version: Version,
+}
+
+impl AppliedAll {
+    /// Returns the first error, with the index of its command in the list.
+    ///
+    /// The commands after it were applied nevertheless.
+    #[must_use]
+    pub fn first_error(&self) -> Option<(usize, &CommandError)> {
+        let errors = self.results.iter().map(|result| result.as_ref().err()).enumerate();
+        errors.filter_map(|(index, error)| Some((index, error?))).next()
+    }
+
+    /// Returns the outcomes if all commands succeeded.
+    ///
+    /// # Errors
+    /// The first error. The commands after it were applied nevertheless.
+    pub fn into_outcomes(self) -> Result<Vec<Outcome>, CommandError> {
+        self.results.into_iter().collect()
+    }
+}
+
 /// The reason why a command failed.
 ///
 /// A command that fails leaves links and nets unchanged, with two exceptions: an answer to `Effect::Resolve`
@@ -457,5 +486,54 @@ impl<A> fmt::Display for SubmitError<A> {
 }
 
 impl<A> std::error::Error for SubmitError<A> {}
+
+/// The error of a list of commands that was not accepted. It hands the list back.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubmitAllError<A> {
+    pub(crate) commands: Vec<Command<A>>,
+    pub(crate) kind: SubmitErrorKind,
+}
+
+impl<A> SubmitAllError<A> {
+    /// Returns the commands.
+    #[must_use]
+    pub fn into_inner(self) -> Vec<Command<A>> {
+        self.commands
+    }
+
+    /// Returns the reason why the list was not accepted.
+    #[must_use]
+    pub fn kind(&self) -> SubmitErrorKind {
+        self.kind
+    }
+
+    /// Whether the list's lane in the mailbox is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.kind == SubmitErrorKind::Full
+    }
+
+    /// Whether the manager has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.kind == SubmitErrorKind::Closed
+    }
+}
+
+impl<A> fmt::Debug for SubmitAllError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut error = f.debug_struct("SubmitAllError");
+        error.field("kind", &self.kind).field("commands", &self.commands.len()).finish_non_exhaustive()
+    }
+}
+
+impl<A> fmt::Display for SubmitAllError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl<A> std::error::Error for SubmitAllError<A> {}
 
 pub(crate) type Applying = Result<Outcome, CommandError>;

@@ -138,7 +138,8 @@ impl Config {
         self
     }
 
-    /// Sets the maximum number of commands applied per published version. Default 256.
+    /// Sets the maximum number of commands applied per published version. Default 256. A list of
+    /// [`submit_all`](crate::Handle::submit_all) is not divided: the last one of a version may exceed it.
     pub fn batch(mut self, commands: NonZeroUsize) -> Self {
         self.batch = commands.get();
         self

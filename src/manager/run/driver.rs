@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use super::handle::Handle;
-use super::message::{Envelope, Message};
+use super::message::{Envelope, List, Message};
 use super::meters::Meters;
 use super::outbox::shared::SharedOutbox;
 use super::request::{EndOnDrop, Request};
@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::link::addr::{Addr, NodeAddr};
 use crate::mailbox::{Priority, Receiver, RecvTimeoutError};
 use crate::manager::core::Core;
-use crate::manager::model::command::{Applied, Applying, Command, CommandError};
+use crate::manager::model::command::{Applied, AppliedAll, Applying, Command, CommandError};
 use crate::manager::model::config::Config;
 use crate::manager::model::effect::Effect;
 use crate::manager::model::report::{DrainReport, MemoryReport};
@@ -68,7 +68,7 @@ pub struct Driver<A: Addr = NodeAddr> {
     inbox: Vec<(Priority, Message<A>)>,
     done: Vec<Done<A>>,
     /// Tickets whose results are in place, and that are still to be told.
-    settled: Vec<(Settled<Applied, CommandError>, trace::Report<A>)>,
+    settled: Vec<Told<A>>,
     /// The requests of this turn to measure the memory.
     measures: Vec<Completion<MemoryReport>>,
     outbox: StdArc<SharedOutbox<A>>,
@@ -146,7 +146,7 @@ impl<A: Addr> Driver<A> {
         self.fill();
         self.turn(now);
         self.open_lanes(now);
-        if !self.receiver.is_empty() {
+        if !self.receiver.is_empty() || !self.inbox.is_empty() {
             return Some(now);
         }
         let deadline = self.core.next_deadline();
@@ -220,7 +220,7 @@ impl<A: Addr> Driver<A> {
         // Out of time: the remaining commands end without being applied.
         while !self.inbox.is_empty() {
             for (_, message) in self.inbox.drain(..) {
-                if matches!(message, Message::Command(_)) {
+                for _ in 0..message.commands() {
                     report.refused += 1;
                     self.meters.failed(&CommandError::Closed);
                 }
@@ -282,15 +282,16 @@ impl<A: Addr> Driver<A> {
         // The backlog can only shrink in the meantime, as the transport takes effects.
         let (effects, closing) = self.outbox.load();
         self.core.note_backlog(effects, closing);
+        let mut applied = 0;
         let (version, dropped) = collect(|| {
-            self.apply_all(now);
+            applied = self.apply_all(now);
             self.core.advance(now);
             self.core.tally_mut().transport_panics = self.outbox.panics();
             if self.core.is_dirty() { self.core.publish(now) } else { self.core.version() }
         });
-        if !self.done.is_empty() {
+        if applied > 0 {
             let spent = self.clock.now().saturating_duration_since(now);
-            self.meters.processed_together(spent, self.done.len() as u64);
+            self.meters.processed_together(spent, applied as u64);
         }
         self.complete(version);
         self.answer_measures();
@@ -299,11 +300,21 @@ impl<A: Addr> Driver<A> {
         self.core.tally_mut().panics += dropped.release();
     }
 
-    fn apply_all(&mut self, now: Instant) {
+    /// Applies messages until they make up a batch; the others stay in the inbox. Returns the number of
+    /// commands.
+    fn apply_all(&mut self, now: Instant) -> usize {
         let mut inbox = std::mem::take(&mut self.inbox);
-        for (lane, message) in inbox.drain(..) {
+        let mut commands = 0;
+        let batch = inbox.iter().take_while(|(_, message)| {
+            let is_open = commands < self.config.batch;
+            commands += if is_open { message.commands() } else { 0 };
+            is_open
+        });
+        let messages = batch.count();
+        for (lane, message) in inbox.drain(..messages) {
             match message {
                 Message::Command(envelope) => self.take(lane, envelope, now),
+                Message::List(list) => self.take_list(lane, list, now),
                 Message::Measure(completion) => {
                     self.meters.took_request();
                     self.measures.push(completion);
@@ -311,6 +322,7 @@ impl<A: Addr> Driver<A> {
             }
         }
         self.inbox = inbox;
+        commands
     }
 
     fn take(&mut self, lane: Priority, envelope: Envelope<A>, now: Instant) {
@@ -319,10 +331,36 @@ impl<A: Addr> Driver<A> {
         // A command that arrived after the turn began has not waited.
         let waited = now.saturating_duration_since(created);
         self.meters.took(lane, kind, waited);
+        let (result, log) = self.apply_logged(command, (lane, waited), deadline, now);
+        self.done.push(Done::One { completion, result, log });
+    }
+
+    fn take_list(&mut self, lane: Priority, list: List<A>, now: Instant) {
+        let List { commands, completion, created, deadline } = list;
+        let waited = now.saturating_duration_since(created);
+        self.meters.took_list(lane, commands.iter().map(Command::kind), waited);
+        let mut results = Vec::with_capacity(commands.len());
+        let mut logs = Vec::new();
+        for command in commands {
+            let deadline = deadline.filter(|_| !command.is_report());
+            let (result, log) = self.apply_logged(command, (lane, waited), deadline, now);
+            results.push(result);
+            logs.push(log);
+        }
+        self.done.push(Done::List { completion, results, logs });
+    }
+
+    fn apply_logged(
+        &mut self,
+        command: Command<A>,
+        (lane, waited): (Priority, Duration),
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> (Applying, trace::Entry<A>) {
         let mut log = trace::Entry::new(&command, lane, waited, &*self.clock);
         let result = self.apply(command, deadline, now);
         log.applied(&*self.clock);
-        self.done.push(Done { completion, result, log });
+        (result, log)
     }
 
     fn apply(&mut self, command: Command<A>, deadline: Option<Instant>, now: Instant) -> Applying {
@@ -336,23 +374,32 @@ impl<A: Addr> Driver<A> {
     /// Completes the tickets of the turn. All results are in place before the first thread is woken: one that
     /// waits for its tickets in order then sleeps once per turn.
     fn complete(&mut self, version: Version) {
-        for Done { completion, result, log } in self.done.drain(..) {
-            if let Err(error) = &result {
-                self.meters.failed(error);
+        let Self { done, settled, meters, receiver, .. } = self;
+        let report = |log: trace::Entry<A>, result: &Applying| {
+            if let Err(error) = result {
+                meters.failed(error);
             }
-            let report = log.report(&result, version, || self.receiver.len_total());
-            let settled = completion.settle(result.map(|outcome| Applied { outcome, version }));
-            if settled.is_awaited() || report.is_due() {
-                self.settled.push((settled, report));
+            log.report(result, version, || receiver.len_total())
+        };
+        for done in done.drain(..) {
+            match done {
+                Done::One { completion, result, log } => {
+                    let report = report(log, &result);
+                    let ticket = completion.settle(result.map(|outcome| Applied { outcome, version }));
+                    if ticket.is_awaited() || report.is_due() {
+                        settled.push(Told::One(ticket, report));
+                    }
+                }
+                Done::List { completion, results, logs } => {
+                    let reports =
+                        logs.into_iter().zip(&results).map(|(log, result)| report(log, result)).collect();
+                    let ticket = completion.settle(Ok(AppliedAll { results, version }));
+                    settled.push(Told::List(ticket, reports));
+                }
             }
         }
-        for (settled, report) in self.settled.drain(..) {
-            // A panic in a waker or a callback of the ticket is contained in `tell`.
-            let panicked = settled.tell().contained_panic();
-            // A panic of a subscriber is contained in `emit`.
-            if !report.emit() || panicked {
-                self.core.tally_mut().panics += 1;
-            }
+        for told in self.settled.drain(..) {
+            self.core.tally_mut().panics += told.tell();
         }
     }
 }
@@ -405,11 +452,42 @@ impl<A: Addr> Drop for Driver<A> {
     }
 }
 
-/// An applied command whose ticket waits for the version.
-struct Done<A> {
-    completion: Completion<Applied, CommandError>,
-    result: Applying,
-    log: trace::Entry<A>,
+/// An applied message whose ticket waits for the version.
+enum Done<A> {
+    One {
+        completion: Completion<Applied, CommandError>,
+        result: Applying,
+        log: trace::Entry<A>,
+    },
+    List {
+        completion: Completion<AppliedAll, CommandError>,
+        results: Vec<Applying>,
+        logs: Vec<trace::Entry<A>>,
+    },
+}
+
+/// A ticket whose result is in place, with the events of its commands.
+enum Told<A> {
+    One(Settled<Applied, CommandError>, trace::Report<A>),
+    List(Settled<AppliedAll, CommandError>, Vec<trace::Report<A>>),
+}
+
+impl<A: Addr> Told<A> {
+    /// Tells the ticket, and emits the events. Returns the number of panics.
+    fn tell(self) -> u64 {
+        // A panic in a waker or a callback of the ticket is contained in `tell`, and a panic of a subscriber in
+        // `emit`.
+        match self {
+            Self::One(ticket, report) => {
+                let panicked = ticket.tell().contained_panic();
+                u64::from(!report.emit() || panicked)
+            }
+            Self::List(ticket, reports) => {
+                let panicked = u64::from(ticket.tell().contained_panic());
+                panicked + reports.into_iter().map(|report| u64::from(!report.emit())).sum::<u64>()
+            }
+        }
+    }
 }
 
 /// The main function of the writer's thread: runs turns until it is told to shut down.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use super::message::{Envelope, Message};
@@ -12,14 +13,20 @@ use crate::link::addr::{Addr, NodeAddr};
 use crate::link::net::{NetConfig, NetId};
 use crate::link::stream::{Direction, StreamId};
 use crate::link::{DialId, ResolveId, UserData};
-use crate::mailbox::{self, Backpressure, Priority, Sender};
-use crate::manager::model::command::{Applied, Command, CommandError, SubmitError, SubmitErrorKind};
+use crate::mailbox::{self, Backpressure, Permit, Priority, Sender};
+use crate::manager::model::command::{
+    Applied, AppliedAll, Command, CommandError, SubmitError, SubmitErrorKind,
+};
 use crate::manager::model::config::settings::Settings;
 use crate::manager::model::report::MemoryReport;
 use crate::sync::StdArc;
 use crate::ticket::{Pool, PoolStats, Ticket, ticket};
 
 mod clusters;
+pub(in crate::manager) mod lists;
+
+/// The most tickets of lists that are pooled.
+const POOLED_LIST_TICKETS: usize = 64;
 
 /// The write side of a link manager. Clones are cheap and share the mailbox.
 ///
@@ -66,6 +73,8 @@ pub struct Handle<A: Addr = NodeAddr> {
     clock: StdArc<dyn Clock>,
     /// The pool of tickets, shared by all handles.
     tickets: Pool<Applied, CommandError>,
+    /// The pool of the tickets of lists.
+    list_tickets: Pool<AppliedAll, CommandError>,
     meters: StdArc<Meters>,
     deadline: Option<Duration>,
     /// Whether the manager has its own writer's thread to wait for.
@@ -87,7 +96,9 @@ impl<A: Addr> Handle<A> {
         policy: Backpressure,
     ) -> Self {
         let blocks = policy == Backpressure::Block;
-        Self { sender, clock, tickets, meters, deadline: None, may_wait, blocks }
+        let pooled = tickets.stats().capacity.min(POOLED_LIST_TICKETS);
+        let list_tickets = Pool::new(NonZeroUsize::new(pooled).unwrap_or(NonZeroUsize::MIN));
+        Self { sender, clock, tickets, list_tickets, meters, deadline: None, may_wait, blocks }
     }
 
     /// Returns a handle whose commands expire `timeout` after they are sent: a command that was not applied
@@ -386,19 +397,27 @@ impl<A: Addr> Handle<A> {
     /// ```
     pub async fn submit_async(&self, command: Command<A>) -> Submitted<A> {
         let created = self.clock.now();
-        let permit = if self.blocks || command.is_report() {
-            // If the mailbox is closed, the send refuses the command.
-            self.sender.reserve_async(command.priority()).await.ok()
-        } else {
-            None
-        };
-        self.submit_by(command, created, |priority, message| match permit {
-            Some(permit) => match permit.send(message) {
-                Ok(()) => Ok(None),
-                Err(error) => Err((SubmitErrorKind::Closed, error.into_inner())),
-            },
-            None => self.send_by_policy(priority, message),
-        })
+        let permit = self.reserve_async(command.priority(), command.is_report()).await;
+        self.submit_by(command, created, |priority, message| self.send_with(permit, priority, message))
+    }
+
+    /// Waits for room if a report is to be sent, or if the policy is to wait. `None` also if the mailbox is
+    /// closed: the send refuses the message then.
+    async fn reserve_async(&self, priority: Priority, report: bool) -> Option<Permit<'_, Message<A>>> {
+        if self.blocks || report { self.sender.reserve_async(priority).await.ok() } else { None }
+    }
+
+    fn send_with(
+        &self,
+        permit: Option<Permit<'_, Message<A>>>,
+        priority: Priority,
+        message: Message<A>,
+    ) -> SentMessage<A> {
+        let Some(permit) = permit else { return self.send_by_policy(priority, message) };
+        match permit.send(message) {
+            Ok(()) => Ok(None),
+            Err(error) => Err((SubmitErrorKind::Closed, error.into_inner())),
+        }
     }
 
     fn submit_by(
@@ -416,13 +435,12 @@ impl<A: Addr> Handle<A> {
         match send(priority, message) {
             Ok(None) => Ok(ticket),
             Ok(Some(victim)) => {
-                trace::shed(&victim);
-                victim.refuse(CommandError::Shed);
+                shed(victim);
                 Ok(ticket)
             }
             Err((kind, message)) => {
                 let error = message.into_refusal(kind);
-                trace::refused(&error);
+                trace::refused(&error.command, kind);
                 Err(error)
             }
         }
@@ -480,7 +498,8 @@ impl<A: Addr> Handle<A> {
     /// submitted command, and with each command that is handed back.
     pub(crate) fn activity(&self) -> u64 {
         let handed_back = self.sender.handed_back();
-        self.meters().pulse().wrapping_add(self.tickets.issued()).wrapping_add(handed_back)
+        let issued = self.tickets.issued().wrapping_add(self.list_tickets.issued());
+        self.meters().pulse().wrapping_add(issued).wrapping_add(handed_back)
     }
 
     pub(crate) fn ticket_stats(&self) -> PoolStats {
@@ -489,7 +508,7 @@ impl<A: Addr> Handle<A> {
 
     /// The memory of the mailbox's rings, and of the pooled tickets.
     pub(in crate::manager) fn queue_bytes(&self) -> (usize, usize) {
-        (self.sender.bytes(), self.tickets.bytes())
+        (self.sender.bytes(), self.tickets.bytes() + self.list_tickets.bytes())
     }
 
     /// The sending end of the mailbox, for tests that hold permits.
@@ -506,6 +525,12 @@ impl<A: Addr> Handle<A> {
 
 type SentMessage<A> = Result<Option<Message<A>>, (SubmitErrorKind, Message<A>)>;
 
+/// Ends a message that gave its room to a more urgent one.
+fn shed<A: Addr>(victim: Message<A>) {
+    trace::shed(&victim);
+    victim.refuse(CommandError::Shed);
+}
+
 fn refusal(closed: bool) -> SubmitErrorKind {
     if closed { SubmitErrorKind::Closed } else { SubmitErrorKind::Full }
 }
@@ -516,6 +541,7 @@ impl<A: Addr> Clone for Handle<A> {
             sender: self.sender.clone(),
             clock: self.clock.clone(),
             tickets: self.tickets.clone(),
+            list_tickets: self.list_tickets.clone(),
             meters: self.meters.clone(),
             deadline: self.deadline,
             may_wait: self.may_wait,

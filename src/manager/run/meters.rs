@@ -83,6 +83,23 @@ impl Meters {
         self.pulse.beat();
     }
 
+    /// Counts the commands of a list, which was taken from one lane.
+    pub(crate) fn took_list(
+        &self,
+        lane: Priority,
+        kinds: impl Iterator<Item = CommandKind>,
+        waited: Duration,
+    ) {
+        let mut commands = 0;
+        for kind in kinds {
+            self.kinds[kind.index()].add(1);
+            commands += 1;
+        }
+        self.lanes[lane as usize].add(commands);
+        self.queue_wait.record(waited, commands);
+        self.pulse.beat();
+    }
+
     /// Notes that a message that is no command was taken from its lane, whose length the reports show.
     pub(crate) fn took_request(&self) {
         self.pulse.beat();

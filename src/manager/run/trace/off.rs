@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::mailbox::Priority;
-use crate::manager::model::command::{Applying, Command, SubmitError};
+use crate::manager::model::command::{Applying, Command, SubmitErrorKind};
 use crate::manager::model::effect::Effect;
 use crate::manager::run::message::Message;
 use crate::table::version::Version;
@@ -38,7 +38,7 @@ impl<A> Report<A> {
 
 pub(in crate::manager) fn submitted<A>(_: &Command<A>) {}
 
-pub(in crate::manager) fn refused<A>(_: &SubmitError<A>) {}
+pub(in crate::manager) fn refused<A>(_: &Command<A>, _: SubmitErrorKind) {}
 
 pub(in crate::manager) fn shed<A>(_: &Message<A>) {}
 

@@ -9,7 +9,7 @@ use tracing::{Level, enabled, event, field};
 use crate::clock::Clock;
 use crate::mailbox::Priority;
 use crate::manager::model::command::kind::CommandKind;
-use crate::manager::model::command::{Applying, Command, CommandError, SubmitError, SubmitErrorKind};
+use crate::manager::model::command::{Applying, Command, CommandError, SubmitErrorKind};
 use crate::manager::model::effect::Effect;
 use crate::manager::run::message::Message;
 use crate::table::version::Version;
@@ -125,19 +125,19 @@ pub(in crate::manager) fn submitted<A: Debug>(command: &Command<A>) {
 }
 
 /// Emitted on the submitting thread.
-pub(in crate::manager) fn refused<A: Debug>(error: &SubmitError<A>) {
-    let code = match error.kind {
+pub(in crate::manager) fn refused<A: Debug>(command: &Command<A>, error: SubmitErrorKind) {
+    let code = match error {
         SubmitErrorKind::Full => "full",
         SubmitErrorKind::Closed => "closed",
     };
     event!(
         name: "refused", target: COMMAND, Level::WARN,
-        kind = error.command.kind().as_str(), code, addr = error.command.addr().map(field::debug), %error,
+        kind = command.kind().as_str(), code, addr = command.addr().map(field::debug), %error,
         "command not accepted"
     );
 }
 
-/// Emitted on the thread that sent the more urgent command.
+/// Emitted on the thread that sent the more urgent command. Lists are never shed.
 pub(in crate::manager) fn shed<A: Debug>(victim: &Message<A>) {
     if let Message::Command(envelope) = victim {
         let (error, addr) = (CommandError::Shed, envelope.command.addr());
