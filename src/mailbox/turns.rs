@@ -42,6 +42,15 @@ impl LaneSet {
         self.0 == 0
     }
 
+    /// Returns the lane if it is the only one.
+    fn only(self) -> Option<Priority> {
+        if self.0.is_power_of_two() {
+            Priority::ALL.get(self.0.trailing_zeros() as usize).copied()
+        } else {
+            None
+        }
+    }
+
     pub(super) fn contains(self, priority: Priority) -> bool {
         self.0 & (1 << priority.index()) != 0
     }
@@ -61,6 +70,9 @@ impl Turns {
 
     /// Returns the lane to take from among those that wait.
     pub(super) fn choose(&self, waiting: LaneSet) -> Option<Priority> {
+        if let Some(only) = waiting.only() {
+            return Some(only);
+        }
         let mut chosen: Option<Priority> = None;
         for priority in Priority::ALL.into_iter().filter(|priority| waiting.contains(*priority)) {
             let ahead = match chosen {
@@ -76,6 +88,10 @@ impl Turns {
 
     /// Records a take from `taken`, while `waiting` waited (with or without `taken`).
     pub(super) fn took(&mut self, taken: Priority, waiting: LaneSet) {
+        if waiting.only() == Some(taken) {
+            self.passed = [0; 4];
+            return;
+        }
         for priority in Priority::ALL {
             let passed = &mut self.passed[priority.index()];
             let passed_over = priority != taken && waiting.contains(priority);

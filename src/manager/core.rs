@@ -227,7 +227,8 @@ impl<A: Addr> Core<A> {
         self.recount_clusters();
         self.tally.publishes += 1;
         let tally = self.tally;
-        let directory = self.directory_mut();
+        // Not by `directory_mut`: no request for candidates depends on these two.
+        let directory = &mut self.writer.index_mut().1;
         // The counters are part of the version, so they agree with the links of the snapshot in which they
         // are read.
         directory.published_at = now;

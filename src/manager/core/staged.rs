@@ -64,6 +64,9 @@ pub(crate) struct Core<A: Addr> {
     pub(super) timers: Timers<A>,
     /// The tick, and the phase that it runs next.
     pub(super) schedule: Schedule,
+    /// The instant of the next request for candidates, if any. `None` outside if it has to be computed: the
+    /// directory may have changed, or the member count of a net.
+    pub(super) request: Option<Option<Instant>>,
     /// Effects of the version that is being staged, in order.
     pub(super) effects: Vec<Effect<A>>,
     /// Nets whose members changed since the last publish.
@@ -110,6 +113,7 @@ impl<A: Addr> Core<A> {
             own,
             writer,
             timers: Timers::new(),
+            request: None,
             effects: Vec::new(),
             recount: Vec::new(),
             recount_clusters: Vec::new(),
@@ -145,6 +149,7 @@ impl<A: Addr> Core<A> {
     /// version is harmless, a change that is never published is not.
     pub(super) fn directory_mut(&mut self) -> &mut Directory<A> {
         self.dirty = true;
+        self.request = None;
         &mut self.writer.index_mut().1
     }
 
@@ -234,7 +239,11 @@ impl<A: Addr> Core<A> {
         let left = before.map_or(&[][..], |link| &link.members);
         let joined = after.map_or(&[][..], |link| &link.members);
         let changed = left.iter().chain(joined);
+        let known = self.recount.len();
         self.recount.extend(changed.filter(|net| turned || left.contains(net) != joined.contains(net)));
+        if self.recount.len() > known {
+            self.request = None;
+        }
 
         // Associated clusters count members only, without the direction.
         let left = before.map_or(&[][..], |link| &link.clusters);
@@ -261,16 +270,34 @@ impl<A: Addr> Core<A> {
 
     /// The instant at which [`advance`](Self::advance) has something to do next, provided that no command
     /// intervenes.
-    pub(crate) fn next_deadline(&self) -> Instant {
+    pub(crate) fn next_deadline(&mut self) -> Instant {
         let tick = self.schedule.next_tick;
         // With ticked timing the core acts on ticks only, even if something has long been due.
         if self.config.timing == Timing::Ticked {
             return tick;
         }
-        let rules = self.rules();
-        // Requests for candidates are due per net, and nets have no timers: there are few of them.
-        let request = self.directory().nets().iter().filter_map(|net| rules.request_due(net)).min();
+        let request = self.request_due();
         [self.timers.first(), request].into_iter().flatten().fold(tick, Instant::min)
+    }
+
+    /// The instant of the next request for candidates, if any.
+    ///
+    /// Nets have no timers: there are few of them. Their members are counted only if something has changed
+    /// since the last call.
+    pub(super) fn request_due(&mut self) -> Option<Instant> {
+        if let Some(known) = self.request {
+            #[cfg(all(test, not(switchboard_model)))]
+            assert_eq!(known, self.find_request());
+            return known;
+        }
+        let request = self.find_request();
+        self.request = Some(request);
+        request
+    }
+
+    fn find_request(&self) -> Option<Instant> {
+        let rules = self.rules();
+        self.directory().nets().iter().filter_map(|net| rules.request_due(net)).min()
     }
 
     /// The memory of the table, and of the records in it in bytes. O(links + pages).
@@ -355,6 +382,7 @@ impl<A: Addr> Core<A> {
         self.recount.truncate(self.journal.recount);
         self.recount_clusters.truncate(self.journal.recount_clusters);
         self.tally = self.journal.tally;
+        self.request = None;
         let links = std::mem::take(&mut self.journal.links);
         let mut replan = self.journal.timers;
         if let Some(directory) = self.journal.directory.take() {

@@ -34,7 +34,9 @@ impl<A: Addr> Core<A> {
         let timing = self.config.timing;
         if timing == Timing::Immediate {
             self.wake_due(now);
-            self.request(now, |net| net.request_not_before.is_none_or(|at| timing.is_past(at, now)));
+            if self.request_due().is_some_and(|at| timing.is_past(at, now)) {
+                self.request(now, |net| net.request_not_before.is_none_or(|at| timing.is_past(at, now)));
+            }
         }
     }
 
@@ -102,7 +104,7 @@ impl<A: Addr> Core<A> {
         }
         // With ticked timing also the nets that have enough links: the phase takes their count all the same.
         let wanted =
-            |net: &&NetStatus<A>| net.is_active() && (ticked || rules.needed(net) > 0) && is_due(net);
+            |net: &&NetStatus<A>| net.is_active() && is_due(net) && (ticked || rules.needed(net) > 0);
         let ids: Vec<_> = directory.nets().iter().filter(wanted).map(NetStatus::id).collect();
         for id in ids {
             let Some(net) = self.directory().net(id) else { continue };

@@ -4,14 +4,16 @@
 //! clock: callers pass `now`, or a predicate over instants.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 use super::journal::JOURNAL_CAPACITY;
 use crate::link::addr::Addr;
+use crate::table::DefaultHashBuilder;
 use crate::util::time::later;
 
 /// Frees memory if the map is large and at least four times as large as its contents. O(entries) then.
-pub(super) fn shrink<A: Addr, V>(map: &mut HashMap<A, V>) {
+pub(super) fn shrink<A: Addr, V, S: BuildHasher>(map: &mut HashMap<A, V, S>) {
     if map.capacity() > JOURNAL_CAPACITY.max(4 * map.len()) {
         map.shrink_to(2 * map.len());
     }
@@ -26,7 +28,7 @@ pub(crate) struct Timers<A> {
     /// The address of each timer, the earliest first.
     due: BTreeMap<(Instant, u64), A>,
     /// The key in `due` of each address.
-    places: HashMap<A, (Instant, u64)>,
+    places: HashMap<A, (Instant, u64), DefaultHashBuilder>,
     /// The number of the next timer: makes the keys of equal instants distinct, and keeps them in the order
     /// in which they were set.
     next: u64,
@@ -35,7 +37,7 @@ pub(crate) struct Timers<A> {
 impl<A: Addr> Timers<A> {
     /// Creates an empty set of timers.
     pub(crate) fn new() -> Self {
-        Self { due: BTreeMap::new(), places: HashMap::new(), next: 0 }
+        Self { due: BTreeMap::new(), places: HashMap::default(), next: 0 }
     }
 
     /// Sets, moves or removes the timer of an address.

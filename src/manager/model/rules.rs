@@ -132,7 +132,8 @@ impl<'a, A: Addr> Rules<'a, A> {
 
     /// The number of links that a net is short of, regardless of whether it is active; 0 for a reserved net.
     pub(crate) fn needed_if_active(&self, net: &NetStatus<A>) -> u32 {
-        if net.config().reserved_only {
+        // A minimum of zero needs no count.
+        if net.config().reserved_only || net.min_links() == 0 {
             return 0;
         }
         let counted = u32::try_from(self.counted(net)).unwrap_or(u32::MAX);

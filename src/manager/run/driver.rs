@@ -350,6 +350,7 @@ impl<A: Addr> Driver<A> {
         self.done.push(Done::List { completion, results, logs });
     }
 
+    #[inline]
     fn apply_logged(
         &mut self,
         command: Command<A>,

@@ -8,6 +8,7 @@ use crate::link::cluster::ClusterId;
 use crate::link::net::NetId;
 use crate::link::stream::StreamId;
 use crate::manager::model::effect::{Effect, FEW, QUEUE_CAPACITY, entry};
+use crate::table::DefaultHashBuilder;
 
 /// The key of an effect. Waiting effects with the same key replace each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,9 +52,9 @@ pub(crate) struct Outbox<A> {
     queue: VecDeque<Option<Effect<A>>>,
     /// The number of the first entry of `queue`; numbers of waiting entries are unique.
     first: u64,
-    places: HashMap<Key<A>, u64>,
+    places: HashMap<Key<A>, u64, DefaultHashBuilder>,
     /// The streams to close, for addresses with more than `FEW` of them.
-    listed: HashMap<A, HashSet<StreamId>>,
+    listed: HashMap<A, HashSet<StreamId>, DefaultHashBuilder>,
     /// Number of streams to close, over all addresses.
     closing: usize,
     coalesced: u64,
@@ -67,8 +68,8 @@ impl<A: Addr> Outbox<A> {
         Self {
             queue: VecDeque::new(),
             first: 0,
-            places: HashMap::new(),
-            listed: HashMap::new(),
+            places: HashMap::default(),
+            listed: HashMap::default(),
             closing: 0,
             coalesced: 0,
             #[cfg(all(test, not(switchboard_model)))]
