@@ -308,7 +308,7 @@ impl<V: Entry, R: Resources> Drain<V, R> {
         if state.phase == DrainPhase::Closing && shared.counters.snapshot().open == 0 {
             state.phase = DrainPhase::Removing;
         }
-        if state.phase == DrainPhase::Removing && shared.slots.len() == 0 {
+        if state.phase == DrainPhase::Removing && shared.slots.len() == 0 && shared.has_counted_all() {
             state.phase = DrainPhase::Delivering;
             state.dropped = shared.end_graces(self.pending);
         } else if state.phase == DrainPhase::Removing && shared.counters.snapshot().open > 0 {
@@ -355,6 +355,12 @@ impl<V: Entry, R: Resources> Shared<V, R> {
             delivered: stats.events_delivered,
             dead_letters: stats.dead_letters,
         }
+    }
+
+    /// Whether the last batch is counted: its slots are vacant before.
+    fn has_counted_all(&self) -> bool {
+        let stats = self.counters.snapshot();
+        stats.queued + stats.deferred == 0
     }
 
     /// Does the work of the threads, if there are none.

@@ -167,7 +167,11 @@ fn r18_a_drain_and_reports_end_each_connection_once() {
         let [one, two, draining] = [(); 3].map(|()| rig.cleanup.clone());
         let draining = spawn(move || {
             let mut drain = draining.drain();
-            let is_done = (0..3).any(|_| matches!(drain.step(), DrainStep::Done(_)));
+            let is_done = (0..3).any(|_| {
+                let DrainStep::Done(report) = drain.step() else { return false };
+                assert_eq!((report.lost, report.is_complete), (0, true), "{report}");
+                true
+            });
             (drain, is_done)
         });
         let threads = [

@@ -128,8 +128,10 @@ impl Rig {
 
     /// Takes steps in which no connection is opened, until batches are large.
     fn calm(&mut self) {
-        for _ in 0..=CALM {
-            assert_eq!(self.cleanup.run_batch(0), Progress::Idle);
+        for worker in 0..self.cleanup.workers() {
+            for _ in 0..=CALM {
+                assert_eq!(self.cleanup.run_batch(worker), Progress::Idle);
+            }
         }
     }
 
