@@ -549,6 +549,8 @@ mod sessions {
             while driver.turn() == Turn::More {}
             ids.push(ticket.wait().unwrap().detach());
         }
+        // No connection is opened any longer, so that batches are large.
+        (0..300).for_each(|_| assert_eq!(cleanup.run_batch(0), Progress::Idle));
         for (number, id) in ids.iter().enumerate() {
             assert_eq!(cleanup.close(*id, Cause::Lost), Closed::Queued);
             assert_eq!(cancelled.load(Ordering::Relaxed), number as u64 + 1, "asked at once");
