@@ -204,6 +204,19 @@ fn a_turn_takes_no_message_beyond_a_batch_of_commands() {
     assert_eq!(versions, [1, 1, 2, 2]);
 }
 
+/// The mailbox is empty, and the rest of its last messages is in the hands of the driver.
+#[test]
+fn messages_that_a_turn_has_left_over_are_due_at_once() {
+    let (mut driver, clock) = driver(Config::default().batch(NonZeroUsize::new(3).unwrap()));
+    let handle = driver.handle();
+    let lists = [streams(1..=2), streams(3..=4), streams(5..=6)];
+    let tickets = lists.map(|list| handle.submit_all(list).unwrap());
+    assert_eq!((driver.run_once(clock.now()), driver.has_work()), (Some(clock.now()), true));
+    assert_eq!(tickets.each_ref().map(Ticket::is_complete), [true, true, false]);
+    assert!(driver.run_once(clock.now()).is_some_and(|next| next > clock.now()));
+    assert!(tickets.iter().all(Ticket::is_complete) && !driver.has_work());
+}
+
 #[test]
 fn a_shutdown_drains_lists_and_counts_their_commands() {
     let (mut driver, clock) = driver(Config::default().batch(NonZeroUsize::MIN));
