@@ -2,10 +2,11 @@ use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use switchboard::manager::command::AppliedAll;
 use switchboard::ticket::Ticket;
 use switchboard::{
-    Applied, CommandError, Config, Direction, Effect, Handle, LinkManager, Links, NetConfig, NetId, NodeAddr,
-    StreamId,
+    Applied, Command, CommandError, Config, Direction, Effect, Handle, LinkManager, Links, NetConfig, NetId,
+    NodeAddr, StreamId,
 };
 
 use super::{LINKS, Manager, NETS};
@@ -40,6 +41,25 @@ impl Ours {
             member.expect("there is room").wait().expect("the stream exists");
         }
         Self { name, handle, links, _manager: manager }
+    }
+}
+
+impl Ours {
+    /// Sends a list in which streams come and go.
+    pub(super) fn send_list(&self, first: u64, len: usize) -> Ticket<AppliedAll, CommandError> {
+        let command = |number: u64| {
+            let (addr, stream) = (NodeAddr(first + number / 2), StreamId(first + number / 2));
+            if number.is_multiple_of(2) {
+                Command::AddStream { addr, stream, direction: Direction::Downlink }
+            } else {
+                Command::DeleteStream { addr, stream }
+            }
+        };
+        self.handle.submit_all((0..len as u64).map(command).collect()).expect("reports wait for room")
+    }
+
+    pub(super) fn wait_for_list(pending: Ticket<AppliedAll, CommandError>) {
+        assert!(pending.wait().expect("the list is applied").first_error().is_none());
     }
 }
 
