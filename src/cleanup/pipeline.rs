@@ -111,10 +111,12 @@ use crate::{SharedWriter, Table};
 /// }
 /// assert_eq!((table.snapshot().len(), cleanup.stats().queued), (3, 3));
 ///
-/// for worker in 0..cleanup.workers() {
-///     let _ = cleanup.run_batch(worker);
+/// while cleanup.stats().queued > 0 {
+///     for worker in 0..cleanup.workers() {
+///         let _ = cleanup.run_batch(worker);
+///     }
+///     let _ = driver.turn();
 /// }
-/// let _ = driver.turn();
 /// assert_eq!((table.snapshot().len(), cleanup.stats().done), (0, 3));
 /// while cleanup.run_sink() {}
 /// assert_eq!(*SENT.lock().unwrap(), [("room", Change::Occupied), ("room", Change::Vacated)]);
