@@ -100,34 +100,34 @@
 //! # Disconnects
 //!
 //! Connections in 5 of 1,000 channels are cut at once, while another thread opens one every 200 us
-//! (`compare --workload cleanup`, three runs of 5 and 7 rounds; two processors of a virtual machine for the five threads
+//! (`compare --workload cleanup`, five runs of 5 and 7 rounds; two processors of a virtual machine for the five threads
 //! of it, a part of whose time the host took away, 4 to 26 percent):
 //!
 //! | | 3,000 cut | 30,000 cut |
 //! |---|---|---|
 //! | until all are removed and their events delivered: [`cleanup`](crate::cleanup) | 10 to 29 ms | 200 to 400 ms |
-//! | one mutex, one by one | 1.0 to 1.3 ms | 16 to 18 ms |
-//! | one mutex, held for all | 1.0 to 1.2 ms | 11 to 16 ms |
-//! | `DashMap`, one by one | 1.0 to 1.3 ms | 17 to 23 ms |
+//! | one mutex, one by one | 0.7 to 1.3 ms | 16 to 18 ms |
+//! | one mutex, held for all | 0.8 to 1.2 ms | 11 to 16 ms |
+//! | `DashMap`, one by one | 0.8 to 1.3 ms | 17 to 23 ms |
 //! | connections opened meanwhile, of those that were due: `cleanup` | 0.94 to 1.00 | 0.97 to 1.00 |
 //! | the same, one mutex held for all | 0 | 0.02 to 0.98 |
-//! | time to open one, median, before: `cleanup` | 29 to 44 us | 90 to 140 us |
-//! | the same, meanwhile | 29 to 110 us | 63 to 210 us |
+//! | time to open one, median, before: `cleanup` | 24 to 44 us | 90 to 140 us |
+//! | the same, meanwhile | 18 to 110 us | 48 to 210 us |
 //! | the same, one mutex held for all | (none) | 4.4 to 8.7 ms |
 //!
-//! It loses to a mutex by 12 to 25 times in the time of the removal itself: each connection is removed from its channels in
-//! two copies of the index, and each batch is a version, which readers see as a whole. 30,000 connections take 12 to 14
-//! times as long as 3,000, and 11 to 18 times behind a mutex or in a `DashMap`, since neither the copies of the index nor
+//! It loses to a mutex by 12 to 35 times in the time of the removal itself: each connection is removed from its channels in
+//! two copies of the index, and each batch is a version, which readers see as a whole. 30,000 connections take 10 to 16
+//! times as long as 3,000, and 9 to 25 times behind a mutex or in a `DashMap`, since neither the copies of the index nor
 //! one map fit into the caches; it executes 1.3 times the instructions per connection (`callgrind`: 9,700 and 12,500). In
 //! return, readers never wait, a close never waits, and no connection is refused or forgotten.
 //!
 //! Connections that are opened go first. While there are such, a batch removes 2 connections, it has a turn of the writer
 //! to itself, at most every other turn is one, and after it the thread of the writer lets others have the processor. With
 //! batches of 8 that share their turns, the median of those that connect during a storm of 30,000 was 0.1 to 7 ms, and
-//! that of the 95th percentile 20 to 50 ms. Now the 95th percentile is 1 to 4 times that of the time before (on a quiet
-//! host 1.3 to 2.5 times, 0.1 to 0.3 ms), where the rest is the scheduler: with a thread that closes, one that writes and one
-//! that connects on two processors, one of them waits, and two threads that only compute have the same effect (the row
-//! *none cut*).
+//! that of the 95th percentile 20 to 50 ms. Now the 95th percentile with 30,000 is 1.1 to 1.4 times that of the time before
+//! in four of six series, and 9 times in the two others, in runs in which the host took a quarter of the time away. With
+//! 3,000, whose storm is over in 20 ms, it is 1 to 4 times: one thread closes, one writes and one connects, on two
+//! processors.
 //!
 //! The server of `examples/pusher` in the storm of 5,000 WebSocket clients, of which 4,500 are cut at once: see its
 //! README.
